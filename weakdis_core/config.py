@@ -1,0 +1,273 @@
+"""Settings of one experiment: frozen, validated, and identified by one hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from tyro.conf import arg
+
+from weakdis_core.errors import UserError
+
+VariantName = Literal[
+    "dsprites_v2", "dsprites_v3", "dsprites_v4", "shapes3d_v2", "shapes3d_v3", "shapes3d_v5"
+]
+Source = Literal["auto", "official", "rendered"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=1e4)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class DataSettings(Settings):
+    """Which images and labels."""
+
+    variant: VariantName = "dsprites_v4"
+    """Data set variant."""
+    source: Source = "auto"
+    """Official files, our own rendering, or official where the files are present (auto)."""
+    max_images: int = Field(50_000, ge=1_000, le=480_000)
+    """Images drawn from the variant, by the data seed."""
+    data_seed: int = Field(0, ge=0)
+    """Seed of the draw of images, the splits and the labelled subset."""
+    labels: int = Field(1000, ge=10, le=100_000)
+    """Size of the labelled subset (images of the train split whose factor values are known)."""
+
+
+class ModelSettings(Settings):
+    """Networks and their sizes."""
+
+    latent_size: int = Field(8, ge=1, le=64)
+    """Latent dimensions of each partition (d)."""
+    nuisance_partitions: int = Field(0, ge=0, le=4)
+    """Addition: extra partitions with an N(0, I) prior for what the factors do not say."""
+    encoder: Literal["convolutional", "object_centred"] = "convolutional"
+    """Convolutional over the whole image, or (addition) a window at the object's centroid with a
+    coarse view of the whole image and the position."""
+    decoder: Literal["convolutional", "placed_patch"] = "convolutional"
+    """Convolutional, or (addition) a patch placed by a learned translation."""
+    stem: Literal["strided", "unshuffle"] = "strided"
+    """First layer: 4x4 strided convolutions (paper) or pixel-unshuffle(4), 3x cheaper on a CPU."""
+    channels: int = Field(32, ge=4, le=512)
+    """Channels of the first convolution; deeper ones have twice as many."""
+    hidden: int = Field(1024, ge=16, le=4096)
+    """Units of the encoder's and decoder's fully connected layer."""
+    discriminator_width: int = Field(1024, ge=16, le=4096)
+    """Units of each of the discriminator's three layers (paper: 1024)."""
+    relational_width: int = Field(1024, ge=16, le=4096)
+    """Units of each of the relational learner's three layers (paper: 1024)."""
+    residual_relations: bool = False
+    """Addition: the relational learner adds its output to the codes (z' = z + MLP)."""
+    he_initialisation: bool = False
+    """Addition: He initialisation, the decoder's last layer scaled by 0.3."""
+
+
+class LossSettings(Settings):
+    """Equations 1-3 and the additions to them."""
+
+    reconstruction_weight: Weight = 1.0
+    """Factor of the reconstruction loss, which is summed over pixels and averaged over the batch."""
+    prior_matching: Literal["adversarial", "kl"] = "adversarial"
+    """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
+    lambda_: Annotated[
+        float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")
+    ] = 0.2
+    """Weight of the prior-matching term (lambda of Eq. 1). With the KL it multiplies
+    `reconstruction_weight` too, so that its meaning does not depend on that factor."""
+    prior_ramp: Fraction = 0.0
+    """Addition: fraction of the steps over which lambda grows from 0 to its value."""
+    joint_discriminator: bool = False
+    """Addition: a second discriminator that sees all partitions at once."""
+    label_weight: Weight = 0.0
+    """Addition: cross-entropy that pulls labelled codes to their own component."""
+    pseudo_label_weight: Weight = 0.0
+    """Addition: the same on unlabelled codes whose component is already confident."""
+    pseudo_label_confidence: Fraction = 0.95
+    """Posterior probability from which a pseudo-label counts."""
+    prior_momentum: float = Field(1.0, gt=0, le=1)
+    """Addition (< 1): weight of a new fit in the moving average of the adaptive prior."""
+    prior_refit_every: int = Field(0, ge=0, le=10_000)
+    """Addition (> 0): steps between refits of the adaptive prior; 0 fits it once, after warmup."""
+    covariance_scale: float = Field(1.0, gt=0, le=10)
+    """Factor on the fitted covariances (the earlier model's code uses 0.1)."""
+    covariance_floor: float = Field(1e-2, gt=0, le=1)
+    """Added to the diagonal of every fitted covariance: a component is never singular."""
+    standardise_prior: bool = False
+    """Addition: rescale each mixture to zero mean and unit mean variance (against scale drift)."""
+    cycle_weight: Weight = 0.0
+    """Addition: decoded prior samples, read back by the frozen encoder, must keep their values."""
+    cycle_start: Fraction = 0.2
+    """Fraction of the steps after which the cycle term begins."""
+    cycle_swaps: Fraction = 0.0
+    """Share of the cycle's codes that are labelled codes with partitions swapped between images."""
+    resample_probability: Fraction = 0.0
+    """Addition: probability that a confident partition is replaced, for the decoder, by a fresh
+    sample of its component."""
+    resample_confidence: Fraction = 0.9
+    """Posterior probability from which a partition may be resampled."""
+    resample_in_ending_only: bool = False
+    """Resample in the ending phase only."""
+    relation_target: Literal["sample", "density"] = "sample"
+    """Eq. 3's target for the affected partition: squared distance to a fresh sample of the target
+    component, or its negative log-density."""
+
+
+class TrainingSettings(Settings):
+    """Schedule and optimisation."""
+
+    steps: int = Field(105_000, ge=10, le=10_000_000)
+    """Optimisation steps in all; every other length is a fraction of it."""
+    warmup: float = Field(0.02, ge=0, lt=1)
+    """Fraction of the steps with the N(0, I) prior and without the relational learner."""
+    ending: float = Field(0.0, ge=0, lt=1)
+    """Addition: last fraction of the steps, with encoder and priors frozen."""
+    batch_size: int = Field(1024, ge=2, le=16_384)
+    """Unlabelled images of a step."""
+    labelled_batch_size: int = Field(128, ge=1, le=16_384)
+    """Labelled images of a step."""
+    relation_batch_size: int = Field(128, ge=1, le=16_384)
+    """Codes of a step of the relational learner, and of the cycle term."""
+    learning_rate: Rate = 1e-4
+    """Adam's learning rate for the autoencoder."""
+    discriminator_learning_rate: Rate = 1e-4
+    """Adam's learning rate for the discriminators."""
+    relational_learning_rate: Rate = 1e-4
+    """Adam's learning rate for the relational learner."""
+    ramp_steps: int = Field(0, ge=0, le=100_000)
+    """Addition: steps over which the learning rate grows from 0."""
+    decay: bool = False
+    """Addition: the learning rate falls to a twentieth along half a cosine."""
+    clip: float = Field(0.0, ge=0, le=1e6)
+    """Addition (> 0): largest gradient norm of the autoencoder."""
+    evaluations: int = Field(20, ge=1, le=10_000)
+    """Evaluations on validation, evenly spaced over the run."""
+    evaluation_samples: int = Field(2000, ge=10, le=100_000)
+    """Codes or images of one evaluation."""
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> TrainingSettings:
+        if self.warmup + self.ending >= 1:
+            raise ValueError(
+                f"warmup {self.warmup} and ending {self.ending} leave no steps between them; "
+                "their sum must be less than 1"
+            )
+        return self
+
+
+class RuntimeSettings(Settings):
+    """How a run is carried out. Nothing here is part of the experiment's identity."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Autocast type; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    threads: int = Field(1, ge=1, le=1024)
+    """CPU threads of torch: fixed, so that a run gives the same numbers alone and under Ray."""
+    data_dir: Path | None = None
+    """Folder of the official files."""
+    log_every: int = Field(50, ge=1, le=100_000)
+    """Steps between looks at the losses; each one waits for the device."""
+
+
+class Config(Settings):
+    """One experiment."""
+
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    loss: LossSettings = LossSettings()
+    training: TrainingSettings = TrainingSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Seed of everything random in training."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values with the names users see (`loss.lambda`)."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def flat(self) -> dict[str, Any]:
+        """The settings flattened with dots, as MLflow stores them."""
+        return {key: value for key, value in _flatten(self.to_dict(), "")}
+
+    def hash(self) -> str:
+        """Twelve hex digits that identify the experiment: its settings, seed and runtime apart."""
+        settings = self.to_dict()
+        del settings["seed"], settings["runtime"]
+        text = json.dumps(settings, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def with_values(self, changes: dict[str, Any]) -> Config:
+        """A copy with settings replaced by dotted name (`{"loss.lambda": 0.3}`), validated again.
+
+        Raises:
+            UserError: A name is unknown or a value out of range.
+        """
+        settings = self.to_dict()
+        for name, value in changes.items():
+            *groups, last = name.split(".")
+            target = settings
+            for group in groups:
+                target = target.get(group, {})
+            if last not in target:
+                raise UserError(f"{name}: no such setting; known: {', '.join(self.flat())}")
+            target[last] = value
+        return validated(settings)
+
+    def save(self, path: Path) -> None:
+        """Write the settings as YAML."""
+        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        """Read settings written by `save`.
+
+        Raises:
+            UserError: The file is missing, is not YAML, or holds a bad setting.
+        """
+        try:
+            settings = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UserError(f"{path}: cannot be read as YAML settings ({error})") from None
+        if not isinstance(settings, dict):
+            raise UserError(f"{path}: found no settings, expected a mapping of them")
+        return validated(settings)
+
+
+def _flatten(settings: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    items: list[tuple[str, Any]] = []
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        items += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return items
+
+
+def validated(settings: dict[str, Any]) -> Config:
+    """A Config from plain nested values.
+
+    Raises:
+        UserError: One line for each bad setting: name, value and what is allowed.
+    """
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def describe(error: ValidationError) -> str:
+    """A validation error as `name: value is not allowed: reason`, one line for each setting."""
+    lines = []
+    for detail in error.errors():
+        name = ".".join(str(part) for part in detail["loc"]) or "settings"
+        reason = detail["msg"].removeprefix("Value error, ")
+        value = detail["input"]
+        shown = "" if isinstance(value, dict | BaseModel) else f"{value!r} is not allowed: "
+        lines.append(f"{name}: {shown}{reason}")
+    return "\n".join(lines)

@@ -1,0 +1,201 @@
+"""The six variants, as declarations. Adding a seventh means adding one entry to VARIANTS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+
+from weakdis_core.data.factors import Factor, Grid, IndexArray, Nuisance, single
+from weakdis_core.errors import UserError
+from weakdis_core.relations import Relation, RelationTable
+
+Family = Literal["dsprites", "shapes3d"]
+
+GRIDS: dict[str, Grid] = {
+    "dsprites": Grid(("shape", "scale", "orientation", "posX", "posY"), (3, 6, 40, 32, 32)),
+    "shapes3d": Grid(
+        ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
+        (10, 10, 10, 8, 4, 15),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A data set with its relevant factors, nuisance and relations (DESIGN.md section 3).
+
+    Attributes:
+        name: `dsprites_v4` and the like.
+        family: Which grid, renderer and official file it is drawn from.
+        channels: Channels of its images (1 binary, 3 RGB).
+        factors: The relevant factors.
+        nuisance: Grid axes outside the factors, with the indices they vary over.
+        relations: What the relational learner learns.
+    """
+
+    name: str
+    family: Family
+    channels: int
+    factors: tuple[Factor, ...]
+    nuisance: tuple[Nuisance, ...]
+    relations: tuple[Relation, ...]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the variant's family."""
+        return GRIDS[self.family]
+
+    @property
+    def n_values(self) -> tuple[int, ...]:
+        """Number of values of each factor."""
+        return tuple(factor.n_values for factor in self.factors)
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the factors, in order."""
+        return tuple(factor.name for factor in self.factors)
+
+    @property
+    def relation_names(self) -> tuple[str, ...]:
+        """Names of the relations, in order."""
+        return tuple(relation.name for relation in self.relations)
+
+    @property
+    def n_combinations(self) -> int:
+        """Number of combinations of factor values (the paper's Table 1)."""
+        return int(np.prod(self.n_values))
+
+    def indices(self) -> IndexArray:
+        """Grid indices of every image of the variant, `(images, axes)`, in grid order."""
+        allowed = {factor.axis: factor.allowed for factor in self.factors}
+        allowed |= {nuisance.axis: nuisance.allowed for nuisance in self.nuisance}
+        return np.array(list(product(*(allowed[axis] for axis in self.grid.axes))), dtype=np.int64)
+
+    def values(self, indices: IndexArray) -> IndexArray:
+        """Factor values `(n, factors)` of images given by grid indices `(n, axes)`."""
+        columns = [factor.lookup[indices[:, self.grid.axis(factor.axis)]] for factor in self.factors]
+        return np.stack(columns, axis=1)
+
+    def relation(self, name: str) -> int:
+        """Position of the relation called `name`.
+
+        Raises:
+            UserError: No relation of this variant has that name.
+        """
+        if name not in self.relation_names:
+            allowed = ", ".join(self.relation_names)
+            raise UserError(f"relation: {name!r} is not one of {self.name}'s: {allowed}")
+        return self.relation_names.index(name)
+
+    def relation_table(self, device: str = "cpu") -> RelationTable:
+        """The relations as tensors on `device`."""
+        return RelationTable(
+            [self.factor_names.index(relation.factor) for relation in self.relations],
+            [relation.shift for relation in self.relations],
+            self.n_values,
+            device,
+        )
+
+
+def _pair(factor: str, forward: str, back: str) -> tuple[Relation, Relation]:
+    return Relation(forward, factor, 1), Relation(back, factor, -1)
+
+
+_SHAPE_CYCLE = (Relation("change_shape", "shape", 1),)
+_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
+# Orientation 39 is the same picture as 0 (linspace with both ends), so it is left out everywhere.
+_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
+_ALL_ROOMS = Nuisance("orientation", tuple(range(15)))
+
+_SPRITE_FACTORS = (
+    Factor("shape", "shape", single(range(3))),
+    Factor("posX", "posX", _THIRDS),
+    Factor("posY", "posY", _THIRDS),
+)
+_SPRITE_SCALE = Factor("scale", "scale", single(range(1, 6)))
+_SPRITE_RELATIONS = (
+    *_SHAPE_CYCLE,
+    *_pair("posX", "move_right", "move_left"),
+    *_pair("posY", "move_down", "move_up"),
+)
+_SIZE_RELATIONS = _pair("scale", "bigger", "smaller")
+
+_ROOM_FACTORS = (
+    Factor("object_hue", "object_hue", single(range(10))),
+    Factor("shape", "shape", single(range(4))),
+)
+_ROOM_SCALE = Factor("scale", "scale", ((0, 1), (3, 4), (6, 7)))
+_ROOM_RELATIONS = (*_SHAPE_CYCLE, *_pair("object_hue", "object_hue_up", "object_hue_down"))
+
+
+def _hues(*axes: str) -> tuple[Nuisance, ...]:
+    return tuple(Nuisance(axis, tuple(range(10))) for axis in axes)
+
+
+VARIANTS: dict[str, Variant] = {
+    variant.name: variant
+    for variant in (
+        Variant(
+            "dsprites_v2", "dsprites", 1, _SPRITE_FACTORS,
+            (Nuisance("scale", (2, 3, 4)), _UPRIGHT), _SPRITE_RELATIONS,
+        ),
+        Variant(
+            "dsprites_v3", "dsprites", 1, (*_SPRITE_FACTORS, _SPRITE_SCALE),
+            (_UPRIGHT,), (*_SPRITE_RELATIONS, *_SIZE_RELATIONS),
+        ),
+        Variant(
+            "dsprites_v4", "dsprites", 1,
+            (
+                *_SPRITE_FACTORS,
+                _SPRITE_SCALE,
+                # Less than a quarter turn, so that a square's orientations are distinct.
+                Factor("orientation", "orientation", single(range(8))),
+            ),
+            (),
+            (
+                *_SPRITE_RELATIONS,
+                *_SIZE_RELATIONS,
+                *_pair("orientation", "rotate_left", "rotate_right"),
+            ),
+        ),
+        Variant(
+            "shapes3d_v2", "shapes3d", 3, _ROOM_FACTORS,
+            (*_hues("floor_hue", "wall_hue"), Nuisance("scale", tuple(range(8))), _ALL_ROOMS),
+            _ROOM_RELATIONS,
+        ),
+        Variant(
+            "shapes3d_v3", "shapes3d", 3, (*_ROOM_FACTORS, _ROOM_SCALE),
+            (*_hues("floor_hue", "wall_hue"), _ALL_ROOMS), (*_ROOM_RELATIONS, *_SIZE_RELATIONS),
+        ),
+        Variant(
+            "shapes3d_v5", "shapes3d", 3,
+            (
+                *_ROOM_FACTORS,
+                _ROOM_SCALE,
+                Factor("floor_hue", "floor_hue", single(range(10))),
+                Factor("wall_hue", "wall_hue", single(range(10))),
+            ),
+            (_ALL_ROOMS,),
+            (
+                *_ROOM_RELATIONS,
+                *_SIZE_RELATIONS,
+                *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
+                *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
+            ),
+        ),
+    )
+}  # fmt: skip
+
+
+def get_variant(name: str) -> Variant:
+    """The variant called `name`.
+
+    Raises:
+        UserError: There is no such variant.
+    """
+    if name not in VARIANTS:
+        raise UserError(f"variant: {name!r} is not one of {', '.join(VARIANTS)}")
+    return VARIANTS[name]

@@ -1,0 +1,11 @@
+"""The one error a user is meant to read."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """Something the user can put right: a setting, a file, a name.
+
+    Entry points print its message alone, without a traceback, and exit with code 2.
+    The message names the field or file, what was found and what is allowed.
+    """
