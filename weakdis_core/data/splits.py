@@ -1,0 +1,129 @@
+"""Who sees what: train, validation and test, and the labelled subset of train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakdis_core.data.factors import IndexArray
+from weakdis_core.errors import UserError
+from weakdis_core.seeding import numpy_generator
+
+_TRAIN, _VALIDATION = 0.8, 0.1
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Rows of the prepared images in each split, ascending; no picture is in two of them.
+
+    Attributes:
+        train: What the autoencoder sees, and where the labelled subset comes from.
+        validation: What model selection sees.
+        test: What tables show.
+    """
+
+    train: IndexArray
+    validation: IndexArray
+    test: IndexArray
+
+
+def split(digests: NDArray[np.uint64], seed: int) -> Splits:
+    """Divide images 80/10/10 at random, identical pictures always together.
+
+    Different grid indices can draw the same picture, and a copy in another split would be a leak:
+    hence whole groups of equal digests are dealt out, not rows.
+
+    Args:
+        digests: A hash of each image, `(images,)`.
+        seed: The data seed.
+    """
+    pictures, group = np.unique(digests, return_inverse=True)
+    order = numpy_generator(seed, "splits").permutation(len(pictures))
+    copies = np.bincount(group, minlength=len(pictures))[order]
+    # A group goes where its middle falls: sizes are as near to 80/10/10 as whole groups allow.
+    middle = (np.cumsum(copies) - copies / 2) / max(len(digests), 1)
+    part = np.empty(len(pictures), dtype=np.int64)
+    part[order] = np.searchsorted([_TRAIN, _TRAIN + _VALIDATION], middle, side="right")
+    train, validation, test = (np.flatnonzero(part[group] == which) for which in range(3))
+    return Splits(train, validation, test)
+
+
+def labelled_subset(
+    factors: IndexArray, train: IndexArray, size: int, n_values: Sequence[int], seed: int
+) -> IndexArray:
+    """The images of train whose factor values are known to the model.
+
+    Every value of every factor is present as evenly as `size` and the images allow, and draws are
+    nested: they are prefixes of one order, so the first 100 are among the first 300.
+
+    Args:
+        factors: Factor values of all prepared images, `(images, factors)`.
+        train: Rows of the train split.
+        size: Number of labelled images.
+        n_values: Number of values of each factor.
+        seed: The data seed.
+
+    Returns:
+        Rows of the prepared images, `(size,)`, in the order in which they were drawn.
+
+    Raises:
+        UserError: `size` cannot show every value of a factor, or exceeds the train split.
+    """
+    least = max(n_values)
+    if not least <= size <= len(train):
+        raise UserError(
+            f"data.labels: {size} is not allowed: this data needs at least {least} (the values of "
+            f"its largest factor) and has at most {len(train)} (its train images)"
+        )
+    generator = numpy_generator(seed, "labels")
+    shuffled = generator.permutation(train)
+    pool = _Pool(factors[shuffled], n_values)
+    # Drawn row by row, so that a longer draw begins with the same numbers.
+    chances = generator.random((size, len(n_values)))
+    return shuffled[[pool.draw(chance) for chance in chances.tolist()]]
+
+
+class _Pool:
+    """Images grouped by combination of factor values, drawn so that all counts stay level."""
+
+    def __init__(self, factors: IndexArray, n_values: Sequence[int]) -> None:
+        flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
+        names, first, group = np.unique(flat, return_index=True, return_inverse=True)
+        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        self._values = factors[first]
+        self._members = [rows.tolist() for rows in members]
+        self._left = np.array([len(rows) for rows in members])
+        self._group = {tuple(values): row for row, values in enumerate(self._values.tolist())}
+        self._counts = [[0] * n for n in n_values]
+        self._weights = np.array(n_values, dtype=np.float64)
+
+    def draw(self, chances: Sequence[float]) -> int:
+        """Position of the next image: rarest value of every factor at once where there is one."""
+        target = tuple(
+            _rarest(counts, chance) for counts, chance in zip(self._counts, chances, strict=True)
+        )
+        group = self._group.get(target, -1)
+        if group < 0 or not self._left[group]:
+            group = self._nearest()
+        self._left[group] -= 1
+        for counts, value in zip(self._counts, self._values[group].tolist(), strict=True):
+            counts[value] += 1
+        return int(self._members[group].pop())
+
+    def _nearest(self) -> int:
+        """The combination with images left whose values are rarest, relative to an even share."""
+        cost = np.zeros(len(self._left))
+        for column, counts in enumerate(self._counts):
+            cost += self._weights[column] * np.array(counts)[self._values[:, column]]
+        cost[self._left == 0] = np.inf
+        return int(cost.argmin())
+
+
+def _rarest(counts: list[int], chance: float) -> int:
+    """One of the values with the lowest count, chosen by `chance` in [0, 1)."""
+    lowest = min(counts)
+    rarest = [value for value, count in enumerate(counts) if count == lowest]
+    return rarest[int(chance * len(rarest))]
