@@ -91,7 +91,7 @@ class _Pool:
 
     def __init__(self, factors: IndexArray, n_values: Sequence[int]) -> None:
         flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
-        names, first, group = np.unique(flat, return_index=True, return_inverse=True)
+        _, first, group = np.unique(flat, return_index=True, return_inverse=True)
         members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
         self._values = factors[first]
         self._members = [rows.tolist() for rows in members]
