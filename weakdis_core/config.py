@@ -116,9 +116,6 @@ class LossSettings(Settings):
     """Posterior probability from which a partition may be resampled."""
     resample_in_ending_only: bool = False
     """Resample in the ending phase only."""
-    relation_target: Literal["sample", "density"] = "sample"
-    """Eq. 3's target for the affected partition: squared distance to a fresh sample of the target
-    component, or its negative log-density."""
 
 
 class TrainingSettings(Settings):

@@ -1,0 +1,59 @@
+"""Checkpoint files: one file each, written atomically, with a schema version."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from weakdis_core.errors import UserError
+
+SCHEMA = 1
+
+
+def write_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write `state` so that `path` is either the old file or the complete new one.
+
+    Raises:
+        UserError: The folder cannot be written or is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=path.name, suffix=".tmp", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            try:
+                torch.save({"schema": SCHEMA, **state}, file)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: checkpoint cannot be written ({error})") from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `write_checkpoint` wrote, onto the CPU.
+
+    Only tensors and plain values are unpickled, so a file from a stranger runs no code.
+
+    Raises:
+        UserError: Missing, truncated, no checkpoint, or of another schema version.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint file")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["schema"]
+    except Exception as error:  # torch raises a different type for every way a file can be broken
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: truncated or not a weakdis checkpoint ({reason})") from None
+    if found != SCHEMA:
+        raise UserError(f"{path}: checkpoint schema {found}, this version reads schema {SCHEMA}")
+    return state

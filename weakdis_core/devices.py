@@ -1,0 +1,43 @@
+"""Where and how precisely a run computes."""
+
+from __future__ import annotations
+
+import torch
+
+from weakdis_core.config import RuntimeSettings
+from weakdis_core.errors import UserError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device a setting names; `auto` is the GPU where there is one.
+
+    Raises:
+        UserError: No such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in {"cpu", "cuda"}:
+        raise UserError(f"runtime.device: {name!r} is not one of auto, cpu, cuda, cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"runtime.device: {name!r}: {torch.cuda.device_count()} GPUs found here")
+    return device
+
+
+def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, torch.autocast]:
+    """Set the number of CPU threads, and give the device and the autocast context of a run.
+
+    Raises:
+        UserError: The device is not to be had here.
+    """
+    torch.set_num_threads(settings.threads)
+    device = resolve_device(settings.device)
+    wanted = settings.precision
+    if wanted == "auto":
+        capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        wanted = "bfloat16" if capable else "float32"
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=wanted == "bfloat16")
+    return device, autocast

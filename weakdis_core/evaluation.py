@@ -1,0 +1,119 @@
+"""The evaluation protocol of DESIGN.md section 4: a model's accuracies on one split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.variants import Variant
+from weakdis_core.metrics import factor_accuracy, relation_accuracy
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.relational import RelationalLearner
+from weakdis_core.priors import Prior
+
+_CHUNK = 500
+
+
+class Evaluator:
+    """Measures a model; holds no state of it.
+
+    Args:
+        variant: The data set variant.
+        bank: Its images.
+        oracle: Judge of decoded pictures.
+        device: Where everything lives.
+    """
+
+    def __init__(
+        self, variant: Variant, bank: ImageBank, oracle: Oracle, device: torch.device
+    ) -> None:
+        self.variant = variant
+        self.bank = bank
+        self.oracle = oracle.to(device)
+        self.relations = variant.relation_table(str(device))
+        self.factors = len(variant.factors)
+
+    @torch.no_grad()
+    def evaluate(
+        self,
+        model: ModularAutoencoder,
+        learner: RelationalLearner,
+        prior: Prior,
+        index: Tensor,
+        generator: torch.Generator,
+    ) -> dict[str, float]:
+        """All accuracies, each a number in [0, 1] or NaN where undefined.
+
+        Args:
+            model: The autoencoder.
+            learner: The relational learner.
+            prior: The adaptive priors.
+            index: Images to evaluate on, `(n,)`; as many prior samples are drawn.
+            generator: Source of values, relations and prior samples.
+        """
+        n = len(index)
+        relation = self.relations.sample(n, generator)
+        values = self.relations.sample_values(n, generator)
+        latent = [
+            self._read(prior, learner(prior.sample(self._padded(part, prior), generator), chosen))
+            for part, chosen in self._chunks(values, relation)
+        ]
+        true = self.bank.values[index]
+        read, encoded, pixels, errors = [], [], [], []
+        for rows, chosen in self._chunks(index, relation):
+            images = self.bank.batch(rows)
+            codes = model.encode(images).means
+            read.append(self._read(prior, codes))
+            errors.append((model.decode(codes).sigmoid() - images).square().mean((1, 2, 3)))
+            moved = learner(codes, chosen)
+            encoded.append(self._read(prior, moved))
+            pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
+        metrics = self._factor_metrics(torch.cat(read), true)
+        metrics["reconstruction_psnr"] = float((-10 * torch.cat(errors).log10()).mean())
+        targets = {"latent": values, "encoded": true, "pixels": true}
+        outcomes = {"latent": latent, "encoded": encoded, "pixels": pixels}
+        for kind, parts in outcomes.items():
+            target = self.relations.apply(targets[kind], relation)
+            metrics |= self._relation_metrics(kind, torch.cat(parts), target, relation)
+        return metrics
+
+    def _read(self, prior: Prior, codes: Tensor) -> Tensor:
+        return prior.classify(codes)[:, : self.factors]
+
+    @staticmethod
+    def _padded(values: Tensor, prior: Prior) -> Tensor:
+        """Component 0 for the nuisance partitions."""
+        return torch.nn.functional.pad(values, (0, prior.partitions - values.shape[1]))
+
+    @staticmethod
+    def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(first.split(_CHUNK), second.split(_CHUNK), strict=True)
+
+    def _factor_metrics(self, predicted: Tensor, true: Tensor) -> dict[str, float]:
+        accuracy = factor_accuracy(_array(predicted), _array(true))
+        names = self.variant.factor_names
+        each = zip(names, accuracy.per_factor, strict=True)
+        metrics = {f"factor_accuracy_{name}": float(value) for name, value in each}
+        return {"factor_accuracy": accuracy.joint, **metrics}
+
+    def _relation_metrics(
+        self, kind: str, predicted: Tensor, target: Tensor, relation: Tensor
+    ) -> dict[str, float]:
+        affected = _array(self.relations.factor)
+        accuracy = relation_accuracy(_array(predicted), _array(target), _array(relation), affected)
+        each = zip(self.variant.relation_names, accuracy.per_relation, strict=True)
+        return {
+            f"relation_accuracy_{kind}": accuracy.all,
+            f"relation_accuracy_{kind}_affected": accuracy.affected,
+            **{f"relation_accuracy_{kind}_{name}": float(value) for name, value in each},
+        }
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.cpu().numpy()
+    return array

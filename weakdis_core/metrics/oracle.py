@@ -1,0 +1,196 @@
+"""The oracle: a classifier of images that judges decoded pictures.
+
+Trained once for each prepared variant on clean, blurred and noisy images of the train split with
+all labels, and cached with its architecture and its accuracy on clean and on softened test images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config import DataSettings, ModelSettings
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.splits import Splits, split
+from weakdis_core.data.store import Prepared
+from weakdis_core.errors import UserError
+from weakdis_core.metrics.accuracy import factor_accuracy
+from weakdis_core.models.encoders import build_encoder
+from weakdis_core.seeding import derive, torch_generator
+
+_ARCHITECTURE = {
+    "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
+    "shapes3d": ModelSettings(encoder="convolutional", stem="unshuffle", channels=48, hidden=256),
+}
+_STEPS = {"dsprites": 900, "shapes3d": 700}
+_BATCH = 128
+_RATE = 2e-3
+_SOFT_SIGMA = 1.0
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A trained judge.
+
+    Attributes:
+        network: Images to logits of every value of every factor.
+        n_values: Values of each factor.
+        clean_accuracy: Joint factor accuracy on test images.
+        softened_accuracy: The same on blurred test images.
+    """
+
+    network: nn.Module
+    n_values: tuple[int, ...]
+    clean_accuracy: float
+    softened_accuracy: float
+
+    def classify(self, images: Tensor) -> Tensor:
+        """Factor values of `(n, channels, 64, 64)` images in [0, 1], `(n, factors)`."""
+        with torch.no_grad():
+            return _classify(self.network, images, self.n_values)
+
+    def to(self, device: torch.device) -> Oracle:
+        """The same oracle on `device`."""
+        network = self.network.to(device)
+        return Oracle(network, self.n_values, self.clean_accuracy, self.softened_accuracy)
+
+
+def prepare_oracle(
+    prepared: Prepared,
+    data: DataSettings,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Oracle:
+    """The cached oracle of a prepared variant, trained first if there is none.
+
+    Args:
+        prepared: The variant's images.
+        data: Its settings; the data seed gives the splits.
+        device: Where to train it.
+        progress: Called with (steps done, steps in all).
+    """
+    path = _path(prepared, data.data_seed)
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file():
+            try:
+                return _load(path, prepared)
+            except UserError:
+                path.unlink()
+        oracle = train_oracle(prepared, split(prepared.digests, data.data_seed), device, progress)
+        state = {
+            "architecture": _architecture(prepared).model_dump(mode="json"),
+            "network": oracle.network.state_dict(),
+            "clean_accuracy": oracle.clean_accuracy,
+            "softened_accuracy": oracle.softened_accuracy,
+        }
+        write_checkpoint(state, path)
+    return oracle
+
+
+def train_oracle(
+    prepared: Prepared,
+    splits: Splits,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Oracle:
+    """Train an oracle on the train split with all labels and measure it on test."""
+    device = torch.device(device)
+    bank = ImageBank(prepared, device)
+    n_values = prepared.variant.n_values
+    network = _build(prepared).to(device, memory_format=torch.channels_last)
+    generator = torch_generator(0, "oracle", device)
+    train = torch.from_numpy(splits.train).to(device)
+    steps = _STEPS[prepared.variant.family]
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
+    for step in range(steps):
+        draw = torch.randint(len(train), (_BATCH,), generator=generator, device=device)
+        index = train[draw]
+        images = _softened_at_random(bank.batch(index), generator)
+        logits = network(images).split(list(n_values), dim=1)
+        values = bank.values[index]
+        losses = [F.cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
+        optimiser.zero_grad()
+        torch.stack(losses).sum().backward()
+        optimiser.step()
+        schedule.step()
+        if progress is not None and (step + 1) % 20 == 0:
+            progress(step + 1, steps)
+    network.eval().requires_grad_(False)
+    clean, soft = _measure(network, bank, splits.test, n_values)
+    return Oracle(network, n_values, clean, soft)
+
+
+def blur(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of `(n, channels, height, width)` images; `sigma` in pixels, above 0."""
+    radius = max(1, round(3 * sigma))
+    ramp = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * (ramp / sigma).square())
+    kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, -1)
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    rows = F.conv2d(padded, kernel.unsqueeze(2), groups=images.shape[1])
+    return F.conv2d(rows, kernel.unsqueeze(3), groups=images.shape[1])
+
+
+def _architecture(prepared: Prepared) -> ModelSettings:
+    return _ARCHITECTURE[prepared.variant.family]
+
+
+def _build(prepared: Prepared) -> nn.Module:
+    variant = prepared.variant
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(0, f"oracle/{variant.name}"))
+        return build_encoder(variant.channels, sum(variant.n_values), _architecture(prepared))
+
+
+def _path(prepared: Prepared, data_seed: int) -> Path:
+    folder = prepared.path.parent.parent / "oracles"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{prepared.path.name}-seed{data_seed}.pt"
+
+
+def _load(path: Path, prepared: Prepared) -> Oracle:
+    state = read_checkpoint(path)
+    if state["architecture"] != _architecture(prepared).model_dump(mode="json"):
+        raise UserError(f"{path}: an oracle of another architecture")
+    network = _build(prepared)
+    network.load_state_dict(state["network"])
+    network.eval().requires_grad_(False)
+    accuracies = state["clean_accuracy"], state["softened_accuracy"]
+    return Oracle(network, prepared.variant.n_values, *accuracies)
+
+
+def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A third each clean, blurred and noisy, so that decoded pictures are no foreign language."""
+    third = len(images) // 3
+    clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
+    noise = torch.randn(noisy.shape, generator=generator, device=images.device)
+    noised = (noisy + 0.1 * noise).clamp(0, 1)
+    return torch.cat([clean, blur(little, 0.8), blur(much, 1.5), noised])
+
+
+def _measure(
+    network: nn.Module, bank: ImageBank, test: np.ndarray, n_values: tuple[int, ...]
+) -> tuple[float, float]:
+    predicted: list[list[Tensor]] = [[], []]
+    with torch.no_grad():
+        for index in torch.from_numpy(test).split(500):
+            images = bank.batch(index)
+            predicted[0].append(_classify(network, images, n_values))
+            predicted[1].append(_classify(network, blur(images, _SOFT_SIGMA), n_values))
+    true = bank.values.cpu().numpy()[test]
+    clean, soft = (factor_accuracy(torch.cat(part).cpu().numpy(), true) for part in predicted)
+    return clean.joint, soft.joint
+
+
+def _classify(network: nn.Module, images: Tensor, n_values: tuple[int, ...]) -> Tensor:
+    logits = network(images).split(list(n_values), dim=1)
+    return torch.stack([part.argmax(-1) for part in logits], dim=1)

@@ -1,0 +1,93 @@
+"""The modular autoencoder: one latent code for each partition (the paper's section 3)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from weakdis_core.config import ModelSettings
+from weakdis_core.models.decoders import build_decoder
+from weakdis_core.models.encoders import LEAK, build_encoder
+
+
+class Posterior(NamedTuple):
+    """What the encoder says of a batch of images.
+
+    Attributes:
+        means: `(batch, partitions, latent)` the latent codes.
+        log_variances: Same shape with a Gaussian encoder, None with a deterministic one.
+    """
+
+    means: Tensor
+    log_variances: Tensor | None
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Codes: the means, or a draw around them with a Gaussian encoder."""
+        if self.log_variances is None:
+            return self.means
+        noise = torch.randn(
+            self.means.shape, generator=generator, device=self.means.device, dtype=self.means.dtype
+        )
+        return self.means + (0.5 * self.log_variances).exp() * noise
+
+
+class ModularAutoencoder(nn.Module):
+    """Encoder E to one code for each partition, decoder D from their concatenation to logits.
+
+    Args:
+        channels: Channels of the images.
+        factors: Number of factors; the first partitions are theirs, nuisance partitions follow.
+        gaussian: Whether the encoder gives a variance for each code dimension.
+        settings: Architecture.
+    """
+
+    def __init__(
+        self, channels: int, factors: int, gaussian: bool, settings: ModelSettings
+    ) -> None:
+        super().__init__()
+        self.partitions = factors + settings.nuisance_partitions
+        self.latent = settings.latent_size
+        self.gaussian = gaussian
+        size = self.partitions * self.latent
+        self.encoder = build_encoder(channels, size * (2 if gaussian else 1), settings)
+        self.decoder = build_decoder(channels, size, settings)
+        if settings.he_initialisation:
+            self.apply(_he_initialise)
+            with torch.no_grad():
+                _last_layer(self.decoder).weight.mul_(0.3)
+                _last_layer(self.encoder).weight.mul_(0.5)
+
+    def encode(self, images: Tensor) -> Posterior:
+        """Codes of `(batch, channels, 64, 64)` images in [0, 1]."""
+        # Codes stay in float32: densities of narrow components need it under autocast.
+        outputs = self.encoder(images).float()
+        if not self.gaussian:
+            return Posterior(outputs.unflatten(1, (self.partitions, self.latent)), None)
+        means, log_variances = outputs.unflatten(1, (2, self.partitions, self.latent)).unbind(1)
+        return Posterior(means, (log_variances - 3).clamp(-10, 4))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Image logits `(batch, channels, 64, 64)` of `(batch, partitions, latent)` codes."""
+        logits: Tensor = self.decoder(codes.flatten(1))
+        return logits.float()
+
+
+def _he_initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=LEAK)
+    elif isinstance(module, nn.ConvTranspose2d):
+        # Every output of a 4x4 kernel with stride 2 sums a quarter of the kernel's taps.
+        nn.init.kaiming_normal_(module.weight.transpose(0, 1), a=LEAK)
+        with torch.no_grad():
+            module.weight.mul_(2.0)
+    else:
+        return
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def _last_layer(module: nn.Module) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d:
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    return [layer for layer in module.modules() if isinstance(layer, kinds)][-1]

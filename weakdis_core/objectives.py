@@ -1,0 +1,203 @@
+"""One optimisation step of each network: the paper's equations in order, then the additions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from weakdis_core import losses
+from weakdis_core.config import Config
+from weakdis_core.models.autoencoder import Posterior
+from weakdis_core.networks import Networks, frozen
+from weakdis_core.priors import Prior
+from weakdis_core.relations import RelationTable
+
+
+@dataclass
+class Batch:
+    """Images of one step: unlabelled ones first, then labelled ones.
+
+    Attributes:
+        images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
+        values: `(labelled, factors)`.
+        rows: `(labelled,)` positions of the labelled images in the labelled subset.
+        labelled_codes: `(labelled, partitions, latent)`, filled in by the step.
+    """
+
+    images: Tensor
+    values: Tensor
+    rows: Tensor
+    labelled_codes: Tensor | None = None
+
+
+class Objectives:
+    """The losses of a step and what minimises them.
+
+    Args:
+        config: Weights and switches of the terms.
+        networks: What is trained.
+        relations: The variant's relations.
+        generators: Named sources of noise: `codes`, `priors`, `relations`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        networks: Networks,
+        relations: RelationTable,
+        generators: dict[str, torch.Generator],
+    ) -> None:
+        self.config = config
+        self.loss = config.loss
+        self.networks = networks
+        self.relations = relations
+        self.generators = generators
+
+    def autoencoder_step(
+        self, batch: Batch, prior: Prior, stage: str, step: int
+    ) -> dict[str, Tensor]:
+        """Eq. 1 and 2 and the additions to them; the loss terms, unweighted and detached."""
+        model, loss = self.networks.autoencoder, self.loss
+        learns_codes = stage != "ending"
+        n_labelled = len(batch.values)
+        with torch.set_grad_enabled(learns_codes):
+            posterior = model.encode(batch.images)
+            codes = posterior.sample(self.generators["codes"])
+        batch.labelled_codes = codes[-n_labelled:].detach()
+        terms: dict[str, Tensor] = {}
+        weights: dict[str, float] = {}
+
+        def add(name: str, weight: float, term: Tensor) -> None:
+            terms[name], weights[name] = term, weight
+
+        logits = model.decode(self._resampled(codes, prior, stage))
+        add("reconstruction", loss.reconstruction_weight, losses.reconstruction(logits, batch.images))
+        if learns_codes:
+            ramp = self._ramp(step)
+            if loss.prior_matching == "kl":
+                kl = self._kl(posterior, batch.values, prior, stage)
+                add("kl", loss.lambda_ * ramp * loss.reconstruction_weight, kl)
+            else:
+                terms["discriminator"] = self._discriminator_step(codes.detach(), prior)
+                with frozen(self.networks.discriminator):
+                    judged = self.networks.discriminator(codes)
+                adversary = torch.stack([losses.adversary(logits) for logits in judged]).sum()
+                add("adversary", loss.lambda_ * ramp, adversary)
+        if stage == "full":
+            if loss.label_weight:
+                labelled = losses.component_cross_entropy(prior, codes[-n_labelled:], batch.values)
+                add("label", loss.label_weight, labelled)
+            if loss.pseudo_label_weight:
+                pseudo = self._pseudo_labels(codes[:-n_labelled], prior)
+                add("pseudo_label", loss.pseudo_label_weight, pseudo)
+        if stage != "warmup" and loss.cycle_weight and self._fraction(step) >= loss.cycle_start:
+            add("cycle", loss.cycle_weight, self._cycle(batch, prior))
+        total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
+        self.networks.minimise("autoencoder", total, self.config.training.clip)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def relational_step(self, prior: Prior) -> dict[str, Tensor]:
+        """Eq. 3 on codes sampled from the priors."""
+        n, generator = self.config.training.relation_batch_size, self.generators["relations"]
+        with torch.no_grad():
+            values, codes = self._prior_codes(prior, n, generator)
+            relation = self.relations.sample(n, generator)
+            target = self._padded(self.relations.apply(values, relation), prior)
+            factor = self.relations.factor[relation]
+            fresh = prior.sample(target, generator)
+            sample = fresh[torch.arange(n, device=fresh.device), factor]
+        output = self.networks.relational(codes, relation)
+        term = losses.relational(output, codes, factor, sample)
+        self.networks.minimise("relational", term)
+        return {"relational": term.detach()}
+
+    def _fraction(self, step: int) -> float:
+        return step / self.config.training.steps
+
+    def _ramp(self, step: int) -> float:
+        ramp = self.loss.prior_ramp
+        return min(1.0, (self._fraction(step)) / ramp) if ramp else 1.0
+
+    def _discriminator_step(self, codes: Tensor, prior: Prior) -> Tensor:
+        generator = self.generators["priors"]
+        samples = prior.sample(prior.sample_components(len(codes), generator), generator)
+        network = self.networks.discriminator
+        pairs = zip(network(samples), network(codes), strict=True)
+        term = torch.stack([losses.discriminator(real, code) for real, code in pairs]).sum()
+        self.networks.minimise("discriminator", term)
+        return term
+
+    def _kl(self, posterior: Posterior, values: Tensor, prior: Prior, stage: str) -> Tensor:
+        """Divergence from the mixture; for labelled codes, from the component of their value."""
+        means, log_variances = posterior
+        assert log_variances is not None  # a Gaussian encoder comes with this prior matching
+        if stage == "warmup":
+            return prior.kl(means, log_variances).sum(1).mean()
+        n = len(values)
+        free = prior.kl(means[:-n], log_variances[:-n])
+        known = prior.kl(means[-n:], log_variances[-n:], self._padded(values, prior))
+        return torch.cat([free, known]).sum(1).mean()
+
+    def _pseudo_labels(self, codes: Tensor, prior: Prior) -> Tensor:
+        confidence, values = prior.log_posterior(codes.detach())[:, : self._factors()].max(-1)
+        weights = (confidence.exp() > self.loss.pseudo_label_confidence).to(codes.dtype)
+        return losses.component_cross_entropy(prior, codes, values, weights)
+
+    def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
+        """Codes for the decoder: some confident factor partitions as fresh component samples."""
+        loss, factors = self.loss, self._factors()
+        active = stage == "ending" or (stage == "full" and not loss.resample_in_ending_only)
+        if not loss.resample_probability or not active:
+            return codes
+        generator = self.generators["codes"]
+        with torch.no_grad():
+            confidence, values = prior.log_posterior(codes).max(-1)
+            chance = torch.rand(confidence.shape, generator=generator, device=codes.device)
+            chosen = chance < loss.resample_probability
+            chosen &= confidence.exp() > loss.resample_confidence
+            chosen[:, factors:] = False
+            fresh = prior.sample(values, generator)
+        return torch.where(chosen.unsqueeze(-1), fresh, codes)
+
+    def _cycle(self, batch: Batch, prior: Prior) -> Tensor:
+        """Decoded codes of known values, read back by the frozen encoder, must keep the values."""
+        model, n = self.networks.autoencoder, self.config.training.relation_batch_size
+        assert batch.labelled_codes is not None
+        with torch.no_grad():
+            values, codes = self._prior_codes(prior, n, self.generators["priors"])
+            swaps = round(self.loss.cycle_swaps * n)
+            if swaps:
+                values[:swaps], codes[:swaps] = self._swapped(batch, swaps)
+        images = model.decode(codes).sigmoid()
+        with frozen(model.encoder):
+            read = model.encode(images).means
+        return losses.component_cross_entropy(prior, read, values)
+
+    def _swapped(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
+        """Labelled codes whose every partition comes from an image of its own, and their values."""
+        codes = batch.labelled_codes
+        assert codes is not None
+        partitions = codes.shape[1]
+        rows = torch.randint(
+            len(codes), (n, partitions), generator=self.generators["priors"], device=codes.device
+        )
+        column = torch.arange(partitions, device=codes.device)
+        factors = self._factors()
+        return batch.values[rows[:, :factors], column[:factors]], codes[rows, column]
+
+    def _prior_codes(
+        self, prior: Prior, n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Uniform factor values `(n, factors)` and a code of each, `(n, partitions, latent)`."""
+        values = self.relations.sample_values(n, generator)
+        return values, prior.sample(self._padded(values, prior), generator)
+
+    def _padded(self, values: Tensor, prior: Prior) -> Tensor:
+        """Values with component 0 for the nuisance partitions."""
+        return F.pad(values, (0, prior.partitions - values.shape[1]))
+
+    def _factors(self) -> int:
+        return self.networks.relational.factors

@@ -1,0 +1,245 @@
+"""Priors of the latent partitions: N(0, I) during warmup, one adaptive mixture per factor after it.
+
+Both are a `Prior`: a batch of Gaussian mixtures, one for each partition, padded to the largest
+number of components. N(0, I) is a mixture of one component, so warmup, nuisance partitions and
+adaptive priors share every line of code, and nothing loops over partitions, components or samples.
+
+The formulas are written out because `torch.distributions.MultivariateNormal` solves a triangular
+system for every density; with the inverse factors kept from the last fit it is one product. Tests
+hold them to `torch.distributions` and to scikit-learn's `ledoit_wolf`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from weakdis_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One Gaussian mixture for each latent partition.
+
+    Attributes:
+        log_weights: `(partitions, components)`, log pi_v; -inf where a partition has fewer.
+        means: `(partitions, components, latent)`.
+        covariances: `(partitions, components, latent, latent)`.
+        scales: Lower Cholesky factors of the covariances.
+        inverse_scales: Their inverses.
+        log_norms: `(partitions, components)`, log-density at the mean.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    covariances: Tensor
+    scales: Tensor
+    inverse_scales: Tensor
+    log_norms: Tensor
+
+    @classmethod
+    def build(cls, log_weights: Tensor, means: Tensor, covariances: Tensor) -> Self:
+        """A prior from weights, means and (positive definite) covariances."""
+        scales = torch.linalg.cholesky(covariances)
+        eye = torch.eye(means.shape[-1], dtype=means.dtype, device=means.device)
+        inverse = torch.linalg.solve_triangular(scales, eye.expand_as(scales), upper=False)
+        log_det = scales.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_norms = -0.5 * means.shape[-1] * math.log(2 * math.pi) - log_det
+        return cls(log_weights, means, covariances, scales, inverse, log_norms)
+
+    @classmethod
+    def standard(
+        cls, partitions: int, latent: int, device: torch.device | str = "cpu", components: int = 1
+    ) -> Self:
+        """N(0, I) for every partition (warmup), padded to `components`."""
+        log_weights = torch.full((partitions, components), -math.inf, device=device)
+        log_weights[:, 0] = 0.0
+        means = torch.zeros(partitions, components, latent, device=device)
+        eye = torch.eye(latent, device=device)
+        return cls.build(log_weights, means, eye.expand(partitions, components, -1, -1).clone())
+
+    @property
+    def partitions(self) -> int:
+        """Number of latent partitions."""
+        return self.means.shape[0]
+
+    def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
+        """One sample of a chosen component of each partition.
+
+        Args:
+            components: `(batch, partitions)` integers.
+            generator: Source of the noise.
+
+        Returns:
+            `(batch, partitions, latent)`.
+        """
+        index = torch.arange(self.partitions, device=components.device)
+        means = self.means[index, components]
+        noise = torch.randn(means.shape, generator=generator, device=means.device)
+        return means + torch.einsum("bpij,bpj->bpi", self.scales[index, components], noise)
+
+    def sample_components(self, n: int, generator: torch.Generator) -> Tensor:
+        """Components drawn from the mixture weights, `(n, partitions)`."""
+        weights = self.log_weights.exp()
+        return torch.multinomial(weights, n, replacement=True, generator=generator).T
+
+    def component_log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code under every component of its partition.
+
+        Args:
+            codes: `(batch, partitions, latent)`.
+
+        Returns:
+            `(batch, partitions, components)`: log N(z_k; mu_kv, Sigma_kv), -inf for padding.
+        """
+        # L^-1 (z - mu) = L^-1 z - L^-1 mu: one batched product instead of one for each component.
+        partitions, components, latent = self.means.shape
+        rows = self.inverse_scales.reshape(partitions, components * latent, latent)
+        whitened = torch.einsum("bpj,pcj->bpc", codes, rows)
+        shift = torch.einsum("pvij,pvj->pvi", self.inverse_scales, self.means)
+        whitened = whitened.unflatten(-1, (components, latent)) - shift
+        log_prob = self.log_norms - 0.5 * whitened.square().sum(-1)
+        return log_prob.masked_fill(self.log_weights == -math.inf, -math.inf)
+
+    def log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of the mixtures, `(batch, partitions)`."""
+        return torch.logsumexp(self.component_log_prob(codes) + self.log_weights, dim=-1)
+
+    def log_posterior(self, codes: Tensor) -> Tensor:
+        """Log-probability of each component given the code, equal weights.
+
+        Factor values are classified by density alone: the labelled subset's frequencies, which
+        the weights hold, say nothing about the images to come.
+        """
+        return self.component_log_prob(codes).log_softmax(-1)
+
+    def classify(self, codes: Tensor) -> Tensor:
+        """Most likely component of each code, `(batch, partitions)`."""
+        return self.component_log_prob(codes).argmax(-1)
+
+    def kl(self, means: Tensor, log_variances: Tensor, components: Tensor | None = None) -> Tensor:
+        """KL divergence of diagonal Gaussian codes from the mixtures, in nats.
+
+        Args:
+            means: `(batch, partitions, latent)`.
+            log_variances: Same shape.
+            components: `(batch, partitions)`: the divergence from these components alone; None for
+                the variational bound -log sum_v pi_v exp(-KL_v) (Hershey & Olsen, 2007, with a
+                single Gaussian on the left).
+
+        Returns:
+            `(batch, partitions)`.
+        """
+        precision_diagonal = self.inverse_scales.square().sum(-2)
+        variances = log_variances.exp()
+        spread = torch.einsum("bpj,pvj->bpv", variances, precision_diagonal)
+        entropy = 0.5 * (log_variances + 1 + math.log(2 * math.pi)).sum(-1, keepdim=True)
+        divergence = 0.5 * spread - self.component_log_prob(means) - entropy
+        if components is not None:
+            return divergence.gather(-1, components.unsqueeze(-1)).squeeze(-1)
+        return -torch.logsumexp(self.log_weights - divergence, dim=-1)
+
+    def moved_towards(self, other: Prior, momentum: float) -> Prior:
+        """Moving average: `momentum` of `other`'s means and covariances, the rest of this one's."""
+        return Prior.build(
+            other.log_weights,
+            torch.lerp(self.means, other.means, momentum),
+            torch.lerp(self.covariances, other.covariances, momentum),
+        )
+
+
+def fit_prior(
+    codes: Tensor,
+    values: Tensor,
+    n_values: Tensor,
+    components: int,
+    *,
+    nuisance: int = 0,
+    scale: float = 1.0,
+    floor: float = 1e-2,
+    standardise: bool = False,
+) -> Prior:
+    """The adaptive prior: a component for each factor value, from the labelled codes that have it.
+
+    Covariances are shrunk as Ledoit & Wolf (2004) do. A value with a single labelled sample gets
+    the pooled covariance of its factor.
+
+    Args:
+        codes: `(labels, partitions, latent)` encoded labelled images.
+        values: `(labels, factors)` their factor values; the first partitions are the factors'.
+        n_values: `(factors,)` number of values of each factor. Every one must occur among `values`:
+            see `require_every_value`, which waits for the device and so is called once, not here.
+        components: The largest number of values, to which every mixture is padded.
+        nuisance: Number of trailing partitions that keep N(0, I).
+        scale: Factor on the covariances.
+        floor: Added to the diagonal of the covariances.
+        standardise: Rescale each mixture to zero mean and unit mean variance.
+    """
+    codes = codes.detach()
+    factors = values.shape[-1]
+    component = torch.arange(components, device=codes.device)
+    member = (values.unsqueeze(-1) == component).to(codes.dtype)
+    counts = member.sum(0)
+    exists = component < n_values.unsqueeze(-1)
+    factor_codes = codes[:, :factors]
+    if standardise:
+        factor_codes = _standardised(factor_codes)
+    safe = counts.clamp(min=1).unsqueeze(-1)
+    means = torch.einsum("lkv,lkd->kvd", member, factor_codes) / safe
+    own = torch.einsum("lkv,kvd->lkd", member, means)
+    covariances = _shrunk_covariances(factor_codes - own, member, counts)
+    eye = torch.eye(codes.shape[-1], dtype=codes.dtype, device=codes.device)
+    covariances = torch.where(exists[..., None, None], covariances * scale + floor * eye, eye)
+    log_weights = (counts / counts.sum(-1, keepdim=True)).log().masked_fill(~exists, -math.inf)
+    if nuisance:
+        rest = Prior.standard(nuisance, codes.shape[-1], codes.device, components)
+        log_weights = torch.cat([log_weights, rest.log_weights])
+        means = torch.cat([means, rest.means])
+        covariances = torch.cat([covariances, rest.covariances])
+    return Prior.build(log_weights, means, covariances)
+
+
+def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
+    """Check that a labelled subset can be fitted.
+
+    Args:
+        values: `(labels, factors)` factor values of the labelled images.
+        n_values: Number of values of each factor.
+
+    Raises:
+        UserError: Some factor value has no labelled sample.
+    """
+    for factor, n in enumerate(n_values):
+        missing = sorted(set(range(n)) - set(values[:, factor].tolist()))
+        if missing:
+            raise UserError(
+                f"data.labels: {len(values)} is not enough: factor {factor} has no labelled sample "
+                f"of value {missing[0]}; every value of every factor needs one"
+            )
+
+
+def _standardised(codes: Tensor) -> Tensor:
+    centred = codes - codes.mean(0)
+    return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
+
+
+def _shrunk_covariances(residuals: Tensor, member: Tensor, counts: Tensor) -> Tensor:
+    """Ledoit-Wolf covariance of each component, `(factors, components, latent, latent)`."""
+    latent = residuals.shape[-1]
+    n = counts.clamp(min=1)
+    empirical = torch.einsum("lkv,lki,lkj->kvij", member, residuals, residuals) / n[..., None, None]
+    pooled = torch.einsum("lki,lkj->kij", residuals, residuals) / len(residuals)
+    mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
+    eye = torch.eye(latent, dtype=residuals.dtype, device=residuals.device)
+    target = mean_variance[..., None, None] * eye
+    distance = (empirical - target).square().sum((-2, -1))
+    fourth = torch.einsum("lkv,lk->kv", member, residuals.square().sum(-1).square()) / n
+    noise = (fourth - empirical.square().sum((-2, -1))) / n
+    shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[..., None, None]
+    shrunk = (1 - shrinkage) * empirical + shrinkage * target
+    # With the residuals of one sample every variance would be zero.
+    return torch.where((counts > 1)[..., None, None], shrunk, pooled.unsqueeze(1))

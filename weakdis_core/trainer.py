@@ -1,0 +1,272 @@
+"""The single training loop: what `python -m weakdis_core train` and every trial of a sweep run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config import Config
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.splits import labelled_subset, split
+from weakdis_core.data.store import Prepared
+from weakdis_core.devices import apply_runtime
+from weakdis_core.errors import UserError
+from weakdis_core.evaluation import Evaluator
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.networks import Networks
+from weakdis_core.objectives import Batch, Objectives
+from weakdis_core.priors import Prior, fit_prior, require_every_value
+from weakdis_core.seeding import torch_generator
+
+Stage = Literal["warmup", "full", "ending"]
+_STREAMS = ("images", "labels", "codes", "priors", "relations")
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss is NaN or infinite; the message says at which step, which terms, of which config."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation.
+
+    Attributes:
+        step: Optimisation steps done.
+        stage: The stage they ended in.
+        metrics: `train/...` means since the last report; `val/...` accuracies on validation, absent
+            until warmup has ended, for they do not exist before.
+        seconds: Seconds of training so far, evaluations included, interruptions not.
+    """
+
+    step: int
+    stage: Stage
+    metrics: dict[str, float]
+    seconds: float
+
+
+class Trainer:
+    """Trains one configuration on one prepared variant.
+
+    Args:
+        config: The settings.
+        prepared: The variant's images.
+        oracle: Judge of decoded pictures.
+
+    Raises:
+        UserError: The labelled subset misses a factor value, or the device is not there.
+    """
+
+    def __init__(self, config: Config, prepared: Prepared, oracle: Oracle) -> None:
+        self.config = config
+        self.device, self.autocast = apply_runtime(config.runtime)
+        self.variant = prepared.variant
+        self.bank = ImageBank(prepared, self.device)
+        data = config.data
+        self.splits = split(prepared.digests, data.data_seed)
+        labelled = labelled_subset(
+            prepared.factors, self.splits.train, data.labels, self.variant.n_values, data.data_seed
+        )
+        require_every_value(torch.from_numpy(prepared.factors[labelled]), self.variant.n_values)
+        self.train_index = torch.from_numpy(self.splits.train).to(self.device)
+        self.labelled_index = torch.from_numpy(labelled).to(self.device)
+        self.n_values = torch.tensor(self.variant.n_values, device=self.device)
+        self.networks = Networks(self.variant, config, self.device)
+        self.generators = {
+            name: torch_generator(config.seed, name, self.device) for name in _STREAMS
+        }
+        relations = self.variant.relation_table(str(self.device))
+        self.objectives = Objectives(config, self.networks, relations, self.generators)
+        self.evaluator = Evaluator(self.variant, self.bank, oracle, self.device)
+        model = self.networks.autoencoder
+        self.prior = Prior.standard(
+            model.partitions, model.latent, self.device, max(self.variant.n_values)
+        )
+        self.memory = torch.zeros(
+            len(labelled), model.partitions, model.latent, device=self.device
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def stage(self, step: int) -> Stage:
+        """Stage of the step that follows `step` finished ones."""
+        training = self.config.training
+        if step < round(training.warmup * training.steps):
+            return "warmup"
+        return "full" if step < round((1 - training.ending) * training.steps) else "ending"
+
+    def fit(self) -> Iterator[Report]:
+        """Train to the last step; one Report for each evaluation, the last at the last step.
+
+        Raises:
+            TrainingDiverged: A loss became NaN or infinite.
+        """
+        torch.set_num_threads(self.config.runtime.threads)
+        training = self.config.training
+        n = training.evaluations
+        reports = {math.ceil(training.steps * (i + 1) / n) for i in range(n)}
+        started = time.perf_counter() - self.seconds
+        while self.step < training.steps:
+            self._train_step()
+            self.step += 1
+            if self.step in reports or self.step % self.config.runtime.log_every == 0:
+                self._check_losses()
+            if self.step in reports:
+                metrics = self._train_metrics()
+                stage = self.stage(self.step - 1)
+                if stage != "warmup":
+                    scores = self.evaluate("validation", training.evaluation_samples)
+                    metrics |= {f"val/{name}": value for name, value in scores.items()}
+                self.seconds = time.perf_counter() - started
+                yield Report(self.step, stage, metrics, self.seconds)
+                # What the caller does with a report is not training.
+                started = time.perf_counter() - self.seconds
+
+    def evaluate(
+        self, name: Literal["validation", "test"], samples: int | None = None
+    ) -> dict[str, float]:
+        """Accuracies on a split; the same images and draws at every call.
+
+        Args:
+            name: Which split.
+            samples: Images at most; None takes the whole split.
+        """
+        index = torch.from_numpy(getattr(self.splits, name)[:samples]).to(self.device)
+        generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
+        networks = self.networks
+        return self.evaluator.evaluate(
+            networks.autoencoder, networks.relational, self.prior, index, generator
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the complete state as one file, atomically."""
+        state = {
+            "config": self.config.to_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "networks": self.networks.state_dict(),
+            "prior": vars(self.prior),
+            "memory": self.memory,
+            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "sums": self._sums,
+            "counts": self._counts,
+        }
+        write_checkpoint(state, path)
+
+    def load(self, path: Path) -> None:
+        """Continue from a file written by `save`.
+
+        Raises:
+            UserError: The file cannot be read, or belongs to another configuration.
+        """
+        state = read_checkpoint(path)
+        saved = Config.model_validate(state["config"])
+        if (saved.hash(), saved.seed) != (self.config.hash(), self.config.seed):
+            raise UserError(
+                f"{path}: checkpoint of config {saved.hash()} seed {saved.seed}, "
+                f"not of {self.config.hash()} seed {self.config.seed}"
+            )
+        self.networks.load_state_dict(state["networks"])
+        self.prior = Prior(**self._on_device(state["prior"]))
+        self.memory = state["memory"].to(self.device)
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self._sums, self._counts = self._on_device(state["sums"]), dict(state["counts"])
+
+    def _train_step(self) -> None:
+        stage = self.stage(self.step)
+        if stage == "full" and self.step == round(
+            self.config.training.warmup * self.config.training.steps
+        ):
+            self._enter_full_training()
+        self.networks.set_learning_rates(self.step)
+        batch = self._batch()
+        with self.autocast:
+            terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
+            if stage != "warmup":
+                terms |= self.objectives.relational_step(self.prior)
+        self._remember(batch, stage)
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _batch(self) -> Batch:
+        training, generators = self.config.training, self.generators
+        unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
+        rows = self._draw(
+            len(self.labelled_index), training.labelled_batch_size, generators["labels"]
+        )
+        labelled = self.labelled_index[rows]
+        index = torch.cat([self.train_index[unlabelled], labelled])
+        return Batch(self.bank.batch(index), self.bank.values[labelled], rows)
+
+    def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(n, (size,), generator=generator, device=self.device)
+
+    @torch.no_grad()
+    def _enter_full_training(self) -> None:
+        """Encode the labelled subset and fit the adaptive priors for the first time."""
+        model, generator = self.networks.autoencoder, self.generators["codes"]
+        with self.autocast:
+            self.memory = torch.cat(
+                [
+                    model.encode(self.bank.batch(index)).sample(generator)
+                    for index in self.labelled_index.split(500)
+                ]
+            )
+        self.prior = self._fitted()
+
+    def _remember(self, batch: Batch, stage: Stage) -> None:
+        """Keep the labelled codes just seen, and refit the priors every few steps."""
+        if stage != "full" or batch.labelled_codes is None:
+            return
+        loss = self.config.loss
+        self.memory[batch.rows] = batch.labelled_codes
+        if loss.prior_refit_every and (self.step + 1) % loss.prior_refit_every == 0:
+            self.prior = self.prior.moved_towards(self._fitted(), loss.prior_momentum)
+
+    def _fitted(self) -> Prior:
+        loss = self.config.loss
+        return fit_prior(
+            self.memory,
+            self.bank.values[self.labelled_index],
+            self.n_values,
+            max(self.variant.n_values),
+            nuisance=self.config.model.nuisance_partitions,
+            scale=loss.covariance_scale,
+            floor=loss.covariance_floor,
+            standardise=loss.standardise_prior,
+        )
+
+    def _check_losses(self) -> None:
+        values = torch.stack(list(self._sums.values())).tolist()
+        if not all(math.isfinite(value) for value in values):
+            means = self._train_metrics()
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
+            raise TrainingDiverged(
+                f"loss is not finite by step {self.step} ({shown}); "
+                f"config {self.config.hash()} seed {self.config.seed}"
+            )
+
+    def _train_metrics(self) -> dict[str, float]:
+        names = list(self._sums)
+        sums = torch.stack([self._sums[name] for name in names]).tolist()
+        metrics = {
+            f"train/{name}": total / self._counts[name]
+            for name, total in zip(names, sums, strict=True)
+        }
+        self._sums, self._counts = {}, {}
+        return metrics
+
+    def _on_device(self, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {name: value.to(self.device) for name, value in tensors.items()}
