@@ -1,0 +1,40 @@
+"""`python -m weakdis_core {data,train,manipulate}`."""
+
+from __future__ import annotations
+
+import sys
+
+from weakdis_core import console
+from weakdis_core.errors import UserError
+
+_USAGE = """usage: python -m weakdis_core COMMAND ...
+
+commands (each explains itself with --help):
+  data        list, prepare, download and show data sets
+  train       train one configuration
+  manipulate  draw test images before and after a relation"""
+
+
+def run() -> None:
+    """Run the command named by the first argument.
+
+    The other commands' modules are not imported: `data` answers without loading the models.
+    """
+    command, args = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
+    prog = f"python -m weakdis_core {command}"
+    if command == "data":
+        from weakdis_core.data import commands as data
+
+        data.run(args, prog)
+    elif command in ("train", "manipulate"):
+        from weakdis_core import commands
+
+        console.parse(getattr(commands, command), args, prog=prog)
+    elif command in ("-h", "--help"):
+        print(_USAGE)
+    else:
+        raise UserError(f"command: {command!r} is not one of data, train, manipulate")
+
+
+if __name__ == "__main__":
+    console.main(run)
