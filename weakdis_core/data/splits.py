@@ -13,6 +13,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
 _TRAIN, _VALIDATION = 0.8, 0.1
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ def labelled_subset(
 ) -> IndexArray:
     """The images of train whose factor values are known to the model.
 
-    Every value of every factor is present as evenly as `size` and the images allow, and draws are
-    nested: they are prefixes of one order, so the first 100 are among the first 300.
+    Every value of every factor is present as evenly as `size` and the images allow, combinations
+    of them repeat as little as that leaves room for, and draws are nested: they are prefixes of
+    one order, so the first 100 are among the first 300.
 
     Args:
         factors: Factor values of all prepared images, `(images, factors)`.
@@ -82,7 +84,7 @@ def labelled_subset(
     shuffled = generator.permutation(train)
     pool = _Pool(factors[shuffled], n_values)
     # Drawn row by row, so that a longer draw begins with the same numbers.
-    chances = generator.random((size, len(n_values)))
+    chances = generator.random((size, _ATTEMPTS, len(n_values)))
     return shuffled[[pool.draw(chance) for chance in chances.tolist()]]
 
 
@@ -96,19 +98,36 @@ class _Pool:
         self._values = factors[first]
         self._members = [rows.tolist() for rows in members]
         self._left = np.array([len(rows) for rows in members])
+        self._drawn = [0] * len(members)
         self._group = {tuple(values): row for row, values in enumerate(self._values.tolist())}
         self._counts = [[0] * n for n in n_values]
         self._weights = np.array(n_values, dtype=np.float64)
 
-    def draw(self, chances: Sequence[float]) -> int:
-        """Position of the next image: rarest value of every factor at once where there is one."""
-        target = tuple(
-            _rarest(counts, chance) for counts, chance in zip(self._counts, chances, strict=True)
-        )
-        group = self._group.get(target, -1)
-        if group < 0 or not self._left[group]:
-            group = self._nearest()
+    def draw(self, attempts: Sequence[Sequence[float]]) -> int:
+        """Position of the next image.
+
+        Each attempt combines a rarest value of every factor; the combination drawn least often so
+        far wins. Where no image is left of any, the nearest one is taken.
+        """
+        rarest = [_rarest(counts) for counts in self._counts]
+        best = -1
+        for chances in attempts:
+            target = tuple(
+                values[int(chance * len(values))]
+                for values, chance in zip(rarest, chances, strict=True)
+            )
+            group = self._group.get(target, -1)
+            if group < 0 or not self._left[group]:
+                continue
+            if best < 0 or self._drawn[group] < self._drawn[best]:
+                best = group
+            if not self._drawn[best]:
+                break
+        return self._take(best if best >= 0 else self._nearest())
+
+    def _take(self, group: int) -> int:
         self._left[group] -= 1
+        self._drawn[group] += 1
         for counts, value in zip(self._counts, self._values[group].tolist(), strict=True):
             counts[value] += 1
         return int(self._members[group].pop())
@@ -122,8 +141,7 @@ class _Pool:
         return int(cost.argmin())
 
 
-def _rarest(counts: list[int], chance: float) -> int:
-    """One of the values with the lowest count, chosen by `chance` in [0, 1)."""
+def _rarest(counts: list[int]) -> list[int]:
+    """The values with the lowest count."""
     lowest = min(counts)
-    rarest = [value for value, count in enumerate(counts) if count == lowest]
-    return rarest[int(chance * len(rarest))]
+    return [value for value, count in enumerate(counts) if count == lowest]
