@@ -1,63 +1,152 @@
-"""dSprites: draws its pictures and reads the official files."""
+"""dSprites (Matthey et al., 2017): draws its pictures, or reads them from the official file.
+
+The data set is 737,280 binary 64x64 pictures of one sprite: 3 shapes x 6 scales x 40 orientations
+x 32 x 32 positions. The drawing is exact geometry sampled at pixel centres, the way the official
+pictures were made: no anti-aliasing and no randomness. Of the 320 frames of the animation published
+with the data set it matches squares to a mean IoU of 0.9997, ellipses and hearts to 0.999.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from weakdis_core.data import arrays
 
 GRID: tuple[int, ...] = (3, 6, 40, 32, 32)
+"""Grid indices of shape, scale, orientation, posX, posY; the last varies fastest."""
 
+SIZE = 64
+"""Height and width of a picture in pixels."""
+
+# Positions of the sprite's centre in pixels, pixel j having its centre at j: from the published
+# animation, in which every one of the 32 positions occurs.
+_FIRST_CENTRE = 15.5
+_CENTRE_STEP = 32 / 31
+
+# Scales 0.5, 0.6 .. 1 and orientations linspace(0, 2 pi, 40): the official `latents_values`.
+_SMALLEST = 0.5
+_SCALE_STEP = 0.1
+_TURN_STEP = 2 * np.pi / 39
+
+# Lengths in pixels at scale 1, fitted to the published animation by maximising the mean IoU.
+_SQUARE_HALF_SIDE = 9.6
+_ELLIPSE_SEMI_AXES = (12.76, 7.22)
+
+# The heart: radius in pixels at scale 1 every 6 degrees from -90 (the notch, up) over 0 (right) to
+# 90 (the tip, down); the left half mirrors it. Fitted to the 192 hearts of the published animation
+# as the boundary between their set and unset pixels (logistic regression on cubic spline values,
+# smoothed; fitted to half of the frames it matches the other half to an IoU of 0.999).
+_HEART_RADII = (
+    5.05, 6.90, 8.31, 9.38, 10.18, 10.73, 11.07, 11.22, 11.25, 11.15, 10.87, 10.54, 10.00, 9.38,
+    8.75, 8.11, 7.56, 7.09, 6.70, 6.40, 6.17, 6.01, 5.93, 5.92, 5.95, 6.08, 6.30, 6.61, 7.16, 7.88,
+    9.61,
+)  # fmt: skip
+_HEART_STEPS_PER_DEGREE = 50
+_HEART_SQUARED_RADII: NDArray[np.float64] = (
+    CubicSpline(np.linspace(-90, 90, len(_HEART_RADII)), _HEART_RADII)(
+        np.linspace(-90, 90, 180 * _HEART_STEPS_PER_DEGREE + 1)
+    )
+    ** 2
+)
+
+# No sprite reaches further from its centre than a square's corner, 13.58 px: this window, which
+# starts 13 px before the pixel that holds the centre, covers it.
 _WINDOW = 28
+_WINDOW_START = 13
 _CHUNK = 256
-_DEG = np.array([-90, -75, -59, -44, -29, -13, -2, 13, 29, 44, 59, 75, 82, 90], float)
-_RAD = np.array([5.65, 9.0, 10.85, 11.2, 10.85, 9.6, 8.4, 7.05, 6.2, 5.9, 6.2, 6.8, 7.6, 8.4])
 
 
 def render(
     indices: NDArray[np.int64], progress: Callable[[int], None] | None = None
 ) -> NDArray[np.uint8]:
-    """Draws images (n, 1, 64, 64) uint8, 0 or 1, of grid indices (n, 5)."""
-    indices = np.asarray(indices)
-    images = np.zeros((len(indices), 1, 64, 64), np.uint8)
+    """Draw pictures.
+
+    Args:
+        indices: Grid indices `(n, 5)` in the order of `GRID`.
+        progress: Called with the number of images newly finished.
+
+    Returns:
+        Images `(n, 1, 64, 64)`, 0 (background) or 1 (sprite).
+
+    Raises:
+        ValueError: An index lies outside the grid.
+    """
+    indices = arrays.checked_indices(indices, GRID)
+    images = np.zeros((len(indices), 1, SIZE, SIZE), np.uint8)
     for start in range(0, len(indices), _CHUNK):
-        part = indices[start : start + _CHUNK]
-        _draw(part, images[start : start + _CHUNK, 0])
-        if progress:
-            progress(len(part))
+        part = slice(start, start + _CHUNK)
+        _draw(indices[part], images[part, 0])
+        if progress is not None:
+            progress(len(indices[part]))
     return images
 
 
-def _draw(part: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-    centre = 15.5 + part[:, 3:] * (32 / 31)
-    corner = np.floor(centre).astype(np.int64) - 13
-    scale = 0.5 + 0.1 * part[:, 1]
-    angle = 2 * np.pi * part[:, 2] / 39
-    grid = np.arange(_WINDOW)
-    dx = (corner[:, :1] + grid - centre[:, :1]) / scale[:, None]
-    dy = (corner[:, 1:] + grid - centre[:, 1:]) / scale[:, None]
-    cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    x = (dx * cos)[:, None, :] - (dy * sin)[:, :, None]
-    y = (dx * sin)[:, None, :] + (dy * cos)[:, :, None]
-    mask = np.empty(x.shape, bool)
-    for shape, inside in enumerate((_square, _ellipse, _heart)):
-        rows = np.flatnonzero(part[:, 0] == shape)
-        mask[rows] = inside(x[rows], y[rows])
-    n = np.arange(len(part))[:, None, None]
-    rows_y = (corner[:, 1:] + grid)[:, :, None]
-    cols_x = (corner[:, :1] + grid)[:, None, :]
-    out[n, rows_y, cols_x] = mask
+def read(
+    path: Path, indices: NDArray[np.int64], progress: Callable[[int], None] | None = None
+) -> NDArray[np.uint8]:
+    """Read pictures from the official HDF5 or NPZ file, a stretch of the file at a time.
+
+    Args:
+        path: The official file; its hash is not checked here, see `official.verify`.
+        indices: Grid indices `(n, 5)` in the order of `GRID`, any order, repetitions allowed.
+        progress: Called with the number of images newly finished.
+
+    Returns:
+        Images `(n, 1, 64, 64)`, 0 or 1, as `render` draws them.
+
+    Raises:
+        UserError: The file cannot be read or does not hold dSprites.
+        ValueError: An index lies outside the grid.
+    """
+    indices = arrays.checked_indices(indices, GRID)
+    rows = np.ravel_multi_index(tuple(indices.T), GRID)
+    images = np.empty((len(indices), 1, SIZE, SIZE), np.uint8)
+    layout = arrays.Layout("imgs", (int(np.prod(GRID)), SIZE, SIZE), highest=1)
+    for places, pictures in arrays.pictures(path, layout, rows):
+        images[places, 0] = pictures
+        if progress is not None:
+            progress(len(places))
+    return images
 
 
-def _square(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.maximum(np.abs(x), np.abs(y)) <= 9.6
+def _draw(indices: NDArray[np.int64], canvas: NDArray[np.uint8]) -> None:
+    """Draw the sprites `(n, 5)` onto the empty `canvas` `(n, 64, 64)`."""
+    scale = _SMALLEST + _SCALE_STEP * indices[:, 1]
+    turn = _TURN_STEP * indices[:, 2]
+    centre = _FIRST_CENTRE + _CENTRE_STEP * indices[:, 3:]
+    corner = np.floor(centre).astype(np.int64) - _WINDOW_START
+    columns, rows = (corner[:, axis, None] + np.arange(_WINDOW) for axis in (0, 1))
+
+    # Pixel centres in the sprite's own frame: y down, so a positive turn is anticlockwise.
+    right = (columns - centre[:, :1]) / scale[:, None]
+    down = (rows - centre[:, 1:]) / scale[:, None]
+    cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
+    x = (right * cos)[:, None, :] - (down * sin)[:, :, None]
+    y = (right * sin)[:, None, :] + (down * cos)[:, :, None]
+
+    inside = np.empty(x.shape, np.bool_)
+    for shape, test in enumerate((_in_square, _in_ellipse, _in_heart)):
+        those = np.flatnonzero(indices[:, 0] == shape)
+        inside[those] = test(x[those], y[those])
+    canvas[np.arange(len(indices))[:, None, None], rows[:, :, None], columns[:, None, :]] = inside
 
 
-def _ellipse(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (x / 12.65) ** 2 + (y / 7.25) ** 2 <= 1
+def _in_square(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.maximum(np.abs(x), np.abs(y)) <= _SQUARE_HALF_SIDE
 
 
-def _heart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
-    phi = np.degrees(np.arctan2(y, np.abs(x)))
-    return x * x + y * y <= np.interp(phi, _DEG, _RAD) ** 2
+def _in_ellipse(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    across, along = _ELLIPSE_SEMI_AXES
+    return (x / across) ** 2 + (y / along) ** 2 <= 1
+
+
+def _in_heart(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:
+    degrees = np.degrees(np.arctan2(y, np.abs(x)))
+    step = np.rint((degrees + 90) * _HEART_STEPS_PER_DEGREE).astype(np.intp)
+    inside: NDArray[np.bool_] = x * x + y * y <= _HEART_SQUARED_RADII[step]
+    return inside

@@ -1,0 +1,164 @@
+"""Reading rows of the official files' arrays: bounded memory, nothing unpickled, clear errors."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import h5py
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from weakdis_core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the array of pictures in a file must look like.
+
+    Attributes:
+        array: Its name in the file.
+        shape: Its shape, pictures first; the type is uint8.
+        highest: The largest value a pixel may have.
+    """
+
+    array: str
+    shape: tuple[int, ...]
+    highest: int = 255
+
+
+# Pictures decompressed at a time, in bytes: bounds the memory, since all of dSprites is 3 GB.
+_STRETCH_BYTES = 64 * 2**20
+
+
+def checked_indices(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return grid indices `(n, len(grid))` as they are, or raise ValueError naming a wrong one."""
+    indices = np.asarray(indices)
+    if indices.ndim != 2 or indices.shape[1] != len(grid) or indices.dtype.kind not in "iu":
+        raise ValueError(
+            f"indices: shape {indices.shape} of {indices.dtype}, "
+            f"expected (n, {len(grid)}) of an integer type"
+        )
+    if (wrong := ((indices < 0) | (indices >= np.array(grid))).any(axis=1)).any():
+        raise ValueError(f"indices: {indices[wrong.argmax()].tolist()} is outside the grid {grid}")
+    return indices
+
+
+def pictures(
+    path: Path, layout: Layout, rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
+    """Read pictures of an HDF5 or NPZ file, a bounded stretch of the file at a time.
+
+    Nothing is unpickled and nothing but the array of pictures is touched.
+
+    Args:
+        path: The file.
+        layout: What the array must look like.
+        rows: Rows of the array to read `(n,)`, any order, repetitions allowed.
+
+    Yields:
+        Places in `rows` `(m,)` and the pictures `(m, ...)` that belong there; every place once.
+
+    Raises:
+        UserError: The file cannot be read, or does not hold what `layout` says.
+    """
+    try:
+        if h5py.is_hdf5(path):
+            source = _hdf5_stretches(path, layout, rows)
+        elif zipfile.is_zipfile(path):
+            source = _npz_stretches(path, layout, rows)
+        else:
+            with path.open("rb") as file:
+                start = file.read(8)
+            raise UserError(f"{path}: begins with {start!r}, expected an HDF5 or NPZ file")
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        for first, stretch in source:
+            low, high = np.searchsorted(ordered, (first, first + len(stretch)))
+            found = stretch[ordered[low:high] - first]
+            if found.size and found.max() > layout.highest:
+                raise UserError(
+                    f"{path}: {layout.array} holds the value {found.max()}, "
+                    f"expected at most {layout.highest}"
+                )
+            if low < high:
+                yield order[low:high], found
+    # h5py and zipfile report damage by these; OSError also stands for a missing file.
+    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+
+
+def _hdf5_stretches(
+    path: Path, layout: Layout, rows: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Slabs that begin and end with a chunk: a chunk is decompressed as a whole in any case."""
+    with h5py.File(path, "r") as file:
+        array = file.get(layout.array)
+        if not isinstance(array, h5py.Dataset):
+            raise UserError(f"{path}: holds {sorted(file)}, expected an array {layout.array}")
+        _check_layout(path, layout, array.shape, array.dtype)
+        chunk = array.chunks[0] if array.chunks else 1
+        fitting = _STRETCH_BYTES // int(np.prod(layout.shape[1:]))
+        length = max(1, fitting // chunk) * chunk
+        for block in np.unique(rows // length):
+            start, end = int(block) * length, (int(block) + 1) * length
+            wanted = rows[(rows >= start) & (rows < end)]
+            first, last = int(wanted.min()), int(wanted.max())
+            yield first, array[first : last + 1]
+
+
+def _npz_stretches(
+    path: Path, layout: Layout, rows: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The array in stretches from its start to the last row wanted: a zip member is a stream."""
+    with zipfile.ZipFile(path) as archive:
+        member = f"{layout.array}.npy"
+        if member not in archive.namelist():
+            raise UserError(f"{path}: holds {archive.namelist()}, expected {member}")
+        with archive.open(member) as stream:
+            shape, in_columns, dtype = _npy_header(path, member, stream)
+            if in_columns:
+                raise UserError(f"{path}: {layout.array} is stored by columns, expected by rows")
+            _check_layout(path, layout, shape, dtype)
+            row_bytes = int(np.prod(shape[1:]))
+            # The member is decompressed in small stretches: rows that nobody wants pass through.
+            length = max(1, _STRETCH_BYTES // 8 // row_bytes)
+            for start in range(0, int(rows.max(initial=-1)) + 1, length):
+                wanted = min(length, shape[0] - start) * row_bytes
+                data = stream.read(wanted)
+                if len(data) < wanted:
+                    raise UserError(
+                        f"{path}: {layout.array} ends after {start + len(data) // row_bytes:,} "
+                        f"pictures, expected {shape[0]:,}; the file is truncated"
+                    )
+                yield start, np.frombuffer(data, np.uint8).reshape(-1, *shape[1:])
+
+
+def _npy_header(
+    path: Path, member: str, stream: IO[bytes]
+) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, column order and type that the header of a `.npy` member announces."""
+    try:
+        version = npy.read_magic(stream)
+        reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        return reader(stream)
+    except ValueError as error:
+        raise UserError(f"{path}: {member} has no NumPy header ({error})") from error
+
+
+def _check_layout(path: Path, layout: Layout, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if tuple(shape) != layout.shape or dtype != np.uint8:
+        raise UserError(
+            f"{path}: {layout.array} has shape {tuple(shape)} of {dtype}, "
+            f"expected {layout.shape} of uint8"
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return UserError(f"{path}: cannot be read ({reason}); expected an official data file")
