@@ -24,21 +24,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from weakdis_core.config import DataSettings
-from weakdis_core.data import dsprites, shapes3d
+from weakdis_core.data import dsprites, official, shapes3d
 from weakdis_core.data.factors import Factor, IndexArray, Nuisance
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
-
-try:
-    from weakdis_core.data import official
-except ImportError:  # TEMPORARY, until official.py is committed
-    from types import SimpleNamespace
-
-    official = SimpleNamespace(  # type: ignore
-        cache_root=lambda: Path(os.environ.get("WEAKDIS_CACHE", Path.home() / ".cache/weakdis")),
-        find=lambda family, data_dir: None,
-    )
 
 _FORMAT = 1
 _SIZE = 64
@@ -118,7 +108,7 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     variant = get_variant(settings.variant)
     file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
     if file is None and settings.source == "official":
-        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root()]
+        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root() / "official"]
         looked = ", ".join(str(place) for place in places if place)
         raise UserError(
             f"data.source: no official file of {variant.family} in {looked}; get it with "
@@ -137,7 +127,7 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
         # All images are the same images whatever the seed.
         "data_seed": settings.data_seed if n_images < available else None,
         "source": source,
-        "renderer": None if file else _source_digest(_FAMILIES[variant.family]),
+        "pixels": _drawing_digest(variant) if file is None else _official_digests(variant),
     }
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     return Plan(variant, source, file, n_images, settings.data_seed, digest)
@@ -165,11 +155,11 @@ def prepare(
     root = wanted.path.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(root)
         with _lock(wanted.path):
             # Another process may have made it while this one waited.
             if (prepared := _open_if_sound(wanted.path)) is not None:
                 return prepared
+            _remove_leftovers(wanted.path)
             _make(wanted, progress)
     except OSError as error:
         raise UserError(
@@ -206,22 +196,30 @@ def _available(variant: Variant) -> int:
     return prod(len(axis.allowed) for axis in axes)
 
 
-def _source_digest(module: ModuleType) -> str:
-    """Hash of a renderer's source text: other drawing code, other images."""
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:16]
+def _drawing_digest(variant: Variant) -> str:
+    """Hash of the renderer's source text: other drawing code, other images."""
+    source = Path(str(_FAMILIES[variant.family].__file__)).read_bytes()
+    return hashlib.sha256(source).hexdigest()[:16]
+
+
+def _official_digests(variant: Variant) -> list[str]:
+    """Hashes of the family's official files. They hold the same images, whichever is found."""
+    return [file.digest for file in official.FILES if file.family == variant.family]
 
 
 def _lock(path: Path, timeout: float = -1) -> FileLock:
     return FileLock(path.with_name(f"{path.name}.lock"), timeout=timeout)
 
 
-def _partial(path: Path) -> Path:
-    return path.with_name(f"{path.name}.partial")
+def _remove_leftovers(path: Path) -> None:
+    """Delete what killed preparations left behind, of this variant (lock held) and of others.
 
-
-def _remove_leftovers(root: Path) -> None:
-    """Delete what killed preparations left; a living one holds its lock and is passed over."""
-    for partial in root.glob("*.partial"):
+    A living preparation of another variant holds its lock and is passed over.
+    """
+    for partial in path.parent.glob("*.partial"):
+        if partial.stem == path.name:
+            shutil.rmtree(partial)
+            continue
         try:
             with _lock(partial.with_suffix(""), timeout=0):
                 shutil.rmtree(partial, ignore_errors=True)
@@ -250,17 +248,27 @@ def _open_array(path: Path, name: str, size: int) -> NDArray[Any]:
 
 
 def _make(wanted: Plan, progress: Progress | None) -> None:
-    """Write all files of a prepared variant beside its place, then move it there in one step."""
+    """Write a prepared variant beside its place, then move it there in one step."""
     if wanted.official_file is not None:
         official.verify(wanted.official_file)
-    partial = _partial(wanted.path)
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial = wanted.path.with_name(f"{wanted.path.name}.partial")
+    try:
+        partial.mkdir()
+        _write(wanted, partial, progress)
+        # A damaged one may be in the way; whoever has it open keeps its pages.
+        shutil.rmtree(wanted.path, ignore_errors=True)
+        partial.rename(wanted.path)
+    finally:
+        # Full disks are freed again; after the rename there is nothing to remove.
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(wanted: Plan, folder: Path, progress: Progress | None) -> None:
     indices = wanted.indices()
-    digests = _write_images(wanted, indices, partial / "images.npy", progress)
+    digests = _write_images(wanted, indices, folder / "images.npy", progress)
     tables = {"factors": wanted.variant.values(indices), "indices": indices, "digests": digests}
     for name, table in tables.items():
-        with (partial / f"{name}.npy").open("wb") as file:
+        with (folder / f"{name}.npy").open("wb") as file:
             np.save(file, table)
             _settle(file)
     meta = {
@@ -268,13 +276,11 @@ def _make(wanted: Plan, progress: Progress | None) -> None:
         "variant": wanted.variant.name,
         "source": wanted.source,
         "digest": wanted.digest,
-        "sizes": {name: (partial / f"{name}.npy").stat().st_size for name in _ARRAYS},
+        "sizes": {name: (folder / f"{name}.npy").stat().st_size for name in _ARRAYS},
     }
-    with (partial / "meta.json").open("wb") as file:
+    with (folder / "meta.json").open("wb") as file:
         file.write(json.dumps(meta, indent=1).encode())
         _settle(file)
-    shutil.rmtree(wanted.path, ignore_errors=True)
-    partial.rename(wanted.path)
 
 
 def _write_images(

@@ -1,0 +1,123 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from tyro.conf import arg
+
+from weakdis_core import console
+from weakdis_core.config import Config
+from weakdis_core.errors import UserError
+
+
+def run_with(config: Annotated[Config, arg(name="")], output: Path = Path("x")) -> Config:
+    """Command with settings at its top level."""
+    return config
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings inside a dataclass."""
+
+    config: Annotated[Config, arg(name="")]
+    trials: int = 3
+
+
+REFUSED = [
+    (["--loss.lambda", "-1"], "loss.lambda: -1.0 is not allowed: Input should be greater than 0"),
+    (["--data.labels", "3"], "data.labels: 3 is not allowed: Input should be greater than or"),
+    (["--seed", "-1"], "seed: -1 is not allowed"),
+    (["--training.warmup", "0.6", "--training.ending", "0.5"], "training: warmup 0.6 and ending"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), REFUSED)
+@pytest.mark.parametrize("target", [Config, run_with, Options])
+def test_refused_settings_are_named(target: type, args: list[str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        console.parse(target, args)
+    assert str(caught.value).startswith(message)
+    assert "pydantic" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_several_refusals_of_a_group_are_all_named() -> None:
+    with pytest.raises(UserError) as caught:
+        console.parse(Config, ["--loss.lambda", "0", "--loss.label-weight=-2"])
+    assert str(caught.value).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["--data.variant", "dsprites_v9"], ["--data.variant", "dsprites_v9", "shapes3d_v5"]),
+        (["--training.steps", "many"], ["--training.steps", "many", "INT"]),
+        (["--loss.lamda", "1"], ["--loss.lamda"]),
+    ],
+)
+def test_unreadable_flags_exit_2(
+    args: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        console.parse(Config, args)
+    assert caught.value.code == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    for part in parts:
+        assert part in shown.err
+
+
+def test_values_reach_the_target() -> None:
+    config = console.parse(run_with, ["--loss.lambda", "0.7", "--model.latent-size", "4"])
+    assert config.loss.lambda_ == 0.7
+    assert config.model.latent_size == 4
+
+
+def test_defaults_are_kept() -> None:
+    start = Config(seed=4).with_values({"loss.lambda": 0.5})
+    config = console.parse(Config, ["--model.latent-size", "4"], default=start)
+    assert config == start.with_values({"model.latent_size": 4})
+
+
+def test_main_prints_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse() -> None:
+        raise UserError("field: value is not allowed")
+
+    with pytest.raises(SystemExit) as caught:
+        console.main(refuse)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: field: value is not allowed\n"
+
+
+def test_main_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        console.main(interrupt)
+    assert caught.value.code == 130
+    with pytest.raises(SystemExit) as caught:
+        console.main(lambda: "a result")
+    assert caught.value.code == 0
+
+
+def test_bugs_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        console.main(lambda: 1 / 0)
+
+
+def test_a_command_s_own_value_error_is_not_a_flag_s() -> None:
+    def fail(n: int) -> None:
+        """Command with a bug."""
+        raise ValueError(f"bug at {n}")
+
+    with pytest.raises(ValueError, match="bug at 3"):
+        console.run_command({"fail": fail, "other": run_with}, ["fail", "--n", "3"])
+
+
+def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("dsprites_v2") as advance:
+        advance(1, 2)
+        advance(2, 2)
+    shown = capsys.readouterr()
+    assert shown.out == shown.err == ""

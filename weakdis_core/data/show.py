@@ -1,0 +1,85 @@
+"""A picture of a data set: a grid of samples with their factor values written underneath."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from weakdis_core.data.store import Prepared
+from weakdis_core.errors import UserError
+from weakdis_core.seeding import numpy_generator
+
+# Inches; a picture is drawn at exactly three pixels for each of its own.
+_DPI = 150
+_PICTURE = 3 * 64 / _DPI
+_CELL = _PICTURE + 0.12
+_LINE = 0.14
+_TITLE = 0.5
+_MARGIN = 0.1
+
+
+def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed: int) -> None:
+    """Draw `rows x columns` images at random and write them as a PNG.
+
+    Args:
+        prepared: The data set.
+        path: The file to write.
+        rows: Rows of the grid.
+        columns: Columns of the grid.
+        seed: Seed of the draw.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    generator = numpy_generator(seed, "show")
+    n_images = min(rows * columns, len(prepared.images))
+    chosen = generator.choice(len(prepared.images), n_images, replace=False)
+    names = prepared.variant.factor_names
+    cell_height = _CELL + _LINE * len(names)
+    size = (max(_CELL * columns + _MARGIN, 4.5), cell_height * rows + _TITLE)
+    # A figure with its own canvas: no pyplot, no global state, no window.
+    figure = Figure(figsize=size, dpi=_DPI)
+    canvas = FigureCanvasAgg(figure)
+    figure.text(
+        _MARGIN / size[0], 1 - 0.08 / size[1], _title(prepared), ha="left", va="top", fontsize=9
+    )
+    for place, image in enumerate(chosen):
+        row, column = divmod(place, columns)
+        left = _MARGIN + _CELL * column
+        top = size[1] - _TITLE - cell_height * row
+        bottom = top - _PICTURE
+        box = (left / size[0], bottom / size[1], _PICTURE / size[0], _PICTURE / size[1])
+        axes = figure.add_axes(box)
+        axes.imshow(
+            _displayed(prepared, image), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
+        )
+        axes.set_axis_off()
+        values = prepared.factors[image].tolist()
+        caption = "\n".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+        figure.text(
+            left / size[0], (bottom - 0.03) / size[1], caption,
+            ha="left", va="top", fontsize=7.5, linespacing=1.15,
+        )  # fmt: skip
+    try:
+        canvas.print_png(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _title(prepared: Prepared) -> str:
+    variant = prepared.variant
+    sizes = ", ".join(f"{factor.name} {factor.n_values}" for factor in variant.factors)
+    return (
+        f"{variant.name}: {len(prepared.images):,} {prepared.source} images, "
+        f"{variant.n_combinations:,} combinations\nvalues: {sizes}"
+    )
+
+
+def _displayed(prepared: Prepared, image: int) -> NDArray[np.float64]:
+    """One image as matplotlib wants it: channels last, or none where there is a single one."""
+    pixels = prepared.images[image] / prepared.scale
+    return np.asarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
