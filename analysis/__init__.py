@@ -1,0 +1,1 @@
+"""Reading the tracked runs: tables with their uncertainty, beside the published numbers."""

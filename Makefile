@@ -1,0 +1,61 @@
+# Every target first builds .venv from requirements.lock where it is missing or the lock changed.
+#   make sweep ARGS="--trials 8"   more flags for sweeps/run.py
+#   make test ARGS="-k priors"     more flags for pytest
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help sweep test lint bench ui clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ARGS ?=
+PORT ?= 5000
+BIN := .venv/bin
+
+# Named after the lock's content, not its date: switching branches does not rebuild. It is written
+# last, so that an interrupted installation is started afresh.
+ENVIRONMENT := .venv/lock-$(firstword $(shell cksum requirements.lock))
+PROJECT := .venv/project
+
+# MLflow would report its use over the network.
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+sweep: $(PROJECT) ## tune dsprites_v4 and print the best configuration
+	$(BIN)/python sweeps/run.py --variant dsprites_v4 $(ARGS)
+
+test: $(PROJECT) ## run all tests, the fast ones first
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(PROJECT) ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+
+bench: $(PROJECT) ## measure speed against the targets
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+ui: $(PROJECT) ## open the MLflow UI on this machine
+	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
+	@# One worker and no job runner: two processes instead of fourteen.
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 \
+		--backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+
+clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
+	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find weakdis_core sweeps analysis tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(ENVIRONMENT):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than Python 3.11; say make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	touch $@
+
+# setuptools is pinned in the lock: no second, unpinned one is fetched to build with.
+$(PROJECT): $(ENVIRONMENT) pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+		--no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,112 @@
+"""The paper's own numbers, quoted: `published.yaml` read and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Score = Annotated[float, Field(ge=0, le=1)]
+
+PUBLISHED = Path(__file__).with_name("published.yaml")
+
+
+class _Record(BaseModel):
+    """Base of what follows: immutable, and a misspelt name is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reference(_Record):
+    """Where a number was published."""
+
+    title: str
+    authors: tuple[str, ...] = Field(min_length=1)
+    year: int = Field(ge=1900)
+    arxiv: str = Field(pattern=r"^\d{4}\.\d{4,5}$")
+    """arXiv identifier."""
+
+    @property
+    def doi(self) -> str:
+        """The DOI under which arXiv registers the preprint."""
+        return f"10.48550/arXiv.{self.arxiv}"
+
+    def cite(self) -> str:
+        """`Valenti and Bacciu (2022), arXiv:2209.05336`."""
+        surnames = [author.split()[-1] for author in self.authors]
+        many = len(surnames) > 2
+        names = f"{surnames[0]} et al." if many else " and ".join(surnames)
+        return f"{names} ({self.year}), arXiv:{self.arxiv}"
+
+
+class LabelledAccuracy(_Record):
+    """A relation accuracy and the number of labels it took."""
+
+    accuracy: Score
+    labels: int = Field(gt=0)
+
+
+class AccuracyRow(_Record):
+    """A row of Table 1."""
+
+    variant: str
+    combinations: int = Field(gt=0)
+    """Combinations of factor values."""
+    previous_work: LabelledAccuracy
+    """The earlier, non-modular model."""
+    this_work: LabelledAccuracy
+    """The paper's modular representations."""
+
+
+class Scores(_Record):
+    """Disentanglement scores on one data set."""
+
+    dci: Score
+    mig: Score
+    sap: Score
+
+
+class ScoresRow(_Record):
+    """A row of Table 2."""
+
+    method: str
+    reference: str
+    """Key of the method's reference."""
+    dsprites: Scores
+    shapes3d: Scores
+
+
+class Published(_Record):
+    """Everything quoted from the paper."""
+
+    references: dict[str, Reference]
+    source: str
+    """Key of the paper all the numbers are quoted from."""
+    table1: tuple[AccuracyRow, ...]
+    table2: tuple[ScoresRow, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Published:
+        unknown = {self.source, *(row.reference for row in self.table2)} - set(self.references)
+        if unknown:
+            raise ValueError(f"no such reference: {', '.join(sorted(unknown))}")
+        variants = [row.variant for row in self.table1]
+        if len(variants) != len(set(variants)):
+            raise ValueError("table1 names a variant twice")
+        return self
+
+    def cite(self) -> str:
+        """Citation of the paper the numbers are quoted from."""
+        return self.references[self.source].cite()
+
+
+def load(path: Path = PUBLISHED) -> Published:
+    """The published numbers.
+
+    Raises:
+        pydantic.ValidationError: The file breaks the schema above; it ships with the package, so
+            that is a mistake of whoever edited it.
+    """
+    return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,0 +1,110 @@
+"""MLflow -> one tidy frame: a row for each trial, whatever sweep or experiment it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Run
+
+from analysis.store import open_store
+
+COLUMNS = (
+    "run_id",
+    "parent_run_id",
+    "variant",
+    "source",
+    "stage",
+    "trial_id",
+    "seed",
+    "config_hash",
+    "status",
+    "started",
+    "finished",
+)
+"""Columns every frame has; one more for each param (`data.labels`) and metric (`test/...`)."""
+
+_PAGE = 1000
+_PARENT = "mlflow.parentRunId"
+
+
+def read_runs(tracking_uri: str) -> pd.DataFrame:
+    """All trials of a store, search and confirm alike, the deleted ones left out.
+
+    Args:
+        tracking_uri: Store to read; it is not created when missing.
+
+    Returns:
+        One row a run, oldest first: `COLUMNS`, then params and the latest value of each metric.
+        Params that are all numbers are numbers; what a run did not log is missing.
+
+    Raises:
+        UserError: The store cannot be read.
+    """
+    client = open_store(tracking_uri)
+    return frame([_row(run) for run in _trials(client)])
+
+
+def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """A tidy frame of rows by column name, typed, with `COLUMNS` present even without rows."""
+    runs = pd.DataFrame(rows)
+    others = [name for name in runs.columns if name not in COLUMNS]
+    runs = runs.reindex(columns=[*COLUMNS, *sorted(others)])
+    runs["seed"] = pd.to_numeric(runs["seed"]).astype("Int64")
+    for name in ("started", "finished"):
+        runs[name] = pd.to_datetime(runs[name], unit="ms", utc=True)
+    for name in others:
+        runs[name] = _numbers(runs[name])
+    return runs.sort_values("started", kind="stable", ignore_index=True)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    try:
+        return pd.to_numeric(column)
+    except (ValueError, TypeError):
+        return column
+
+
+def _trials(client: MlflowClient) -> Iterator[Run]:
+    experiments = [experiment.experiment_id for experiment in _experiments(client)]
+    token = None
+    while experiments:
+        # The tag keeps other projects' runs out where a store is shared.
+        page = client.search_runs(
+            experiments, "tags.variant LIKE '%'", max_results=_PAGE, page_token=token
+        )
+        yield from (run for run in page if _PARENT in run.data.tags)
+        token = page.token
+        if not token:
+            return
+
+
+def _experiments(client: MlflowClient) -> Iterator[Experiment]:
+    token = None
+    while True:
+        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _row(run: Run) -> dict[str, object]:
+    tags = run.data.tags
+    return {
+        **run.data.params,
+        **run.data.metrics,
+        "run_id": run.info.run_id,
+        "parent_run_id": tags[_PARENT],
+        "variant": tags["variant"],
+        "source": tags.get("data.source", "unknown"),
+        # A run that does not say is taken for the weaker claim.
+        "stage": tags.get("stage", "search"),
+        "trial_id": tags.get("trial_id"),
+        "seed": tags.get("seed", run.data.params.get("seed")),
+        "config_hash": tags.get("config_hash", "unknown"),
+        "status": run.info.status,
+        "started": run.info.start_time,
+        "finished": run.info.end_time,
+    }

@@ -1,0 +1,91 @@
+"""Opening an MLflow store to read it: a missing one is said to be missing, never created."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from weakdis_core.errors import UserError
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+# MLflow's own patience is seven tries of two minutes; a person waiting for a table has less.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+def resolve_uri(given: str | None = None) -> str:
+    """The store to read: the given one, else MLFLOW_TRACKING_URI's, else `mlflow.db` here."""
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
+def open_store(uri: str) -> MlflowClient:
+    """A client of an existing store.
+
+    Raises:
+        UserError: There is no store at `uri`, it cannot be reached, or it is not MLflow's.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    try:
+        with _little_patience():
+            client = MlflowClient(tracking_uri=_database(uri) if scheme in _DATABASES else uri)
+            client.search_experiments(max_results=1)
+    except MlflowException as error:
+        reason = str(error).partition(". ")[0].strip()
+        raise UserError(
+            f"tracking URI: {shown(uri)} cannot be read ({reason}); "
+            "expected something like sqlite:///mlflow.db or http://HOST:PORT"
+        ) from None
+    return client
+
+
+def shown(uri: str) -> str:
+    """The URI as it may be printed: without its password."""
+    try:
+        return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return uri
+
+
+def _database(uri: str) -> str:
+    """The URI, once there is an MLflow database behind it.
+
+    MLflow creates what it does not find, and tries an unreachable server for minutes.
+    """
+    try:
+        url = sqlalchemy.make_url(uri)
+        if url.get_backend_name() == "sqlite":
+            path = Path(url.database or "")
+            if not path.is_file():
+                raise UserError(f"tracking URI: {uri}: there is no file {path}")
+            # MLflow keeps a store for each URI, whatever the current folder has become since.
+            url = url.set(database=str(path.absolute()))
+        engine = sqlalchemy.create_engine(url)
+        try:
+            found = sqlalchemy.inspect(engine).has_table("experiments")
+        finally:
+            engine.dispose()
+    except (SQLAlchemyError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"tracking URI: {shown(uri)} cannot be read ({reason})") from None
+    if not found:
+        raise UserError(f"tracking URI: {shown(uri)} is a database without MLflow's tables")
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def _little_patience() -> Iterator[None]:
+    added = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
