@@ -1,0 +1,1 @@
+"""Searches: Ray Tune runs trials of the core, Optuna suggests, MLflow remembers."""

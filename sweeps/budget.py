@@ -1,0 +1,95 @@
+"""When a sweep stops: at the end of its time, or at a signal."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ray.tune import Stopper
+
+
+class Interruption:
+    """Remembers a Ctrl-C or SIGTERM, for the exit code and the true state of what it stopped.
+
+    A context manager. The signal raises KeyboardInterrupt, except within `deferred`, where the
+    first one is only noted. Ray's own handler is switched off in its favour: that one ends with
+    exit code 0 and does not know SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._earlier: dict[int, Any] = {}
+        self._defers = False
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell reports of a process ended by the signal: 130 for Ctrl-C."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within it the first signal is left to whoever looks at `signal`; the second acts."""
+        self._defers = True
+        try:
+            yield
+        finally:
+            self._defers = False
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._earlier[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._earlier.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        first = self.signal is None
+        self.signal = self.signal or number
+        if not (first and self._defers):
+            raise KeyboardInterrupt
+
+
+class Budget(Stopper):
+    """Stops the search when its seconds are over or the user interrupts it.
+
+    Args:
+        seconds: Seconds of searching, counted from `start`.
+        interruption: The signals received.
+    """
+
+    def __init__(self, seconds: float, interruption: Interruption) -> None:
+        self.seconds = seconds
+        self._interruption = interruption
+        self._end = time.monotonic() + seconds
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._end = time.monotonic() + self.seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return max(0.0, self._end - time.monotonic())
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user asked to stop."""
+        return self._interruption.signal is not None
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything is to stop."""
+        return self.interrupted or self.left == 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its stopper; a restored sweep makes its own.
+        return {"seconds": self.seconds}

@@ -1,0 +1,111 @@
+"""Ray: start or join it, and divide the machine between trials."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import floor
+
+from sweeps.settings import SweepSettings
+from weakdis_core.errors import UserError
+
+# Read by Ray and Tune when they are imported or start.
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Tune's newer progress output is not silent when told to be.
+    "RAY_AIR_NEW_OUTPUT": "0",
+    # The trial's own working folder would make relative paths of the user mean something else.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # The objective is missing until warmup ends.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Results go to MLflow; CSV, JSON and TensorBoard files of the same would cost time and disk.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+# glibc reads these when a process starts, so trials get them from Ray. By default large tensors
+# are returned to the system after every step and their pages are cleared again in the next one.
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    "MALLOC_TOP_PAD_": str(2**26),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+
+DEFAULT_GPU_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """What a trial gets, and how many run at once."""
+
+    cpus: float
+    gpus: float
+    concurrent: int
+
+
+@contextmanager
+def cluster(settings: SweepSettings) -> Iterator[dict[str, float]]:
+    """Ray, started on this machine or joined, with its resources.
+
+    Raises:
+        UserError: There is no cluster at the address given.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    # Failed trials are shown by our own console; Tune would print their tracebacks.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    # Without an address Ray would join whatever cluster this machine last saw.
+    address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+    try:
+        ray.init(
+            address,
+            runtime_env={"env_vars": ALLOCATOR},
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            include_dashboard=False if address == "local" else None,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"address: {address!r} is not allowed: no Ray there ({reason})") from None
+    try:
+        yield dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+def allot(settings: SweepSettings, available: dict[str, float]) -> Allotment:
+    """Divide what there is: a core a trial; with GPUs, a quarter of one a trial.
+
+    Args:
+        settings: What the user asked for.
+        available: Ray's resources, `CPU` and `GPU` among them.
+
+    Raises:
+        UserError: A trial asks for more than there is.
+    """
+    all_cpus, all_gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
+    gpus = settings.gpus_per_trial
+    if gpus is None:
+        gpus = DEFAULT_GPU_SHARE if all_gpus else 0.0
+    if gpus > all_gpus:
+        raise UserError(f"gpus_per_trial: {gpus:g} is not allowed: there are {all_gpus:g} GPUs")
+    by_gpu = floor(all_gpus / gpus + 1e-9) if gpus else None
+    cpus = settings.cpus_per_trial
+    if cpus is None:
+        cpus = 1.0 if by_gpu is None else min(1.0, all_cpus / by_gpu)
+    if cpus > all_cpus:
+        raise UserError(f"cpus_per_trial: {cpus:g} is not allowed: there are {all_cpus:g} CPUs")
+    fitting = floor(all_cpus / cpus + 1e-9)
+    if by_gpu is not None:
+        fitting = min(fitting, by_gpu)
+    return Allotment(cpus, gpus, max(1, min(fitting, settings.max_concurrent or fitting)))

@@ -1,0 +1,154 @@
+"""What a user sees while a sweep runs: a live view, or a line per trial where nobody watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.budget import Budget
+from sweeps.ledger import Ledger, Record
+
+_SHOWN_ENDED = 6
+_STYLES = {
+    "running": "cyan",
+    "complete": "green",
+    "pruned": "dim",
+    "failed": "red",
+    "out_of_time": "yellow",
+    "interrupted": "yellow",
+}
+
+
+def watched(console: Console) -> bool:
+    """Whether somebody looks at the console: a terminal, and not a CI job's."""
+    return console.is_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
+
+
+class View(Callback):
+    """Shows running trials, the best so far and the budget left.
+
+    Args:
+        console: Where to show them.
+        title: Name of the sweep.
+        ledger: Account of the trials; it must come before this among the callbacks.
+        budget: The time left.
+        trials: Most trials to run.
+    """
+
+    def __init__(
+        self, console: Console, title: str, ledger: Ledger, budget: Budget, trials: int
+    ) -> None:
+        self._console = console
+        self._title = title
+        self._ledger = ledger
+        self._budget = budget
+        self._trials = trials
+        self._live: Live | None = None
+        self._told: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; a restored sweep makes its own.
+        return {}
+
+    def setup(
+        self,
+        stop: Stopper | None = None,
+        num_samples: int | None = None,
+        total_num_samples: int | None = None,
+        **info: Any,
+    ) -> None:
+        """Open the live view."""
+        if watched(self._console):
+            self._live = Live(
+                get_renderable=self.render, console=self._console, refresh_per_second=2,
+                transient=True,
+            )  # fmt: skip
+            self._live.start()
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Without a live view, say that a trial ended."""
+        self._tell()
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Without a live view, say that a trial failed."""
+        self._tell()
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Close the live view."""
+        self.close()
+        self._tell()
+
+    def close(self) -> None:
+        """Close the live view, if there is one."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def render(self) -> RenderableType:
+        """The view of this moment."""
+        ledger = self._ledger
+        head = f"{self._title}  {len(ledger.ended())} of {self._trials} trials ended"
+        left = f"{clock(self._budget.left)} left"
+        stop = "  stopping..." if self._budget.interrupted else ""
+        lines: list[RenderableType] = [Text(f"{head}, {left}{stop}", style="bold")]
+        best = ledger.best()
+        if best is not None:
+            lines.append(Text(f"best so far: {line_of(best, ledger.steps)}", style="green"))
+        table = Table("trial", "state", "step", "score", "time", "settings", box=None)
+        ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
+        for record in [*ended, *ledger.running()]:
+            table.add_row(*_cells(record, ledger.steps), style=_STYLES[record.outcome])
+        return Group(*lines, table)
+
+    def _tell(self) -> None:
+        if self._live is not None or watched(self._console):
+            return
+        for record in self._ledger.ended():
+            if record.trial_id not in self._told:
+                self._told.add(record.trial_id)
+                self._console.print(
+                    f"trial {line_of(record, self._ledger.steps)}", highlight=False, soft_wrap=True
+                )
+
+
+def line_of(record: Record, steps: int) -> str:
+    """A trial in one line."""
+    number, state, step, score, duration, values = _cells(record, steps)
+    return f"{number} {state}: {score} at step {step}, {duration}, {values}"
+
+
+def clock(seconds: float) -> str:
+    """`4:05` or `1:04:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def short(values: dict[str, Any]) -> str:
+    """Settings searched, without their groups: `latent_size=8 lambda=0.21`."""
+    return " ".join(
+        f"{name.rpartition('.')[2]}={value:.3g}" if isinstance(value, float) else
+        f"{name.rpartition('.')[2]}={value}"
+        for name, value in values.items()
+    )  # fmt: skip
+
+
+def _cells(record: Record, steps: int) -> tuple[str, ...]:
+    score = "no score yet" if record.score is None else f"{record.score:.3f}"
+    running = record.outcome == "running"
+    seconds = time.monotonic() - record.started if running else record.seconds
+    state = record.stage if running else record.outcome.replace("_", " ")
+    told = short(record.values) + (f" ({record.error})" if record.error else "")
+    return (str(record.number), state, f"{record.step}/{steps}", score, clock(seconds), told)

@@ -1,0 +1,188 @@
+"""What became of every trial: the one account that tracking, console and results read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ray.tune import Callback, Checkpoint
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Interruption
+from sweeps.settings import Objective
+from sweeps.space import METRICS
+
+Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
+
+
+@dataclass
+class Record:
+    """A trial so far.
+
+    Attributes:
+        number: Position among the sweep's trials, from 1.
+        trial_id: Tune's id.
+        values: The settings searched, by dotted name.
+        outcome: How it ended; `complete` means that it reached its last step with a score.
+        step: Training step of the last report.
+        stage: Stage of training at the last report.
+        metrics: Numbers of the last report that has the objective, else of the last report.
+        score: The objective at the last report that has it.
+        seconds: Seconds since it started, or that it took.
+        checkpoint: Folder of its last checkpoint.
+        error: Why it failed, in one line.
+    """
+
+    number: int
+    trial_id: str
+    values: dict[str, Any]
+    outcome: Outcome = "running"
+    step: int = 0
+    stage: str = "starting"
+    metrics: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+    seconds: float = 0.0
+    checkpoint: Path | None = None
+    error: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+
+class Ledger(Callback):
+    """Keeps a record of each trial. Must come before the callbacks that read it.
+
+    Args:
+        objective: What the sweep optimises.
+        steps: Training steps of a full trial.
+        interruption: Tells whether trials cut short were so by the user.
+    """
+
+    def __init__(self, objective: Objective, steps: int, interruption: Interruption) -> None:
+        self.metric = METRICS[objective]
+        self.steps = steps
+        self.records: dict[str, Record] = {}
+        self._interruption = interruption
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Open a trial's record; a retried trial keeps its own."""
+        if trial.trial_id not in self.records:
+            values = dict(trial.config["values"])
+            record = Record(len(self.records) + 1, trial.trial_id, values)
+            self.records[trial.trial_id] = record
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Note a report's step, metrics and score."""
+        record = self.records[trial.trial_id]
+        record.step = int(result["step"])
+        record.stage = str(result.get("stage", "training"))
+        record.seconds = time.monotonic() - record.started
+        score = result.get(self.metric)
+        if score is not None or record.score is None:
+            record.metrics = numbers(result)
+        if score is not None:
+            record.score = float(score)
+
+    def on_checkpoint(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        checkpoint: Checkpoint,
+        **info: Any,
+    ) -> None:
+        """Note where the last checkpoint lies."""
+        self.records[trial.trial_id].checkpoint = Path(checkpoint.path)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Note how a trial ended that raised no error."""
+        record = self.records.get(trial.trial_id)
+        if record is None:
+            return
+        if record.step < self.steps:
+            self._end(record, "pruned")
+        elif record.score is not None and math.isfinite(record.score):
+            self._end(record, "complete")
+        else:
+            record.error = f"{self.metric} is {record.score} at the last step"
+            self._end(record, "failed")
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Note why a trial failed."""
+        record = self.records.get(trial.trial_id)
+        if record is not None:
+            record.error = reason_of(trial)
+            self._end(record, "failed")
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Close the records of trials that were still running."""
+        self.cut_short()
+
+    def cut_short(self) -> None:
+        """End the records of trials still running: the time is over, or the user stopped them."""
+        interrupted = self._interruption.signal is not None
+        for record in self.running():
+            self._end(record, "interrupted" if interrupted else "out_of_time")
+
+    def running(self) -> list[Record]:
+        """Trials that have not ended."""
+        return [record for record in self.records.values() if record.outcome == "running"]
+
+    def ended(self) -> list[Record]:
+        """Trials that have ended, whatever way."""
+        return [record for record in self.records.values() if record.outcome != "running"]
+
+    def complete(self) -> list[Record]:
+        """Trials that reached their last step with a score."""
+        return [record for record in self.records.values() if record.outcome == "complete"]
+
+    def best(self) -> Record | None:
+        """The complete trial with the best score; it never gets worse as the sweep goes on."""
+        return _highest(self.complete())
+
+    def best_of_any(self) -> Record | None:
+        """The best complete trial or, where there is none, the best of those cut short."""
+        cut = (record for record in self.ended() if record.outcome != "failed")
+        return self.best() or _highest(record for record in cut if record.checkpoint is not None)
+
+    def _end(self, record: Record, outcome: Outcome) -> None:
+        record.outcome = outcome
+        record.seconds = time.monotonic() - record.started
+
+
+def numbers(result: dict[str, Any]) -> dict[str, float]:
+    """The metrics of a report: `train/...` and `val/...`, finite ones only."""
+    return {
+        name: float(value)
+        for name, value in result.items()
+        if name.partition("/")[0] in ("train", "val") and math.isfinite(value)
+    }
+
+
+def reason_of(trial: Trial) -> str:
+    """The last line of a failed trial's error: what happened, without the traceback."""
+    # `Trial.get_error` looks in the storage, where the file arrives later.
+    file = trial.error_file
+    text = Path(file).read_text() if file and Path(file).is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "the trial's process died"
+
+
+def _highest(records: Iterable[Record]) -> Record | None:
+    scored = [record for record in records if record.score is not None]
+    return max(scored, key=lambda record: record.score or 0.0, default=None)

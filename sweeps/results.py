@@ -1,0 +1,155 @@
+"""What a sweep found: its best trial evaluated once on test, its tables and its files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from weakdis_core.figures import write_manipulation_grid
+
+from analysis import published
+from sweeps.console import clock, short
+from sweeps.launch import Sweep
+from sweeps.ledger import Ledger, Record
+from sweeps.trainable import CHECKPOINT_FILE
+from weakdis_core.config import Config
+from weakdis_core.data.store import Prepared
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.trainer import Trainer
+
+BEST_FILE = "best.yaml"
+TRIALS_FILE = "trials.csv"
+STUDY_EXPORT = "study.json"
+PICTURE_FILE = "manipulation.png"
+KINDS = ("latent", "encoded", "pixels")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best trial.
+
+    Attributes:
+        record: What became of it.
+        config: Its settings.
+        validation: Its validation scores, as the search saw them.
+        test: Its scores on test, evaluated once.
+        oracle: The clean accuracy of the judge behind the pixel accuracies.
+    """
+
+    record: Record
+    config: Config
+    validation: dict[str, float]
+    test: dict[str, float]
+    oracle: float
+
+
+def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Oracle) -> Best:
+    """Evaluate a trial's checkpoint on test, and write `best.yaml` and the picture.
+
+    Args:
+        sweep: The sweep.
+        record: The trial.
+        prepared: The variant's images.
+        oracle: Judge of decoded pictures.
+    """
+    config = sweep.base.with_values(record.values)
+    config.save(sweep.folder / BEST_FILE)
+    trainer = Trainer(config, prepared, oracle)
+    if record.checkpoint is None:
+        raise ValueError(f"trial {record.trial_id} has no checkpoint")
+    trainer.load(record.checkpoint / CHECKPOINT_FILE)
+    test = trainer.evaluate("test")
+    write_manipulation_grid(trainer, sweep.folder / PICTURE_FILE)
+    validation = {
+        name.removeprefix("val/"): value
+        for name, value in record.metrics.items()
+        if name.startswith("val/")
+    }
+    return Best(record, config, validation, test, oracle.clean_accuracy)
+
+
+def write_trials(ledger: Ledger, path: Path) -> None:
+    """Write every trial as a row of CSV: how it ended, its settings and its last metrics."""
+    records = list(ledger.records.values())
+    settings = sorted({name for record in records for name in record.values})
+    metrics = sorted({name for record in records for name in record.metrics})
+    columns = ["number", "trial_id", "outcome", "step", "seconds", "score", "error"]
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([*columns, *settings, *metrics])
+        for record in records:
+            own = [getattr(record, column) for column in columns]
+            chosen = [record.values.get(name) for name in settings]
+            table.writerow([*own, *chosen, *(record.metrics.get(name) for name in metrics)])
+
+
+def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
+    """The front of accuracy against labels: complete trials that none beats with fewer labels.
+
+    Args:
+        ledger: Account of the trials.
+        fixed_labels: Labels of every trial where their number is not searched.
+
+    Returns:
+        (labels, best score) by labels, each score higher than those before.
+    """
+    best: dict[int, float] = {}
+    for record in ledger.complete():
+        labels = int(record.values.get("data.labels", fixed_labels))
+        best[labels] = max(best.get(labels, 0.0), record.score or 0.0)
+    points: list[tuple[int, float]] = []
+    for labels in sorted(best):
+        if not points or best[labels] > points[-1][1]:
+            points.append((labels, best[labels]))
+    return points
+
+
+def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) -> None:
+    """Print the best configuration, its scores beside the paper's, and the front."""
+    record = best.record
+    kinds = [record_.outcome for record_ in ledger.ended()]
+    counts = ", ".join(
+        f"{kinds.count(kind)} {kind.replace('_', ' ')}" for kind in dict.fromkeys(kinds)
+    )
+    console.print(f"\n[bold]{sweep.name}[/bold]: {len(kinds)} trials ended ({counts})")
+    console.print(
+        f"best: trial {record.number} ({record.outcome.replace('_', ' ')}, "
+        f"{clock(record.seconds)}), {short(record.values)}",
+        highlight=False,
+    )
+    console.print(_scores(sweep.base.data.variant, best))
+    console.print(
+        f"A search result of one seed, not a table row. Data: {sweep.base.data.source}. "
+        f"Pixel accuracies are judged by an oracle that is right on {best.oracle:.3f} of test "
+        f"images. Paper: {published.load().cite()}.",
+        highlight=False,
+    )
+    points = front(ledger, sweep.base.data.labels)
+    if len(points) > 1:
+        shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
+        console.print(f"validation accuracy against labels: {shown}", highlight=False)
+
+
+def _scores(variant: str, best: Best) -> Table:
+    """The relation accuracies beside the paper's."""
+    rows = [row for row in published.load().table1 if row.variant == variant]
+    table = Table("relation accuracy", *KINDS, "labels")
+    table.add_row("this sweep, validation", *_cells(best.validation), _labels(best))
+    table.add_row("this sweep, test", *_cells(best.test), _labels(best), style="bold")
+    for row in rows:
+        for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
+            table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
+    return table
+
+
+def _cells(scores: Mapping[str, float]) -> Sequence[str]:
+    found = [scores.get(f"relation_accuracy_{kind}") for kind in KINDS]
+    return ["-" if score is None else f"{score:.3f}" for score in found]
+
+
+def _labels(best: Best) -> str:
+    return str(best.config.data.labels)

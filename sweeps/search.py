@@ -1,0 +1,195 @@
+"""One variant's sweep from its data to its result."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from pathlib import Path
+
+from optuna import logging as optuna_logging
+from optuna.study import Study
+from rich.console import Console
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import Allotment
+from sweeps.console import View
+from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
+from sweeps.ledger import Ledger
+from sweeps.results import (
+    BEST_FILE,
+    PICTURE_FILE,
+    STUDY_EXPORT,
+    TRIALS_FILE,
+    Best,
+    evaluate_best,
+    print_results,
+    write_trials,
+)
+from sweeps.settings import SweepSettings
+from sweeps.space import build_space
+from sweeps.study import export_study
+from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
+from sweeps.writer import Writer
+from weakdis_core.config import Config
+from weakdis_core.console import progress
+from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.errors import UserError
+from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+
+
+def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:
+    """The images and the oracle of a variant, made if missing, with the source resolved.
+
+    The source becomes part of the settings: `auto` would say nothing in a table, and might mean
+    something else tomorrow.
+    """
+    variant = base.data.variant
+    with progress(f"images of {variant}") as advance:
+        prepared = prepare(base.data, base.runtime.data_dir, advance)
+    base = base.with_values({"data.source": prepared.source})
+    with progress(f"oracle of {variant}") as advance:
+        oracle = prepare_oracle(prepared, base.data, progress=advance)
+    return base, prepared, oracle
+
+
+def search(
+    settings: SweepSettings,
+    variant: str,
+    name: str,
+    allotment: Allotment,
+    interruption: Interruption,
+    console: Console,
+) -> bool:
+    """Run a sweep, evaluate its best trial and print the result.
+
+    Returns:
+        Whether it has a result: some trial got as far as a score, and the user did not interrupt.
+
+    Raises:
+        UserError: A setting, the data, the storage or the tracking database is at fault; nothing
+            has been started then.
+    """
+    base = settings.base_config(variant)
+    space = build_space(base, settings.fixed, settings.search_learning_rate)
+    writer = Writer(settings.tracking)
+    # A new database takes seconds to make: meanwhile the data are prepared.
+    experiment = writer.ask(
+        lambda client: open_experiment(client, settings.tracking, variant, name)
+    )
+    try:
+        base, prepared, oracle = prepare_variant(base)
+        experiment_id = _opened(experiment, settings)
+        folder = claim_folder(Path(settings.storage), name)
+        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
+        ledger = Ledger(settings.objective, base.training.steps, interruption)
+        run = _sweep_run(sweep)
+        tracking = Tracking(writer, experiment_id, run, ledger)
+        status = "FAILED"
+        try:
+            best = _run(sweep, ledger, tracking, interruption, console, prepared, oracle)
+            status = "FINISHED" if best else "FAILED"
+        finally:
+            # Whatever happened, no run is left RUNNING.
+            ledger.cut_short()
+            tracking.end_all()
+            tracking.close("KILLED" if interruption.signal is not None else status)
+    finally:
+        writer.close()
+    if writer.failures:
+        console.print(f"{len(writer.failures)} calls to MLflow failed: {writer.failures[0]}")
+    return best is not None
+
+
+def _run(
+    sweep: Sweep,
+    ledger: Ledger,
+    tracking: Tracking,
+    interruption: Interruption,
+    console: Console,
+    prepared: Prepared,
+    oracle: Oracle,
+) -> Best | None:
+    settings = sweep.settings
+    budget = Budget(settings.time_budget, interruption)
+    view = View(console, sweep.name, ledger, budget, settings.trials)
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
+    study = sweep_study(sweep)
+    try:
+        with interruption.deferred():
+            run_trials(sweep, study, ledger, budget, [tracking, view])
+    finally:
+        view.close()
+        _log_tables(sweep, study, ledger, tracking)
+    record = ledger.best_of_any()
+    if budget.interrupted:
+        console.print(f"{sweep.name}: interrupted; trials are in {sweep.folder}")
+        return None
+    if record is None:
+        errors = [record.error for record in ledger.records.values() if record.error]
+        reason = errors[0] if errors else "the time budget ended before any trial had a score"
+        console.print(f"{sweep.name}: no trial has a result: {reason}")
+        return None
+    best = evaluate_best(sweep, record, prepared, oracle)
+    _log_best(sweep, best, tracking)
+    print_results(console, sweep, ledger, best)
+    console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
+    return best
+
+
+def ui_command(tracking_uri: str) -> str:
+    """How to look at the runs."""
+    if tracking_uri.startswith("http"):
+        return tracking_uri
+    return f"mlflow ui --backend-store-uri {tracking_uri}"
+
+
+def _opened(experiment: Future[str], settings: SweepSettings) -> str:
+    try:
+        return experiment.result()
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"tracking_uri: {settings.tracking!r} cannot be used: {reason}") from None
+
+
+def _sweep_run(sweep: Sweep) -> SweepRun:
+    settings = sweep.settings
+    searched = {f"space.{name}": values for name, values in sweep.space.items()}
+    asked = {
+        "trials": settings.trials,
+        "time_budget": settings.time_budget,
+        "objective": settings.objective,
+        "sampler": settings.sampler,
+        "preset": settings.preset,
+        "cpus_per_trial": sweep.allotment.cpus,
+        "gpus_per_trial": sweep.allotment.gpus,
+        "max_concurrent": sweep.allotment.concurrent,
+    }
+    fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
+    tags = common_tags(sweep.base, sweep.base.data.source)
+    return SweepRun(sweep.name, sweep.base.data.variant, tags, {**asked, **searched, **fixed})
+
+
+def _log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
+    write_trials(ledger, sweep.folder / TRIALS_FILE)
+    export_study(study, sweep.folder / STUDY_EXPORT)
+    for file in (TRIALS_FILE, STUDY_EXPORT):
+        tracking.log_file(None, sweep.folder / file)
+
+
+def _log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
+    """The test scores and the files of the best trial, on its run and on the parent."""
+    trial = best.record.trial_id
+    test = {f"test/{name}": value for name, value in best.test.items()}
+    for run in (trial, None):
+        tracking.log_final(run, test, best.record.step)
+    tracking.set_tags(trial, {"best": "true"})
+    note = f"Best: trial {best.record.number}. A search result of one seed, not a table row."
+    tracking.set_tags(None, {"best_trial_id": trial, "mlflow.note.content": note})
+    tracking.log_file(None, sweep.folder / BEST_FILE)
+    tracking.log_file(trial, sweep.folder / BEST_FILE)
+    for run in (trial, None):
+        tracking.log_file(run, sweep.folder / PICTURE_FILE)
+    if best.record.checkpoint is not None:
+        for file in sorted(best.record.checkpoint.iterdir()):
+            tracking.log_file(trial, file, "checkpoint")

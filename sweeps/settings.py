@@ -1,0 +1,186 @@
+"""What a user asks of a sweep: every flag of `sweeps/run.py`, validated where it is declared."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
+
+from weakdis_core.config import Config, Settings, Source, VariantName
+from weakdis_core.console import parse
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.errors import UserError
+from weakdis_core.presets import PresetName, preset
+
+Objective = Literal["pixels", "latent", "encoded", "pareto"]
+Sampler = Literal["tpe", "random", "nsga2"]
+
+# A trial's resources: Ray takes fractions below one, and whole numbers above.
+Amount = Annotated[float, Field(gt=0, le=1024)]
+
+_FLAG_OF = {
+    "data.variant": "--variant",
+    "data.source": "--data-source",
+    "runtime.data_dir": "--data-dir",
+    "seed": "--seed",
+    "training.steps": "--max-steps",
+}
+_TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+
+
+class SweepSettings(Settings):
+    """Search the settings of one variant (or of all six) and report the best."""
+
+    variant: VariantName | Literal["all"]
+    """Data set variant, or all six one after another."""
+    name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
+    """Name of the sweep and of its folder under the storage; with `--variant all` each sweep is
+    called NAME-<variant>. Default: the variant and the time."""
+    trials: int = Field(20, ge=1, le=100_000)
+    """Most trials to run."""
+    time_budget: float = Field(840.0, gt=0, le=10_000_000)
+    """Seconds of searching. What runs when they are over is stopped, its last result kept."""
+    max_steps: Annotated[int | None, Field(ge=10, le=10_000_000)] = None
+    """Training steps of a full trial, instead of the preset's."""
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    """Seed of the search and of the training of every trial."""
+    preset: PresetName = "default"
+    """Settings that the search starts from: what works, the literal paper, or a first look."""
+    sampler: Sampler = "tpe"
+    """How Optuna suggests settings."""
+    objective: Objective = "pixels"
+    """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used."""
+    search_learning_rate: Annotated[bool, FlagCreatePairsOff] = False
+    """Search the autoencoder's learning rate too."""
+    set_: Annotated[
+        tuple[str, ...],
+        Field(alias="set"),
+        UseAppendAction,
+        arg(name="set", metavar="SETTING=VALUE"),
+    ] = ()
+    """Fix a setting (`--set training.learning_rate=0.001`); a fixed one is not searched."""
+    cpus_per_trial: Annotated[Amount | None, Field()] = None
+    """CPUs of a trial (default 1, less where GPUs would wait for CPUs); also its threads."""
+    gpus_per_trial: Annotated[float | None, Field(ge=0, le=64)] = None
+    """GPUs of a trial (default 0.25 where there are GPUs)."""
+    max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    """Most trials at once (default: as many as fit)."""
+    address: str | None = None
+    """Ray cluster to run on (`auto` on its head node); default: this machine."""
+    storage: Annotated[str, Field(min_length=1)] = "runs"
+    """Folder of the sweeps: results, checkpoints, Optuna study."""
+    tracking_uri: str | None = None
+    """MLflow's database or server; default: sqlite in `mlflow.db` of the current folder."""
+    data_dir: Path | None = None
+    """Folder of the official files."""
+    data_source: Source = "auto"
+    """Official files, our own rendering, or official where the files are present (auto)."""
+    plan: Annotated[bool, FlagCreatePairsOff] = False
+    """Print trials, steps, time and disk of the sweep, and stop."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SweepSettings:
+        for field, amount in (
+            ("cpus_per_trial", self.cpus_per_trial),
+            ("gpus_per_trial", self.gpus_per_trial),
+        ):
+            if amount is not None and amount > 1 and amount != int(amount):
+                raise UserError(f"{field}: {amount} is not allowed: above 1, whole numbers only")
+        if self.name is not None and not all(c.isalnum() or c in "._-" for c in self.name):
+            raise UserError(
+                f"name: {self.name!r} is not allowed: it becomes a folder's name; "
+                "letters, digits, '.', '_' and '-' only"
+            )
+        if "://" in self.storage:
+            raise UserError(f"storage: {self.storage!r} is not allowed: a folder is needed")
+        if self.data_dir is not None and not self.data_dir.is_dir():
+            raise UserError(f"data_dir: '{self.data_dir}' is not allowed: there is no such folder")
+        scheme = self.tracking.partition(":")[0].partition("+")[0]
+        if "://" not in self.tracking or scheme not in _TRACKING_SCHEMES:
+            raise UserError(
+                f"tracking_uri: {self.tracking!r} is not allowed: a database or server such as "
+                f"sqlite:///mlflow.db, postgresql://... or http://... is needed"
+            )
+        if self.objective == "pareto" and "data.labels" in self.fixed:
+            raise UserError(
+                "objective: pareto weighs accuracy against data.labels, which --set fixes; "
+                "use pixels, latent or encoded, or leave data.labels free"
+            )
+        return self
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The variants to search, in order."""
+        return tuple(VARIANTS) if self.variant == "all" else (self.variant,)
+
+    @property
+    def tracking(self) -> str:
+        """Where MLflow keeps the runs."""
+        return self.tracking_uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """The settings fixed with `--set`, by dotted name."""
+        return dict(parse_assignment(text) for text in self.set_)
+
+    def sweep_names(self) -> dict[str, str]:
+        """The name of each variant's sweep."""
+        if self.name is None:
+            now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+            return {variant: f"{variant}-{now}" for variant in self.variants}
+        if self.variant == "all":
+            return {variant: f"{self.name}-{variant}" for variant in self.variants}
+        return {self.variant: self.name}
+
+    def base_config(self, variant: str) -> Config:
+        """The settings every trial of a variant's sweep shares, before the search changes any.
+
+        Raises:
+            UserError: A setting fixed with `--set` is unknown or out of range.
+        """
+        changes: dict[str, Any] = {
+            "seed": self.seed,
+            "data.source": self.data_source,
+            "runtime.threads": max(1, int(self.cpus_per_trial or 1)),
+        }
+        if self.data_dir is not None:
+            changes["runtime.data_dir"] = str(self.data_dir.absolute())
+        if self.max_steps is not None:
+            changes["training.steps"] = self.max_steps
+        return preset(self.preset, variant).with_values(changes | self.fixed)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`training.learning_rate=0.001` as a name and a value, read as YAML.
+
+    Raises:
+        UserError: It is no assignment, its value is not YAML, or another flag sets it.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"set: {text!r} is not allowed: expected SETTING=VALUE")
+    if name in _FLAG_OF:
+        raise UserError(f"set: {name} is not allowed here: use {_FLAG_OF[name]}")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise UserError(f"set: {name}: {value!r} is not a YAML value") from None
+    # YAML 1.1 reads 1e-3 as text: a number without a dot must not surprise.
+    if isinstance(parsed, str):
+        with contextlib.suppress(ValueError):
+            parsed = float(parsed)
+    return name, parsed
+
+
+def parse_arguments(arguments: list[str] | None = None) -> SweepSettings:
+    """The settings given on the command line.
+
+    Raises:
+        UserError: A value is out of range.
+    """
+    return parse(SweepSettings, arguments, prog="python sweeps/run.py")

@@ -1,0 +1,124 @@
+"""What is searched: ranges, the point to start from, and the first rung of early stopping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    distribution_to_json,
+)
+
+from sweeps.settings import Objective
+from weakdis_core.config import Config
+from weakdis_core.errors import UserError
+
+Space = dict[str, BaseDistribution]
+
+LATENT_SIZES = (4, 6, 8, 12, 16)
+LABELS = (100, 300, 1000)
+LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
+WARMUP_RANGE = (0.02, 0.25)
+LEARNING_RATE_RANGE = (3e-4, 3e-3)
+
+# Metric of each objective; pareto has labels as a second one.
+METRICS: dict[Objective, str] = {
+    "pixels": "val/relation_accuracy_pixels",
+    "latent": "val/relation_accuracy_latent",
+    "encoded": "val/relation_accuracy_encoded",
+    "pareto": "val/relation_accuracy_pixels",
+}
+LABELS_METRIC = "labels"
+
+
+def build_space(
+    config: Config, fixed: Mapping[str, Any], search_learning_rate: bool = False
+) -> Space:
+    """The settings to search, by dotted name, with their ranges.
+
+    Args:
+        config: The settings that every trial shares; they decide the range of lambda, whose
+            meaning depends on how codes are held to the prior, and the room left for warmup.
+        fixed: Settings the user fixed, which are not searched.
+        search_learning_rate: Search the autoencoder's learning rate too.
+
+    Raises:
+        UserError: Everything is fixed and there is nothing to search, or no room for warmup.
+    """
+    lowest, highest = WARMUP_RANGE
+    # Warmup and ending together must leave steps between them.
+    highest = min(highest, 0.9 * (1 - config.training.ending))
+    if highest <= lowest and "training.warmup" not in fixed:
+        raise UserError(
+            f"training.ending: {config.training.ending} is not allowed: it leaves no room for a "
+            f"warmup of at least {lowest}"
+        )
+    low, high = LAMBDA_RANGES[config.loss.prior_matching]
+    space: Space = {
+        "model.latent_size": CategoricalDistribution(LATENT_SIZES),
+        "loss.lambda": FloatDistribution(low, high, log=True),
+        "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
+        "data.labels": CategoricalDistribution(_available_labels(config)),
+    }
+    if search_learning_rate:
+        space["training.learning_rate"] = FloatDistribution(*LEARNING_RATE_RANGE, log=True)
+    space = {name: values for name, values in space.items() if name not in fixed}
+    if not space:
+        raise UserError("set: every searched setting is fixed, so there is nothing to search")
+    return space
+
+
+def _available_labels(config: Config) -> tuple[int, ...]:
+    """The sizes of the labelled subset that the train split can give."""
+    # A little less than the 80% of the split, which keeps copies of an image together.
+    return tuple(labels for labels in LABELS if labels <= 0.75 * config.data.max_images)
+
+
+def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
+    """The preset's own values, tried first so that no search ends below them.
+
+    None where one of them lies outside its range.
+    """
+    settings = config.flat()
+    point = {name: settings[name] for name in space}
+    inside = all(
+        value in values.choices
+        if isinstance(values, CategoricalDistribution)
+        else isinstance(values, FloatDistribution) and values.low <= value <= values.high
+        for values, value in ((space[name], value) for name, value in point.items())
+    )
+    return point if inside else None
+
+
+def space_hash(space: Space) -> str:
+    """Eight hex digits that identify the ranges searched."""
+    text = json.dumps({name: distribution_to_json(space[name]) for name in sorted(space)})
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def longest_warmup(space: Space, config: Config) -> int:
+    """Steps of the longest warmup a trial may have."""
+    warmup = space.get("training.warmup")
+    fraction = warmup.high if isinstance(warmup, FloatDistribution) else config.training.warmup
+    return ceil(fraction * config.training.steps)
+
+
+def first_rung(space: Space, config: Config) -> int:
+    """Step from which early stopping may judge a trial.
+
+    The objective exists only after warmup, so this is the first evaluation beyond the longest
+    warmup of the space: earlier, trials with a short warmup would be compared with none.
+    """
+    training = config.training
+    longest = longest_warmup(space, config)
+    for evaluation in range(1, training.evaluations + 1):
+        step = ceil(training.steps * evaluation / training.evaluations)
+        if step > longest:
+            return step
+    return training.steps

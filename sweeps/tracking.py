@@ -1,0 +1,271 @@
+"""MLflow: a parent run for the sweep, a child run for each trial, terminal states always true.
+
+Not Ray's own MLflow callback: that one makes a call for each number on the driver, doubles runs
+after a restore and knows no parent.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+
+from sweeps.ledger import Ledger, Outcome, Record, numbers
+from sweeps.trainable import trial_config
+from sweeps.writer import Writer
+from weakdis_core.config import Config
+from weakdis_core.errors import UserError
+
+# A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
+STATUS: dict[Outcome, str] = {
+    "complete": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "out_of_time": "KILLED",
+    "interrupted": "KILLED",
+}
+_LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy")
+_PARENT = "sweep"
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """What the runs of a sweep have in common.
+
+    Attributes:
+        name: Name of the sweep.
+        variant: Data set variant; the experiment's name.
+        tags: Tags of the parent and of every child.
+        params: Params of the parent: what was searched and how.
+    """
+
+    name: str
+    variant: str
+    tags: dict[str, str]
+    params: dict[str, Any]
+
+
+def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> str:
+    """The id of the experiment called `name`, made if there is none.
+
+    Artifacts of a local database lie in `mlruns` beside it; a server knows its own place.
+
+    Raises:
+        UserError: The experiment is deleted, or holds a sweep of the name `sweep` already.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        if experiment.lifecycle_stage != "active":
+            raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
+        known = str(experiment.experiment_id)
+        query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
+        if client.search_runs([known], query, max_results=1):
+            raise UserError(f"name: MLflow has a sweep {sweep!r} of {name} already, in {uri}")
+        return known
+    place = None
+    if uri.startswith("sqlite:///"):
+        place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
+    return client.create_experiment(name, artifact_location=place)
+
+
+def common_tags(config: Config, source: str) -> dict[str, str]:
+    """Tags of every run: variant, data source, seed, commit, library versions."""
+    versions = {f"version.{name}": importlib.metadata.version(name) for name in _LIBRARIES}
+    return {
+        "variant": config.data.variant,
+        "data.source": source,
+        "seed": str(config.seed),
+        "stage": "search",
+        "git_commit": git_commit(),
+        "version.python": platform.python_version(),
+        **versions,
+    }
+
+
+@functools.cache
+def git_commit() -> str:
+    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`."""
+    here = Path(__file__).parent
+    call = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        done = subprocess.run(call, cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+class Tracking(Callback):
+    """Sends what happens to MLflow, one `log_batch` per report.
+
+    Args:
+        writer: The thread that makes the calls.
+        experiment: Id of the experiment.
+        sweep: What the runs have in common.
+        ledger: Account of the trials; it must come before this among the callbacks.
+    """
+
+    def __init__(self, writer: Writer, experiment: str, sweep: SweepRun, ledger: Ledger) -> None:
+        self._writer = writer
+        self._experiment = experiment
+        self._sweep = sweep
+        self._ledger = ledger
+        # Filled and read by the writer's thread alone.
+        self._run_ids: dict[str, str] = {}
+        self._closed: set[str] = set()
+        self._devices: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; a thread cannot be, and a restored sweep makes its own.
+        return {}
+
+    def setup(
+        self,
+        stop: Stopper | None = None,
+        num_samples: int | None = None,
+        total_num_samples: int | None = None,
+        **info: Any,
+    ) -> None:
+        """Open the parent run."""
+        params = _params(self._sweep.params)
+        self._submit(_PARENT, lambda client, run: client.log_batch(run, params=params))
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Open a trial's run with its params and tags."""
+        config = trial_config(trial.config)
+        record = self._ledger.records[trial.trial_id]
+        tags = _tags({"config_hash": config.hash(), "mlflow.runName": f"trial {record.number}"})
+        params = _params(config.flat())
+        self._submit(
+            trial.trial_id, lambda client, run: client.log_batch(run, params=params, tags=tags)
+        )
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Log a report: all its numbers in one call, at the training step."""
+        metrics = _metrics(numbers(result) | {"seconds": result["seconds"]}, int(result["step"]))
+        tags = []
+        if trial.trial_id not in self._devices:
+            self._devices.add(trial.trial_id)
+            tags = _tags({"device": result["device"]})
+        self._submit(
+            trial.trial_id, lambda client, run: client.log_batch(run, metrics=metrics, tags=tags)
+        )
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """End a trial's run, and log the best score so far on the parent."""
+        self._end(self._ledger.records[trial.trial_id])
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """End a trial's run as FAILED, with the reason."""
+        self._end(self._ledger.records[trial.trial_id])
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """End the runs of trials that were cut short."""
+        self.end_all()
+
+    def end_all(self) -> None:
+        """End the run of every trial that has ended."""
+        for record in self._ledger.ended():
+            self._end(record)
+
+    def log_final(self, trial_id: str | None, metrics: Mapping[str, float], step: int) -> None:
+        """Log numbers of the end of the sweep on a trial's run, or on the parent (None)."""
+        batch = _metrics(metrics, step)
+        self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, metrics=batch))
+
+    def log_file(self, trial_id: str | None, path: Path, folder: str | None = None) -> None:
+        """Store a file with a trial's run, or with the parent (None)."""
+        self._submit(
+            trial_id or _PARENT, lambda client, run: client.log_artifact(run, str(path), folder)
+        )
+
+    def set_tags(self, trial_id: str | None, tags: Mapping[str, Any]) -> None:
+        """Set tags of a trial's run, or of the parent (None)."""
+        batch = _tags(tags)
+        self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, tags=batch))
+
+    def close(self, status: str) -> None:
+        """End the parent run."""
+        self._submit(_PARENT, lambda client, run: client.set_terminated(run, status))
+
+    def _end(self, record: Record) -> None:
+        if record.trial_id in self._closed:
+            return
+        self._closed.add(record.trial_id)
+        tags = _tags({"outcome": record.outcome, "reason": record.error or None})
+        status = STATUS[record.outcome]
+
+        def end(client: MlflowClient, run: str) -> None:
+            client.log_batch(run, tags=tags)
+            client.set_terminated(run, status)
+
+        self._submit(record.trial_id, end)
+        best = self._ledger.best()
+        if best is not None and best.score is not None:
+            name = self._ledger.metric.replace("val/", "best/")
+            self.log_final(None, {name: best.score}, len(self._ledger.ended()))
+
+    def _submit(self, key: str, call: Any) -> None:
+        """Queue `call(client, run_id)` for the run of a trial or of the parent."""
+        self._writer.submit(lambda client: call(client, self._run_id(client, key)))
+
+    def _run_id(self, client: MlflowClient, key: str) -> str:
+        """The run of a trial: known, found by its trial id, or made."""
+        if key not in self._run_ids:
+            self._run_ids[key] = self._found(client, key) or self._made(client, key)
+        return self._run_ids[key]
+
+    def _found(self, client: MlflowClient, key: str) -> str | None:
+        own = "tags.kind = 'sweep'" if key == _PARENT else f"tags.trial_id = '{key}'"
+        query = f"tags.sweep = '{self._sweep.name}' and {own}"
+        runs = client.search_runs([self._experiment], query, max_results=1)
+        return runs[0].info.run_id if runs else None
+
+    def _made(self, client: MlflowClient, key: str) -> str:
+        name = self._sweep.name
+        tags = self._sweep.tags | {"sweep": name, "mlflow.runName": name}
+        tags["mlflow.source.name"] = "sweeps/run.py"
+        tags["mlflow.source.type"] = "LOCAL"
+        if key == _PARENT:
+            tags["kind"] = "sweep"
+        else:
+            tags |= {"kind": "trial", "trial_id": key}
+            tags[MLFLOW_PARENT_RUN_ID] = self._run_id(client, _PARENT)
+        return str(client.create_run(self._experiment, tags=tags).info.run_id)
+
+
+def _params(values: Mapping[str, Any]) -> list[Param]:
+    return [Param(name, str(value)) for name, value in values.items()]
+
+
+def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, value, now, step) for name, value in values.items()]
+
+
+def _tags(values: Mapping[str, Any]) -> list[RunTag]:
+    return [RunTag(name, str(value)) for name, value in values.items() if value is not None]
