@@ -61,10 +61,12 @@ def parse(
         UserError: A setting is out of range.
         SystemExit: The flags cannot be read (code 2, explained by tyro on stderr) or ask for help.
     """
+    # The overloads of tyro.cli know no default that is sometimes missing.
+    start: Any = tyro.MISSING_NONPROP if default is None else default
     parsed: T = tyro.cli(
         target,
         args=args,
-        default=tyro.MISSING_NONPROP if default is None else default,
+        default=start,
         prog=prog,
         description=description,
         config=tuple(config),

@@ -13,7 +13,8 @@ from filelock import FileLock
 
 from weakdis_core.config import DataSettings
 from weakdis_core.data import dsprites, official, shapes3d, store
-from weakdis_core.data.store import open_prepared, plan, prepare
+from weakdis_core.data.plan import plan
+from weakdis_core.data.store import open_prepared, prepare
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -15,8 +15,9 @@ from tyro.conf import arg
 from weakdis_core import console
 from weakdis_core.config import DataSettings, Source, VariantName, validated
 from weakdis_core.data import official
+from weakdis_core.data.plan import plan
 from weakdis_core.data.show import write_samples
-from weakdis_core.data.store import Prepared, plan, prepare
+from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.data.variants import VARIANTS, Family
 from weakdis_core.errors import UserError
 
@@ -30,7 +31,7 @@ Origin = Annotated[
 
 def run(args: Sequence[str], prog: str) -> None:
     """Run the data command that `args` begin with."""
-    commands = {
+    commands: dict[str, Callable[..., object]] = {
         "list": list_variants,
         "prepare": prepare_variants,
         "download": download,

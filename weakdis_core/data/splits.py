@@ -16,7 +16,7 @@ _TRAIN, _VALIDATION = 0.8, 0.1
 _ATTEMPTS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splits:
     """Rows of the prepared images in each split, ascending; no picture is in two of them.
 

@@ -13,10 +13,8 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from types import ModuleType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -24,25 +22,21 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from weakdis_core.config import DataSettings
-from weakdis_core.data import dsprites, official, shapes3d
-from weakdis_core.data.factors import Factor, IndexArray, Nuisance
+from weakdis_core.data import official
+from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.plan import FAMILIES, FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.seeding import numpy_generator
 
-_FORMAT = 1
-_SIZE = 64
 _CHUNK_BYTES = 64 * 2**20
 _ARRAYS = ("images", "factors", "indices", "digests")
-_FAMILIES: dict[str, ModuleType] = {"dsprites": dsprites, "shapes3d": shapes3d}
 _SCALES = {"dsprites": 1.0, "shapes3d": 255.0}
 _log = logging.getLogger(__name__)
 
-PreparedSource = Literal["official", "rendered"]
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A variant's images, opened.
 
@@ -67,70 +61,6 @@ class Prepared:
     digests: NDArray[np.uint64]
     scale: float
     digest: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a preparation will hold and where, known without making it."""
-
-    variant: Variant
-    source: PreparedSource
-    official_file: Path | None
-    n_images: int
-    data_seed: int
-    digest: str
-
-    @property
-    def path(self) -> Path:
-        """The folder of the prepared variant."""
-        return official.cache_root() / "prepared" / f"{self.variant.name}-{self.digest}"
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the images on disk."""
-        return self.n_images * self.variant.channels * _SIZE * _SIZE
-
-    def indices(self) -> IndexArray:
-        """Grid indices of the images drawn by the data seed, in grid order."""
-        every = self.variant.indices()
-        if self.n_images == len(every):
-            return every
-        generator = numpy_generator(self.data_seed, "images")
-        return every[np.sort(generator.choice(len(every), self.n_images, replace=False))]
-
-
-def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
-    """Resolve variant, source and cache folder of `settings`.
-
-    Raises:
-        UserError: Official images are asked for and their file is nowhere.
-    """
-    variant = get_variant(settings.variant)
-    file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
-    if file is None and settings.source == "official":
-        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root() / "official"]
-        looked = ", ".join(str(place) for place in places if place)
-        raise UserError(
-            f"data.source: no official file of {variant.family} in {looked}; get it with "
-            f"`python -m weakdis_core data download --family {variant.family}`, "
-            "or use our own rendering with source rendered"
-        )
-    source: PreparedSource = "rendered" if file is None else "official"
-    available = _available(variant)
-    n_images = min(settings.max_images, available)
-    shaped_by = {
-        "format": _FORMAT,
-        "variant": [variant.name, variant.channels, repr(variant.grid)],
-        "factors": repr(variant.factors),
-        "nuisance": repr(variant.nuisance),
-        "n_images": n_images,
-        # All images are the same images whatever the seed.
-        "data_seed": settings.data_seed if n_images < available else None,
-        "source": source,
-        "pixels": _drawing_digest(variant) if file is None else _official_digests(variant),
-    }
-    digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
-    return Plan(variant, source, file, n_images, settings.data_seed, digest)
 
 
 def prepare(
@@ -178,7 +108,7 @@ def open_prepared(path: Path) -> Prepared:
     """
     try:
         meta = json.loads((path / "meta.json").read_text())
-        if meta["format"] != _FORMAT or not path.name.endswith(meta["digest"]):
+        if meta["format"] != FORMAT or not path.name.endswith(meta["digest"]):
             raise ValueError("meta.json belongs to other data")
         arrays = {name: _open_array(path, name, meta["sizes"][name]) for name in _ARRAYS}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -188,23 +118,6 @@ def open_prepared(path: Path) -> Prepared:
         variant, meta["source"], path, **arrays, scale=_SCALES[variant.family],
         digest=meta["digest"],
     )  # fmt: skip
-
-
-def _available(variant: Variant) -> int:
-    """Number of images of the variant, without listing them."""
-    axes: tuple[Factor | Nuisance, ...] = (*variant.factors, *variant.nuisance)
-    return prod(len(axis.allowed) for axis in axes)
-
-
-def _drawing_digest(variant: Variant) -> str:
-    """Hash of the renderer's source text: other drawing code, other images."""
-    source = Path(str(_FAMILIES[variant.family].__file__)).read_bytes()
-    return hashlib.sha256(source).hexdigest()[:16]
-
-
-def _official_digests(variant: Variant) -> list[str]:
-    """Hashes of the family's official files. They hold the same images, whichever is found."""
-    return [file.digest for file in official.FILES if file.family == variant.family]
 
 
 def _lock(path: Path, timeout: float = -1) -> FileLock:
@@ -272,7 +185,7 @@ def _write(wanted: Plan, folder: Path, progress: Progress | None) -> None:
             np.save(file, table)
             _settle(file)
     meta = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "variant": wanted.variant.name,
         "source": wanted.source,
         "digest": wanted.digest,
@@ -291,7 +204,7 @@ def _write_images(
     Plain writes: a store into a memory map on a full disk would kill the process (SIGBUS) where
     a write raises an error that can be explained.
     """
-    shape = (len(indices), wanted.variant.channels, _SIZE, _SIZE)
+    shape = (len(indices), wanted.variant.channels, IMAGE_SIZE, IMAGE_SIZE)
     rows = max(1, _CHUNK_BYTES // int(np.prod(shape[1:])))
     digests = np.empty(len(indices), dtype=np.uint64)
     done = 0
@@ -313,7 +226,7 @@ def _write_images(
 
 
 def _images(wanted: Plan, indices: IndexArray, advance: Callable[[int], None]) -> NDArray[np.uint8]:
-    family = _FAMILIES[wanted.variant.family]
+    family = FAMILIES[wanted.variant.family]
     images: NDArray[np.uint8]
     if wanted.official_file is None:
         images = family.render(indices, advance)

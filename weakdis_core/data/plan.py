@@ -1,0 +1,113 @@
+"""What a preparation will hold and where, known before anything is drawn or read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import numpy as np
+
+from weakdis_core.config import DataSettings
+from weakdis_core.data import dsprites, official, shapes3d
+from weakdis_core.data.factors import Factor, IndexArray, Nuisance
+from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.errors import UserError
+from weakdis_core.seeding import numpy_generator
+
+FORMAT = 1
+"""Version of the files of a prepared variant."""
+
+FAMILIES: dict[str, ModuleType] = {"dsprites": dsprites, "shapes3d": shapes3d}
+"""The module that draws (`render`) or reads (`read`) the pictures of each family."""
+
+IMAGE_SIZE = 64
+"""Height and width of an image."""
+
+PreparedSource = Literal["official", "rendered"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a preparation will hold and where, known without making it."""
+
+    variant: Variant
+    source: PreparedSource
+    official_file: Path | None
+    n_images: int
+    data_seed: int
+    digest: str
+
+    @property
+    def path(self) -> Path:
+        """The folder of the prepared variant."""
+        return official.cache_root() / "prepared" / f"{self.variant.name}-{self.digest}"
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the images on disk."""
+        return self.n_images * self.variant.channels * IMAGE_SIZE**2
+
+    def indices(self) -> IndexArray:
+        """Grid indices of the images drawn by the data seed, in grid order."""
+        every = self.variant.indices()
+        if self.n_images == len(every):
+            return every
+        generator = numpy_generator(self.data_seed, "images")
+        return every[np.sort(generator.choice(len(every), self.n_images, replace=False))]
+
+
+def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
+    """Resolve variant, source and cache folder of `settings`.
+
+    Raises:
+        UserError: Official images are asked for and their file is nowhere.
+    """
+    variant = get_variant(settings.variant)
+    file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
+    if file is None and settings.source == "official":
+        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root() / "official"]
+        looked = ", ".join(str(place) for place in places if place)
+        raise UserError(
+            f"data.source: no official file of {variant.family} in {looked}; get it with "
+            f"`python -m weakdis_core data download --family {variant.family}`, "
+            "or use our own rendering with source rendered"
+        )
+    source: PreparedSource = "rendered" if file is None else "official"
+    available = _available(variant)
+    n_images = min(settings.max_images, available)
+    shaped_by = {
+        "format": FORMAT,
+        "variant": [variant.name, variant.channels, repr(variant.grid)],
+        "factors": repr(variant.factors),
+        "nuisance": repr(variant.nuisance),
+        "n_images": n_images,
+        # All images are the same images whatever the seed.
+        "data_seed": settings.data_seed if n_images < available else None,
+        "source": source,
+        "pixels": _drawing_digest(variant) if file is None else _official_digests(variant),
+    }
+    digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
+    return Plan(variant, source, file, n_images, settings.data_seed, digest)
+
+
+def _available(variant: Variant) -> int:
+    """Number of images of the variant, without listing them."""
+    axes: tuple[Factor | Nuisance, ...] = (*variant.factors, *variant.nuisance)
+    return prod(len(axis.allowed) for axis in axes)
+
+
+def _drawing_digest(variant: Variant) -> str:
+    """Hash of the renderer's source text: other drawing code, other images."""
+    source = Path(str(FAMILIES[variant.family].__file__)).read_bytes()
+    return hashlib.sha256(source).hexdigest()[:16]
+
+
+def _official_digests(variant: Variant) -> list[str]:
+    """Hashes of the family's official files. They hold the same images, whichever is found."""
+    return [file.digest for file in official.FILES if file.family == variant.family]
