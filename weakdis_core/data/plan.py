@@ -103,9 +103,10 @@ def _available(variant: Variant) -> int:
 
 
 def _drawing_digest(variant: Variant) -> str:
-    """Hash of the renderer's source text: other drawing code, other images."""
-    source = Path(str(FAMILIES[variant.family].__file__)).read_bytes()
-    return hashlib.sha256(source).hexdigest()[:16]
+    """Hash of the renderer's source text, all modules of the family: other code, other images."""
+    folder = Path(str(FAMILIES[variant.family].__file__)).parent
+    sources = sorted(folder.glob(f"{variant.family}*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
 def _official_digests(variant: Variant) -> list[str]:
