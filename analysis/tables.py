@@ -197,10 +197,10 @@ def _score(row: pd.Series[Any], name: str) -> str:
 def _notes(shown: pd.DataFrame, published: Published) -> list[str]:
     cells = "".join(shown.to_numpy().ravel())
     notes = [
-        "Accuracies on test, every partition right; ± is half a 95% t-interval over seeds. Pixels "
-        "are judged by a classifier whose own accuracy is under Oracle.",
-        f"Previous work and Modular are quoted from {published.cite()}; they carry no interval "
-        "and correspond to Latent.",
+        "Accuracies on test, every partition right; ± is half the width of the 95% t-interval over "
+        "seeds. Pixels are judged by a classifier whose own accuracy is under Oracle.",
+        "Previous work and Modular are latent accuracies quoted from "
+        f"{published.cite()}; they carry no interval.",
     ]
     if _PRELIMINARY in cells:
         notes.append(f"{_PRELIMINARY} Preliminary: fewer than {FEWEST_SEEDS} seeds.")
