@@ -62,8 +62,6 @@ def claim_folder(storage: Path, name: str) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
-        (folder / ".writable").touch()
-        (folder / ".writable").unlink()
     except FileExistsError:
         raise UserError(f"name: there is a sweep {name!r} in {storage} already") from None
     except OSError as error:

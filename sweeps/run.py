@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import sys
 
-from sweeps.settings import SweepSettings, parse_arguments
-from weakdis_core import console
+from rich.console import Console
+
+from sweeps.settings import parse_arguments
+from weakdis_core.console import main
 
 
 def run() -> None:
     """Read the flags, then plan or run a sweep of each variant."""
     settings = parse_arguments()
+    for variant in settings.variants:
+        settings.base_config(variant)
     # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.
-    from rich.console import Console
+    if settings.plan:
+        from sweeps.plan import print_plan
 
-    from sweeps.budget import Interruption
-    from sweeps.cluster import allot, cluster
-    from sweeps.search import search
+        print_plan(settings, Console())
+        return
+    settings.check_storage()
+    from sweeps.search import search_all
 
-    screen = Console()
-    names = settings.sweep_names()
-    check_names(settings, names)
-    with cluster(settings) as available, Interruption() as interruption:
-        allotment = allot(settings, available)
-        found = True
-        try:
-            for variant, name in names.items():
-                found &= search(settings, variant, name, allotment, interruption, screen)
-                if interruption.signal is not None:
-                    break
-        except KeyboardInterrupt:
-            screen.print("interrupted")
-    if interruption.signal is not None:
-        sys.exit(interruption.exit_code)
-    if not found:
-        sys.exit(1)
-
-
-def check_names(settings: SweepSettings, names: dict[str, str]) -> None:
-    """Refuse names that are taken, before anything is started.
-
-    Raises:
-        UserError: A sweep of that name exists.
-    """
+    sys.exit(search_all(settings, Console()))
 
 
 if __name__ == "__main__":
-    console.main(run)
+    main(run)

@@ -10,7 +10,7 @@ from optuna.study import Study
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import Allotment
+from sweeps.cluster import Allotment, allot, cluster
 from sweeps.console import View
 from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
 from sweeps.ledger import Ledger
@@ -49,6 +49,30 @@ def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:
     with progress(f"oracle of {variant}") as advance:
         oracle = prepare_oracle(prepared, base.data, progress=advance)
     return base, prepared, oracle
+
+
+def search_all(settings: SweepSettings, console: Console) -> int:
+    """Run a sweep of each variant asked for, one after another.
+
+    Returns:
+        The exit code: 0, 1 where a sweep has no result, 128 + signal where one stopped it.
+
+    Raises:
+        UserError: A setting, the data, the storage or the tracking database is at fault.
+    """
+    with cluster(settings) as available, Interruption() as interruption:
+        allotment = allot(settings, available)
+        found = True
+        try:
+            for variant, name in settings.sweep_names().items():
+                found &= search(settings, variant, name, allotment, interruption, console)
+                if interruption.signal is not None:
+                    break
+        except KeyboardInterrupt:
+            console.print("interrupted")
+    if interruption.signal is not None:
+        return interruption.exit_code
+    return 0 if found else 1
 
 
 def search(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -136,6 +137,23 @@ class SweepSettings(Settings):
         if self.variant == "all":
             return {variant: f"{self.name}-{variant}" for variant in self.variants}
         return {self.variant: self.name}
+
+    def check_storage(self) -> None:
+        """Find out before anything starts whether the sweeps' folders can be made.
+
+        Raises:
+            UserError: The storage cannot be written, or holds a sweep of the same name.
+        """
+        storage = Path(self.storage).absolute()
+        try:
+            storage.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=storage):
+                pass
+        except OSError as error:
+            raise UserError(f"storage: {storage} cannot be written ({error.strerror})") from None
+        for name in self.sweep_names().values():
+            if (storage / name).exists():
+                raise UserError(f"name: there is a sweep {name!r} in {storage} already")
 
     def base_config(self, variant: str) -> Config:
         """The settings every trial of a variant's sweep shares, before the search changes any.
