@@ -76,6 +76,9 @@ class LossSettings(Settings):
 
     reconstruction_weight: Weight = 1.0
     """Factor of the reconstruction loss, which is summed over pixels and averaged over the batch."""
+    placement_weight: Weight = 0.0
+    """Addition, for the placed patch: the patch goes where the image's centroid is. Without it the
+    decoder finds the place from the overlap of patch and object alone, which takes far longer."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
     """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
     lambda_: Annotated[

@@ -24,6 +24,19 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
     return total / len(images)
 
 
+def placement(placed: Tensor, centre: Tensor) -> Tensor:
+    """Addition: the decoder puts its patch where the image's object is.
+
+    Args:
+        placed: `(batch, 2)` position of the patch in pixels.
+        centre: `(batch, 2)` centroid of the image in pixels.
+
+    Returns:
+        Huber distance in pixels, summed over the two axes, batch mean.
+    """
+    return F.smooth_l1_loss(placed, centre, reduction="sum") / len(placed)
+
+
 def discriminator(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
     """Eq. 2, the discriminator's side: prior samples are 1, encoder codes 0.
 

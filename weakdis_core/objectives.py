@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from weakdis_core import losses
 from weakdis_core.config import Config
 from weakdis_core.models.autoencoder import Posterior
+from weakdis_core.models.encoders import centroid
 from weakdis_core.networks import Networks, frozen
 from weakdis_core.priors import Prior
 from weakdis_core.relations import RelationTable
@@ -75,6 +76,9 @@ class Objectives:
 
         logits = model.decode(self._resampled(codes, prior, stage))
         add("reconstruction", loss.reconstruction_weight, losses.reconstruction(logits, batch.images))
+        if loss.placement_weight:
+            placed = losses.placement(model.decoder.place(codes.flatten(1)), centroid(batch.images))
+            add("placement", loss.placement_weight, placed)
         if learns_codes:
             ramp = self._ramp(step)
             if loss.prior_matching == "kl":

@@ -64,38 +64,50 @@ class PlacedPatchDecoder(nn.Module):
     Args:
         channels: Channels of the images.
         inputs: Size of the concatenated codes.
-        settings: Channels and hidden units.
+        settings: Hidden units.
     """
 
     patch = 32
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
         super().__init__()
-        width = settings.channels
-        self.trunk = nn.Sequential(nn.Linear(inputs, settings.hidden), activation())
+        hidden = settings.hidden
         self.translation = nn.Sequential(
-            nn.Linear(inputs, settings.hidden // 2),
-            activation(),
-            nn.Linear(settings.hidden // 2, 2),
+            nn.Linear(inputs, hidden), activation(), nn.Linear(hidden, 2)
         )
         self.draw = nn.Sequential(
-            nn.Linear(settings.hidden, 2 * width * 16),
+            nn.Linear(inputs, hidden),
             activation(),
-            nn.Unflatten(1, (2 * width, 4, 4)),
-            *upsampling(channels, settings, 3),
+            nn.Linear(hidden, hidden),
+            activation(),
+            nn.Linear(hidden, channels * self.patch**2),
+            nn.Unflatten(1, (channels, self.patch, self.patch)),
         )
         self.background = nn.Parameter(torch.tensor(-4.0))
-        steps = (torch.arange(IMAGE_SIZE) + 0.5) * 2 / IMAGE_SIZE - 1
-        y, x = torch.meshgrid(steps, steps, indexing="ij")
-        self.register_buffer("pixels", torch.stack([x, y], dim=-1), persistent=False)
+        centres = torch.arange(IMAGE_SIZE) - IMAGE_SIZE / 2
+        taps = torch.arange(self.patch) - (self.patch - 1) / 2
+        self.register_buffer("offsets", centres[:, None] - taps, persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
-        patch = self.draw(self.trunk(codes)) - self.background
-        place = self.translation(codes)[:, None, None, :]
-        grid = (self.pixels - place) * (IMAGE_SIZE / self.patch)
-        placed = F.grid_sample(patch, grid.to(patch.dtype), align_corners=False)
+        patch = self.draw(codes) - self.background
+        place = self.place(codes) - IMAGE_SIZE / 2
+        columns, rows = (self._interpolation(shift) for shift in place.unbind(1))
+        placed = torch.einsum("brs,bcst,bkt->bcrk", rows, patch, columns)
         return placed + self.background
+
+    def place(self, codes: Tensor) -> Tensor:
+        """Where the patch's centre goes, `(batch, 2)` as (x, y) in pixels."""
+        place: Tensor = (self.translation(codes) + 1) * (IMAGE_SIZE / 2)
+        return place
+
+    def _interpolation(self, shift: Tensor) -> Tensor:
+        """Linear interpolation from patch to image along one axis, `(batch, 64, patch)`.
+
+        A translation is separable, so two products replace a general resampling of the image.
+        """
+        distance = self.offsets - shift[:, None, None]
+        return F.relu(1 - distance.abs())
 
 
 def build_decoder(channels: int, inputs: int, settings: ModelSettings) -> nn.Module:

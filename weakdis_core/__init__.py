@@ -1,0 +1,1 @@
+"""Modular Representations for Weak Disentanglement (Valenti & Bacciu, 2022) in plain PyTorch."""

@@ -1,0 +1,288 @@
+"""The room of Shapes3D: a ray caster that separates a picture into what each hue contributes.
+
+A body (cube, cylinder, ball or capsule) stands in a room open at the top; a camera looks at it
+horizontally from a point on a circle around it. Lengths are in units of that circle's radius, x to
+the right, y up, z away from the camera at orientation 0. Shading is that of fixed-function OpenGL:
+ambient light, a directional headlight and a spotlight above, whose shadow falls on the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE = 64
+"""Height and width of a picture in pixels."""
+
+LEVELS = 6
+"""Every channel of every hue is one of the levels 0, 1/5 .. 1."""
+
+FLOOR, WALL, BODY, SKY = range(4)
+"""Surfaces, in the order of the layers."""
+
+# All constants are fitted by least squares to the 53 frames (of 33 geometries) of the animation
+# published with the data set, reduced to 64x64.
+_FOCAL = 0.9019  # focal length in picture widths
+_EYE_HEIGHT = 0.3580
+_EYE_OFFSET = (0.0, -0.0056)  # of the circle's centre from the body, x and z
+_LARGEST_ORIENTATION = 29.84  # degrees; published as 30
+_WALL_X = 1.5746  # the walls left and right, at -x and x
+_WALL_Z = 1.4367  # the wall behind
+_WALL_HEIGHT = 0.9599
+# Bodies at the smallest scale; the scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
+_CUBE_SIDE, _CUBE_HEIGHT = 0.2499, 0.2499
+_CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1284, 0.2688
+_BALL_RADIUS = 0.1518
+_CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.1152, 0.4636
+
+_AMBIENT = 0.3729
+_HEADLIGHT = 0.5671
+_SPOTLIGHT = 0.9141
+_SPOT_PLACE = np.array([-0.6395, 3.7828, 0.0844])
+_SPOT_AXIS = np.array([-0.0067, 1.0, -0.0365])  # from the floor to the light
+_SPOT_EXPONENT = 13.99
+# The body's highlight does not depend on the angle (shininess 0) but appears where the spotlight
+# reaches; the ramp stands for the shading between the vertices of the body's mesh.
+_HIGHLIGHT = 0.1376
+_HIGHLIGHT_RAMP = (-0.02, 0.10)
+
+_SAMPLES = 4  # rays per pixel and axis
+_REACH = 2  # pixels: the radius of the cubic filter that reduces them
+
+Array = NDArray[np.float64]
+Hit = tuple[Array, Array]  # distances (n,), infinite for a miss, and normals (n, 3)
+
+
+def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
+    """Contribution of every surface to a picture of one geometry.
+
+    Args:
+        scale: Grid index 0 .. 7.
+        shape: Grid index: 0 cube, 1 cylinder, 2 ball, 3 capsule.
+        orientation: Grid index 0 .. 14.
+
+    Returns:
+        `(4, 6, 64, 64)`, for each surface and each level of its hue's channel the brightness that
+        it adds to that channel (1 is full; sharpening adds a little below 0 and above 1). The sky
+        has no hue: its layers are its share of each pixel, the same for every level.
+    """
+    picture = _room(orientation).copy()
+    body = _body(shape, (0.75 + 0.5 * scale / 7) / 0.75)
+    rows, columns = _window(orientation, body)
+    picture[:, :, rows, columns] = _cast(orientation, rows, columns, body)
+    return picture
+
+
+@lru_cache(maxsize=15)
+def _room(orientation: int) -> NDArray[np.float32]:
+    """Layers of the empty room."""
+    return _cast(orientation, slice(0, SIZE), slice(0, SIZE), None)
+
+
+def _window(orientation: int, body: Callable[[Array, Array], Hit]) -> tuple[slice, slice]:
+    """Rows and columns that the body or its shadow may change."""
+    whole = np.linspace(0.5, SIZE - 0.5, SIZE)
+    surface, lit, *_ = _trace(orientation, whole, whole, body)
+    changed = ((surface == BODY) | ~lit).reshape(SIZE, SIZE)
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(changed.any(axis))
+        margin = _REACH + 1  # one pixel for what falls between the rays of this coarse look
+        spans.append(slice(max(0, found[0] - margin), min(SIZE, found[-1] + 1 + margin)))
+    return spans[0], spans[1]
+
+
+def _cast(
+    orientation: int, rows: slice, columns: slice, body: Callable[[Array, Array], Hit] | None
+) -> NDArray[np.float32]:
+    """Layers of a window of the picture: `(4, 6, rows, columns)`."""
+    down, reduce_rows = _samples(rows)
+    right, reduce_columns = _samples(columns)
+    surface, lit, points, normals, ahead = _trace(orientation, down, right, body)
+    diffuse, highlight = _shade(surface, lit, points, normals, ahead)
+    level = np.arange(LEVELS, dtype=np.float32)[:, None] / (LEVELS - 1)
+    seen = np.minimum(1, diffuse * level + highlight)
+    fine = np.stack([seen * (surface == each) for each in range(4)])
+    fine = fine.reshape(4, LEVELS, len(down), len(right))
+    reduced: NDArray[np.float32] = reduce_rows @ fine @ reduce_columns.T
+    return reduced
+
+
+def _samples(span: slice) -> tuple[Array, NDArray[np.float32]]:
+    """Where rays cross a span of pixels, and the weights that reduce them: `(pixels, rays)`.
+
+    The published pictures show the light and dark seams of a cubic (Catmull-Rom) reduction.
+    """
+    first, last = max(0, span.start - _REACH), min(SIZE, span.stop + _REACH)
+    place: Array = first + (np.arange((last - first) * _SAMPLES) + 0.5) / _SAMPLES
+    x = np.abs(place - (np.arange(span.start, span.stop)[:, None] + 0.5))
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return place, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _trace(
+    orientation: int, down: Array, right: Array, body: Callable[[Array, Array], Hit] | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], Array, Array, Array]:
+    """Follow one ray for each place (in pixels) of the picture.
+
+    Returns:
+        Surface `(n,)`, whether the spotlight reaches it `(n,)`, the point `(n, 3)`, the normal
+        there `(n, 3)` and the direction in which the camera looks `(3,)`.
+    """
+    turn = np.radians(_LARGEST_ORIENTATION * (orientation / 7 - 1))
+    sin, cos = np.sin(turn), np.cos(turn)
+    eye = np.array([sin + _EYE_OFFSET[0], _EYE_HEIGHT, -cos + _EYE_OFFSET[1]])
+    ahead = np.array([-sin, 0, cos])
+    u, v = np.meshgrid(right / SIZE - 0.5, 0.5 - down / SIZE)
+    sideways = np.array([cos, 0, sin])
+    rays = u[..., None] * sideways + v[..., None] * np.array([0, 1, 0]) + _FOCAL * ahead
+    rays = rays.reshape(-1, 3)
+
+    distances, normals = _room_hit(eye, rays)
+    surface = np.where(normals[:, 1] > 0, FLOOR, WALL)
+    if body is not None:
+        body_distances, body_normals = body(eye, rays)
+        front = body_distances < distances
+        distances = np.where(front, body_distances, distances)
+        normals = np.where(front[:, None], body_normals, normals)
+        surface[front] = BODY
+    points = eye + distances[:, None] * rays
+    surface[(surface == WALL) & (points[:, 1] > _WALL_HEIGHT)] = SKY
+    lit = np.ones(len(rays), np.bool_)
+    if body is not None:
+        floor = np.flatnonzero(surface == FLOOR)
+        shadow, _ = body(points[floor], _SPOT_PLACE - points[floor])
+        lit[floor] = np.isinf(shadow)
+    return surface, lit, points, normals, ahead
+
+
+def _shade(
+    surface: NDArray[np.int64],
+    lit: NDArray[np.bool_],
+    points: Array,
+    normals: Array,
+    ahead: Array,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Factor on a surface's hue and white light added to it, `(n,)` each; the sky is 0 and 1."""
+    to_spot = _unit(_SPOT_PLACE - points)
+    spot = lit * np.maximum(0, to_spot @ _unit(_SPOT_AXIS)) ** _SPOT_EXPONENT
+    facing_spot = np.einsum("ij,ij->i", normals, to_spot)
+    diffuse = (
+        _AMBIENT
+        + _HEADLIGHT * np.maximum(0, -(normals @ ahead))
+        + _SPOTLIGHT * spot * np.maximum(0, facing_spot)
+    )
+    low, high = _HIGHLIGHT_RAMP
+    ramp = np.clip((facing_spot - low) / (high - low), 0, 1)
+    highlight = np.where(surface == BODY, _HIGHLIGHT * spot * ramp, 0)
+    sky = surface == SKY
+    return (
+        np.where(sky, 0, diffuse).astype(np.float32),
+        np.where(sky, 1, highlight).astype(np.float32),
+    )
+
+
+def _unit(vectors: Array) -> Array:
+    lengths: Array = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / lengths
+
+
+def _room_hit(eye: Array, rays: Array) -> Hit:
+    """Floor and walls, the walls without end at the top."""
+    x, y, z = rays.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        floor = np.where(y < 0, -eye[1] / y, np.inf)
+        side = np.where(x != 0, (np.sign(x) * _WALL_X - eye[0]) / x, np.inf)
+        back = np.where(z > 0, (_WALL_Z - eye[2]) / z, np.inf)
+    distances = np.stack([side, floor, back])
+    axis = distances.argmin(0)
+    normals = np.zeros_like(rays)
+    normals[np.arange(len(rays)), axis] = np.choose(axis, [-np.sign(x), 1.0, -1.0])
+    return distances.min(0), normals
+
+
+def _body(shape: int, size: float) -> Callable[[Array, Array], Hit]:
+    """Intersection of rays (from, along) with a body that stands on the floor."""
+
+    def cube(start: Array, along: Array) -> Hit:
+        return _box_hit(start, along, size * _CUBE_SIDE / 2, size * _CUBE_HEIGHT)
+
+    def cylinder(start: Array, along: Array) -> Hit:
+        radius, height = size * _CYLINDER_RADIUS, size * _CYLINDER_HEIGHT
+        hits = _tube_hit(start, along, radius, 0, height), _disc_hit(start, along, radius, height)
+        return _nearest(*hits)
+
+    def ball(start: Array, along: Array) -> Hit:
+        return _sphere_hit(start, along, size * _BALL_RADIUS, size * _BALL_RADIUS)
+
+    def capsule(start: Array, along: Array) -> Hit:
+        radius, top = size * _CAPSULE_RADIUS, size * (_CAPSULE_HEIGHT - _CAPSULE_RADIUS)
+        ends = [_sphere_hit(start, along, radius, middle) for middle in (radius, top)]
+        return _nearest(_tube_hit(start, along, radius, radius, top), *ends)
+
+    return (cube, cylinder, ball, capsule)[shape]
+
+
+def _nearest(*hits: Hit) -> Hit:
+    distances, normals = (np.stack(parts) for parts in zip(*hits, strict=True))
+    first = distances.argmin(0)
+    rays = np.arange(len(first))
+    return distances[first, rays], normals[first, rays]
+
+
+def _box_hit(start: Array, along: Array, half: float, height: float) -> Hit:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one = (np.array([-half, 0, -half]) - start) / along
+        other = (np.array([half, height, half]) - start) / along
+    enter, leave = np.minimum(one, other), np.maximum(one, other)
+    axis = enter.argmax(1)
+    rays = np.arange(len(along))
+    distances = enter[rays, axis]
+    missed = (distances > leave.min(1)) | (distances < 0)
+    normals = np.zeros_like(along)
+    normals[rays, axis] = -np.sign(along[rays, axis])
+    return np.where(missed, np.inf, distances), normals
+
+
+def _sphere_hit(start: Array, along: Array, radius: float, middle: float) -> Hit:
+    offset = start - np.array([0, middle, 0])
+    distances = _first_root(
+        (along * along).sum(1), (offset * along).sum(-1), (offset * offset).sum(-1) - radius**2
+    )
+    return distances, (offset + _finite(distances) * along) / radius
+
+
+def _tube_hit(start: Array, along: Array, radius: float, low: float, high: float) -> Hit:
+    flat = np.array([1, 0, 1])
+    offset, across = start * flat, along * flat
+    distances = _first_root(
+        (across * across).sum(1), (offset * across).sum(-1), (offset * offset).sum(-1) - radius**2
+    )
+    points = start + _finite(distances) * along
+    inside = (points[:, 1] >= low) & (points[:, 1] <= high)
+    return np.where(inside, distances, np.inf), points * flat / radius
+
+
+def _disc_hit(start: Array, along: Array, radius: float, height: float) -> Hit:
+    with np.errstate(divide="ignore"):
+        distances = (height - start[..., 1]) / along[:, 1]
+    points = start + _finite(distances) * along
+    inside = (points[:, 0] ** 2 + points[:, 2] ** 2 <= radius**2) & (distances > 0)
+    return np.where(inside, distances, np.inf), np.broadcast_to([0.0, 1.0, 0.0], along.shape)
+
+
+def _first_root(a: Array, b: Array, c: Array) -> Array:
+    """Smallest positive root of a t^2 + 2 b t + c, for a start outside; infinite for none."""
+    inner = b * b - a * c
+    roots = (-b - np.sqrt(np.maximum(inner, 0))) / a
+    return np.where((inner > 0) & (roots > 0), roots, np.inf)
+
+
+def _finite(distances: Array) -> Array:
+    """Distances as a column, with 0 for a miss: its point is not used."""
+    return np.where(np.isfinite(distances), distances, 0)[:, None]
