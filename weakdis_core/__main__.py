@@ -29,7 +29,7 @@ def run() -> None:
     elif command in ("train", "manipulate"):
         from weakdis_core import commands
 
-        console.parse(getattr(commands, command), args, prog=prog)
+        {"train": commands.train, "manipulate": commands.manipulate_command}[command](args, prog)
     elif command in ("-h", "--help"):
         print(_USAGE)
     else:

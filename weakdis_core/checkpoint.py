@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from weakdis_core.errors import UserError
+from weakdis_core.files import write_bytes
 
 SCHEMA = 1
 
@@ -20,22 +20,9 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: The folder cannot be written or is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=path.name, suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
-                torch.save({"schema": SCHEMA, **state}, file)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path}: checkpoint cannot be written ({error})") from error
+    buffer = io.BytesIO()
+    torch.save({"schema": SCHEMA, **state}, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tyro.conf import arg
 
 from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
 
 VariantName = Literal[
     "dsprites_v2", "dsprites_v3", "dsprites_v4", "shapes3d_v2", "shapes3d_v3", "shapes3d_v5"
@@ -75,15 +76,13 @@ class LossSettings(Settings):
     """Equations 1-3 and the additions to them."""
 
     reconstruction_weight: Weight = 1.0
-    """Factor of the reconstruction loss, which is summed over pixels and averaged over the batch."""
+    """Factor of the reconstruction loss, which is summed over pixels, batch mean."""
     placement_weight: Weight = 0.0
     """Addition, for the placed patch: the patch goes where the image's centroid is. Without it the
     decoder finds the place from the overlap of patch and object alone, which takes far longer."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
     """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
-    lambda_: Annotated[
-        float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")
-    ] = 0.2
+    lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
     """Weight of the prior-matching term (lambda of Eq. 1). With the KL it multiplies
     `reconstruction_weight` too, so that its meaning does not depend on that factor."""
     prior_ramp: Fraction = 0.0
@@ -92,6 +91,9 @@ class LossSettings(Settings):
     """Addition: a second discriminator that sees all partitions at once."""
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
+    label_temperature: float = Field(1.0, gt=0, le=100)
+    """Divides the log-densities in the label cross-entropy: above 1 it keeps pulling components
+    apart after they are told apart, until their samples hardly overlap."""
     pseudo_label_weight: Weight = 0.0
     """Addition: the same on unlabelled codes whose component is already confident."""
     pseudo_label_confidence: Fraction = 0.95
@@ -195,7 +197,7 @@ class Config(Settings):
 
     def flat(self) -> dict[str, Any]:
         """The settings flattened with dots, as MLflow stores them."""
-        return {key: value for key, value in _flatten(self.to_dict(), "")}
+        return dict(_flatten(self.to_dict(), ""))
 
     def hash(self) -> str:
         """Twelve hex digits that identify the experiment: its settings, seed and runtime apart."""
@@ -222,8 +224,8 @@ class Config(Settings):
         return validated(settings)
 
     def save(self, path: Path) -> None:
-        """Write the settings as YAML."""
-        path.write_text(yaml.safe_dump(self.to_dict(), sort_keys=False))
+        """Write the settings as YAML, atomically."""
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False))
 
     @classmethod
     def load(cls, path: Path) -> Config:

@@ -101,9 +101,7 @@ def write_grid(manipulation: Manipulation, title: str, path: Path) -> None:
         for row, image in enumerate(images):
             bottom = height - _HEADER - (row + 1) * cell + _GAP
             box = (left / figure.get_figwidth(), bottom / height)
-            axes = figure.add_axes(
-                (*box, _PICTURE / figure.get_figwidth(), _PICTURE / height)
-            )
+            axes = figure.add_axes((*box, _PICTURE / figure.get_figwidth(), _PICTURE / height))
             picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set_axis_off()

@@ -58,11 +58,11 @@ class Networks:
         self._rates = rates
         self.optimisers = {}
         for name, rate in rates.items():
-            network = getattr(self, name).to(device, memory_format=torch.channels_last)
+            network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
             self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
 
     def set_learning_rates(self, step: int) -> None:
-        """Learning rates of the step that follows `step` finished ones: ramp, then half a cosine."""
+        """Learning rates of the step after `step` finished ones: a ramp, then half a cosine."""
         training = self._training
         factor = min(1.0, (step + 1) / training.ramp_steps) if training.ramp_steps else 1.0
         if training.decay:

@@ -75,9 +75,13 @@ class Objectives:
             terms[name], weights[name] = term, weight
 
         logits = model.decode(self._resampled(codes, prior, stage))
-        add("reconstruction", loss.reconstruction_weight, losses.reconstruction(logits, batch.images))
+        add(
+            "reconstruction",
+            loss.reconstruction_weight,
+            losses.reconstruction(logits, batch.images),
+        )
         if loss.placement_weight:
-            placed = losses.placement(model.decoder.place(codes.flatten(1)), centroid(batch.images))
+            placed = losses.placement(model.place(codes), centroid(batch.images))
             add("placement", loss.placement_weight, placed)
         if learns_codes:
             ramp = self._ramp(step)
@@ -92,7 +96,12 @@ class Objectives:
                 add("adversary", loss.lambda_ * ramp, adversary)
         if stage == "full":
             if loss.label_weight:
-                labelled = losses.component_cross_entropy(prior, codes[-n_labelled:], batch.values)
+                labelled = losses.component_cross_entropy(
+                    prior,
+                    codes[-n_labelled:],
+                    batch.values,
+                    temperature=loss.label_temperature,
+                )
                 add("label", loss.label_weight, labelled)
             if loss.pseudo_label_weight:
                 pseudo = self._pseudo_labels(codes[:-n_labelled], prior)

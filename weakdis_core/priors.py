@@ -80,12 +80,15 @@ class Prior:
         index = torch.arange(self.partitions, device=components.device)
         means = self.means[index, components]
         noise = torch.randn(means.shape, generator=generator, device=means.device)
-        return means + torch.einsum("bpij,bpj->bpi", self.scales[index, components], noise)
+        spread = torch.einsum("bpij,bpj->bpi", self.scales[index, components], noise)
+        samples: Tensor = means + spread
+        return samples
 
     def sample_components(self, n: int, generator: torch.Generator) -> Tensor:
         """Components drawn from the mixture weights, `(n, partitions)`."""
         weights = self.log_weights.exp()
-        return torch.multinomial(weights, n, replacement=True, generator=generator).T
+        drawn: Tensor = torch.multinomial(weights, n, replacement=True, generator=generator).T
+        return drawn
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
         """Log-density of each code under every component of its partition.
@@ -102,7 +105,7 @@ class Prior:
         whitened = torch.einsum("bpj,pcj->bpc", codes, rows)
         shift = torch.einsum("pvij,pvj->pvi", self.inverse_scales, self.means)
         whitened = whitened.unflatten(-1, (components, latent)) - shift
-        log_prob = self.log_norms - 0.5 * whitened.square().sum(-1)
+        log_prob: Tensor = self.log_norms - 0.5 * whitened.square().sum(-1)
         return log_prob.masked_fill(self.log_weights == -math.inf, -math.inf)
 
     def log_prob(self, codes: Tensor) -> Tensor:

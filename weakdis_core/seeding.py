@@ -19,9 +19,7 @@ def derive(seed: int, name: str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def torch_generator(
-    seed: int, name: str, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def torch_generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator for the stream `name`, on `device`."""
     generator = torch.Generator(device=device)
     generator.manual_seed(derive(seed, name))

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
@@ -25,7 +27,7 @@ from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
-from weakdis_core.seeding import torch_generator
+from weakdis_core.seeding import numpy_generator, torch_generator
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "codes", "priors", "relations")
@@ -90,9 +92,7 @@ class Trainer:
         self.prior = Prior.standard(
             model.partitions, model.latent, self.device, max(self.variant.n_values)
         )
-        self.memory = torch.zeros(
-            len(labelled), model.partitions, model.latent, device=self.device
-        )
+        self.memory = torch.zeros(len(labelled), model.partitions, model.latent, device=self.device)
         self.step = 0
         self.seconds = 0.0
         self._sums: dict[str, Tensor] = {}
@@ -141,12 +141,23 @@ class Trainer:
             name: Which split.
             samples: Images at most; None takes the whole split.
         """
-        index = torch.from_numpy(getattr(self.splits, name)[:samples]).to(self.device)
+        index = self.images_of(name, samples)
         generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
         networks = self.networks
         return self.evaluator.evaluate(
             networks.autoencoder, networks.relational, self.prior, index, generator
         )
+
+    def images_of(self, name: Literal["validation", "test"], samples: int | None = None) -> Tensor:
+        """Images of a split in an order of their own, so that the first of them are a fair sample.
+
+        Args:
+            name: Which split.
+            samples: Images at most; None takes the whole split.
+        """
+        index: NDArray[np.int64] = getattr(self.splits, name)
+        generator = numpy_generator(self.config.data.data_seed, f"order/{name}")
+        return torch.from_numpy(generator.permutation(index)[:samples]).to(self.device)
 
     def save(self, path: Path) -> None:
         """Write the complete state as one file, atomically."""
@@ -284,7 +295,7 @@ def write_manipulation_grid(trainer: Trainer, path: Path, images: int = 8) -> No
     Raises:
         UserError: The file cannot be written.
     """
-    index = torch.from_numpy(trainer.splits.test[:images])
+    index = trainer.images_of("test", images)
     result = manipulate(
         trainer.networks, trainer.variant, trainer.bank.batch(index), trainer.variant.relation_names
     )

@@ -34,7 +34,8 @@ class Grid:
 
     def flat(self, indices: IndexArray) -> IndexArray:
         """Row of each image in the official file; `indices` is `(n, axes)`, the result `(n,)`."""
-        return np.ravel_multi_index(tuple(indices.T), self.sizes).astype(np.int64)
+        rows = np.ravel_multi_index(tuple(indices.T), self.sizes)
+        return np.asarray(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True)

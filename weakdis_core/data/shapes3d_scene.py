@@ -8,11 +8,12 @@ ambient light, a directional headlight and a spotlight above, whose shadow falls
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+
+from weakdis_core.data.shapes3d_bodies import Array, Body, Hit, body_of
 
 SIZE = 64
 """Height and width of a picture in pixels."""
@@ -25,35 +26,26 @@ FLOOR, WALL, BODY, SKY = range(4)
 
 # All constants are fitted by least squares to the 53 frames (of 33 geometries) of the animation
 # published with the data set, reduced to 64x64.
-_FOCAL = 0.9019  # focal length in picture widths
-_EYE_HEIGHT = 0.3580
-_EYE_OFFSET = (0.0, -0.0056)  # of the circle's centre from the body, x and z
-_LARGEST_ORIENTATION = 29.84  # degrees; published as 30
-_WALL_X = 1.5746  # the walls left and right, at -x and x
-_WALL_Z = 1.4367  # the wall behind
-_WALL_HEIGHT = 0.9599
-# Bodies at the smallest scale; the scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
-_CUBE_SIDE, _CUBE_HEIGHT = 0.2499, 0.2499
-_CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1284, 0.2688
-_BALL_RADIUS = 0.1518
-_CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.1152, 0.4636
+_FOCAL = 1.0745  # focal length in picture widths
+_EYE_HEIGHT = 0.3053
+_LARGEST_ORIENTATION = 30.0  # degrees, as published
+_WALL_X = 1.4122  # the walls left and right, at -x and x
+_WALL_Z = 1.4239  # the wall behind
+_WALL_HEIGHT = 0.8076
 
-_AMBIENT = 0.3729
-_HEADLIGHT = 0.5671
-_SPOTLIGHT = 0.9141
-_SPOT_PLACE = np.array([-0.6395, 3.7828, 0.0844])
-_SPOT_AXIS = np.array([-0.0067, 1.0, -0.0365])  # from the floor to the light
-_SPOT_EXPONENT = 13.99
+_AMBIENT = 0.3600
+_HEADLIGHT = 0.5798
+_SPOTLIGHT = 0.9597
+_SPOT_PLACE = np.array([-0.5847, 3.0658, 0.1324])
+_SPOT_AXIS = np.array([0.0024, 1.0, -0.0252])  # from the floor to the light
+_SPOT_EXPONENT = 11.15
 # The body's highlight does not depend on the angle (shininess 0) but appears where the spotlight
 # reaches; the ramp stands for the shading between the vertices of the body's mesh.
-_HIGHLIGHT = 0.1376
+_HIGHLIGHT = 0.1458
 _HIGHLIGHT_RAMP = (-0.02, 0.10)
 
 _SAMPLES = 4  # rays per pixel and axis
 _REACH = 2  # pixels: the radius of the cubic filter that reduces them
-
-Array = NDArray[np.float64]
-Hit = tuple[Array, Array]  # distances (n,), infinite for a miss, and normals (n, 3)
 
 
 def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
@@ -70,7 +62,7 @@ def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
         has no hue: its layers are its share of each pixel, the same for every level.
     """
     picture = _room(orientation).copy()
-    body = _body(shape, (0.75 + 0.5 * scale / 7) / 0.75)
+    body = body_of(shape, scale)
     rows, columns = _window(orientation, body)
     picture[:, :, rows, columns] = _cast(orientation, rows, columns, body)
     return picture
@@ -82,7 +74,7 @@ def _room(orientation: int) -> NDArray[np.float32]:
     return _cast(orientation, slice(0, SIZE), slice(0, SIZE), None)
 
 
-def _window(orientation: int, body: Callable[[Array, Array], Hit]) -> tuple[slice, slice]:
+def _window(orientation: int, body: Body) -> tuple[slice, slice]:
     """Rows and columns that the body or its shadow may change."""
     whole = np.linspace(0.5, SIZE - 0.5, SIZE)
     surface, lit, *_ = _trace(orientation, whole, whole, body)
@@ -95,9 +87,7 @@ def _window(orientation: int, body: Callable[[Array, Array], Hit]) -> tuple[slic
     return spans[0], spans[1]
 
 
-def _cast(
-    orientation: int, rows: slice, columns: slice, body: Callable[[Array, Array], Hit] | None
-) -> NDArray[np.float32]:
+def _cast(orientation: int, rows: slice, columns: slice, body: Body | None) -> NDArray[np.float32]:
     """Layers of a window of the picture: `(4, 6, rows, columns)`."""
     down, reduce_rows = _samples(rows)
     right, reduce_columns = _samples(columns)
@@ -126,7 +116,7 @@ def _samples(span: slice) -> tuple[Array, NDArray[np.float32]]:
 
 
 def _trace(
-    orientation: int, down: Array, right: Array, body: Callable[[Array, Array], Hit] | None
+    orientation: int, down: Array, right: Array, body: Body | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], Array, Array, Array]:
     """Follow one ray for each place (in pixels) of the picture.
 
@@ -136,7 +126,7 @@ def _trace(
     """
     turn = np.radians(_LARGEST_ORIENTATION * (orientation / 7 - 1))
     sin, cos = np.sin(turn), np.cos(turn)
-    eye = np.array([sin + _EYE_OFFSET[0], _EYE_HEIGHT, -cos + _EYE_OFFSET[1]])
+    eye = np.array([sin, _EYE_HEIGHT, -cos])
     ahead = np.array([-sin, 0, cos])
     u, v = np.meshgrid(right / SIZE - 0.5, 0.5 - down / SIZE)
     sideways = np.array([cos, 0, sin])
@@ -204,85 +194,3 @@ def _room_hit(eye: Array, rays: Array) -> Hit:
     normals = np.zeros_like(rays)
     normals[np.arange(len(rays)), axis] = np.choose(axis, [-np.sign(x), 1.0, -1.0])
     return distances.min(0), normals
-
-
-def _body(shape: int, size: float) -> Callable[[Array, Array], Hit]:
-    """Intersection of rays (from, along) with a body that stands on the floor."""
-
-    def cube(start: Array, along: Array) -> Hit:
-        return _box_hit(start, along, size * _CUBE_SIDE / 2, size * _CUBE_HEIGHT)
-
-    def cylinder(start: Array, along: Array) -> Hit:
-        radius, height = size * _CYLINDER_RADIUS, size * _CYLINDER_HEIGHT
-        hits = _tube_hit(start, along, radius, 0, height), _disc_hit(start, along, radius, height)
-        return _nearest(*hits)
-
-    def ball(start: Array, along: Array) -> Hit:
-        return _sphere_hit(start, along, size * _BALL_RADIUS, size * _BALL_RADIUS)
-
-    def capsule(start: Array, along: Array) -> Hit:
-        radius, top = size * _CAPSULE_RADIUS, size * (_CAPSULE_HEIGHT - _CAPSULE_RADIUS)
-        ends = [_sphere_hit(start, along, radius, middle) for middle in (radius, top)]
-        return _nearest(_tube_hit(start, along, radius, radius, top), *ends)
-
-    return (cube, cylinder, ball, capsule)[shape]
-
-
-def _nearest(*hits: Hit) -> Hit:
-    distances, normals = (np.stack(parts) for parts in zip(*hits, strict=True))
-    first = distances.argmin(0)
-    rays = np.arange(len(first))
-    return distances[first, rays], normals[first, rays]
-
-
-def _box_hit(start: Array, along: Array, half: float, height: float) -> Hit:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one = (np.array([-half, 0, -half]) - start) / along
-        other = (np.array([half, height, half]) - start) / along
-    enter, leave = np.minimum(one, other), np.maximum(one, other)
-    axis = enter.argmax(1)
-    rays = np.arange(len(along))
-    distances = enter[rays, axis]
-    missed = (distances > leave.min(1)) | (distances < 0)
-    normals = np.zeros_like(along)
-    normals[rays, axis] = -np.sign(along[rays, axis])
-    return np.where(missed, np.inf, distances), normals
-
-
-def _sphere_hit(start: Array, along: Array, radius: float, middle: float) -> Hit:
-    offset = start - np.array([0, middle, 0])
-    distances = _first_root(
-        (along * along).sum(1), (offset * along).sum(-1), (offset * offset).sum(-1) - radius**2
-    )
-    return distances, (offset + _finite(distances) * along) / radius
-
-
-def _tube_hit(start: Array, along: Array, radius: float, low: float, high: float) -> Hit:
-    flat = np.array([1, 0, 1])
-    offset, across = start * flat, along * flat
-    distances = _first_root(
-        (across * across).sum(1), (offset * across).sum(-1), (offset * offset).sum(-1) - radius**2
-    )
-    points = start + _finite(distances) * along
-    inside = (points[:, 1] >= low) & (points[:, 1] <= high)
-    return np.where(inside, distances, np.inf), points * flat / radius
-
-
-def _disc_hit(start: Array, along: Array, radius: float, height: float) -> Hit:
-    with np.errstate(divide="ignore"):
-        distances = (height - start[..., 1]) / along[:, 1]
-    points = start + _finite(distances) * along
-    inside = (points[:, 0] ** 2 + points[:, 2] ** 2 <= radius**2) & (distances > 0)
-    return np.where(inside, distances, np.inf), np.broadcast_to([0.0, 1.0, 0.0], along.shape)
-
-
-def _first_root(a: Array, b: Array, c: Array) -> Array:
-    """Smallest positive root of a t^2 + 2 b t + c, for a start outside; infinite for none."""
-    inner = b * b - a * c
-    roots = (-b - np.sqrt(np.maximum(inner, 0))) / a
-    return np.where((inner > 0) & (roots > 0), roots, np.inf)
-
-
-def _finite(distances: Array) -> Array:
-    """Distances as a column, with 0 for a miss: its point is not used."""
-    return np.where(np.isfinite(distances), distances, 0)[:, None]

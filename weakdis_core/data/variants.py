@@ -76,8 +76,9 @@ class Variant:
 
     def values(self, indices: IndexArray) -> IndexArray:
         """Factor values `(n, factors)` of images given by grid indices `(n, axes)`."""
-        columns = [factor.lookup[indices[:, self.grid.axis(factor.axis)]] for factor in self.factors]
-        return np.stack(columns, axis=1)
+        axes = [self.grid.axis(factor.axis) for factor in self.factors]
+        pairs = zip(self.factors, axes, strict=True)
+        return np.stack([factor.lookup[indices[:, axis]] for factor, axis in pairs], axis=1)
 
     def relation(self, name: str) -> int:
         """Position of the relation called `name`.

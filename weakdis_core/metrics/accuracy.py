@@ -52,9 +52,9 @@ def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> FactorAccuracy:
         predicted: `(n, factors)` integers.
         true: `(n, factors)` integers.
     """
-    right = np.asarray(predicted) == np.asarray(true)
+    right = np.asarray(np.equal(predicted, true))
     return FactorAccuracy(
-        joint=_mean(right.all(axis=1)),
+        joint=_mean(np.all(right, axis=1)),
         per_factor=np.array([_mean(column) for column in right.T]),
         count=len(right),
     )
@@ -77,16 +77,18 @@ def relation_accuracy(
         accepted: `(n,)` booleans: rows to judge, for example those whose every code has a density
             above a threshold alpha. None judges all.
     """
-    right = np.asarray(predicted) == np.asarray(target)
-    relation, affected = np.asarray(relation), np.asarray(affected)
-    keep = np.ones(len(right), bool) if accepted is None else np.asarray(accepted, dtype=bool)
+    right = np.asarray(np.equal(predicted, target))
+    drawn, of_factor = np.asarray(relation), np.asarray(affected)
+    keep: NDArray[np.bool_] = (
+        np.ones(len(right), bool) if accepted is None else np.asarray(accepted, dtype=bool)
+    )
     accepted_share = _mean(keep)
-    right, relation = right[keep], relation[keep]
-    all_right = right.all(axis=1)
-    of_relation = relation[:, None] == np.arange(len(affected))
+    right, drawn = right[keep], drawn[keep]
+    all_right = np.asarray(np.all(right, axis=1))
+    of_relation = drawn[:, None] == np.arange(len(of_factor))
     return RelationAccuracy(
         all=_mean(all_right),
-        affected=_mean(right[np.arange(len(right)), affected[relation]]),
+        affected=_mean(right[np.arange(len(right)), of_factor[drawn]]),
         per_relation=np.array([_mean(all_right[rows]) for rows in of_relation.T]),
         counts=of_relation.sum(axis=0),
         accepted=accepted_share,
@@ -94,6 +96,6 @@ def relation_accuracy(
     )
 
 
-def _mean(values: NDArray[np.bool_]) -> float:
+def _mean(values: NDArray[np.bool_] | np.bool_) -> float:
     """Mean of booleans, NaN without any."""
     return float(values.mean()) if values.size else float("nan")

@@ -105,7 +105,7 @@ def train_oracle(
     device = torch.device(device)
     bank = ImageBank(prepared, device)
     n_values = prepared.variant.n_values
-    network = _build(prepared).to(device, memory_format=torch.channels_last)
+    network = _build(prepared).to(device)
     generator = torch_generator(0, "oracle", device)
     train = torch.from_numpy(splits.train).to(device)
     steps = _STEPS[prepared.variant.family]

@@ -1,0 +1,1 @@
+"""The three networks: modular autoencoder, discriminator, relational learner."""

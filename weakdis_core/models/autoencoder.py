@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config import ModelSettings
-from weakdis_core.models.decoders import build_decoder
+from weakdis_core.models.decoders import PlacedPatchDecoder, build_decoder
 from weakdis_core.models.encoders import LEAK, build_encoder
 
 
@@ -72,6 +72,11 @@ class ModularAutoencoder(nn.Module):
         """Image logits `(batch, channels, 64, 64)` of `(batch, partitions, latent)` codes."""
         logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()
+
+    def place(self, codes: Tensor) -> Tensor:
+        """Where a placed patch goes, `(batch, 2)` as (x, y) in pixels."""
+        assert isinstance(self.decoder, PlacedPatchDecoder)
+        return self.decoder.place(codes.flatten(1))
 
 
 def _he_initialise(module: nn.Module) -> None:

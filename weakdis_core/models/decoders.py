@@ -11,7 +11,7 @@ from weakdis_core.models.encoders import IMAGE_SIZE, activation
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
-    """4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`, each doubling the side."""
+    """4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`."""
     width = settings.channels
     layers: list[nn.Module] = []
     inputs = 2 * width
@@ -86,6 +86,7 @@ class PlacedPatchDecoder(nn.Module):
         self.background = nn.Parameter(torch.tensor(-4.0))
         centres = torch.arange(IMAGE_SIZE) - IMAGE_SIZE / 2
         taps = torch.arange(self.patch) - (self.patch - 1) / 2
+        self.offsets: Tensor
         self.register_buffer("offsets", centres[:, None] - taps, persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.single = three_layers(latent + partitions, width, 1)
         self.joint = three_layers(partitions * latent, width, 1) if joint else None
+        self.identity: Tensor
         self.register_buffer("identity", torch.eye(partitions), persistent=False)
 
     def forward(self, codes: Tensor) -> list[Tensor]:

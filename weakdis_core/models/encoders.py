@@ -144,7 +144,8 @@ def window_around(images: Tensor, centre: Tensor, size: int) -> Tensor:
     columns = corner[:, 0, None] + offset
     flat = (rows.unsqueeze(-1) * side + columns.unsqueeze(1)).flatten(1)
     index = flat.unsqueeze(1).expand(-1, images.shape[1], -1)
-    return padded.flatten(2).gather(2, index).unflatten(2, (size, size))
+    windows: Tensor = padded.flatten(2).gather(2, index).unflatten(2, (size, size))
+    return windows
 
 
 def build_encoder(channels: int, outputs: int, settings: ModelSettings) -> nn.Module:

@@ -1,0 +1,117 @@
+"""The four bodies of Shapes3D and where rays hit them.
+
+A body stands at the origin of the floor, y up. A ray is a point to start from (outside the body)
+and a direction of any length, in which distances are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Hit = tuple[Array, Array]
+"""Distances `(n,)`, infinite for a miss, and the normals there `(n, 3)`."""
+Body = Callable[[Array, Array], Hit]
+"""From starts `(n, 3)` or `(3,)` and directions `(n, 3)` to where the body is hit."""
+
+# Lengths in radii of the camera's circle, fitted to the frames of the animation published with the
+# data set (see shapes3d_scene).
+# Bodies at the smallest scale; the scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
+_CUBE_SIDE = 0.2100
+_CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1121, 0.2300
+_BALL_RADIUS = 0.1273
+_GAP = 0.0053  # between floor and body: the genuine ones do not quite touch their shadow
+_CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.0976, 0.3871
+
+
+def body_of(shape: int, scale: int) -> Body:
+    """The body of a shape and scale, both grid indices.
+
+    Args:
+        shape: 0 cube, 1 cylinder, 2 ball, 3 capsule.
+        scale: 0 .. 7.
+    """
+    size = (0.75 + 0.5 * scale / 7) / 0.75
+
+    def cube(start: Array, along: Array) -> Hit:
+        return _cube_hit(start, along, size * _CUBE_SIDE)
+
+    def cylinder(start: Array, along: Array) -> Hit:
+        radius, height = size * _CYLINDER_RADIUS, size * _CYLINDER_HEIGHT
+        hits = _tube_hit(start, along, radius, 0, height), _disc_hit(start, along, radius, height)
+        return _nearest(*hits)
+
+    def ball(start: Array, along: Array) -> Hit:
+        return _sphere_hit(start, along, size * _BALL_RADIUS, size * _BALL_RADIUS)
+
+    def capsule(start: Array, along: Array) -> Hit:
+        radius, top = size * _CAPSULE_RADIUS, size * (_CAPSULE_HEIGHT - _CAPSULE_RADIUS)
+        ends = [_sphere_hit(start, along, radius, middle) for middle in (radius, top)]
+        return _nearest(_tube_hit(start, along, radius, radius, top), *ends)
+
+    chosen = (cube, cylinder, ball, capsule)[shape]
+    return lambda start, along: chosen(start - np.array([0, size * _GAP, 0]), along)
+
+
+def _nearest(*hits: Hit) -> Hit:
+    distances, normals = (np.stack(parts) for parts in zip(*hits, strict=True))
+    first = distances.argmin(0)
+    rays = np.arange(len(first))
+    return distances[first, rays], normals[first, rays]
+
+
+def _cube_hit(start: Array, along: Array, side: float) -> Hit:
+    half = side / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one = (np.array([-half, 0, -half]) - start) / along
+        other = (np.array([half, side, half]) - start) / along
+    enter, leave = np.minimum(one, other), np.maximum(one, other)
+    axis = enter.argmax(1)
+    rays = np.arange(len(along))
+    distances = enter[rays, axis]
+    missed = (distances > leave.min(1)) | (distances < 0)
+    normals = np.zeros_like(along)
+    normals[rays, axis] = -np.sign(along[rays, axis])
+    return np.where(missed, np.inf, distances), normals
+
+
+def _sphere_hit(start: Array, along: Array, radius: float, middle: float) -> Hit:
+    offset = start - np.array([0, middle, 0])
+    distances = _first_root(
+        (along * along).sum(1), (offset * along).sum(-1), (offset * offset).sum(-1) - radius**2
+    )
+    return distances, (offset + _finite(distances) * along) / radius
+
+
+def _tube_hit(start: Array, along: Array, radius: float, low: float, high: float) -> Hit:
+    flat = np.array([1, 0, 1])
+    offset, across = start * flat, along * flat
+    distances = _first_root(
+        (across * across).sum(1), (offset * across).sum(-1), (offset * offset).sum(-1) - radius**2
+    )
+    points = start + _finite(distances) * along
+    inside = (points[:, 1] >= low) & (points[:, 1] <= high)
+    return np.where(inside, distances, np.inf), points * flat / radius
+
+
+def _disc_hit(start: Array, along: Array, radius: float, height: float) -> Hit:
+    with np.errstate(divide="ignore"):
+        distances = (height - start[..., 1]) / along[:, 1]
+    points = start + _finite(distances) * along
+    inside = (points[:, 0] ** 2 + points[:, 2] ** 2 <= radius**2) & (distances > 0)
+    return np.where(inside, distances, np.inf), np.broadcast_to([0.0, 1.0, 0.0], along.shape)
+
+
+def _first_root(a: Array, b: Array, c: Array) -> Array:
+    """Smallest positive root of a t^2 + 2 b t + c, for a start outside; infinite for none."""
+    inner = b * b - a * c
+    roots = (-b - np.sqrt(np.maximum(inner, 0))) / a
+    return np.where((inner > 0) & (roots > 0), roots, np.inf)
+
+
+def _finite(distances: Array) -> Array:
+    """Distances as a column, with 0 for a miss: its point is not used."""
+    return np.where(np.isfinite(distances), distances, 0)[:, None]
