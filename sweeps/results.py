@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from weakdis_core.figures import write_manipulation_grid
 
 from analysis import published
 from sweeps.console import clock, short
@@ -19,7 +18,7 @@ from sweeps.trainable import CHECKPOINT_FILE
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.trainer import Trainer
+from weakdis_core.trainer import Trainer, write_manipulation_grid
 
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"

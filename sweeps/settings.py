@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -92,10 +93,10 @@ class SweepSettings(Settings):
         ):
             if amount is not None and amount > 1 and amount != int(amount):
                 raise UserError(f"{field}: {amount} is not allowed: above 1, whole numbers only")
-        if self.name is not None and not all(c.isalnum() or c in "._-" for c in self.name):
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise UserError(
                 f"name: {self.name!r} is not allowed: it becomes a folder's name; "
-                "letters, digits, '.', '_' and '-' only"
+                "letters, digits, '.', '_' and '-' only, a letter or digit first"
             )
         if "://" in self.storage:
             raise UserError(f"storage: {self.storage!r} is not allowed: a folder is needed")

@@ -1,0 +1,76 @@
+"""Fixtures of the sweep tests: a cache, a database, Ray, and one real sweep for all to look at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.sweeps.finished import Finished, command, runs_of
+
+VARIANT = "dsprites_v2"
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where prepared images and oracles of these tests lie."""
+    before = os.environ.get("WEAKDIS_CACHE")
+    place = Path(before) if before else tmp_path_factory.mktemp("cache")
+    os.environ["WEAKDIS_CACHE"] = str(place)
+    yield place
+    if before is None:
+        del os.environ["WEAKDIS_CACHE"]
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables without runs: making them takes seconds, copying them nothing."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> str:
+    """Address of a fresh MLflow database."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def finished(
+    cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    """A small real sweep, run by the command a user types."""
+    place = tmp_path_factory.mktemp("sweep")
+    shutil.copy(empty_database, place / "mlflow.db")
+    flags = ["--name", "small", "--trials", "3", "--max-steps", "30"]
+    done = subprocess.run(
+        command(*flags), cwd=place, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    parent, children = runs_of(uri, VARIANT, "small")
+    return Finished(place / "runs" / "small", uri, done.stdout, done.stderr, parent, children)
+
+
+@pytest.fixture(scope="session")
+def resources() -> Iterator[dict[str, float]]:
+    """Ray on this machine, for tests that run scripted trials."""
+    from sweeps.cluster import cluster
+    from sweeps.settings import SweepSettings
+
+    with cluster(SweepSettings(variant=VARIANT)) as available:
+        yield available
+
+
+def pytest_configure() -> None:
+    """Workers and subprocesses must not look for a terminal."""
+    os.environ.setdefault("COLUMNS", "120")
+    assert sys.version_info >= (3, 11)

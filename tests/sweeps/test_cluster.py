@@ -1,0 +1,87 @@
+"""Dividing the machine between trials, and stopping in time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import ALLOCATOR, Allotment, allot
+from sweeps.settings import SweepSettings
+from weakdis_core.errors import UserError
+
+
+def settings(**flags: Any) -> SweepSettings:
+    return SweepSettings(variant="dsprites_v2", **flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "available", "expected"),
+    [
+        ({}, {"CPU": 2.0}, Allotment(1.0, 0.0, 2)),
+        ({}, {"CPU": 16.0, "GPU": 1.0}, Allotment(1.0, 0.25, 4)),
+        ({}, {"CPU": 8.0, "GPU": 4.0}, Allotment(0.5, 0.25, 16)),
+        ({"gpus_per_trial": 0.0}, {"CPU": 4.0, "GPU": 1.0}, Allotment(1.0, 0.0, 4)),
+        ({"gpus_per_trial": 1.0}, {"CPU": 8.0, "GPU": 2.0}, Allotment(1.0, 1.0, 2)),
+        ({"cpus_per_trial": 2.0}, {"CPU": 8.0}, Allotment(2.0, 0.0, 4)),
+        ({"max_concurrent": 3}, {"CPU": 8.0}, Allotment(1.0, 0.0, 3)),
+        ({"max_concurrent": 30}, {"CPU": 8.0}, Allotment(1.0, 0.0, 8)),
+        ({"gpus_per_trial": 0.1}, {"CPU": 64.0, "GPU": 1.0}, Allotment(1.0, 0.1, 10)),
+    ],
+)
+def test_allotment(flags: dict[str, Any], available: dict[str, float], expected: Allotment) -> None:
+    assert allot(settings(**flags), available) == expected
+
+
+def test_gpus_that_are_not_there() -> None:
+    with pytest.raises(UserError, match=r"gpus_per_trial: 0\.5 is not allowed: there are 0 GPUs"):
+        allot(settings(gpus_per_trial=0.5), {"CPU": 2.0})
+
+
+def test_cpus_that_are_not_there() -> None:
+    with pytest.raises(UserError, match="cpus_per_trial: 3 is not allowed: there are 2 CPUs"):
+        allot(settings(cpus_per_trial=3.0), {"CPU": 2.0})
+
+
+@pytest.mark.slow
+def test_trials_get_the_allocator_settings(resources: dict[str, float]) -> None:
+    import ray
+
+    @ray.remote
+    def environment() -> dict[str, str]:
+        return dict(os.environ)
+
+    found = ray.get(environment.remote())
+    assert found.items() >= ALLOCATOR.items()
+
+
+def test_a_signal_interrupts() -> None:
+    with Interruption() as interruption:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert interruption.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_deferred_signal_is_noted_and_the_second_acts() -> None:
+    with Interruption() as interruption, interruption.deferred():
+        budget = Budget(60, interruption)
+        assert not budget.stop_all()
+        signal.raise_signal(signal.SIGTERM)
+        assert budget.stop_all()
+        assert interruption.exit_code == 143
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_budget_ends() -> None:
+    budget = Budget(0.05, Interruption())
+    budget.start()
+    assert not budget.stop_all()
+    time.sleep(0.06)
+    assert budget.stop_all()
+    assert not budget("trial", {})

@@ -1,0 +1,159 @@
+"""A real sweep by the command a user types, and what it leaves in MLflow."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from sweeps.study import open_storage
+from tests.sweeps.finished import Finished, command, runs_of
+from weakdis_core.config import Config
+from weakdis_core.data.store import prepare
+from weakdis_core.metrics.oracle import prepare_oracle
+from weakdis_core.trainer import Trainer
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_output(finished: Finished) -> None:
+    for word in (
+        "best: trial",
+        "this sweep, validation",
+        "this sweep, test",
+        "paper, test",
+        "0.724",
+        "A search result of one seed",
+        "mlflow ui --backend-store-uri",
+    ):
+        assert word in finished.output
+    assert finished.errors == ""
+
+
+def test_a_parent_and_its_finished_children(finished: Finished) -> None:
+    assert finished.parent.info.status == "FINISHED"
+    assert len(finished.children) == 3
+    assert {run.info.status for run in finished.children} == {"FINISHED"}
+    assert {run.data.tags["outcome"] for run in finished.children} <= {"complete", "pruned"}
+
+
+def test_params_are_the_config(finished: Finished) -> None:
+    config = Config.load(finished.folder / "best.yaml")
+    expected = {name: str(value) for name, value in config.flat().items()}
+    assert finished.best.data.params == expected
+    assert finished.parent.data.params["objective"] == "pixels"
+
+
+def test_tags(finished: Finished) -> None:
+    config = Config.load(finished.folder / "best.yaml")
+    tags = finished.best.data.tags
+    assert tags["config_hash"] == config.hash()
+    assert tags["variant"] == "dsprites_v2"
+    assert tags["data.source"] == "rendered"
+    assert tags["stage"] == "search"
+    assert tags["seed"] == "0"
+    assert tags["device"].startswith("cpu")
+    assert {"git_commit", "version.torch", "version.ray", "version.python"} <= set(tags)
+
+
+def test_metrics_over_steps(finished: Finished) -> None:
+    history = finished.client.get_metric_history(
+        finished.best.info.run_id, "val/relation_accuracy_pixels"
+    )
+    steps = [metric.step for metric in history]
+    assert steps == [10, 20, 30]
+    losses = [name for name in finished.best.data.metrics if name.startswith("train/")]
+    assert losses
+
+
+def test_test_scores_and_best_so_far(finished: Finished) -> None:
+    for kind in ("latent", "encoded", "pixels"):
+        name = f"test/relation_accuracy_{kind}"
+        assert finished.best.data.metrics[name] == finished.parent.data.metrics[name]
+    best = finished.best.data.metrics["val/relation_accuracy_pixels"]
+    assert finished.parent.data.metrics["best/relation_accuracy_pixels"] == best
+
+
+def test_artifacts(finished: Finished) -> None:
+    def names(run_id: str, folder: str | None = None) -> set[str]:
+        return {file.path for file in finished.client.list_artifacts(run_id, folder)}
+
+    best = finished.best.info.run_id
+    assert names(best) == {"best.yaml", "checkpoint", "manipulation.png"}
+    assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
+    parent = finished.parent.info.run_id
+    assert names(parent) == {"best.yaml", "manipulation.png", "study.json", "trials.csv"}
+
+
+def test_the_study(finished: Finished) -> None:
+    storage = open_storage(finished.folder)
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).trials
+    assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    ids = {trial.user_attrs["trial_id"] for trial in trials}
+    assert ids == {run.data.tags["trial_id"] for run in finished.children}
+
+
+def test_the_best_runs_again_to_the_same_score(finished: Finished) -> None:
+    config = Config.load(finished.folder / "best.yaml")
+    prepared = prepare(config.data)
+    trainer = Trainer(config, prepared, prepare_oracle(prepared, config.data))
+    *_, last = trainer.fit()
+    found = finished.best.data.metrics
+    assert {name: found[name] for name in last.metrics if name in found} == {
+        name: value for name, value in last.metrics.items() if value == value
+    }
+    for name, value in trainer.evaluate("test").items():
+        assert value != value or found[f"test/{name}"] == value
+
+
+def test_a_name_is_used_once(finished: Finished) -> None:
+    done = subprocess.run(
+        command("--name", "small"),
+        cwd=finished.folder.parents[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: name: there is a sweep 'small' in ")
+
+
+def test_gpus_are_asked_for_in_vain(cache: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("--gpus-per-trial", "64"),
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: gpus_per_trial: 64 is not allowed: there are ")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_leaves_nothing_running(
+    number: signal.Signals, code: int, finished: Finished, database: str, tmp_path: Path
+) -> None:
+    # More steps than a test can wait for.
+    flags = ["--name", "cut", "--trials", "4", "--max-steps", "100000"]
+    flags += ["--set", "training.evaluations=10000", "--tracking-uri", database]
+    with subprocess.Popen(
+        command(*flags), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("runs/cut/*/checkpoint_*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
+    assert "Traceback" not in output
+    parent, children = runs_of(database, "dsprites_v2", "cut")
+    assert parent.info.status == "KILLED"
+    assert children
+    assert {run.info.status for run in children} == {"KILLED"}
+    storage = open_storage(tmp_path / "runs" / "cut")
+    (name,) = optuna.get_all_study_names(storage)
+    states = {trial.state for trial in optuna.load_study(study_name=name, storage=storage).trials}
+    assert TrialState.RUNNING not in states

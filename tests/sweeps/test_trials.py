@@ -1,0 +1,232 @@
+"""Scripted trials through the real Tune, Optuna and MLflow: every end is told truly everywhere."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+from optuna.trial import TrialState
+from ray import tune
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import Allotment
+from sweeps.launch import Sweep, claim_folder, enough_time, make_scheduler, run_trials
+from sweeps.ledger import Ledger, Record
+from sweeps.results import front, write_trials
+from sweeps.settings import SweepSettings
+from sweeps.space import LABELS_METRIC, METRICS, build_space
+from sweeps.study import make_sampler, open_storage, open_study
+from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
+from sweeps.writer import Writer
+from tests.sweeps.finished import runs_of
+
+pytestmark = pytest.mark.slow
+VARIANT = "dsprites_v2"
+PIXELS = METRICS["pixels"]
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What scripted trials left behind."""
+
+    ledger: Ledger
+    states: list[TrialState]
+    parent: Run
+    children: dict[str, Run]
+    folder: Path
+    sweep: Sweep
+
+
+def run_script(
+    script: Callable[[dict[str, Any]], None],
+    sizes: list[int],
+    database: str,
+    folder: Path,
+    time_budget: float = 120.0,
+) -> Ran:
+    """Run one trial after another, their latent sizes given, as a sweep does."""
+    settings = SweepSettings(
+        variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
+        time_budget=time_budget,
+    )  # fmt: skip
+    base = settings.base_config(VARIANT)
+    space = build_space(base, {})
+    place = claim_folder(folder, "scripted")
+    sweep = Sweep("scripted", place, settings, base, space, folder, Allotment(1.0, 0.0, 1))
+    sampler = make_sampler("random", 0, 10)
+    study = open_study(open_storage(place), VARIANT, "pixels", space, sampler)
+    for size in sizes:
+        study.enqueue_trial({"model.latent_size": size})
+    interruption = Interruption()
+    ledger = Ledger("pixels", base.training.steps, interruption)
+    writer = Writer(database)
+    experiment = writer.ask(lambda client: open_experiment(client, database, VARIANT, "scripted"))
+    run = SweepRun("scripted", VARIANT, common_tags(base, "rendered"), {"trials": len(sizes)})
+    tracking = Tracking(writer, experiment.result(), run, ledger)
+    budget = Budget(settings.time_budget, interruption)
+    try:
+        run_trials(sweep, study, ledger, budget, [tracking], script)
+    finally:
+        tracking.close("FINISHED")
+        writer.close()
+    assert not writer.failures
+    parent, children = runs_of(database, VARIANT, "scripted")
+    ends = {run.data.tags["trial_id"]: run for run in children}
+    return Ran(ledger, [trial.state for trial in study.trials], parent, ends, place, sweep)
+
+
+def report(step: int, **metrics: float) -> None:
+    """What a trial reports, with a checkpoint."""
+    import tempfile
+
+    result = {"step": step, "stage": "full", "seconds": 1.0, "device": "none", "labels": 100}
+    named = {name.replace("__", "/"): value for name, value in metrics.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "file").write_text(str(step))
+        tune.report(result | named, checkpoint=tune.Checkpoint(folder))
+
+
+@pytest.fixture(scope="module")
+def ran(
+    resources: dict[str, float], empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
+    """Trials of latent size 4 do well, 6 fail, 8 end without a number, 12 do badly."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("scripted")
+    shutil.copy(empty_database, folder / "mlflow.db")
+
+    def script(parameters: dict[str, Any]) -> None:
+        size = parameters["values"]["model.latent_size"]
+        report(50, train__reconstruction=3.0)
+        for step in (134, 267):
+            score = 1.0 if size == 8 else 1 / size
+            report(step, **{PIXELS: score, "train/reconstruction": 2.0})
+        if size == 6:
+            raise ValueError("the loss is not what it was")
+        report(400, **{PIXELS: float("nan") if size == 8 else 1 / size})
+
+    def named(parameters: dict[str, Any]) -> None:
+        script(parameters)
+
+    return run_script(named, [16, 4, 12, 6, 8], f"sqlite:///{folder / 'mlflow.db'}", folder)
+
+
+def by_size(ran: Ran) -> dict[int, Record]:
+    return {record.values["model.latent_size"]: record for record in ran.ledger.records.values()}
+
+
+def test_outcomes(ran: Ran) -> None:
+    outcomes = {size: record.outcome for size, record in by_size(ran).items()}
+    assert outcomes == {
+        16: "complete", 4: "complete", 12: "pruned", 6: "failed", 8: "failed",
+    }  # fmt: skip
+
+
+def test_optuna_states(ran: Ran) -> None:
+    assert ran.states == [
+        TrialState.COMPLETE,
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+        TrialState.FAIL,
+    ]
+
+
+def test_mlflow_states_and_reasons(ran: Ran) -> None:
+    runs = {size: ran.children[record.trial_id] for size, record in by_size(ran).items()}
+    status = {size: run.info.status for size, run in runs.items()}
+    assert status == {16: "FINISHED", 4: "FINISHED", 12: "FINISHED", 6: "FAILED", 8: "FAILED"}
+    assert runs[12].data.tags["outcome"] == "pruned"
+    assert runs[6].data.tags["reason"] == "ValueError: the loss is not what it was"
+    assert "nan" in runs[8].data.tags["reason"]
+    assert ran.parent.info.status == "FINISHED"
+
+
+def test_one_run_for_each_trial(ran: Ran) -> None:
+    assert set(ran.children) == set(ran.ledger.records)
+
+
+def test_metrics_lie_at_their_training_steps(ran: Ran, resources: dict[str, float]) -> None:
+    run = ran.children[by_size(ran)[4].trial_id]
+    uri = f"sqlite:///{ran.folder.parent / 'mlflow.db'}"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    scores = client.get_metric_history(run.info.run_id, PIXELS)
+    # Before warmup ends there is no score, and nothing stands in for it.
+    assert [(metric.step, metric.value) for metric in scores] == [
+        (134, 0.25),
+        (267, 0.25),
+        (400, 0.25),
+    ]
+    losses = client.get_metric_history(run.info.run_id, "train/reconstruction")
+    assert [metric.step for metric in losses] == [50, 134, 267]
+    best = client.get_metric_history(ran.parent.info.run_id, "best/relation_accuracy_pixels")
+    values = [metric.value for metric in sorted(best, key=lambda metric: metric.step)]
+    assert values == [1 / 16, 0.25, 0.25, 0.25, 0.25]
+
+
+def test_one_checkpoint_is_kept_for_each_trial(ran: Ran) -> None:
+    record = by_size(ran)[4]
+    assert record.checkpoint is not None
+    assert (record.checkpoint / "file").read_text() == "400"
+    assert len(list(record.checkpoint.parent.glob("checkpoint_*"))) == 1
+
+
+def test_the_best_is_a_complete_trial(ran: Ran) -> None:
+    best = ran.ledger.best()
+    assert best is by_size(ran)[4]
+
+
+def test_the_front_of_accuracy_against_labels(ran: Ran) -> None:
+    points = front(ran.ledger, 1000)
+    assert points == sorted(points)
+    assert points[-1][1] == 0.25
+
+
+def test_the_table_of_trials(ran: Ran, tmp_path: Path) -> None:
+    write_trials(ran.ledger, tmp_path / "trials.csv")
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["outcome"] for row in rows][:3] == ["complete", "complete", "pruned"]
+    assert rows[1]["model.latent_size"] == "4"
+    assert float(rows[1][PIXELS]) == 0.25
+
+
+def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
+    interruption = Interruption()
+    assert enough_time(ran.ledger, Budget(3600, interruption))
+    assert not enough_time(ran.ledger, Budget(0.001, interruption))
+
+
+def test_the_schedule_covers_the_full_trial(ran: Ran) -> None:
+    scheduler = make_scheduler(ran.sweep, ran.ledger)
+    assert scheduler._max_t == 400
+    assert scheduler._time_attr == "step"
+
+
+def test_the_end_of_time_keeps_last_results(
+    resources: dict[str, float], database: str, tmp_path: Path
+) -> None:
+    def script(parameters: dict[str, Any]) -> None:
+        report(134, **{PIXELS: 0.5})
+        time.sleep(120)
+
+    started = time.monotonic()
+    ran = run_script(script, [4, 8], database, tmp_path, time_budget=8.0)
+    assert time.monotonic() - started < 45
+    (record,) = ran.ledger.records.values()
+    assert (record.outcome, record.score, record.step) == ("out_of_time", 0.5, 134)
+    assert ran.ledger.best() is None
+    assert ran.ledger.best_of_any() is record
+    assert ran.states[0] == TrialState.PRUNED
+    assert TrialState.RUNNING not in ran.states
+    assert [run.info.status for run in ran.children.values()] == ["KILLED"]
+    assert LABELS_METRIC not in record.metrics
