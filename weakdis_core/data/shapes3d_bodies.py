@@ -20,11 +20,11 @@ Body = Callable[[Array, Array], Hit]
 # Lengths in radii of the camera's circle, fitted to the frames of the animation published with the
 # data set (see shapes3d_scene).
 # Bodies at the smallest scale; the scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
-_CUBE_SIDE = 0.2100
-_CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1121, 0.2300
-_BALL_RADIUS = 0.1273
-_GAP = 0.0053  # between floor and body: the genuine ones do not quite touch their shadow
-_CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.0976, 0.3871
+_CUBE_SIDE = 0.2101
+_CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1092, 0.2246
+_BALL_RADIUS = 0.1276
+_GAP = 0.0054  # between floor and body: the genuine ones do not quite touch their shadow
+_CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.0979, 0.3886
 
 
 def body_of(shape: int, scale: int) -> Body:
