@@ -13,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from weakdis_core import console
-from weakdis_core.config import Config, VariantName
+from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
@@ -32,8 +32,8 @@ _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "enc
 class Start:
     """Where the settings come from, before single ones are changed."""
 
-    variant: VariantName | None = None
-    """Data set variant; with --config, the file's."""
+    variant: str = ""
+    """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. With --config, the file's."""
     preset: PresetName = "default"
     """default (what works), paper (the literal objective, for a GPU) or quick (a minute)."""
     config: Path | None = None
@@ -46,11 +46,11 @@ class Start:
             UserError: No variant is named, or another one than the file's.
         """
         if self.config is None:
-            if self.variant is None:
+            if not self.variant:
                 raise UserError("variant: none given; say --variant NAME or --config FILE")
             return preset(self.preset, self.variant)
         config = Config.load(self.config)
-        if self.variant not in (None, config.data.variant):
+        if self.variant not in ("", config.data.variant):
             raise UserError(
                 f"variant: {self.variant!r}, but {self.config} is of {config.data.variant}"
             )
@@ -113,7 +113,7 @@ def _read_train(args: Sequence[str], prog: str) -> Train:
     wanted = [flag for flag in args if flag in {"-h", "--help"}]
     rest = [flag for flag in args if flag not in wanted]
     first, _ = tyro.cli(Start, args=rest, return_unknown_args=True, add_help=False)
-    if wanted and first.variant is None and first.config is None:
+    if wanted and not first.variant and first.config is None:
         first = Start(variant="dsprites_v4", preset=first.preset)
     start = {name: getattr(first, name) for name in known}
     default = Train(**start, settings=first.start())

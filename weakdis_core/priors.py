@@ -79,7 +79,9 @@ class Prior:
         """
         index = torch.arange(self.partitions, device=components.device)
         means = self.means[index, components]
-        noise = torch.randn(means.shape, generator=generator, device=means.device)
+        noise = torch.randn(
+            means.shape, generator=generator, device=means.device, dtype=means.dtype
+        )
         spread = torch.einsum("bpij,bpj->bpi", self.scales[index, components], noise)
         samples: Tensor = means + spread
         return samples

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -15,7 +14,7 @@ import numpy as np
 
 from weakdis_core.config import DataSettings
 from weakdis_core.data import dsprites, official, shapes3d
-from weakdis_core.data.factors import Factor, IndexArray, Nuisance
+from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
@@ -79,7 +78,7 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
             "or use our own rendering with source rendered"
         )
     source: PreparedSource = "rendered" if file is None else "official"
-    available = _available(variant)
+    available = variant.n_images
     n_images = min(settings.max_images, available)
     shaped_by = {
         "format": FORMAT,
@@ -94,12 +93,6 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     }
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     return Plan(variant, source, file, n_images, settings.data_seed, digest)
-
-
-def _available(variant: Variant) -> int:
-    """Number of images of the variant, without listing them."""
-    axes: tuple[Factor | Nuisance, ...] = (*variant.factors, *variant.nuisance)
-    return prod(len(axis.allowed) for axis in axes)
 
 
 def _drawing_digest(variant: Variant) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -67,6 +68,12 @@ class Variant:
     def n_combinations(self) -> int:
         """Number of combinations of factor values (the paper's Table 1)."""
         return int(np.prod(self.n_values))
+
+    @property
+    def n_images(self) -> int:
+        """Number of images of the variant, without listing them."""
+        axes = (*self.factors, *self.nuisance)
+        return math.prod(len(axis.allowed) for axis in axes)
 
     def indices(self) -> IndexArray:
         """Grid indices of every image of the variant, `(images, axes)`, in grid order."""

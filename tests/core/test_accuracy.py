@@ -1,0 +1,45 @@
+"""Accuracies: known answers, and NaN with its count where nothing was drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from weakdis_core.metrics import factor_accuracy, relation_accuracy
+
+
+def test_factor_accuracy_joint_and_each() -> None:
+    true = np.array([[0, 1], [1, 1], [2, 0], [0, 0]])
+    predicted = np.array([[0, 1], [1, 0], [2, 0], [1, 1]])
+    accuracy = factor_accuracy(predicted, true)
+    assert accuracy.joint == 0.5
+    assert accuracy.per_factor.tolist() == [0.75, 0.5]
+    assert accuracy.count == 4
+
+
+def test_relation_accuracy_needs_every_partition_right() -> None:
+    target = np.array([[1, 0], [1, 0], [1, 0], [1, 0]])
+    predicted = np.array([[1, 0], [1, 1], [0, 0], [1, 0]])
+    accuracy = relation_accuracy(predicted, target, [0, 0, 0, 1], affected=[0, 1, 1])
+    assert accuracy.all == 0.5
+    assert accuracy.affected == 0.75
+    assert accuracy.counts.tolist() == [3, 1, 0]
+    assert accuracy.per_relation[:2].tolist() == [1 / 3, 1.0]
+    assert math.isnan(accuracy.per_relation[2])
+
+
+def test_only_accepted_rows_are_judged_and_none_is_nan() -> None:
+    target = np.array([[1, 0], [1, 0]])
+    predicted = np.array([[1, 0], [0, 0]])
+    some = relation_accuracy(predicted, target, [0, 0], [0], accepted=[True, False])
+    assert (some.all, some.accepted, some.count) == (1.0, 0.5, 1)
+    none = relation_accuracy(predicted, target, [0, 0], [0], accepted=[False, False])
+    assert math.isnan(none.all)
+    assert (none.accepted, none.count) == (0.0, 0)
+
+
+def test_no_rows_at_all_is_nan() -> None:
+    empty = np.zeros((0, 3), int)
+    assert math.isnan(factor_accuracy(empty, empty).joint)
+    assert math.isnan(relation_accuracy(empty, empty, np.zeros(0, int), [0]).all)
