@@ -39,7 +39,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["schema"]
     except Exception as error:  # torch raises a different type for every way a file can be broken
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: truncated or not a weakdis checkpoint ({reason})") from None
     if found != SCHEMA:
         raise UserError(f"{path}: checkpoint schema {found}, this version reads schema {SCHEMA}")

@@ -191,6 +191,21 @@ class Config(Settings):
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of everything random in training."""
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Config:
+        model = self.model
+        if model.encoder == "object_centred" and not self.data.variant.startswith("dsprites"):
+            raise ValueError(
+                f"model.encoder object_centred needs one bright object on a dark background: "
+                f"dsprites, not {self.data.variant}"
+            )
+        if self.loss.placement_weight and model.decoder != "placed_patch":
+            raise ValueError(
+                f"loss.placement_weight {self.loss.placement_weight} needs model.decoder "
+                f"placed_patch, not {model.decoder}"
+            )
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values with the names users see (`loss.lambda`)."""
         return self.model_dump(mode="json", by_alias=True)

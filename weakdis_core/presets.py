@@ -24,6 +24,7 @@ _DSPRITES: dict[str, Any] = {
     },
     "loss": {
         "reconstruction_weight": 0.01,
+        "placement_weight": 1.0,
         "prior_matching": "adversarial",
         "lambda": 0.2,
         "joint_discriminator": True,

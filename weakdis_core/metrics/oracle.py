@@ -100,15 +100,24 @@ def train_oracle(
     splits: Splits,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
+    steps: int | None = None,
 ) -> Oracle:
-    """Train an oracle on the train split with all labels and measure it on test."""
+    """Train an oracle on the train split with all labels and measure it on test.
+
+    Args:
+        prepared: The variant's images.
+        splits: Its splits.
+        device: Where to train.
+        progress: Called with (steps done, steps in all).
+        steps: Optimisation steps; None for what the variant's family needs.
+    """
     device = torch.device(device)
     bank = ImageBank(prepared, device)
     n_values = prepared.variant.n_values
     network = _build(prepared).to(device)
     generator = torch_generator(0, "oracle", device)
     train = torch.from_numpy(splits.train).to(device)
-    steps = _STEPS[prepared.variant.family]
+    steps = steps or _STEPS[prepared.variant.family]
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for step in range(steps):

@@ -138,7 +138,9 @@ def window_around(images: Tensor, centre: Tensor, size: int) -> Tensor:
     half = size // 2
     padded = F.pad(images, (half, half, half, half))
     offset = torch.arange(size, device=images.device)
-    corner = (centre.detach() + 0.5).floor().long()
+    # A diverged decoder draws NaN: the losses report it, an index out of range would hide it.
+    inside = centre.detach().nan_to_num(0.0).clamp(0, IMAGE_SIZE - 1)
+    corner = (inside + 0.5).floor().long()
     side = padded.shape[-1]
     rows = corner[:, 1, None] + offset
     columns = corner[:, 0, None] + offset

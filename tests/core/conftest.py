@@ -1,0 +1,72 @@
+"""A small prepared variant and a briefly trained oracle, shared by the core's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from weakdis_core.config import Config, DataSettings
+from weakdis_core.data.splits import split
+from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.metrics.oracle import Oracle, train_oracle
+from weakdis_core.presets import preset
+
+SMALL = {
+    "data.max_images": 1000,
+    "data.labels": 60,
+    "data.source": "rendered",
+    "model.channels": 8,
+    "model.hidden": 32,
+    "model.discriminator_width": 32,
+    "model.relational_width": 32,
+    "training.steps": 24,
+    "training.evaluations": 4,
+    "training.evaluation_samples": 50,
+    "training.batch_size": 8,
+    "training.labelled_batch_size": 8,
+    "training.relation_batch_size": 16,
+    "runtime.log_every": 5,
+}
+
+
+def small_config(variant: str) -> Config:
+    """The default preset of a variant, everything small."""
+    return preset("default", variant).with_values(SMALL)
+
+
+def _prepared(variant: str, factory: pytest.TempPathFactory) -> Prepared:
+    settings = DataSettings.model_validate(
+        {"variant": variant, "max_images": 1000, "source": "rendered"}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEAKDIS_CACHE", str(factory.mktemp("cache")))
+        return prepare(settings)
+
+
+@pytest.fixture(scope="session")
+def sprites(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return _prepared("dsprites_v2", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return _prepared("shapes3d_v2", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def sprites_oracle(sprites: Prepared) -> Oracle:
+    return train_oracle(sprites, split(sprites.digests, 0), steps=20)
+
+
+@pytest.fixture(scope="session")
+def rooms_oracle(rooms: Prepared) -> Oracle:
+    return train_oracle(rooms, split(rooms.digests, 0), steps=5)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of a test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("WEAKDIS_CACHE", str(folder))
+    return folder

@@ -1,0 +1,102 @@
+"""Settings: identity, ranges and presets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from weakdis_core.config import Config
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.errors import UserError
+from weakdis_core.presets import PresetName, preset
+
+# What each addition is called and what it is when it is not there.
+ADDITIONS = {
+    "model.nuisance_partitions": 0,
+    "model.encoder": "convolutional",
+    "model.decoder": "convolutional",
+    "model.residual_relations": False,
+    "model.he_initialisation": False,
+    "loss.placement_weight": 0.0,
+    "loss.prior_matching": "adversarial",
+    "loss.prior_ramp": 0.0,
+    "loss.joint_discriminator": False,
+    "loss.label_weight": 0.0,
+    "loss.pseudo_label_weight": 0.0,
+    "loss.prior_momentum": 1.0,
+    "loss.prior_refit_every": 0,
+    "loss.standardise_prior": False,
+    "loss.cycle_weight": 0.0,
+    "loss.resample_probability": 0.0,
+    "training.ending": 0.0,
+    "training.ramp_steps": 0,
+    "training.decay": False,
+    "training.clip": 0.0,
+}
+
+
+def test_identity_is_what_changes_the_result() -> None:
+    config = preset("default", "dsprites_v4")
+    same = config.with_values(
+        {"seed": 7, "runtime.device": "cuda", "runtime.threads": 4, "runtime.data_dir": "/data"}
+    )
+    assert same.hash() == config.hash()
+    for change in ({"loss.lambda": 0.3}, {"data.labels": 300}, {"data.data_seed": 1}):
+        assert config.with_values(change).hash() != config.hash()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["default", "paper", "quick"])
+def test_presets_fit_their_variant(name: PresetName, variant: str) -> None:
+    config = preset(name, variant)
+    assert config.data.variant == variant
+    assert config.data.labels == 1000
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_paper_preset_has_no_addition(variant: str) -> None:
+    settings = preset("paper", variant).flat()
+    assert {name: settings[name] for name in ADDITIONS} == ADDITIONS
+    sizes = ("model.discriminator_width", "model.relational_width", "training.batch_size")
+    assert [settings[name] for name in sizes] == [1024, 1024, 1024]
+    assert settings["training.relation_batch_size"] == 128
+    assert settings["model.latent_size"] == 8
+
+
+def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
+    config = preset("default", "shapes3d_v5").with_values({"loss.lambda": 1.25, "seed": 3})
+    config.save(tmp_path / "best.yaml")
+    assert "lambda: 1.25" in (tmp_path / "best.yaml").read_text()
+    assert Config.load(tmp_path / "best.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss.lambda": -1}, r"^loss\.lambda: -1 is not allowed: .*greater than 0$"),
+        ({"model.latent_size": 0}, r"^model\.latent_size: 0 is not allowed: .*equal to 1$"),
+        ({"model.latent_size": "big"}, r"^model\.latent_size: 'big' is not allowed: .*integer"),
+        ({"data.labels": 3}, r"^data\.labels: 3 is not allowed: .*equal to 10$"),
+        ({"loss.prior_matching": "mmd"}, r"'mmd' is not allowed: .*'adversarial' or 'kl'"),
+        ({"loss.lamda": 1}, r"^loss\.lamda: no such setting; known: data\.variant"),
+        ({"training.warmup": 0.9}, r"warmup 0\.9 and ending .* less than 1$"),
+        ({"model.encoder": "object_centred", "data.variant": "shapes3d_v2"}, r"object_centred"),
+        ({"loss.placement_weight": 1.0, "model.decoder": "convolutional"}, r"placed_patch"),
+    ],
+)
+def test_bad_settings_name_field_value_and_what_is_allowed(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        preset("default", "dsprites_v4").with_values(changes)
+
+
+def test_bad_files_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml: cannot be read"):
+        Config.load(tmp_path / "none.yaml")
+    for text in ("a: [", "just words", "\x00"):
+        (tmp_path / "bad.yaml").write_text(text)
+        with pytest.raises(UserError, match=r"bad\.yaml: "):
+            Config.load(tmp_path / "bad.yaml")

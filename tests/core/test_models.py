@@ -1,0 +1,95 @@
+"""Networks: shapes, what passes unchanged, and where the object-centred parts look."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weakdis_core.config import ModelSettings
+from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.decoders import PlacedPatchDecoder
+from weakdis_core.models.discriminator import Discriminator
+from weakdis_core.models.encoders import centroid, window_around
+from weakdis_core.models.relational import RelationalLearner
+
+ARCHITECTURES = [
+    {"stem": "strided"},
+    {"stem": "unshuffle", "he_initialisation": True, "nuisance_partitions": 1},
+    {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_codes_and_logits_have_their_shapes(
+    architecture: dict[str, object], gaussian: bool, channels: int
+) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    model = ModularAutoencoder(channels, 4, gaussian, settings)
+    images = torch.rand(5, channels, 64, 64)
+    posterior = model.encode(images)
+    partitions = 4 + settings.nuisance_partitions
+    assert posterior.means.shape == (5, partitions, 8)
+    assert (posterior.log_variances is None) != gaussian
+    assert model.decode(posterior.means).shape == images.shape
+
+
+def blob(x: int, y: int) -> torch.Tensor:
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, y - 3 : y + 4, x - 3 : x + 4] = 1.0
+    image[0, 0, y - 3, x - 3] = 0.5
+    return image
+
+
+def test_the_window_follows_the_object() -> None:
+    images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
+    centre = centroid(images)
+    torch.testing.assert_close(
+        centre, torch.tensor([[10.0, 20], [40, 50], [60, 5]]), atol=0.1, rtol=0
+    )
+    windows = window_around(images, centre, 32)
+    assert (windows == windows[0]).all()
+    assert windows[0, 0, 16, 16] == 1.0
+
+
+def test_the_window_passes_gradients_to_the_image() -> None:
+    images = blob(30, 30).requires_grad_()
+    window_around(images, centroid(images), 32).sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None
+    assert images.grad.sum() == 32 * 32
+
+
+def test_the_patch_lands_where_it_is_placed() -> None:
+    decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16))
+    with torch.no_grad():
+        for parameter in (*decoder.draw.parameters(), *decoder.translation.parameters()):
+            parameter.zero_()
+        decoder.draw[-2].bias += 10.0  # type: ignore[operator]
+        decoder.translation[-1].bias += torch.tensor([0.25, -0.25])  # type: ignore[operator]
+    codes = torch.zeros(1, 4)
+    assert decoder.place(codes).tolist() == [[40.0, 24.0]]
+    logits = decoder(codes)
+    inside = logits[0, 0] > 5
+    assert inside.sum() in range(31 * 31, 33 * 33 + 1)
+    rows, columns = inside.nonzero().float().mean(0)
+    assert abs(columns + 0.5 - 40) <= 0.5
+    assert abs(rows + 0.5 - 24) <= 0.5
+    assert logits[0, 0, 60, 5] == decoder.background
+
+
+def test_relations_leave_nuisance_partitions_alone() -> None:
+    learner = RelationalLearner(factors=3, latent=4, relations=5, width=16, residual=True)
+    codes = torch.randn(7, 5, 4)
+    output = learner(codes, torch.arange(7) % 5)
+    assert (output[:, 3:] == codes[:, 3:]).all()
+    assert (output[:, :3] != codes[:, :3]).any()
+
+
+def test_the_discriminator_tells_partitions_apart() -> None:
+    network = Discriminator(partitions=3, latent=4, width=16, joint=True)
+    same = torch.randn(1, 1, 4).expand(2, 3, 4)
+    single, joint = network(same)
+    assert single.shape == (2, 3, 1)
+    assert joint.shape == (2, 1)
+    assert len(set(single[0, :, 0].tolist())) == 3
