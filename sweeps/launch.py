@@ -12,19 +12,17 @@ from optuna.study import Study
 from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import ASHAScheduler
 
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
+from sweeps.halving import Halving
 from sweeps.ledger import Ledger
 from sweeps.settings import SweepSettings
-from sweeps.space import Space, first_rung, starting_point
+from sweeps.space import Space, starting_point
 from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
 from sweeps.trainable import train_trial, trial_parameters
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
-
-REDUCTION_FACTOR = 3
 
 Trainable = Callable[[dict[str, Any]], None]
 
@@ -81,22 +79,6 @@ def sweep_study(sweep: Sweep) -> Study:
     return study
 
 
-def make_scheduler(sweep: Sweep, ledger: Ledger) -> ASHAScheduler:
-    """ASHA over training steps, its first rung beyond the longest warmup.
-
-    The horizon is the full trial's, whatever the time budget: learning rates and stages are
-    defined on it, so values at equal steps compare.
-    """
-    return ASHAScheduler(
-        time_attr="step",
-        metric=ledger.metric,
-        mode="max",
-        max_t=ledger.steps,
-        grace_period=first_rung(sweep.space, sweep.base),
-        reduction_factor=REDUCTION_FACTOR,
-    )
-
-
 def run_trials(
     sweep: Sweep,
     study: Study,
@@ -129,7 +111,7 @@ def run_trials(
         param_space=trial_parameters(sweep.base, sweep.prepared),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=make_scheduler(sweep, ledger),
+            scheduler=Halving(settings.objective, sweep.base, sweep.space),
             num_samples=settings.trials,
             # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
             max_concurrent_trials=allotment.concurrent,

@@ -18,7 +18,7 @@ from torch import nn
 
 from sweeps.cluster import Allotment, allot
 from sweeps.console import clock
-from sweeps.launch import REDUCTION_FACTOR
+from sweeps.halving import REDUCTION_FACTOR
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space, first_rung
 from weakdis_core.config import Config

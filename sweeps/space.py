@@ -110,15 +110,16 @@ def longest_warmup(space: Space, config: Config) -> int:
 
 
 def first_rung(space: Space, config: Config) -> int:
-    """Step from which early stopping may judge a trial.
+    """Step from which early stopping may judge a trial: an evaluation beyond the longest warmup.
 
-    The objective exists only after warmup, so this is the first evaluation beyond the longest
-    warmup of the space: earlier, trials with a short warmup would be compared with none.
+    The objective exists only after warmup, so earlier there is nothing to compare. It is the first
+    evaluation at twice the longest warmup of the space: a trial that had it has then trained for
+    as long after it.
     """
     training = config.training
     longest = longest_warmup(space, config)
     for evaluation in range(1, training.evaluations + 1):
         step = ceil(training.steps * evaluation / training.evaluations)
-        if step > longest:
+        if step > longest and step >= 2 * longest:
             return step
     return training.steps

@@ -59,7 +59,7 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
         ("--name a/b", r"name: 'a/b' is not allowed"),
         ("--name ..", r"name: '\.\.' is not allowed"),
         ("--storage s3://bucket", r"storage: 's3://bucket' is not allowed"),
-        ("--data-dir /nowhere", r"data_dir: '/nowhere' is not allowed"),
+        ("--data-dir /dev/null/x", r"data_dir: '/dev/null/x' is not allowed"),
         ("--tracking-uri ./mlruns", r"tracking_uri: './mlruns' is not allowed"),
         ("--set steps", r"set: 'steps' is not allowed: expected SETTING=VALUE"),
         ("--set seed=3", r"set: seed is not allowed here: use --seed"),

@@ -16,7 +16,8 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
-from sweeps.launch import Sweep, claim_folder, enough_time, make_scheduler, run_trials
+from sweeps.halving import RUNG_METRICS, Halving
+from sweeps.launch import Sweep, claim_folder, enough_time, run_trials
 from sweeps.ledger import Ledger, Record
 from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
@@ -29,6 +30,7 @@ from tests.sweeps.finished import runs_of
 pytestmark = pytest.mark.slow
 VARIANT = "dsprites_v2"
 PIXELS = METRICS["pixels"]
+RUNG = RUNG_METRICS["pixels"]
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,17 @@ def ran(
     def script(parameters: dict[str, Any]) -> None:
         size = parameters["values"]["model.latent_size"]
         report(50, train__reconstruction=3.0)
-        for step in (134, 267):
-            score = 1.0 if size == 8 else 1 / size
-            report(step, **{PIXELS: score, "train/reconstruction": 2.0})
+        score = 1.0 if size == 8 else 1 / size
+        report(134, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         if size == 6:
             raise ValueError("the loss is not what it was")
-        report(400, **{PIXELS: float("nan") if size == 8 else 1 / size})
+        report(267, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
+        report(400, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
 
     def named(parameters: dict[str, Any]) -> None:
         script(parameters)
 
-    return run_script(named, [16, 4, 12, 6, 8], f"sqlite:///{folder / 'mlflow.db'}", folder)
+    return run_script(named, [16, 4, 8, 12, 6], f"sqlite:///{folder / 'mlflow.db'}", folder)
 
 
 def by_size(ran: Ran) -> dict[int, Record]:
@@ -133,8 +135,8 @@ def test_optuna_states(ran: Ran) -> None:
     assert ran.states == [
         TrialState.COMPLETE,
         TrialState.COMPLETE,
-        TrialState.PRUNED,
         TrialState.FAIL,
+        TrialState.PRUNED,
         TrialState.FAIL,
     ]
 
@@ -195,7 +197,7 @@ def test_the_table_of_trials(ran: Ran, tmp_path: Path) -> None:
     write_trials(ran.ledger, tmp_path / "trials.csv")
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["outcome"] for row in rows][:3] == ["complete", "complete", "pruned"]
+    assert [row["outcome"] for row in rows][:3] == ["complete", "complete", "failed"]
     assert rows[1]["model.latent_size"] == "4"
     assert float(rows[1][PIXELS]) == 0.25
 
@@ -207,9 +209,8 @@ def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
 
 
 def test_the_schedule_covers_the_full_trial(ran: Ran) -> None:
-    scheduler = make_scheduler(ran.sweep, ran.ledger)
-    assert scheduler._max_t == 400
-    assert scheduler._time_attr == "step"
+    halving = Halving("pixels", ran.sweep.base, ran.sweep.space)
+    assert (halving._time_attr, halving._max_t) == ("step", 400)
 
 
 def test_the_end_of_time_keeps_last_results(

@@ -1,0 +1,55 @@
+"""Early stopping: ASHA over training steps, fair to long warmups and to the first trials."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.schedulers.async_hyperband import _Bracket
+
+from sweeps.settings import Objective
+from sweeps.space import Space, first_rung
+from weakdis_core.config import Config
+
+REDUCTION_FACTOR = 3
+
+# Decoded pictures get right last, so half-way pixel accuracy is noise. What the encoder reads off
+# after the relation is a limit of it, and shows early.
+RUNG_METRICS: dict[Objective, str] = {
+    "pixels": "val/relation_accuracy_encoded",
+    "latent": "val/relation_accuracy_latent",
+    "encoded": "val/relation_accuracy_encoded",
+    "pareto": "val/relation_accuracy_encoded",
+}
+
+
+class _PatientBracket(_Bracket):
+    """Stops nobody until a third can be told: Ray's compares the second trial with the first."""
+
+    def cutoff(self, recorded: dict[str, float]) -> Any:
+        return super().cutoff(recorded) if len(recorded) >= self.rf else None
+
+
+class Halving(ASHAScheduler):
+    """Lets the best third of the trials go on at each rung.
+
+    The horizon is the full trial's, whatever the time budget: learning rates and stages are
+    defined on it, so that values at equal steps compare.
+
+    Args:
+        objective: What the sweep optimises; decides the metric of the rungs.
+        config: The settings that every trial shares.
+        space: What is searched.
+    """
+
+    def __init__(self, objective: Objective, config: Config, space: Space) -> None:
+        steps, rung = config.training.steps, first_rung(space, config)
+        super().__init__(
+            time_attr="step",
+            metric=RUNG_METRICS[objective],
+            mode="max",
+            max_t=steps,
+            grace_period=rung,
+            reduction_factor=REDUCTION_FACTOR,
+        )
+        self._brackets = [_PatientBracket(rung, steps, REDUCTION_FACTOR, 0)]
