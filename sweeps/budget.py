@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -18,12 +20,19 @@ class Interruption:
     A context manager. The signal raises KeyboardInterrupt, except within `deferred`, where the
     first one is only noted. Ray's own handler is switched off in its favour: that one ends with
     exit code 0 and does not know SIGTERM.
+
+    Args:
+        patience: Seconds that an orderly end may take. It takes for ever where the signal reached
+            Ray's processes too, as `timeout` and some CI systems send it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = 20.0) -> None:
         self.signal: int | None = None
+        self._patience = patience
         self._earlier: dict[int, Any] = {}
         self._defers = False
+        self._rescue: Callable[[], object] | None = None
+        self._timer: threading.Timer | None = None
 
     @property
     def exit_code(self) -> int:
@@ -31,13 +40,19 @@ class Interruption:
         return 0 if self.signal is None else 128 + self.signal
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Within it the first signal is left to whoever looks at `signal`; the second acts."""
-        self._defers = True
+    def deferred(self, rescue: Callable[[], object] | None = None) -> Iterator[None]:
+        """Within it the first signal is left to whoever looks at `signal`; the second acts.
+
+        Args:
+            rescue: Called from another thread when patience ends; the process then exits.
+        """
+        self._defers, self._rescue = True, rescue
         try:
             yield
         finally:
             self._defers = False
+            if self._timer is not None:
+                self._timer.cancel()
 
     def __enter__(self) -> Interruption:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,6 +68,18 @@ class Interruption:
         self.signal = self.signal or number
         if not (first and self._defers):
             raise KeyboardInterrupt
+        if self._rescue is not None:
+            self._timer = threading.Timer(self._patience, self._leave)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _leave(self) -> None:
+        try:
+            if self._rescue is not None:
+                self._rescue()
+        finally:
+            # The main thread is stuck in Ray and hears nothing.
+            os._exit(self.exit_code)
 
 
 class Budget(Stopper):

@@ -130,10 +130,7 @@ def run_trials(
         ),
     )
     budget.start()
-    try:
-        tuner.fit()
-    finally:
-        searcher.close()
+    tuner.fit()
 
 
 def enough_time(ledger: Ledger, budget: Budget) -> bool:

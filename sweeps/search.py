@@ -26,7 +26,7 @@ from sweeps.results import (
 )
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
-from sweeps.study import export_study
+from sweeps.study import end_running, export_study
 from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
 from sweeps.writer import Writer
 from weakdis_core.config import Config
@@ -113,8 +113,6 @@ def search(
             status = "FINISHED" if best else "FAILED"
         finally:
             # Whatever happened, no run is left RUNNING.
-            ledger.cut_short()
-            tracking.end_all()
             tracking.close("KILLED" if interruption.signal is not None else status)
     finally:
         writer.close()
@@ -137,11 +135,18 @@ def _run(
     view = View(console, sweep.name, ledger, budget, settings.trials)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     study = sweep_study(sweep)
+
+    def rescue() -> None:
+        view.close()
+        end_running(study)
+        tracking.abandon()
+
     try:
-        with interruption.deferred():
+        with interruption.deferred(rescue):
             run_trials(sweep, study, ledger, budget, [tracking, view])
     finally:
         view.close()
+        end_running(study)
         _log_tables(sweep, study, ledger, tracking)
     record = ledger.best_of_any()
     if budget.interrupted:

@@ -154,13 +154,6 @@ class StudySearcher(Searcher):
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 
-    def close(self) -> None:
-        """End what Tune stopped without saying so: PRUNED with a value seen, else FAIL."""
-        for trial_id in list(self._running):
-            trial = self._running.pop(trial_id)
-            seen = self._study.trials[trial.number].intermediate_values
-            self._study.tell(trial, state=TrialState.PRUNED if seen else TrialState.FAIL)
-
     def save(self, checkpoint_path: str) -> None:
         """Write what the study itself does not hold: which trial of Tune is which of Optuna."""
         numbers = {trial_id: trial._trial_id for trial_id, trial in self._running.items()}
@@ -183,6 +176,13 @@ class StudySearcher(Searcher):
         if any(value is None or not math.isfinite(value) for value in values):
             return None
         return [float(value) for value in values if value is not None]
+
+
+def end_running(study: Study) -> None:
+    """End what Tune stopped without saying so: PRUNED with a value seen, else FAIL."""
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        seen = trial.intermediate_values
+        study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
 
 
 def export_study(study: Study, path: Path) -> None:

@@ -209,8 +209,15 @@ class Tracking(Callback):
         self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, tags=batch))
 
     def close(self, status: str) -> None:
-        """End the parent run."""
+        """End the parent run, and every trial's that is still open."""
+        self._ledger.cut_short()
+        self.end_all()
         self._submit(_PARENT, lambda client, run: client.set_terminated(run, status))
+
+    def abandon(self) -> None:
+        """End all runs as KILLED, and wait until MLflow knows."""
+        self.close("KILLED")
+        self._writer.close()
 
     def _end(self, record: Record) -> None:
         if record.trial_id in self._closed:

@@ -15,6 +15,7 @@ from sweeps.settings import Objective
 from sweeps.space import LABELS_METRIC, METRICS, build_space
 from sweeps.study import (
     StudySearcher,
+    end_running,
     export_study,
     make_sampler,
     open_storage,
@@ -104,7 +105,7 @@ def test_nothing_is_left_running(tmp_path: Path) -> None:
     searcher.suggest("seen")
     searcher.suggest("unseen")
     searcher.on_trial_result("seen", report(50, 0.3))
-    searcher.close()
+    end_running(study)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED, TrialState.FAIL]
 
 
@@ -132,7 +133,7 @@ def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     searcher.on_trial_result("t1", report(50, 0.2))
     searcher.on_trial_complete("t1", report(STEPS, 0.7, labels=300))
     searcher.on_trial_complete("t2", report(50, 0.1))
-    searcher.close()
+    end_running(study)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert study.trials[0].values == [0.7, 300]

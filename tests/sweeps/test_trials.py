@@ -22,7 +22,7 @@ from sweeps.ledger import Ledger, Record
 from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
 from sweeps.space import LABELS_METRIC, METRICS, build_space
-from sweeps.study import make_sampler, open_storage, open_study
+from sweeps.study import end_running, make_sampler, open_storage, open_study
 from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
@@ -75,6 +75,7 @@ def run_script(
     try:
         run_trials(sweep, study, ledger, budget, [tracking], script)
     finally:
+        end_running(study)
         tracking.close("FINISHED")
         writer.close()
     assert not writer.failures
