@@ -115,17 +115,28 @@ class Objectives:
     def relational_step(self, prior: Prior) -> dict[str, Tensor]:
         """Eq. 3 on codes sampled from the priors."""
         n, generator = self.config.training.relation_batch_size, self.generators["relations"]
-        with torch.no_grad():
-            values, codes = self._prior_codes(prior, n, generator)
-            relation = self.relations.sample(n, generator)
-            target = self._padded(self.relations.apply(values, relation), prior)
-            factor = self.relations.factor[relation]
-            fresh = prior.sample(target, generator)
-            sample = fresh[torch.arange(n, device=fresh.device), factor]
+        codes, relation, factor, sample = self.relation_batch(prior, n, generator)
         output = self.networks.relational(codes, relation)
         term = losses.relational(output, codes, factor, sample)
         self.networks.minimise("relational", term)
         return {"relational": term.detach()}
+
+    @torch.no_grad()
+    def relation_batch(
+        self, prior: Prior, n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Inputs and targets of the relational learner.
+
+        Returns:
+            Codes `(n, partitions, latent)`, relations `(n,)`, affected factors `(n,)`, and a fresh
+            sample of each affected factor's new component `(n, latent)`.
+        """
+        values, codes = self._prior_codes(prior, n, generator)
+        relation = self.relations.sample(n, generator)
+        target = self._padded(self.relations.apply(values, relation), prior)
+        factor = self.relations.factor[relation]
+        fresh = prior.sample(target, generator)
+        return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
 
     def _fraction(self, step: int) -> float:
         return step / self.config.training.steps
@@ -138,8 +149,9 @@ class Objectives:
         generator = self.generators["priors"]
         samples = prior.sample(prior.sample_components(len(codes), generator), generator)
         network = self.networks.discriminator
-        pairs = zip(network(samples), network(codes), strict=True)
-        term = torch.stack([losses.discriminator(real, code) for real, code in pairs]).sum()
+        # One pass over both: larger products are faster.
+        judged = [logits.chunk(2) for logits in network(torch.cat([samples, codes]))]
+        term = torch.stack([losses.discriminator(real, code) for real, code in judged]).sum()
         self.networks.minimise("discriminator", term)
         return term
 

@@ -200,9 +200,9 @@ class Trainer:
         if stage == "full" and self.step == round(
             self.config.training.warmup * self.config.training.steps
         ):
-            self._enter_full_training()
+            self.enter_full_training()
         self.networks.set_learning_rates(self.step)
-        batch = self._batch()
+        batch = self.next_batch()
         with self.autocast:
             terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
             if stage != "warmup":
@@ -212,7 +212,8 @@ class Trainer:
             self._sums[name] = self._sums.get(name, 0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
 
-    def _batch(self) -> Batch:
+    def next_batch(self) -> Batch:
+        """Images of the next step, drawn with replacement."""
         training, generators = self.config.training, self.generators
         unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
         rows = self._draw(
@@ -226,8 +227,8 @@ class Trainer:
         return torch.randint(n, (size,), generator=generator, device=self.device)
 
     @torch.no_grad()
-    def _enter_full_training(self) -> None:
-        """Encode the labelled subset and fit the adaptive priors for the first time."""
+    def enter_full_training(self) -> None:
+        """End the warmup: encode the labelled subset and fit the adaptive priors."""
         model, generator = self.networks.autoencoder, self.generators["codes"]
         with self.autocast:
             self.memory = torch.cat(

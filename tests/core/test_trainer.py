@@ -180,9 +180,7 @@ def test_damaged_checkpoints_are_explained(
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
 
-def test_a_device_that_is_not_there_is_refused(
-    sprites: Prepared, sprites_oracle: Oracle
-) -> None:
+def test_a_device_that_is_not_there_is_refused(sprites: Prepared, sprites_oracle: Oracle) -> None:
     for name in ("cuda:17", "tpu", "abacus"):
         config = small_config("dsprites_v2").with_values({"runtime.device": name})
         with pytest.raises(UserError, match=f"runtime.device: '{name}'"):

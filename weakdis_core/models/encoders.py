@@ -13,8 +13,8 @@ LEAK = 0.1
 
 
 def activation() -> nn.Module:
-    """Leaky ReLU 0.1, as in the authors' published code."""
-    return nn.LeakyReLU(LEAK)
+    """Leaky ReLU 0.1, as in the authors' published code; in place, for speed on a CPU."""
+    return nn.LeakyReLU(LEAK, inplace=True)
 
 
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:

@@ -1,0 +1,209 @@
+"""`make bench`: how fast the parts are, with the machine they were measured on, against targets."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from weakdis_core.config import Config, DataSettings
+from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.splits import split
+from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.metrics.oracle import Oracle, train_oracle
+from weakdis_core.presets import preset
+from weakdis_core.priors import Prior
+from weakdis_core.seeding import torch_generator
+from weakdis_core.trainer import Trainer
+
+VARIANT: Literal["dsprites_v4"] = "dsprites_v4"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement: what, its value in words, and its target where it has one."""
+
+    name: str
+    value: str
+    target: str = ""
+    met: bool | None = None
+
+
+def seconds(function: Callable[[], object], runs: int = 7, warm: int = 2) -> float:
+    """Median seconds of a call."""
+    for _ in range(warm):
+        function()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return median(times)
+
+
+def sgemm_peak() -> float:
+    """Best float32 matrix-product speed of one core, in GFLOP/s, over several shapes."""
+    best = 0.0
+    for n in (512, 1024, 1536):
+        a, b = torch.randn(n, n), torch.randn(n, n)
+        best = max(best, 2 * n**3 / seconds(lambda a=a, b=b: a @ b, 9) / 1e9)  # type: ignore[misc]
+    return best
+
+
+def paper_config(batch: int) -> Config:
+    """The paper's sizes with a batch of `batch`, half of it labelled."""
+    return preset("paper", VARIANT).with_values(
+        {"training.batch_size": batch // 2, "training.labelled_batch_size": batch // 2}
+    )
+
+
+def step_rows(
+    name: str, config: Config, prepared: Prepared, oracle: Oracle, peak: float, target: float | None
+) -> list[Row]:
+    """Step time of the M-AE in each stage, and the share of the peak its operations reach."""
+    rows = []
+    training = config.training
+    batch = training.batch_size + training.labelled_batch_size
+    for stage, step in (("warmup", 0), ("full", training.steps // 2)):
+        trainer = Trainer(config, prepared, oracle)
+        if stage == "full":
+            trainer.enter_full_training()
+        prior = trainer.prior
+
+        def mae_step(trainer: Trainer = trainer, prior: Prior = prior, step: int = step) -> None:
+            batch = trainer.next_batch()
+            trainer.objectives.autoencoder_step(batch, prior, trainer.stage(step), step)
+
+        with FlopCounterMode(display=False) as counter:
+            mae_step()
+        spent = seconds(mae_step, runs=5 if batch > 500 else 15)
+        rate = counter.get_total_flops() / spent / 1e9
+        share = rate / peak
+        rows.append(
+            Row(
+                f"M-AE step, {name}, batch {batch}, {stage}",
+                f"{1e3 * spent:.1f} ms, {batch / spent:,.0f} images/s, "
+                f"{rate:.0f} GFLOP/s = {share:.0%} of peak",
+                f">= {target:.0%}" if target else "",
+                share >= target if target else None,
+            )
+        )
+    return rows
+
+
+def prior_rows(prepared: Prepared, oracle: Oracle) -> list[Row]:
+    """Time to construct a relation batch of 128, and to draw 1024 prior samples."""
+    trainer = Trainer(preset("default", VARIANT), prepared, oracle)
+    trainer.enter_full_training()
+    prior, objectives = trainer.prior, trainer.objectives
+    generator = torch_generator(0, "bench")
+    batch = seconds(lambda: objectives.relation_batch(prior, 128, generator), 50)
+    components = prior.sample_components(1024, generator)
+    draw = seconds(lambda: prior.sample(components, generator), 50)
+    return [
+        Row("relation batch of 128", f"{1e3 * batch:.2f} ms", "< 1 ms", batch < 1e-3),
+        Row("1024 prior samples", f"{1e3 * draw:.2f} ms", "< 1 ms", draw < 1e-3),
+    ]
+
+
+def open_rows(prepared: Prepared) -> list[Row]:
+    """Time to open a prepared variant, and what its process holds for itself alone."""
+    code = (
+        "import time, sys, psutil; from pathlib import Path\n"
+        "from weakdis_core.data.store import open_prepared\n"
+        "process = psutil.Process(); before = process.memory_full_info().uss\n"
+        "started = time.perf_counter(); prepared = open_prepared(Path(sys.argv[1]))\n"
+        "spent = time.perf_counter() - started\n"
+        "print(spent, (process.memory_full_info().uss - before) / 2**20)"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code, str(prepared.path)], check=True, capture_output=True, text=True
+    )
+    spent, memory = map(float, output.stdout.split())
+    return [
+        Row("open a prepared variant", f"{1e3 * spent:.1f} ms", "< 100 ms", spent < 0.1),
+        Row("its private memory", f"{memory:.1f} MiB of {prepared.images.nbytes / 2**20:.0f} MiB"),
+    ]
+
+
+def preparation_rows() -> list[Row]:
+    """Time to render images."""
+    from weakdis_core.data import dsprites, shapes3d
+    from weakdis_core.data.variants import get_variant
+
+    rows = []
+    for name, render in (("dsprites_v4", dsprites.render), ("shapes3d_v5", shapes3d.render)):
+        every: IndexArray = get_variant(name).indices()
+        chosen = every[np.sort(np.random.default_rng(0).choice(len(every), 3000, replace=False))]
+        render(chosen)  # the geometries of Shapes3D are drawn once
+        spent = seconds(lambda render=render, chosen=chosen: render(chosen), 3, 0) / 3000  # type: ignore[misc]
+        rows.append(Row(f"render an image of {name}", f"{1e6 * spent:.0f} us"))
+    return rows
+
+
+def overhead_row() -> Row:
+    """Seconds a trial costs beyond its training."""
+    from sweeps.bench import trial_overhead
+
+    spent = trial_overhead()
+    return Row("trial beyond its training (20)", f"{spent:.2f} s", "< 0.7 s", spent < 0.7)
+
+
+def machine() -> str:
+    """The processor, as /proc names it, and the versions that matter."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.processor()
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
+
+
+def main() -> None:
+    """Measure everything and print one table."""
+    torch.set_num_threads(1)
+    console = Console(width=120 if not sys.stdout.isatty() else None)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("WEAKDIS_CACHE", folder)
+        prepared = prepare(DataSettings(variant=VARIANT, source="rendered"))
+        # Speed does not depend on what the judge has learnt.
+        oracle = train_oracle(prepared, split(prepared.digests, 0), steps=2)
+        peak = sgemm_peak()
+        rows = [Row("sgemm peak of one core", f"{peak:.0f} GFLOP/s")]
+        rows += step_rows("paper's sizes", paper_config(128), prepared, oracle, peak, 0.6)
+        rows += step_rows("paper's sizes", paper_config(1024), prepared, oracle, peak, None)
+        for variant in (VARIANT, "shapes3d_v3"):
+            if variant != VARIANT:
+                prepared = prepare(
+                    DataSettings(variant=variant, max_images=2000, source="rendered")
+                )
+                oracle = train_oracle(prepared, split(prepared.digests, 0), steps=2)
+            config = preset("default", variant)
+            rows += step_rows(f"default {variant}", config, prepared, oracle, peak, None)
+            if variant == VARIANT:
+                rows += prior_rows(prepared, oracle) + open_rows(prepared)
+        rows += preparation_rows()
+        rows.append(overhead_row())
+    table = Table("what", "measured", "target", "", title=machine())
+    for row in rows:
+        table.add_row(
+            row.name, row.value, row.target, {True: "met", False: "MISSED"}.get(row.met, "")
+        )  # type: ignore[call-overload]
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
