@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
+import torch
 from optuna import logging as optuna_logging
 from optuna.study import Study
 from rich.console import Console
@@ -14,6 +15,7 @@ from sweeps.cluster import Allotment, allot, cluster
 from sweeps.console import View
 from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
 from sweeps.ledger import Ledger
+from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import (
     BEST_FILE,
     PICTURE_FILE,
@@ -27,7 +29,7 @@ from sweeps.results import (
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.study import end_running, export_study
-from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
+from sweeps.tracking import Tracking, open_experiment
 from sweeps.writer import Writer
 from weakdis_core.config import Config
 from weakdis_core.console import progress
@@ -47,7 +49,8 @@ def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:
         prepared = prepare(base.data, base.runtime.data_dir, advance)
     base = base.with_values({"data.source": prepared.source})
     with progress(f"oracle of {variant}") as advance:
-        oracle = prepare_oracle(prepared, base.data, progress=advance)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        oracle = prepare_oracle(prepared, base.data, device, advance)
     return base, prepared, oracle
 
 

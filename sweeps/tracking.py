@@ -6,13 +6,8 @@ after a restore and knows no parent.
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +18,9 @@ from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from sweeps.ledger import Ledger, Outcome, Record, numbers
+from sweeps.provenance import SweepRun
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
-from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 
 # A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
@@ -36,25 +31,7 @@ STATUS: dict[Outcome, str] = {
     "out_of_time": "KILLED",
     "interrupted": "KILLED",
 }
-_LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy")
 _PARENT = "sweep"
-
-
-@dataclass(frozen=True)
-class SweepRun:
-    """What the runs of a sweep have in common.
-
-    Attributes:
-        name: Name of the sweep.
-        variant: Data set variant; the experiment's name.
-        tags: Tags of the parent and of every child.
-        params: Params of the parent: what was searched and how.
-    """
-
-    name: str
-    variant: str
-    tags: dict[str, str]
-    params: dict[str, Any]
 
 
 def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> str:
@@ -78,32 +55,6 @@ def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> st
     if uri.startswith("sqlite:///"):
         place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
     return client.create_experiment(name, artifact_location=place)
-
-
-def common_tags(config: Config, source: str) -> dict[str, str]:
-    """Tags of every run: variant, data source, seed, commit, library versions."""
-    versions = {f"version.{name}": importlib.metadata.version(name) for name in _LIBRARIES}
-    return {
-        "variant": config.data.variant,
-        "data.source": source,
-        "seed": str(config.seed),
-        "stage": "search",
-        "git_commit": git_commit(),
-        "version.python": platform.python_version(),
-        **versions,
-    }
-
-
-@functools.cache
-def git_commit() -> str:
-    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`."""
-    here = Path(__file__).parent
-    call = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    try:
-        done = subprocess.run(call, cwd=here, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 class Tracking(Callback):
@@ -163,10 +114,10 @@ class Tracking(Callback):
     ) -> None:
         """Log a report: all its numbers in one call, at the training step."""
         metrics = _metrics(numbers(result) | {"seconds": result["seconds"]}, int(result["step"]))
-        tags = []
-        if trial.trial_id not in self._devices:
-            self._devices.add(trial.trial_id)
-            tags = _tags({"device": result["device"]})
+        tags = _tags({"device": result["device"]}) if trial.trial_id not in self._devices else []
+        if not self._devices:
+            self.set_tags(None, {"device": result["device"]})
+        self._devices.add(trial.trial_id)
         self._submit(
             trial.trial_id, lambda client, run: client.log_batch(run, metrics=metrics, tags=tags)
         )

@@ -19,11 +19,12 @@ from sweeps.cluster import Allotment
 from sweeps.halving import RUNG_METRICS, Halving
 from sweeps.launch import Sweep, claim_folder, enough_time, run_trials
 from sweeps.ledger import Ledger, Record
+from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
 from sweeps.space import LABELS_METRIC, METRICS, build_space
 from sweeps.study import end_running, make_sampler, open_storage, open_study
-from sweeps.tracking import SweepRun, Tracking, common_tags, open_experiment
+from sweeps.tracking import Tracking, open_experiment
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
 
