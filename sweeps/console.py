@@ -105,7 +105,7 @@ class View(Callback):
         lines: list[RenderableType] = [Text(f"{head}, {left}{stop}", style="bold")]
         best = ledger.best()
         if best is not None:
-            lines.append(Text(f"best so far: {line_of(best, ledger.steps)}", style="green"))
+            lines.append(Text(f"best so far: trial {line_of(best, ledger.steps)}", style="green"))
         table = Table("trial", "state", "step", "score", "time", "settings", box=None)
         ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
         for record in [*ended, *ledger.running()]:

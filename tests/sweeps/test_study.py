@@ -7,11 +7,12 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sweeps.settings import Objective
+from sweeps.settings import Objective, Sampler
 from sweeps.space import LABELS_METRIC, METRICS, build_space
 from sweeps.study import (
     StudySearcher,
@@ -180,3 +181,23 @@ def test_the_export_is_readable_json(tmp_path: Path) -> None:
     text = (tmp_path / "study.json").read_text()
     assert '"COMPLETE"' in text
     assert '"trial_id": "t1"' in text
+
+
+@pytest.mark.parametrize("objective", ["pixels", "pareto"])
+@pytest.mark.parametrize("name", ["tpe", "random", "nsga2"])
+def test_every_sampler_serves_every_objective(
+    name: Sampler, objective: Objective, tmp_path: Path
+) -> None:
+    storage, sampler = InMemoryStorage(), make_sampler(name, 0, 12)
+    study = open_study(storage, "dsprites_v4", objective, SPACE, sampler)
+    searcher = a_searcher(study, objective)
+    for number in range(24):
+        trial = str(number)
+        suggestion = searcher.suggest(trial)
+        assert suggestion is not None
+        labels = suggestion["values"]["data.labels"]
+        step = STEPS if number % 3 else 50
+        searcher.on_trial_complete(trial, report(step, number / 24, labels))
+    states = [trial.state for trial in study.trials]
+    assert states.count(TrialState.PRUNED) == 8
+    assert states.count(TrialState.COMPLETE) == 16
