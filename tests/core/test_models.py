@@ -55,7 +55,7 @@ def test_the_window_follows_the_object() -> None:
 
 def test_the_window_passes_gradients_to_the_image() -> None:
     images = blob(30, 30).requires_grad_()
-    window_around(images, centroid(images), 32).sum().backward()  # type: ignore[no-untyped-call]
+    window_around(images, centroid(images), 32).sum().backward()
     assert images.grad is not None
     assert images.grad.sum() == 32 * 32
 
@@ -65,8 +65,8 @@ def test_the_patch_lands_where_it_is_placed() -> None:
     with torch.no_grad():
         for parameter in (*decoder.draw.parameters(), *decoder.translation.parameters()):
             parameter.zero_()
-        decoder.draw[-2].bias += 10.0  # type: ignore[operator]
-        decoder.translation[-1].bias += torch.tensor([0.25, -0.25])  # type: ignore[operator]
+        dict(decoder.draw.named_parameters())["4.bias"].add_(10.0)
+        dict(decoder.translation.named_parameters())["2.bias"].copy_(torch.tensor([0.25, -0.25]))
     codes = torch.zeros(1, 4)
     assert decoder.place(codes).tolist() == [[40.0, 24.0]]
     logits = decoder(codes)

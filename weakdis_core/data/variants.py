@@ -72,7 +72,7 @@ class Variant:
     @property
     def n_images(self) -> int:
         """Number of images of the variant, without listing them."""
-        axes = (*self.factors, *self.nuisance)
+        axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
         return math.prod(len(axis.allowed) for axis in axes)
 
     def indices(self) -> IndexArray:
