@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from weakdis_core.config import RuntimeSettings
 from weakdis_core.errors import UserError
+
+Autocast = AbstractContextManager[object]
+
+FULL_PRECISION: Autocast = nullcontext()
+"""Arithmetic as it comes: float32."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -27,7 +34,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, torch.autocast]:
+def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
     """Set the number of CPU threads, and give the device and the autocast context of a run.
 
     Raises:
@@ -39,5 +46,6 @@ def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, torch.autoca
     if wanted == "auto":
         capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
         wanted = "bfloat16" if capable else "float32"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=wanted == "bfloat16")
-    return device, autocast
+    if wanted == "float32":
+        return device, FULL_PRECISION
+    return device, torch.autocast(device.type, torch.bfloat16)

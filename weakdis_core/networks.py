@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from weakdis_core.config import Config
 from weakdis_core.data.variants import Variant
+from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.discriminator import Discriminator
 from weakdis_core.models.relational import RelationalLearner
@@ -25,22 +26,30 @@ class Networks:
         variant: The data set variant, for the sizes of inputs and outputs.
         config: Architecture, learning rates and the seed of the initial weights.
         device: Where they live.
+        autocast: Context of their arithmetic.
     """
 
-    def __init__(self, variant: Variant, config: Config, device: torch.device) -> None:
+    def __init__(
+        self,
+        variant: Variant,
+        config: Config,
+        device: torch.device,
+        autocast: Autocast = FULL_PRECISION,
+    ) -> None:
         model, training = config.model, config.training
         factors = len(variant.factors)
         # Initialisers draw from the global generator: it is seeded here and put back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
             self.autoencoder = ModularAutoencoder(
-                variant.channels, factors, config.loss.prior_matching == "kl", model
+                variant.channels, factors, config.loss.prior_matching == "kl", model, autocast
             )
             self.discriminator = Discriminator(
                 self.autoencoder.partitions,
                 model.latent_size,
                 model.discriminator_width,
                 config.loss.joint_discriminator,
+                autocast,
             )
             self.relational = RelationalLearner(
                 factors,
@@ -48,6 +57,7 @@ class Networks:
                 len(variant.relations),
                 model.relational_width,
                 model.residual_relations,
+                autocast,
             )
         self._training = training
         rates = {

@@ -69,7 +69,7 @@ class Trainer:
 
     def __init__(self, config: Config, prepared: Prepared, oracle: Oracle) -> None:
         self.config = config
-        self.device, self.autocast = apply_runtime(config.runtime)
+        self.device, autocast = apply_runtime(config.runtime)
         self.variant = prepared.variant
         self.bank = ImageBank(prepared, self.device)
         data = config.data
@@ -81,7 +81,7 @@ class Trainer:
         self.train_index = torch.from_numpy(self.splits.train).to(self.device)
         self.labelled_index = torch.from_numpy(labelled).to(self.device)
         self.n_values = torch.tensor(self.variant.n_values, device=self.device)
-        self.networks = Networks(self.variant, config, self.device)
+        self.networks = Networks(self.variant, config, self.device, autocast)
         self.generators = {
             name: torch_generator(config.seed, name, self.device) for name in _STREAMS
         }
@@ -203,10 +203,9 @@ class Trainer:
             self.enter_full_training()
         self.networks.set_learning_rates(self.step)
         batch = self.next_batch()
-        with self.autocast:
-            terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
-            if stage != "warmup":
-                terms |= self.objectives.relational_step(self.prior)
+        terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
+        if stage != "warmup":
+            terms |= self.objectives.relational_step(self.prior)
         self._remember(batch, stage)
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0) + value
@@ -230,13 +229,12 @@ class Trainer:
     def enter_full_training(self) -> None:
         """End the warmup: encode the labelled subset and fit the adaptive priors."""
         model, generator = self.networks.autoencoder, self.generators["codes"]
-        with self.autocast:
-            self.memory = torch.cat(
-                [
-                    model.encode(self.bank.batch(index)).sample(generator)
-                    for index in self.labelled_index.split(500)
-                ]
-            )
+        self.memory = torch.cat(
+            [
+                model.encode(self.bank.batch(index)).sample(generator)
+                for index in self.labelled_index.split(500)
+            ]
+        )
         self.prior = self._fitted()
 
     def _remember(self, batch: Batch, stage: Stage) -> None:

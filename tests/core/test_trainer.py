@@ -185,3 +185,20 @@ def test_a_device_that_is_not_there_is_refused(sprites: Prepared, sprites_oracle
         config = small_config("dsprites_v2").with_values({"runtime.device": name})
         with pytest.raises(UserError, match=f"runtime.device: '{name}'"):
             Trainer(config, sprites, sprites_oracle)
+
+
+def test_reduced_precision_keeps_densities_and_losses_in_float32(
+    sprites: Prepared, sprites_oracle: Oracle
+) -> None:
+    config = small_config("dsprites_v2").with_values({"runtime.precision": "bfloat16"})
+    trainer = Trainer(config, sprites, sprites_oracle)
+    reports = list(trainer.fit())
+    assert all(math.isfinite(reports[1].metrics[f"train/{name}"]) for name in ("label", "cycle"))
+    model = trainer.networks.autoencoder
+    codes = model.encode(trainer.bank.batch(trainer.train_index[:4])).means
+    exact = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
+    exact.networks.load_state_dict(trainer.networks.state_dict())
+    full = exact.networks.autoencoder.encode(trainer.bank.batch(trainer.train_index[:4])).means
+    assert codes.dtype == torch.float32
+    assert not torch.equal(codes, full)
+    torch.testing.assert_close(codes, full, atol=0.05, rtol=0.05)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config import ModelSettings
+from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import PlacedPatchDecoder, build_decoder
 from weakdis_core.models.encoders import LEAK, build_encoder
 
@@ -41,12 +42,20 @@ class ModularAutoencoder(nn.Module):
         factors: Number of factors; the first partitions are theirs, nuisance partitions follow.
         gaussian: Whether the encoder gives a variance for each code dimension.
         settings: Architecture.
+        autocast: Context of the networks' own arithmetic. What they return is float32 all the same:
+            densities of narrow components, and all losses, need it.
     """
 
     def __init__(
-        self, channels: int, factors: int, gaussian: bool, settings: ModelSettings
+        self,
+        channels: int,
+        factors: int,
+        gaussian: bool,
+        settings: ModelSettings,
+        autocast: Autocast = FULL_PRECISION,
     ) -> None:
         super().__init__()
+        self.autocast = autocast
         self.partitions = factors + settings.nuisance_partitions
         self.latent = settings.latent_size
         self.gaussian = gaussian
@@ -61,8 +70,8 @@ class ModularAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> Posterior:
         """Codes of `(batch, channels, 64, 64)` images in [0, 1]."""
-        # Codes stay in float32: densities of narrow components need it under autocast.
-        outputs = self.encoder(images).float()
+        with self.autocast:
+            outputs = self.encoder(images).float()
         if not self.gaussian:
             return Posterior(outputs.unflatten(1, (self.partitions, self.latent)), None)
         means, log_variances = outputs.unflatten(1, (2, self.partitions, self.latent)).unbind(1)
@@ -70,7 +79,8 @@ class ModularAutoencoder(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Image logits `(batch, channels, 64, 64)` of `(batch, partitions, latent)` codes."""
-        logits: Tensor = self.decoder(codes.flatten(1))
+        with self.autocast:
+            logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()
 
     def place(self, codes: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.encoders import activation
 
 
@@ -29,10 +30,19 @@ class Discriminator(nn.Module):
         latent: Dimensions of a code.
         width: Units of each layer.
         joint: Addition: a second network that sees all partitions at once.
+        autocast: Context of the networks' own arithmetic; the logits are float32.
     """
 
-    def __init__(self, partitions: int, latent: int, width: int, joint: bool) -> None:
+    def __init__(
+        self,
+        partitions: int,
+        latent: int,
+        width: int,
+        joint: bool,
+        autocast: Autocast = FULL_PRECISION,
+    ) -> None:
         super().__init__()
+        self.autocast = autocast
         self.single = three_layers(latent + partitions, width, 1)
         self.joint = three_layers(partitions * latent, width, 1) if joint else None
         self.identity: Tensor
@@ -45,7 +55,8 @@ class Discriminator(nn.Module):
             `[(batch, partitions, 1)]`, and with the joint network also `(batch, 1)`.
         """
         identity = self.identity.expand(len(codes), -1, -1)
-        logits = [self.single(torch.cat([codes, identity], dim=-1))]
-        if self.joint is not None:
-            logits.append(self.joint(codes.flatten(1)))
+        with self.autocast:
+            logits = [self.single(torch.cat([codes, identity], dim=-1)).float()]
+            if self.joint is not None:
+                logits.append(self.joint(codes.flatten(1)).float())
         return logits

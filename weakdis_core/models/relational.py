@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.discriminator import three_layers
 
 
@@ -18,12 +19,20 @@ class RelationalLearner(nn.Module):
         relations: Number of relations.
         width: Units of each layer (paper: 1024).
         residual: Addition: z' = z + output.
+        autocast: Context of the network's own arithmetic; the codes are float32.
     """
 
     def __init__(
-        self, factors: int, latent: int, relations: int, width: int, residual: bool
+        self,
+        factors: int,
+        latent: int,
+        relations: int,
+        width: int,
+        residual: bool,
+        autocast: Autocast = FULL_PRECISION,
     ) -> None:
         super().__init__()
+        self.autocast = autocast
         self.factors = factors
         self.relations = relations
         self.residual = residual
@@ -41,6 +50,7 @@ class RelationalLearner(nn.Module):
         """
         own, nuisance = codes[:, : self.factors], codes[:, self.factors :]
         one_hot = F.one_hot(relation, self.relations).to(codes.dtype)
-        output = self.network(torch.cat([own.flatten(1), one_hot], dim=1)).float()
+        with self.autocast:
+            output = self.network(torch.cat([own.flatten(1), one_hot], dim=1)).float()
         output = output.unflatten(1, (self.factors, -1))
         return torch.cat([own + output if self.residual else output, nuisance], dim=1)
