@@ -54,8 +54,9 @@ class ModelSettings(Settings):
     encoder: Literal["convolutional", "object_centred"] = "convolutional"
     """Convolutional over the whole image, or (addition) a window at the object's centroid with a
     coarse view of the whole image and the position."""
-    decoder: Literal["convolutional", "placed_patch"] = "convolutional"
-    """Convolutional, or (addition) a patch placed by a learned translation."""
+    decoder: Literal["convolutional", "placed_patch", "palette"] = "convolutional"
+    """Convolutional, or (additions) a patch placed by a learned translation, or a palette of
+    colours mixed by masks."""
     stem: Literal["strided", "unshuffle"] = "strided"
     """First layer: 4x4 strided convolutions (paper) or pixel-unshuffle(4), 3x cheaper on a CPU."""
     channels: int = Field(32, ge=4, le=512)
@@ -134,8 +135,9 @@ class TrainingSettings(Settings):
     """Addition: last fraction of the steps, with encoder and priors frozen."""
     batch_size: int = Field(1024, ge=2, le=16_384)
     """Unlabelled images of a step."""
-    labelled_batch_size: int = Field(128, ge=1, le=16_384)
-    """Labelled images of a step."""
+    labelled_batch_size: int = Field(1, ge=1, le=16_384)
+    """Labelled images of a step, beside the unlabelled ones. Without a use of labels in the
+    autoencoder's loss, and with a prior fitted once, they need not be many."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
     """Codes of a step of the relational learner, and of the cycle term."""
     learning_rate: Rate = 1e-4

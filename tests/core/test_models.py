@@ -16,6 +16,7 @@ ARCHITECTURES = [
     {"stem": "strided"},
     {"stem": "unshuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
+    {"stem": "unshuffle", "decoder": "palette", "he_initialisation": True},
 ]
 
 

@@ -111,7 +111,48 @@ class PlacedPatchDecoder(nn.Module):
         return F.relu(1 - distance.abs())
 
 
+class PaletteDecoder(nn.Module):
+    """Mixes a few colours by masks (an addition for Shapes3D).
+
+    A rendered room is a handful of surfaces, each of nearly one colour. A transposed CNN draws
+    where each colour goes; what the colours are is read from the codes directly, so that a hue
+    does not pass through the picture's geometry.
+
+    Args:
+        channels: Channels of the images.
+        inputs: Size of the concatenated codes.
+        settings: Stem, channels and hidden units.
+    """
+
+    colours = 8
+    # Intensities stay this far from 0 and 1, where a logit is infinite.
+    margin = 1e-3
+
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
+        super().__init__()
+        self.palette = nn.Sequential(
+            nn.Linear(inputs, settings.hidden),
+            activation(),
+            nn.Linear(settings.hidden, self.colours * channels),
+            nn.Unflatten(1, (self.colours, channels)),
+        )
+        self.masks = ConvolutionalDecoder(self.colours, inputs, settings)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        # A softmax over a short innermost dimension is slow, so channels do not come last here.
+        masks = self.masks(codes).float().contiguous().softmax(dim=1)
+        palette = self.palette(codes).float().sigmoid()
+        images = palette.mT @ masks.flatten(2)
+        logits = images.clamp(self.margin, 1 - self.margin).logit()
+        return logits.unflatten(2, (IMAGE_SIZE, IMAGE_SIZE))
+
+
 def build_decoder(channels: int, inputs: int, settings: ModelSettings) -> nn.Module:
     """The decoder that `settings.decoder` names."""
-    decoders = {"convolutional": ConvolutionalDecoder, "placed_patch": PlacedPatchDecoder}
+    decoders = {
+        "convolutional": ConvolutionalDecoder,
+        "placed_patch": PlacedPatchDecoder,
+        "palette": PaletteDecoder,
+    }
     return decoders[settings.decoder](channels, inputs, settings)
