@@ -52,9 +52,10 @@ _DSPRITES: dict[str, Any] = {
     },
 }
 
-# What works on rendered Shapes3D: a nuisance partition and the closed-form KL.
+# What works on rendered Shapes3D: a palette, a nuisance partition and the closed-form KL.
 _SHAPES3D: dict[str, Any] = {
     "model": {
+        "decoder": "palette",
         "nuisance_partitions": 1,
         "stem": "unshuffle",
         "channels": 32,
@@ -65,28 +66,30 @@ _SHAPES3D: dict[str, Any] = {
         "he_initialisation": True,
     },
     "loss": {
-        "reconstruction_weight": 0.01,
+        "reconstruction_weight": 0.02,
         "prior_matching": "kl",
-        "lambda": 4.0,
+        "lambda": 0.5,
         "prior_ramp": 0.2,
-        "label_weight": 3.0,
+        "label_weight": 10.0,
+        "label_temperature": 2.0,
         "pseudo_label_weight": 1.0,
         "prior_momentum": 0.3,
         "prior_refit_every": 5,
-        "cycle_weight": 2.0,
+        "standardise_prior": True,
+        "cycle_weight": 0.5,
         "cycle_start": 0.2,
         "cycle_swaps": 0.33,
         "resample_probability": 0.5,
     },
     "training": {
-        "steps": 1500,
+        "steps": 1200,
         "warmup": 0.07,
         "ending": 0.08,
         "batch_size": 64,
         "labelled_batch_size": 64,
-        "relation_batch_size": 128,
+        "relation_batch_size": 64,
         "learning_rate": 2e-3,
-        "relational_learning_rate": 1e-3,
+        "relational_learning_rate": 3e-3,
         "ramp_steps": 60,
         "decay": True,
         "clip": 20.0,
