@@ -156,6 +156,9 @@ class TrainingSettings(Settings):
     """Evaluations on validation, evenly spaced over the run."""
     evaluation_samples: int = Field(2000, ge=10, le=100_000)
     """Codes or images of one evaluation."""
+    density_threshold: float | None = None
+    """Log-density of a code under its partition's prior from which a relation's outcome is
+    accepted: the accuracy among accepted ones and their share are then reported too."""
 
     @model_validator(mode="after")
     def _stages_fit(self) -> TrainingSettings:

@@ -27,11 +27,19 @@ class Evaluator:
         bank: Its images.
         oracle: Judge of decoded pictures.
         device: Where everything lives.
+        density_threshold: Log-density from which a relation's outcome is accepted; None reports
+            nothing of it.
     """
 
     def __init__(
-        self, variant: Variant, bank: ImageBank, oracle: Oracle, device: torch.device
+        self,
+        variant: Variant,
+        bank: ImageBank,
+        oracle: Oracle,
+        device: torch.device,
+        density_threshold: float | None = None,
     ) -> None:
+        self.density_threshold = density_threshold
         self.variant = variant
         self.bank = bank
         self.oracle = oracle.to(device)
@@ -59,10 +67,11 @@ class Evaluator:
         n = len(index)
         relation = self.relations.sample(n, generator)
         values = self.relations.sample_values(n, generator)
-        latent = [
-            self._read(prior, learner(prior.sample(self._padded(part, prior), generator), chosen))
-            for part, chosen in self._chunks(values, relation)
-        ]
+        latent, dense = [], []
+        for part, chosen in self._chunks(values, relation):
+            moved = learner(prior.sample(self._padded(part, prior), generator), chosen)
+            latent.append(self._read(prior, moved))
+            dense.append(prior.log_prob(moved)[:, : self.factors].amin(1))
         true = self.bank.values[index]
         read, encoded, pixels, errors = [], [], [], []
         for rows, chosen in self._chunks(index, relation):
@@ -80,6 +89,10 @@ class Evaluator:
         for kind, parts in outcomes.items():
             target = self.relations.apply(targets[kind], relation)
             metrics |= self._relation_metrics(kind, torch.cat(parts), target, relation)
+        if self.density_threshold is not None:
+            target = self.relations.apply(values, relation)
+            accepted = torch.cat(dense) >= self.density_threshold
+            metrics |= self._accepted_metrics(torch.cat(latent), target, relation, accepted)
         return metrics
 
     def _read(self, prior: Prior, codes: Tensor) -> Tensor:
@@ -111,6 +124,17 @@ class Evaluator:
             f"relation_accuracy_{kind}": accuracy.all,
             f"relation_accuracy_{kind}_affected": accuracy.affected,
             **{f"relation_accuracy_{kind}_{name}": float(value) for name, value in each},
+        }
+
+    def _accepted_metrics(
+        self, predicted: Tensor, target: Tensor, relation: Tensor, accepted: Tensor
+    ) -> dict[str, float]:
+        affected = _array(self.relations.factor)
+        rows = _array(predicted), _array(target), _array(relation)
+        accuracy = relation_accuracy(*rows, affected, _array(accepted))
+        return {
+            "relation_accuracy_latent_accepted": accuracy.all,
+            "accepted_ratio_latent": accuracy.accepted,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def write_grid(manipulation: Manipulation, title: str, path: Path) -> None:
     for column, (name, images) in enumerate(columns.items()):
         left = _GAP + column * cell
         middle = (left + _PICTURE / 2) / figure.get_figwidth()
-        label = name.replace("_", "\n", 1)
+        label = textwrap.fill(name.replace("_", " "), 10)
         figure.text(middle, 1 - (_HEADER - 0.04) / height, label, ha="center", fontsize=7)
         for row, image in enumerate(images):
             bottom = height - _HEADER - (row + 1) * cell + _GAP

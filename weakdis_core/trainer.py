@@ -87,7 +87,9 @@ class Trainer:
         }
         relations = self.variant.relation_table(str(self.device))
         self.objectives = Objectives(config, self.networks, relations, self.generators)
-        self.evaluator = Evaluator(self.variant, self.bank, oracle, self.device)
+        self.evaluator = Evaluator(
+            self.variant, self.bank, oracle, self.device, config.training.density_threshold
+        )
         model = self.networks.autoencoder
         self.prior = Prior.standard(
             model.partitions, model.latent, self.device, max(self.variant.n_values)

@@ -202,3 +202,19 @@ def test_reduced_precision_keeps_densities_and_losses_in_float32(
     assert codes.dtype == torch.float32
     assert not torch.equal(codes, full)
     torch.testing.assert_close(codes, full, atol=0.05, rtol=0.05)
+
+
+def test_a_density_threshold_adds_the_accuracy_among_accepted_outcomes(
+    sprites: Prepared, sprites_oracle: Oracle
+) -> None:
+    def last(threshold: float) -> dict[str, float]:
+        config = small_config("dsprites_v2").with_values({"training.density_threshold": threshold})
+        return list(Trainer(config, sprites, sprites_oracle).fit())[-1].metrics
+
+    everything = last(-1e30)
+    assert everything["val/accepted_ratio_latent"] == 1.0
+    accuracy = everything["val/relation_accuracy_latent"]
+    assert everything["val/relation_accuracy_latent_accepted"] == accuracy
+    nothing = last(1e30)
+    assert nothing["val/accepted_ratio_latent"] == 0.0
+    assert math.isnan(nothing["val/relation_accuracy_latent_accepted"])

@@ -30,7 +30,7 @@ _ARCHITECTURE = {
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
     "shapes3d": ModelSettings(encoder="convolutional", stem="unshuffle", channels=48, hidden=256),
 }
-_STEPS = {"dsprites": 900, "shapes3d": 700}
+_STEPS = {"dsprites": 600, "shapes3d": 500}
 _BATCH = 128
 _RATE = 2e-3
 _SOFT_SIGMA = 1.0

@@ -144,8 +144,8 @@ class PaletteDecoder(nn.Module):
         masks = self.masks(codes).float().contiguous().softmax(dim=1)
         palette = self.palette(codes).float().sigmoid()
         images = palette.mT @ masks.flatten(2)
-        logits = images.clamp(self.margin, 1 - self.margin).logit()
-        return logits.unflatten(2, (IMAGE_SIZE, IMAGE_SIZE))
+        logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
+        return logits.reshape(len(codes), -1, IMAGE_SIZE, IMAGE_SIZE)
 
 
 def build_decoder(channels: int, inputs: int, settings: ModelSettings) -> nn.Module:
