@@ -120,8 +120,6 @@ class LossSettings(Settings):
     sample of its component."""
     resample_confidence: Fraction = 0.9
     """Posterior probability from which a partition may be resampled."""
-    resample_in_ending_only: bool = False
-    """Resample in the ending phase only."""
 
 
 class TrainingSettings(Settings):

@@ -174,8 +174,7 @@ class Objectives:
     def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
         """Codes for the decoder: some confident factor partitions as fresh component samples."""
         loss, factors = self.loss, self._factors()
-        active = stage == "ending" or (stage == "full" and not loss.resample_in_ending_only)
-        if not loss.resample_probability or not active:
+        if not loss.resample_probability or stage == "warmup":
             return codes
         generator = self.generators["codes"]
         with torch.no_grad():

@@ -100,10 +100,15 @@ class Trainer:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of the warmup."""
+        return round(self.config.training.warmup * self.config.training.steps)
+
     def stage(self, step: int) -> Stage:
         """Stage of the step that follows `step` finished ones."""
         training = self.config.training
-        if step < round(training.warmup * training.steps):
+        if step < self.warmup_steps:
             return "warmup"
         return "full" if step < round((1 - training.ending) * training.steps) else "ending"
 
@@ -199,9 +204,7 @@ class Trainer:
 
     def _train_step(self) -> None:
         stage = self.stage(self.step)
-        if stage == "full" and self.step == round(
-            self.config.training.warmup * self.config.training.steps
-        ):
+        if stage != "warmup" and self.step == self.warmup_steps:
             self.enter_full_training()
         self.networks.set_learning_rates(self.step)
         batch = self.next_batch()
