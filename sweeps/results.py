@@ -61,7 +61,7 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     if record.checkpoint is None:
         raise ValueError(f"trial {record.trial_id} has no checkpoint")
     trainer.load(record.checkpoint / CHECKPOINT_FILE)
-    test = trainer.evaluate("test")
+    test = trainer.evaluate("test") | oracle.accuracies()
     write_manipulation_grid(trainer, sweep.folder / PICTURE_FILE)
     validation = {
         name.removeprefix("val/"): value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -77,7 +78,8 @@ class SweepSettings(Settings):
     storage: Annotated[str, Field(min_length=1)] = "runs"
     """Folder of the sweeps: results, checkpoints, Optuna study."""
     tracking_uri: str | None = None
-    """MLflow's database or server; default: sqlite in `mlflow.db` of the current folder."""
+    """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else sqlite in
+    `mlflow.db` of the current folder."""
     data_dir: Path | None = None
     """Folder of the official files."""
     data_source: Source = "auto"
@@ -123,7 +125,8 @@ class SweepSettings(Settings):
     @property
     def tracking(self) -> str:
         """Where MLflow keeps the runs."""
-        return self.tracking_uri or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+        named = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        return named or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -98,8 +98,7 @@ def train(args: Sequence[str], prog: str) -> None:
     for report in trainer.fit():
         trainer.save(checkpoint)
         out.print(describe_report(report))
-    test = trainer.evaluate("test")
-    test["oracle_accuracy"] = oracle.clean_accuracy
+    test = trainer.evaluate("test") | oracle.accuracies()
     write_text(output / "metrics.json", json.dumps(test, indent=2) + "\n")
     write_manipulation_grid(trainer, output / "manipulation.png")
     out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))

@@ -57,6 +57,13 @@ class Oracle:
         with torch.no_grad():
             return _classify(self.network, images, self.n_values)
 
+    def accuracies(self) -> dict[str, float]:
+        """Its own accuracies, as they are stored beside those it judges."""
+        return {
+            "oracle_accuracy": self.clean_accuracy,
+            "oracle_accuracy_softened": self.softened_accuracy,
+        }
+
     def to(self, device: torch.device) -> Oracle:
         """The same oracle on `device`."""
         network = self.network.to(device)
