@@ -81,7 +81,13 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
 def probe(config: Config) -> Probe:
     """Time a few steps of a configuration on made-up images, and weigh its checkpoint."""
     prepared = _made_up(config)
-    short = config.with_values({"training.steps": _PROBE_STEPS, "training.evaluations": 3})
+    short = config.with_values(
+        {
+            "training.steps": _PROBE_STEPS,
+            "training.evaluations": 3,
+            "data.labels": min(config.data.labels, _PROBE_IMAGES // 2),
+        }
+    )
     trainer = Trainer(short, prepared, _guesser(prepared))
     reports = list(trainer.fit())
     started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from sweeps.ledger import Ledger, Record
 from sweeps.trainable import CHECKPOINT_FILE
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
+from weakdis_core.files import write_text
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer, write_manipulation_grid
 
@@ -60,7 +62,8 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     trainer = Trainer(config, prepared, oracle)
     if record.checkpoint is None:
         raise ValueError(f"trial {record.trial_id} has no checkpoint")
-    trainer.load(record.checkpoint / CHECKPOINT_FILE)
+    # Trials may have run on GPUs that the driver has not.
+    trainer.load(record.checkpoint / CHECKPOINT_FILE, to_continue=False)
     test = trainer.evaluate("test") | oracle.accuracies()
     write_manipulation_grid(trainer, sweep.folder / PICTURE_FILE)
     validation = {
@@ -77,13 +80,14 @@ def write_trials(ledger: Ledger, path: Path) -> None:
     settings = sorted({name for record in records for name in record.values})
     metrics = sorted({name for record in records for name in record.metrics})
     columns = ["number", "trial_id", "outcome", "step", "seconds", "score", "error"]
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow([*columns, *settings, *metrics])
-        for record in records:
-            own = [getattr(record, column) for column in columns]
-            chosen = [record.values.get(name) for name in settings]
-            table.writerow([*own, *chosen, *(record.metrics.get(name) for name in metrics)])
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow([*columns, *settings, *metrics])
+    for record in records:
+        own = [getattr(record, column) for column in columns]
+        chosen = [record.values.get(name) for name in settings]
+        table.writerow([*own, *chosen, *(record.metrics.get(name) for name in metrics)])
+    write_text(path, text.getvalue())
 
 
 def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:

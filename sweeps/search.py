@@ -92,8 +92,7 @@ def search(
         Whether it has a result: some trial got as far as a score, and the user did not interrupt.
 
     Raises:
-        UserError: A setting, the data, the storage or the tracking database is at fault; nothing
-            has been started then.
+        UserError: A setting, the data, the storage or the tracking database is at fault.
     """
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
@@ -104,6 +103,9 @@ def search(
     )
     try:
         base, prepared, oracle = prepare_variant(base)
+        if not allotment.gpus:
+            # Ray hides no GPU from a trial that asks for none.
+            base = base.with_values({"runtime.device": "cpu"})
         experiment_id = _opened(experiment, settings)
         folder = claim_folder(Path(settings.storage), name)
         sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
@@ -150,7 +152,11 @@ def _run(
     finally:
         view.close()
         end_running(study)
-        _log_tables(sweep, study, ledger, tracking)
+        try:
+            _log_tables(sweep, study, ledger, tracking)
+        except UserError as error:
+            # A full disk must not cost the result.
+            console.print(f"tables not written: {error}")
     record = ledger.best_of_any()
     if budget.interrupted:
         console.print(f"{sweep.name}: interrupted; trials are in {sweep.folder}")

@@ -23,6 +23,7 @@ from ray.tune.search import Searcher
 from sweeps.settings import Objective, Sampler
 from sweeps.space import LABELS_METRIC, METRICS, Space, space_hash
 from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
 TRIAL_ID = "trial_id"
@@ -202,4 +203,4 @@ def export_study(study: Study, path: Path) -> None:
     ]
     names = [direction.name.lower() for direction in study.directions]
     content = {"study": study.study_name, "directions": names, "trials": trials}
-    path.write_text(json.dumps(content, indent=1))
+    write_text(path, json.dumps(content, indent=1))

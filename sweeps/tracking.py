@@ -54,7 +54,9 @@ def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> st
     place = None
     if uri.startswith("sqlite:///"):
         place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
-    return client.create_experiment(name, artifact_location=place)
+    # Opens in the UI's view for training, not in that for language models.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(name, artifact_location=place, tags=tags)
 
 
 class Tracking(Callback):
@@ -126,13 +128,13 @@ class Tracking(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """End a trial's run, and log the best score so far on the parent."""
-        self._end(self._ledger.records[trial.trial_id])
+        self._end(self._ledger.records.get(trial.trial_id))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """End a trial's run as FAILED, with the reason."""
-        self._end(self._ledger.records[trial.trial_id])
+        self._end(self._ledger.records.get(trial.trial_id))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """End the runs of trials that were cut short."""
@@ -170,18 +172,17 @@ class Tracking(Callback):
         self.close("KILLED")
         self._writer.close()
 
-    def _end(self, record: Record) -> None:
-        if record.trial_id in self._closed:
+    def _end(self, record: Record | None) -> None:
+        # A process that dies while it starts ends a trial that never began.
+        if record is None or record.trial_id in self._closed:
             return
         self._closed.add(record.trial_id)
-        tags = _tags({"outcome": record.outcome, "reason": record.error or None})
+        tags = _tags({"outcome": record.outcome, "reason": record.error[:500] or None})
         status = STATUS[record.outcome]
 
-        def end(client: MlflowClient, run: str) -> None:
-            client.log_batch(run, tags=tags)
-            client.set_terminated(run, status)
-
-        self._submit(record.trial_id, end)
+        # Two calls: whatever becomes of the tags, the state must be true.
+        self._submit(record.trial_id, lambda client, run: client.log_batch(run, tags=tags))
+        self._submit(record.trial_id, lambda client, run: client.set_terminated(run, status))
         best = self._ledger.best()
         if best is not None and best.score is not None:
             name = self._ledger.metric.replace("val/", "best/")

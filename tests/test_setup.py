@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tomllib
 from importlib.metadata import version
@@ -68,7 +69,12 @@ def test_make_clean_keeps_what_the_user_made(tmp_path: Path) -> None:
 
 def make_plan(folder: Path) -> str:
     command = ["make", "--dry-run", "lint"]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    # Run by `make test`, this make would take itself for a part of that one and say so.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    result = subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+    )
+    return result.stdout
 
 
 def test_make_installs_when_the_lock_changed_and_only_then(tmp_path: Path) -> None:
@@ -82,9 +88,9 @@ def test_make_installs_when_the_lock_changed_and_only_then(tmp_path: Path) -> No
     stamp = next(line for line in make_plan(tmp_path).splitlines() if "touch .venv/lock" in line)
     (tmp_path / stamp.split()[1]).touch()
     (tmp_path / ".venv/project").touch()
-    assert "install" not in make_plan(tmp_path)
+    assert "pip install" not in make_plan(tmp_path)
     lock.touch()
-    assert "install" not in make_plan(tmp_path)
+    assert "pip install" not in make_plan(tmp_path)
     lock.write_text("torch==2.14.0\n")
     assert "-r requirements.lock" in make_plan(tmp_path)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
+from weakdis_core.config import Config, validated
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_bytes
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def write_checkpoint(state: dict[str, Any], path: Path) -> None:
@@ -44,3 +45,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if found != SCHEMA:
         raise UserError(f"{path}: checkpoint schema {found}, this version reads schema {SCHEMA}")
     return state
+
+
+def saved_config(state: dict[str, Any], path: Path) -> Config:
+    """The settings in a checkpoint's state.
+
+    Raises:
+        UserError: It holds none (an oracle's file, for example) or not such as this version knows.
+    """
+    if "config" not in state:
+        raise UserError(f"{path}: holds no settings; it is no checkpoint of a training run")
+    try:
+        return validated(state["config"])
+    except UserError as error:
+        raise UserError(f"{path}: written by another version: {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,15 +16,14 @@ from rich.console import Console
 from weakdis_core import console
 from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.splits import split
+from weakdis_core.data.splits import shuffled, split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.manipulation import load_networks, manipulate, write_grid
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.seeding import numpy_generator
-from weakdis_core.trainer import Report, Trainer, write_manipulation_grid
+from weakdis_core.trainer import Report, Trainer, TrainingDiverged, write_manipulation_grid
 
 _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))
 
@@ -79,13 +79,13 @@ def train(args: Sequence[str], prog: str) -> None:
         UserError: A setting or file is not as it must be.
     """
     command = _read_train(args, prog)
-    config, output = command.settings, command.output
+    output = command.output
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not command.resume:
         raise UserError(
             f"output: {checkpoint} exists; continue it with --resume or choose another --output"
         )
-    prepared, oracle = prepare_all(config)
+    config, prepared, oracle = prepare_all(command.settings)
     trainer = Trainer(config, prepared, oracle)
     if command.resume:
         trainer.load(checkpoint)
@@ -95,11 +95,16 @@ def train(args: Sequence[str], prog: str) -> None:
         f"{config.data.variant}, {prepared.source} data, config {config.hash()}, "
         f"seed {config.seed}, {config.training.steps} steps on {trainer.device}"
     )
-    for report in trainer.fit():
-        trainer.save(checkpoint)
-        out.print(describe_report(report))
+    try:
+        for report in trainer.fit():
+            trainer.save(checkpoint)
+            out.print(describe_report(report))
+    except TrainingDiverged as error:
+        raise UserError(str(error)) from None
     test = trainer.evaluate("test") | oracle.accuracies()
-    write_text(output / "metrics.json", json.dumps(test, indent=2) + "\n")
+    # JSON has no NaN: undefined is null there.
+    scores = {name: value if math.isfinite(value) else None for name, value in test.items()}
+    write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")
     write_manipulation_grid(trainer, output / "manipulation.png")
     out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))
     out.print(f"the judge of pixels reads {oracle.clean_accuracy:.3f} of test images right")
@@ -153,21 +158,24 @@ def manipulate_command(args: Sequence[str], prog: str) -> None:
     variant = prepared.variant
     names = variant.relation_names if command.relation == "all" else (command.relation,)
     test = split(prepared.digests, config.data.data_seed).test
-    generator = numpy_generator(config.data.data_seed, "order/test")
-    chosen = torch.from_numpy(generator.permutation(test)[: command.images])
+    chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[: command.images])
     images = ImageBank(prepared, torch.device("cpu")).batch(chosen)
     result = manipulate(networks, variant, images, names)
     write_grid(result, f"{variant.name}, {command.checkpoint}: test images", command.output)
     print(f"written to {command.output}")
 
 
-def prepare_all(config: Config) -> tuple[Prepared, Oracle]:
-    """The images and the oracle that a configuration needs, made where they are missing."""
+def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
+    """The images and the oracle that a configuration needs, made where they are missing.
+
+    The source becomes part of the settings: `auto` might mean something else tomorrow.
+    """
     with console.progress(f"{config.data.variant} images") as progress:
         prepared = prepare(config.data, config.runtime.data_dir, progress)
     torch.set_num_threads(config.runtime.threads)
     with console.progress(f"{config.data.variant} oracle") as progress:
-        return prepared, prepare_oracle(prepared, config.data, progress=progress)
+        oracle = prepare_oracle(prepared, config.data, progress=progress)
+    return config.with_values({"data.source": prepared.source}), prepared, oracle
 
 
 def describe_report(report: Report) -> str:

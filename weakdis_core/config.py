@@ -154,7 +154,7 @@ class TrainingSettings(Settings):
     """Evaluations on validation, evenly spaced over the run."""
     evaluation_samples: int = Field(2000, ge=10, le=100_000)
     """Codes or images of one evaluation."""
-    density_threshold: float | None = None
+    density_threshold: Annotated[float | None, Field(allow_inf_nan=False)] = None
     """Log-density of a code under its partition's prior from which a relation's outcome is
     accepted: the accuracy among accepted ones and their share are then reported too."""
 
@@ -233,10 +233,10 @@ class Config(Settings):
         settings = self.to_dict()
         for name, value in changes.items():
             *groups, last = name.split(".")
-            target = settings
+            target: Any = settings
             for group in groups:
-                target = target.get(group, {})
-            if last not in target:
+                target = target.get(group) if isinstance(target, dict) else None
+            if not isinstance(target, dict) or last not in target:
                 raise UserError(f"{name}: no such setting; known: {', '.join(self.flat())}")
             target[last] = value
         return validated(settings)

@@ -69,7 +69,7 @@ class Evaluator:
         values = self.relations.sample_values(n, generator)
         latent, dense = [], []
         for part, chosen in self._chunks(values, relation):
-            moved = learner(prior.sample(self._padded(part, prior), generator), chosen)
+            moved = learner(prior.sample(prior.padded(part), generator), chosen)
             latent.append(self._read(prior, moved))
             dense.append(prior.log_prob(moved)[:, : self.factors].amin(1))
         true = self.bank.values[index]
@@ -97,11 +97,6 @@ class Evaluator:
 
     def _read(self, prior: Prior, codes: Tensor) -> Tensor:
         return prior.classify(codes)[:, : self.factors]
-
-    @staticmethod
-    def _padded(values: Tensor, prior: Prior) -> Tensor:
-        """Component 0 for the nuisance partitions."""
-        return torch.nn.functional.pad(values, (0, prior.partitions - values.shape[1]))
 
     @staticmethod
     def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -34,9 +34,18 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
+                # A temporary file is its owner's alone; a cache may be shared.
+                temporary.chmod(0o666 & ~_umask())
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _umask() -> int:
+    # There is no way to read it but to set it.
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakdis_core.checkpoint import read_checkpoint
+from weakdis_core.checkpoint import read_checkpoint, saved_config
 from weakdis_core.config import Config
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
@@ -50,7 +50,7 @@ def load_networks(path: Path, device: str = "cpu") -> tuple[Config, Networks]:
         UserError: The file cannot be read.
     """
     state = read_checkpoint(path)
-    config = Config.model_validate(state["config"])
+    config = saved_config(state, path)
     networks = Networks(get_variant(config.data.variant), config, torch.device(device))
     networks.load_state_dict(state["networks"])
     return config, networks
@@ -97,7 +97,7 @@ def write_grid(manipulation: Manipulation, title: str, path: Path) -> None:
     for column, (name, images) in enumerate(columns.items()):
         left = _GAP + column * cell
         middle = (left + _PICTURE / 2) / figure.get_figwidth()
-        label = textwrap.fill(name.replace("_", " "), 10)
+        label = textwrap.fill(name.replace("_", " "), 14)
         figure.text(middle, 1 - (_HEADER - 0.04) / height, label, ha="center", fontsize=7)
         for row, image in enumerate(images):
             bottom = height - _HEADER - (row + 1) * cell + _GAP

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from weakdis_core import losses
 from weakdis_core.config import Config
@@ -133,7 +132,7 @@ class Objectives:
         """
         values, codes = self._prior_codes(prior, n, generator)
         relation = self.relations.sample(n, generator)
-        target = self._padded(self.relations.apply(values, relation), prior)
+        target = prior.padded(self.relations.apply(values, relation))
         factor = self.relations.factor[relation]
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
@@ -163,7 +162,7 @@ class Objectives:
             return prior.kl(means, log_variances).sum(1).mean()
         n = len(values)
         free = prior.kl(means[:-n], log_variances[:-n])
-        known = prior.kl(means[-n:], log_variances[-n:], self._padded(values, prior))
+        known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
         return torch.cat([free, known]).sum(1).mean()
 
     def _pseudo_labels(self, codes: Tensor, prior: Prior) -> Tensor:
@@ -217,11 +216,7 @@ class Objectives:
     ) -> tuple[Tensor, Tensor]:
         """Uniform factor values `(n, factors)` and a code of each, `(n, partitions, latent)`."""
         values = self.relations.sample_values(n, generator)
-        return values, prior.sample(self._padded(values, prior), generator)
-
-    def _padded(self, values: Tensor, prior: Prior) -> Tensor:
-        """Values with component 0 for the nuisance partitions."""
-        return F.pad(values, (0, prior.partitions - values.shape[1]))
+        return values, prior.sample(prior.padded(values), generator)
 
     def _factors(self) -> int:
         return self.networks.relational.factors

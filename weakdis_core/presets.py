@@ -149,7 +149,7 @@ def preset(name: PresetName, variant: str) -> Config:
 
 
 def _paper_steps(variant: str) -> int:
-    """The paper's 5000 epochs of batches of 1024 train images."""
+    """The paper's 5000 epochs of batches of 1024 train images, the warmup among them."""
     settings = Config().data
     images = min(get_variant(variant).n_images, settings.max_images)
     return round(_PAPER_EPOCHS * 0.8 * images / 1024)

@@ -68,6 +68,10 @@ class Prior:
         """Number of latent partitions."""
         return self.means.shape[0]
 
+    def padded(self, values: Tensor) -> Tensor:
+        """Factor values `(batch, factors)` with component 0 for the nuisance partitions."""
+        return torch.nn.functional.pad(values, (0, self.partitions - values.shape[1]))
+
     def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
         """One sample of a chosen component of each partition.
 
@@ -78,14 +82,17 @@ class Prior:
         Returns:
             `(batch, partitions, latent)`.
         """
-        index = torch.arange(self.partitions, device=components.device)
-        means = self.means[index, components]
+        partitions, padded = self.means.shape[:2]
+        offset = padded * torch.arange(partitions, device=components.device)
+        flat = (components + offset).flatten()
+        # index_select is several times faster than indexing by two tensors.
+        means = self.means.flatten(0, 1).index_select(0, flat)
+        scales = self.scales.flatten(0, 1).index_select(0, flat)
         noise = torch.randn(
             means.shape, generator=generator, device=means.device, dtype=means.dtype
         )
-        spread = torch.einsum("bpij,bpj->bpi", self.scales[index, components], noise)
-        samples: Tensor = means + spread
-        return samples
+        samples = means + torch.einsum("nij,nj->ni", scales, noise)
+        return samples.reshape(len(components), partitions, -1)
 
     def sample_components(self, n: int, generator: torch.Generator) -> Tensor:
         """Components drawn from the mixture weights, `(n, partitions)`."""
@@ -171,8 +178,8 @@ def fit_prior(
 ) -> Prior:
     """The adaptive prior: a component for each factor value, from the labelled codes that have it.
 
-    Covariances are shrunk as Ledoit & Wolf (2004) do. A value with a single labelled sample gets
-    the pooled covariance of its factor.
+    Covariances are shrunk as Ledoit & Wolf (2004) do. A value with one or
+    two labelled samples gets the pooled covariance of its factor.
 
     Args:
         codes: `(labels, partitions, latent)` encoded labelled images.
@@ -247,5 +254,5 @@ def _shrunk_covariances(residuals: Tensor, member: Tensor, counts: Tensor) -> Te
     noise = (fourth - empirical.square().sum((-2, -1))) / n
     shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[..., None, None]
     shrunk = (1 - shrinkage) * empirical + shrinkage * target
-    # With the residuals of one sample every variance would be zero.
-    return torch.where((counts > 1)[..., None, None], shrunk, pooled.unsqueeze(1))
+    # One sample has no variance, and two tell nothing of how far to shrink.
+    return torch.where((counts > 2)[..., None, None], shrunk, pooled.unsqueeze(1))

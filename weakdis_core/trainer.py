@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.splits import labelled_subset, split
+from weakdis_core.data.splits import labelled_subset, shuffled, split
 from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
@@ -27,7 +25,7 @@ from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
-from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.seeding import torch_generator
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "codes", "priors", "relations")
@@ -71,6 +69,7 @@ class Trainer:
         self.config = config
         self.device, autocast = apply_runtime(config.runtime)
         self.variant = prepared.variant
+        self.images_digest = prepared.digest
         self.bank = ImageBank(prepared, self.device)
         data = config.data
         self.splits = split(prepared.digests, data.data_seed)
@@ -162,14 +161,15 @@ class Trainer:
             name: Which split.
             samples: Images at most; None takes the whole split.
         """
-        index: NDArray[np.int64] = getattr(self.splits, name)
-        generator = numpy_generator(self.config.data.data_seed, f"order/{name}")
-        return torch.from_numpy(generator.permutation(index)[:samples]).to(self.device)
+        index = shuffled(getattr(self.splits, name), self.config.data.data_seed, name)
+        return torch.from_numpy(index[:samples]).to(self.device)
 
     def save(self, path: Path) -> None:
         """Write the complete state as one file, atomically."""
         state = {
             "config": self.config.to_dict(),
+            "images": self.images_digest,
+            "device": self.device.type,
             "step": self.step,
             "seconds": self.seconds,
             "networks": self.networks.state_dict(),
@@ -181,26 +181,47 @@ class Trainer:
         }
         write_checkpoint(state, path)
 
-    def load(self, path: Path) -> None:
-        """Continue from a file written by `save`.
+    def load(self, path: Path, to_continue: bool = True) -> None:
+        """Take over a file written by `save`.
+
+        Args:
+            path: The file.
+            to_continue: Whether training goes on from it, with the same draws as if it had never
+                stopped; a model that is only evaluated may come from another kind of device.
 
         Raises:
-            UserError: The file cannot be read, or belongs to another configuration.
+            UserError: The file cannot be read, or belongs to another configuration, other images
+                or (to continue) another kind of device.
         """
         state = read_checkpoint(path)
-        saved = Config.model_validate(state["config"])
+        saved = saved_config(state, path)
         if (saved.hash(), saved.seed) != (self.config.hash(), self.config.seed):
             raise UserError(
                 f"{path}: checkpoint of config {saved.hash()} seed {saved.seed}, "
                 f"not of {self.config.hash()} seed {self.config.seed}"
             )
+        if state["images"] != self.images_digest:
+            raise UserError(
+                f"{path}: trained on images {state['images']}, not on {self.images_digest}; "
+                "the data set or its renderer has changed since"
+            )
+        if to_continue:
+            self._load_generators(state, path)
         self.networks.load_state_dict(state["networks"])
         self.prior = Prior(**self._on_device(state["prior"]))
         self.memory = state["memory"].to(self.device)
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
         self.step, self.seconds = state["step"], state["seconds"]
         self._sums, self._counts = self._on_device(state["sums"]), dict(state["counts"])
+
+    def _load_generators(self, state: dict[str, Any], path: Path) -> None:
+        """Their states have another form on each kind of device."""
+        if state["device"] != self.device.type:
+            raise UserError(
+                f"{path}: written on {state['device']}, cannot be continued on {self.device.type}; "
+                f"use runtime.device {state['device']}"
+            )
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name])
 
     def _train_step(self) -> None:
         stage = self.stage(self.step)

@@ -80,6 +80,7 @@ def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
         ({"model.latent_size": "big"}, r"^model\.latent_size: 'big' is not allowed: .*integer"),
         ({"data.labels": 3}, r"^data\.labels: 3 is not allowed: .*equal to 10$"),
         ({"loss.prior_matching": "mmd"}, r"'mmd' is not allowed: .*'adversarial' or 'kl'"),
+        ({"loss.lambda.x": 1}, r"^loss\.lambda\.x: no such setting"),
         ({"loss.lamda": 1}, r"^loss\.lamda: no such setting; known: data\.variant"),
         ({"training.warmup": 0.9}, r"warmup 0\.9 and ending .* less than 1$"),
         ({"model.encoder": "object_centred", "data.variant": "shapes3d_v2"}, r"object_centred"),

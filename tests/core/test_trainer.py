@@ -175,7 +175,7 @@ def test_damaged_checkpoints_are_explained(
         with pytest.raises(UserError, match=r"c\.pt: truncated or not a weakdis checkpoint"):
             trainer.load(path)
     torch.save({"schema": 99}, path)
-    with pytest.raises(UserError, match=r"schema 99, this version reads schema 1"):
+    with pytest.raises(UserError, match=r"schema 99, this version reads schema 2"):
         trainer.load(path)
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
@@ -218,3 +218,23 @@ def test_a_density_threshold_adds_the_accuracy_among_accepted_outcomes(
     nothing = last(1e30)
     assert nothing["val/accepted_ratio_latent"] == 0.0
     assert math.isnan(nothing["val/relation_accuracy_latent_accepted"])
+
+
+def test_a_checkpoint_of_other_images_or_another_device_is_refused(
+    sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.pt"
+    trainer = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
+    trainer.save(path)
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "images": "0123"}, path)
+    with pytest.raises(UserError, match=r"trained on images 0123, not on"):
+        trainer.load(path)
+    torch.save({**state, "device": "cuda"}, path)
+    with pytest.raises(UserError, match=r"written on cuda, cannot be continued on cpu"):
+        trainer.load(path)
+    # Evaluating needs no draws of training.
+    trainer.load(path, to_continue=False)
+    torch.save({"schema": state["schema"], "network": {}}, path)
+    with pytest.raises(UserError, match=r"holds no settings"):
+        trainer.load(path)

@@ -52,6 +52,17 @@ def split(digests: NDArray[np.uint64], seed: int) -> Splits:
     return Splits(train, validation, test)
 
 
+def shuffled(index: NDArray[np.int64], seed: int, name: str) -> NDArray[np.int64]:
+    """A split in an order of its own, so that its first images are a fair sample of it.
+
+    Args:
+        index: The split.
+        seed: The data seed.
+        name: The split's name.
+    """
+    return numpy_generator(seed, f"order/{name}").permutation(index)
+
+
 def labelled_subset(
     factors: IndexArray, train: IndexArray, size: int, n_values: Sequence[int], seed: int
 ) -> IndexArray:

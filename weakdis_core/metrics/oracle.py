@@ -6,7 +6,8 @@ all labels, and cached with its architecture and its accuracy on clean and on so
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +86,12 @@ def prepare_oracle(
         progress: Called with (steps done, steps in all).
     """
     path = _path(prepared, data.data_seed)
-    with FileLock(path.with_suffix(".lock")):
-        if path.is_file():
-            try:
-                return _load(path, prepared)
-            except UserError:
-                path.unlink()
+    # A finished oracle needs no lock: the cache may be somebody else's, or read-only.
+    with suppress(UserError):
+        return _load(path, prepared)
+    with _locked(path):
+        with suppress(UserError):
+            return _load(path, prepared)
         oracle = train_oracle(prepared, split(prepared.digests, data.data_seed), device, progress)
         state = {
             "architecture": _architecture(prepared).model_dump(mode="json"),
@@ -169,8 +170,21 @@ def _build(prepared: Prepared) -> nn.Module:
 
 def _path(prepared: Prepared, data_seed: int) -> Path:
     folder = prepared.path.parent.parent / "oracles"
-    folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{prepared.path.name}-seed{data_seed}.pt"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock"))
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _load(path: Path, prepared: Prepared) -> Oracle:

@@ -99,7 +99,9 @@ class PlacedPatchDecoder(nn.Module):
 
     def place(self, codes: Tensor) -> Tensor:
         """Where the patch's centre goes, `(batch, 2)` as (x, y) in pixels."""
-        place: Tensor = (self.translation(codes) + 1) * (IMAGE_SIZE / 2)
+        # bfloat16 would place it to a quarter of a pixel.
+        with torch.autocast(codes.device.type, enabled=False):
+            place: Tensor = (self.translation(codes.float()) + 1) * (IMAGE_SIZE / 2)
         return place
 
     def _interpolation(self, shift: Tensor) -> Tensor:

@@ -107,7 +107,10 @@ class ObjectCentredEncoder(nn.Module):
         view = window_around(images, centre, self.window)
         coarse = F.avg_pool2d(images, IMAGE_SIZE // self.coarse).flatten(1)
         position = centre / (IMAGE_SIZE / 2) - 1
-        outputs: Tensor = self.head(torch.cat([self.features(view), coarse, 4 * position], dim=1))
+        seen = torch.cat([self.features(view).float(), coarse, 4 * position], dim=1)
+        # bfloat16 would know the position to a quarter of a pixel.
+        with torch.autocast(images.device.type, enabled=False):
+            outputs: Tensor = self.head(seen)
         return outputs
 
 
