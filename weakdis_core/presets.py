@@ -100,7 +100,7 @@ _SHAPES3D: dict[str, Any] = {
 _WORKS = {"dsprites": _DSPRITES, "shapes3d": _SHAPES3D}
 
 # Fewer steps; the same settings otherwise.
-_QUICK_STEPS = {"dsprites": 400, "shapes3d": 360}
+_QUICK_STEPS = {"dsprites": 400, "shapes3d": 240}
 
 # Learning rates from the authors' published code of the earlier model.
 _PAPER_RATE = {"dsprites": 1e-4, "shapes3d": 1e-5}
