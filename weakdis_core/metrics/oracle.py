@@ -1,15 +1,18 @@
 """The oracle: a classifier of images that judges decoded pictures.
 
 Trained once for each prepared variant on clean, blurred and noisy images of the train split with
-all labels, and cached with its architecture and its accuracy on clean and on softened test images.
+all labels, and cached with its recipe and its accuracy on clean and on softened test images.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +37,9 @@ _ARCHITECTURE = {
 _STEPS = {"dsprites": 600, "shapes3d": 500}
 _BATCH = 128
 _RATE = 2e-3
+# Shares and strengths of what an oracle is trained on beside clean images: sigma in pixels of a
+# little and of much blur, and standard deviation of the noise.
+_SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
 _SOFT_SIGMA = 1.0
 
 
@@ -94,7 +100,7 @@ def prepare_oracle(
             return _load(path, prepared)
         oracle = train_oracle(prepared, split(prepared.digests, data.data_seed), device, progress)
         state = {
-            "architecture": _architecture(prepared).model_dump(mode="json"),
+            "recipe": _recipe(prepared),
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
@@ -168,9 +174,22 @@ def _build(prepared: Prepared) -> nn.Module:
         return build_encoder(variant.channels, sum(variant.n_values), _architecture(prepared))
 
 
+def _recipe(prepared: Prepared) -> dict[str, Any]:
+    """All that shapes an oracle beside its images and the data seed: another one is another judge."""
+    return {
+        "architecture": _architecture(prepared).model_dump(mode="json"),
+        "steps": _STEPS[prepared.variant.family],
+        "batch": _BATCH,
+        "rate": _RATE,
+        "softening": _SOFTENING,
+        "soft_sigma": _SOFT_SIGMA,
+    }
+
+
 def _path(prepared: Prepared, data_seed: int) -> Path:
     folder = prepared.path.parent.parent / "oracles"
-    return folder / f"{prepared.path.name}-seed{data_seed}.pt"
+    digest = hashlib.sha256(json.dumps(_recipe(prepared), sort_keys=True).encode()).hexdigest()
+    return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
 
 
 @contextmanager
@@ -189,8 +208,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _load(path: Path, prepared: Prepared) -> Oracle:
     state = read_checkpoint(path)
-    if state["architecture"] != _architecture(prepared).model_dump(mode="json"):
-        raise UserError(f"{path}: an oracle of another architecture")
     network = _build(prepared)
     network.load_state_dict(state["network"])
     network.eval().requires_grad_(False)
@@ -203,8 +220,9 @@ def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
     third = len(images) // 3
     clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
     noise = torch.randn(noisy.shape, generator=generator, device=images.device)
-    noised = (noisy + 0.1 * noise).clamp(0, 1)
-    return torch.cat([clean, blur(little, 0.8), blur(much, 1.5), noised])
+    noised = (noisy + _SOFTENING["noise"] * noise).clamp(0, 1)
+    blurred = blur(little, _SOFTENING["little"]), blur(much, _SOFTENING["much"])
+    return torch.cat([clean, *blurred, noised])
 
 
 def _measure(
