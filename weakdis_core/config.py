@@ -57,8 +57,9 @@ class ModelSettings(Settings):
     decoder: Literal["convolutional", "placed_patch", "palette"] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, or a palette of
     colours mixed by masks."""
-    stem: Literal["strided", "unshuffle"] = "strided"
-    """First layer: 4x4 strided convolutions (paper) or pixel-unshuffle(4), 3x cheaper on a CPU."""
+    upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
+    """How a convolutional decoder reaches full size: transposed convolutions (paper), or (addition)
+    a pixel shuffle at half of it, which is cheaper and learns sharp edges sooner."""
     channels: int = Field(32, ge=4, le=512)
     """Channels of the first convolution; deeper ones have twice as many."""
     hidden: int = Field(1024, ge=16, le=4096)
@@ -93,12 +94,17 @@ class LossSettings(Settings):
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
     label_temperature: float = Field(1.0, gt=0, le=100)
-    """Divides the log-densities in the label cross-entropy: above 1 it keeps pulling components
-    apart after they are told apart, until their samples hardly overlap."""
+    """Divides the log-densities in the label cross-entropies. Densities of narrow components are
+    sure of themselves long before they are right: above 1 the labels go on teaching, and pull
+    components apart until their samples hardly overlap."""
     pseudo_label_weight: Weight = 0.0
-    """Addition: the same on unlabelled codes whose component is already confident."""
+    """Addition: the same on unlabelled codes whose component is already confident. With
+    `image_noise` the confidence is that of the clean image, the codes are the noisy one's."""
     pseudo_label_confidence: Fraction = 0.95
-    """Posterior probability from which a pseudo-label counts."""
+    """Posterior probability, at `label_temperature`, from which a pseudo-label counts."""
+    image_noise: Weight = 0.0
+    """Addition: standard deviation of the noise on the images that the encoder sees in training;
+    what the decoder has to draw stays clean."""
     prior_momentum: float = Field(1.0, gt=0, le=1)
     """Addition (< 1): weight of a new fit in the moving average of the adaptive prior."""
     prior_refit_every: int = Field(0, ge=0, le=10_000)

@@ -40,7 +40,7 @@ class Objectives:
         config: Weights and switches of the terms.
         networks: What is trained.
         relations: The variant's relations.
-        generators: Named sources of noise: `codes`, `priors`, `relations`.
+        generators: Named sources of noise: `noise`, `codes`, `priors`, `relations`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Objectives:
         learns_codes = stage != "ending"
         n_labelled = len(batch.values)
         with torch.set_grad_enabled(learns_codes):
-            posterior = model.encode(batch.images)
+            posterior = model.encode(self._seen(batch.images, stage))
             codes = posterior.sample(self.generators["codes"])
         batch.labelled_codes = codes[-n_labelled:].detach()
         terms: dict[str, Tensor] = {}
@@ -103,7 +103,7 @@ class Objectives:
                 )
                 add("label", loss.label_weight, labelled)
             if loss.pseudo_label_weight:
-                pseudo = self._pseudo_labels(codes[:-n_labelled], prior)
+                pseudo = self._pseudo_labels(batch, codes[:-n_labelled], prior)
                 add("pseudo_label", loss.pseudo_label_weight, pseudo)
         if stage != "warmup" and loss.cycle_weight and self._fraction(step) >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(batch, prior))
@@ -165,10 +165,28 @@ class Objectives:
         known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
         return torch.cat([free, known]).sum(1).mean()
 
-    def _pseudo_labels(self, codes: Tensor, prior: Prior) -> Tensor:
-        confidence, values = prior.log_posterior(codes.detach())[:, : self._factors()].max(-1)
-        weights = (confidence.exp() > self.loss.pseudo_label_confidence).to(codes.dtype)
-        return losses.component_cross_entropy(prior, codes, values, weights)
+    def _seen(self, images: Tensor, stage: str) -> Tensor:
+        """What the encoder sees of the images: with noise while it learns."""
+        if not self.loss.image_noise or stage == "ending":
+            return images
+        generator = self.generators["noise"]
+        noise = torch.randn(
+            images.shape, generator=generator, device=images.device, dtype=images.dtype
+        )
+        return (images + self.loss.image_noise * noise).clamp(0, 1)
+
+    def _pseudo_labels(self, batch: Batch, codes: Tensor, prior: Prior) -> Tensor:
+        """Cross-entropy of unlabelled `codes` with what their images are confidently read as."""
+        loss = self.loss
+        with torch.no_grad():
+            read = codes
+            if loss.image_noise:
+                read = self.networks.autoencoder.encode(batch.images[: len(codes)]).means
+            log_prob = prior.component_log_prob(read)[:, : self._factors()]
+            log_posterior = (log_prob / loss.label_temperature).log_softmax(-1)
+            confidence, values = log_posterior.max(-1)
+            weights = (confidence.exp() > loss.pseudo_label_confidence).to(codes.dtype)
+        return losses.component_cross_entropy(prior, codes, values, weights, loss.label_temperature)
 
     def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
         """Codes for the decoder: some confident factor partitions as fresh component samples."""

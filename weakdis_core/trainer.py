@@ -28,7 +28,7 @@ from weakdis_core.priors import Prior, fit_prior, require_every_value
 from weakdis_core.seeding import torch_generator
 
 Stage = Literal["warmup", "full", "ending"]
-_STREAMS = ("images", "labels", "codes", "priors", "relations")
+_STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
 
 
 class TrainingDiverged(RuntimeError):

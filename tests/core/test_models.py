@@ -13,10 +13,10 @@ from weakdis_core.models.encoders import centroid, window_around
 from weakdis_core.models.relational import RelationalLearner
 
 ARCHITECTURES = [
-    {"stem": "strided"},
-    {"stem": "unshuffle", "he_initialisation": True, "nuisance_partitions": 1},
+    {},
+    {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
-    {"stem": "unshuffle", "decoder": "palette", "he_initialisation": True},
+    {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
 ]
 
 

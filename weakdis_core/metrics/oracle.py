@@ -32,7 +32,7 @@ from weakdis_core.seeding import derive, torch_generator
 
 _ARCHITECTURE = {
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
-    "shapes3d": ModelSettings(encoder="convolutional", stem="unshuffle", channels=48, hidden=256),
+    "shapes3d": ModelSettings(encoder="convolutional", channels=32, hidden=256),
 }
 _STEPS = {"dsprites": 600, "shapes3d": 500}
 _BATCH = 128

@@ -27,7 +27,7 @@ class ConvolutionalDecoder(nn.Module):
     Args:
         channels: Channels of the images.
         inputs: Size of the concatenated codes.
-        settings: Stem, channels and hidden units.
+        settings: Upsampling, channels and hidden units.
     """
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
@@ -40,7 +40,7 @@ class ConvolutionalDecoder(nn.Module):
             activation(),
             nn.Unflatten(1, (2 * width, 4, 4)),
         )
-        if settings.stem == "unshuffle":
+        if settings.upsampling == "pixel_shuffle":
             self.draw = nn.Sequential(
                 *upsampling(width, settings, 2),
                 activation(),
@@ -123,7 +123,7 @@ class PaletteDecoder(nn.Module):
     Args:
         channels: Channels of the images.
         inputs: Size of the concatenated codes.
-        settings: Stem, channels and hidden units.
+        settings: Upsampling, channels and hidden units.
     """
 
     colours = 8

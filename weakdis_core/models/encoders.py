@@ -20,19 +20,9 @@ def activation() -> nn.Module:
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
     """Convolutional features of a 64x64 image, `(batch, 2 * settings.channels, 4, 4)`.
 
-    Four 4x4 convolutions of stride 2 (paper), or a pixel-unshuffle by 4 and three 3x3 convolutions.
+    Four 4x4 convolutions of stride 2 (paper).
     """
     width = settings.channels
-    if settings.stem == "unshuffle":
-        return nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(16 * channels, width, 3, padding=1),
-            activation(),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            activation(),
-            nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1),
-            activation(),
-        )
     layers: list[nn.Module] = []
     for inputs, outputs in ((channels, width), (width, width), (width, 2 * width)):
         layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), activation()]
@@ -46,7 +36,7 @@ class ConvolutionalEncoder(nn.Module):
     Args:
         channels: Channels of the images.
         outputs: Size of the output vector.
-        settings: Stem, channels and hidden units.
+        settings: Channels and hidden units.
     """
 
     def __init__(self, channels: int, outputs: int, settings: ModelSettings) -> None:
