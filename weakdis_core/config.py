@@ -42,6 +42,9 @@ class DataSettings(Settings):
     """Seed of the draw of images, the splits and the labelled subset."""
     labels: int = Field(1000, ge=10, le=100_000)
     """Size of the labelled subset (images of the train split whose factor values are known)."""
+    shuffle_labels: bool = False
+    """A control: the labelled subset's factor values are permuted between its images, by the data
+    seed, so that they say nothing of them."""
 
 
 class ModelSettings(Settings):

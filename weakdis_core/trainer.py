@@ -25,7 +25,7 @@ from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
-from weakdis_core.seeding import torch_generator
+from weakdis_core.seeding import numpy_generator, torch_generator
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "codes", "priors", "relations")
@@ -79,6 +79,9 @@ class Trainer:
         require_every_value(torch.from_numpy(prepared.factors[labelled]), self.variant.n_values)
         self.train_index = torch.from_numpy(self.splits.train).to(self.device)
         self.labelled_index = torch.from_numpy(labelled).to(self.device)
+        if data.shuffle_labels:
+            order = numpy_generator(data.data_seed, "shuffled labels").permutation(labelled)
+            self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
         self.n_values = torch.tensor(self.variant.n_values, device=self.device)
         self.networks = Networks(self.variant, config, self.device, autocast)
         self.generators = {
