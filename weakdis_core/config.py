@@ -221,7 +221,8 @@ class Config(Settings):
         for name, value in several.items():
             if value and model.kind == "monolithic":
                 raise ValueError(
-                    f"{name} {value} needs several partitions: model.kind modular, not monolithic"
+                    f"{name} {value} needs several partitions, model.kind monolithic has one; "
+                    "its own presets turn this off"
                 )
         return self
 
