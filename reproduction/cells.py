@@ -9,7 +9,7 @@ from typing import Any, Literal
 from analysis import published
 from reproduction.settings import SetName
 from weakdis_core.additions import additions_of, taken_out
-from weakdis_core.config import Config, ModelSettings, Source
+from weakdis_core.config import Config, Source
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.presets import preset
 
@@ -118,10 +118,7 @@ def without_each(variant: str, source: Source) -> dict[str, Row]:
 
 def previous_work(variant: str, source: Source) -> dict[int, Row]:
     """The previous work's model by number of labels: those of Table 1, and as many as ours."""
-    if "kind" not in ModelSettings.model_fields:
-        return {}
-    config = preset("default", variant, model="monolithic")  # type: ignore[call-arg]
-    config = config.with_values({"data.source": source})
+    config = preset("default", variant, "monolithic").with_values({"data.source": source})
     (quoted,) = (row for row in published.load().table1 if row.variant == variant)
     rows = {}
     for labels in dict.fromkeys((quoted.previous_work.labels, config.data.labels)):

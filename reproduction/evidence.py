@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics import Interval, paired_interval, t_interval
+from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
 from reproduction.cells import Cell, Row
-from reproduction.rows import Key, Run, Scores, Stored, Versions
+from reproduction.rows import Key, Run, Score, Scores, Stored, Versions
 
 
 class Evidence:
@@ -62,6 +62,16 @@ class Evidence:
     def interval(self, row: Row, metric: str) -> Interval:
         """Mean of a metric over seeds with its t-interval."""
         return t_interval(self.values(row, metric))
+
+    def accuracy(self, cell: Cell, metric: str) -> Interval:
+        """An accuracy of one model with Wilson's interval over its images.
+
+        The interval is undefined where their number is not known.
+        """
+        value, n = self._scores.get(self._key(cell), {}).get(metric, Score(np.nan))
+        if n is None or np.isnan(value):
+            return Interval(value, np.nan, np.nan, 0 if np.isnan(value) else 1)
+        return wilson_interval(round(value * n), n)
 
     def difference(self, row: Row, other: Row, metric: str) -> Interval:
         """Mean difference between two rows of the same seeds with its t-interval.

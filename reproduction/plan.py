@@ -90,11 +90,12 @@ def estimate(cell: Cell, runs: Iterable[Run]) -> float:
     by what a family took where this was written.
     """
     config = cell.config
-    kind = config.flat().get("model.kind", "modular")
     # On a GPU the CPU's seconds say nothing.
     timed = [run for run in runs if run.device.startswith("cpu")]
     alike = [run for run in timed if run.name == cell.name]
-    alike = alike or [run for run in timed if (run.variant, run.model) == (cell.variant, kind)]
+    alike = alike or [
+        run for run in timed if (run.variant, run.model) == (cell.variant, config.model.kind)
+    ]
     steps = config.training.steps
     if not alike:
         family = get_variant(cell.variant).family

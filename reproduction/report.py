@@ -162,7 +162,8 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
         "shuffled labels it can be perfect. So it can grow for the paper's objective with nothing "
         "added (100 labels, two core-minutes) while the encoder reads a factor at chance; hence "
         "the stricter accuracies. For pixels the right chance lies between the two given: a "
-        "decoder keeps whatever the codes keep, so that all but the affected factor may be right."
+        "decoder keeps whatever the codes keep, so that all but the affected factor may be right. "
+        "One seed each; in brackets Wilson's 95% interval over test images."
     )
     yield _markdown(studies.controls(evidence, source))
     yield "### Spread, sharpness and cost"

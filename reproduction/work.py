@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib
-import importlib.util
 import platform
 import time
 from importlib.metadata import version
@@ -16,7 +14,7 @@ from reproduction.cells import Cell, Disentanglement
 from reproduction.rows import Key, Run, Score, Scores
 from sweeps.trainable import device_name
 from weakdis_core.commands import prepare_all
-from weakdis_core.config import Config
+from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
 from weakdis_core.trainer import Trainer
@@ -24,6 +22,9 @@ from weakdis_core.trainer import Trainer
 _OVER_JUDGED = {
     f"relation_accuracy_{kind}{end}" for kind in ("encoded", "pixels") for end in ("", "_affected")
 }
+# As many codes are drawn as there are images.
+_OVER_DRAWS = {"relation_accuracy_latent", "relation_accuracy_latent_affected"}
+_OVER_ALL = ("factor_accuracy", "oracle_", "reconstruction_")
 
 
 def train_cell(cell: Cell, git_commit: str) -> tuple[Run, Scores]:
@@ -56,7 +57,7 @@ def train_cell(cell: Cell, git_commit: str) -> tuple[Run, Scores]:
         run=key.run,
         name=cell.name,
         variant=config.data.variant,
-        model=_kind(config),
+        model=config.model.kind,
         labels=config.data.labels,
         source=key.source,
         seed=key.seed,
@@ -119,7 +120,7 @@ def _scores(trainer: Trainer, oracle: Oracle, disentanglement: Disentanglement) 
     # The previous work's model judges the images whose combinations it owns.
     judged = round(values.get("images_judged", images))
     scores = {name: Score(value, _count(name, images, judged)) for name, value in values.items()}
-    if _kind(trainer.config) == "modular":
+    if trainer.config.model.kind == "modular":
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
         names = ("component_spread", "component_distance")
         scores |= {name: Score(value) for name, value in zip(names, spread, strict=True)}
@@ -132,14 +133,11 @@ def _count(name: str, images: int, judged: int) -> int | None:
     """Images behind a score; single relations share them in unknown parts."""
     if name in _OVER_JUDGED:
         return judged
-    return images if name.startswith(("factor_accuracy", "oracle_", "reconstruction_")) else None
+    return images if name.startswith(_OVER_ALL) or name in _OVER_DRAWS else None
 
 
 def _disentanglement(trainer: Trainer, raw: bool) -> Scores:
-    if importlib.util.find_spec("weakdis_core.disentanglement") is None:
-        return {}
-    module = importlib.import_module("weakdis_core.disentanglement")
-    values: dict[str, float] = module.disentanglement_scores(trainer, raw=raw)
+    values = disentanglement_scores(trainer, raw)
     rows = {part: round(values[f"disentanglement_{part}_rows"]) for part in ("train", "test")}
     # What needs no fit is measured on the train rows themselves.
     train_only = ("mig_", "modularity_")
@@ -147,7 +145,3 @@ def _disentanglement(trainer: Trainer, raw: bool) -> Scores:
         name: Score(value, rows["train" if name.startswith(train_only) else "test"])
         for name, value in values.items()
     }
-
-
-def _kind(config: Config) -> str:
-    return str(config.flat().get("model.kind", "modular"))

@@ -40,6 +40,7 @@ ADDITIONS: dict[str, Addition] = {
         ("loss.prior_matching", "loss.standardise_prior", "loss.prior_ramp"),
         instead={"loss.lambda": 0.05, "training.discriminator_learning_rate": 1e-3},
     ),
+    "shared covariance": Addition(("loss.shared_covariance",)),
     "joint discriminator": Addition(("loss.joint_discriminator",)),
     "residual relations": Addition(("model.residual_relations",)),
     "He initialisation": Addition(("model.he_initialisation",)),

@@ -8,22 +8,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any
 
 import reproduction.cells
 from reproduction.__main__ import run
 from tests.core.conftest import SMALL
-from weakdis_core.config import Config
+from weakdis_core.config import Config, ModelKind
 from weakdis_core.console import main
 from weakdis_core.presets import PresetName, preset
 
 CHANGES = "SMALL_CHANGES"
 
 
-def small_preset(name: PresetName, variant: str, **model: Any) -> Config:
+def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
     """A preset, everything small."""
     changes = json.loads(os.environ.get(CHANGES, "{}")).get(name, {})
-    return preset(name, variant, **model).with_values({**SMALL, **changes})
+    return preset(name, variant, model).with_values({**SMALL, **changes})
 
 
 if __name__ == "__main__":

@@ -139,7 +139,8 @@ def test_controls_stand_beside_their_chance() -> None:
     read = {f"factor_accuracy_{name}": [value] for name, value in factors.items()}
     table = studies.controls(Evidence(stored((row, read | latent([0.99])))), "rendered")
     shown = of(table, Variant="dsprites_v4", Control="labels shuffled")
-    assert (shown["Latent"], shown["Chance"]) == ("0.990", "0.0009")
+    # Wilson, 99 of 100.
+    assert (shown["Latent"], shown["Chance"]) == ("0.990 (0.946 to 0.998)", "0.0009")
     assert shown["Worst factor (chance)"] == "shape 0.330 (0.333)"
     assert of(table, Variant="dsprites_v4", Control="untrained")["Worst factor (chance)"] == "-"
 

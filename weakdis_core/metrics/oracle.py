@@ -175,7 +175,7 @@ def _build(prepared: Prepared) -> nn.Module:
 
 
 def _recipe(prepared: Prepared) -> dict[str, Any]:
-    """All that shapes an oracle beside its images and the data seed: another one is another judge."""
+    """All that shapes an oracle beside its images and the data seed."""
     return {
         "architecture": _architecture(prepared).model_dump(mode="json"),
         "steps": _STEPS[prepared.variant.family],
