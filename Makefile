@@ -5,7 +5,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sweep test lint bench ui clean
+.PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
+.PHONY: test lint bench ui clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
@@ -21,10 +22,22 @@ PROJECT := .venv/project
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 28
 
 sweep: $(PROJECT) ## tune dsprites_v4 and print the best configuration
 	$(BIN)/python sweeps/run.py --variant dsprites_v4 $(ARGS)
+
+reproduce: $(PROJECT) ## train our rows of the tables and the controls, write docs/results.md
+	$(BIN)/python -m reproduction models controls $(ARGS)
+
+reproduce-baselines: $(PROJECT) ## the same for the previous work's model
+	$(BIN)/python -m reproduction baselines $(ARGS)
+
+reproduce-ablation: $(PROJECT) ## the same for each addition taken out alone
+	$(BIN)/python -m reproduction ablation $(ARGS)
+
+reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
+	$(BIN)/python -m reproduction labels $(ARGS)
 
 test: $(PROJECT) ## run all tests, the fast ones first
 	$(BIN)/python -m pytest $(ARGS)
@@ -45,7 +58,7 @@ ui: $(PROJECT) ## open the MLflow UI on this machine
 
 clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
 	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find weakdis_core sweeps analysis tests -name __pycache__ -prune -exec rm -rf {} +
+	find weakdis_core sweeps analysis reproduction tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(ENVIRONMENT):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

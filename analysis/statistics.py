@@ -58,6 +58,34 @@ def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float 
     return Interval(mean, mean - half_width, mean + half_width, n)
 
 
+def paired_interval(
+    scores: Sequence[float] | NDArray[np.float64],
+    others: Sequence[float] | NDArray[np.float64],
+    confidence: float = 0.95,
+) -> Interval:
+    """Mean difference of two methods on the same seeds, with Student's t-interval.
+
+    What a seed does to both methods cancels, so that the interval is narrower than one of the
+    difference of two independent means.
+
+    Args:
+        scores: One score a seed.
+        others: The other method's, in the same order of seeds; a seed that lacks either (NaN) is
+            left out and not counted.
+        confidence: Coverage.
+
+    Returns:
+        The mean of `scores - others`; the ends are NaN with fewer than two pairs.
+
+    Raises:
+        ValueError: There are more of the one than of the other.
+    """
+    first, second = (np.asarray(each, dtype=np.float64) for each in (scores, others))
+    if first.shape != second.shape:
+        raise ValueError(f"scores: {len(first)} seeds do not pair with {len(second)}")
+    return t_interval(first - second, confidence)
+
+
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     """One accuracy with Wilson's interval, which stays inside [0, 1] and works at both ends.
 

@@ -56,7 +56,7 @@ def trial_overhead(trials: int = 20) -> float:
             experiment = writer.ask(
                 lambda client: open_experiment(client, settings.tracking, _VARIANT, "overhead")
             ).result()
-            with cluster(settings) as available:
+            with cluster(settings.address) as available:
                 return _timed(settings, available, writer, experiment) / trials
         finally:
             writer.close()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
+from typing import Protocol
 
-from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
 
 # Read by Ray and Tune when they are imported or start.
@@ -42,6 +42,25 @@ ALLOCATOR = {
 DEFAULT_GPU_SHARE = 0.25
 
 
+class Wishes(Protocol):
+    """What a user may ask of the division; None leaves it to `allot`."""
+
+    @property
+    def cpus_per_trial(self) -> float | None:
+        """CPUs of a trial."""
+        ...
+
+    @property
+    def gpus_per_trial(self) -> float | None:
+        """GPUs of a trial."""
+        ...
+
+    @property
+    def max_concurrent(self) -> int | None:
+        """Most trials at once."""
+        ...
+
+
 @dataclass(frozen=True)
 class Allotment:
     """What a trial gets, and how many run at once."""
@@ -52,8 +71,11 @@ class Allotment:
 
 
 @contextmanager
-def cluster(settings: SweepSettings) -> Iterator[dict[str, float]]:
+def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
     """Ray, started on this machine or joined, with its resources.
+
+    Args:
+        address: Where to join it; None for what RAY_ADDRESS says, or else this machine.
 
     Raises:
         UserError: There is no cluster at the address given.
@@ -65,7 +87,7 @@ def cluster(settings: SweepSettings) -> Iterator[dict[str, float]]:
     # Failed trials are shown by our own console; Tune would print their tracebacks.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Without an address Ray would join whatever cluster this machine last saw.
-    address = settings.address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
     try:
         ray.init(
             address,
@@ -83,7 +105,7 @@ def cluster(settings: SweepSettings) -> Iterator[dict[str, float]]:
         ray.shutdown()
 
 
-def allot(settings: SweepSettings, available: dict[str, float]) -> Allotment:
+def allot(settings: Wishes, available: dict[str, float]) -> Allotment:
     """Divide what there is: a core a trial; with GPUs, a quarter of one a trial.
 
     Args:

@@ -63,7 +63,7 @@ def search_all(settings: SweepSettings, console: Console) -> int:
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
-    with cluster(settings) as available, Interruption() as interruption:
+    with cluster(settings.address) as available, Interruption() as interruption:
         allotment = allot(settings, available)
         found = True
         try:

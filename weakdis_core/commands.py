@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 
 from weakdis_core import console
-from weakdis_core.config import Config
+from weakdis_core.config import Config, ModelKind
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import shuffled, split
 from weakdis_core.data.store import Prepared, prepare
@@ -36,6 +36,8 @@ class Start:
     """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. With --config, the file's."""
     preset: PresetName = "default"
     """default (what works), paper (the literal objective, for a GPU) or quick (a minute)."""
+    model: ModelKind | None = None
+    """modular (by default) or monolithic, the previous work's. With --config, the file's."""
     config: Path | None = None
     """Settings from a file, such as a sweep's best.yaml, instead of a preset."""
 
@@ -43,17 +45,19 @@ class Start:
         """The settings to start from.
 
         Raises:
-            UserError: No variant is named, or another one than the file's.
+            UserError: No variant is named, or another variant or model than the file's.
         """
         if self.config is None:
             if not self.variant:
                 raise UserError("variant: none given; say --variant NAME or --config FILE")
-            return preset(self.preset, self.variant)
+            return preset(self.preset, self.variant, self.model or "modular")
         config = Config.load(self.config)
         if self.variant not in ("", config.data.variant):
             raise UserError(
                 f"variant: {self.variant!r}, but {self.config} is of {config.data.variant}"
             )
+        if self.model not in (None, config.model.kind):
+            raise UserError(f"model: {self.model!r}, but {self.config} is of {config.model.kind}")
         return config
 
 
@@ -107,6 +111,11 @@ def train(args: Sequence[str], prog: str) -> None:
     write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")
     write_manipulation_grid(trainer, output / "manipulation.png")
     out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))
+    if "coverage" in test:
+        out.print(
+            f"the labels own {test['coverage']:.3f} of the combinations; "
+            f"encoded and pixels are over {test['images_judged']:.0f} images of them"
+        )
     out.print(f"the judge of pixels reads {oracle.clean_accuracy:.3f} of test images right")
     out.print(f"written to {output}")
 
@@ -118,12 +127,14 @@ def _read_train(args: Sequence[str], prog: str) -> Train:
     rest = [flag for flag in args if flag not in wanted]
     first, _ = tyro.cli(Start, args=rest, return_unknown_args=True, add_help=False)
     if wanted and not first.variant and first.config is None:
-        first = Start(variant="dsprites_v4", preset=first.preset)
+        first = Start(variant="dsprites_v4", preset=first.preset, model=first.model)
     start = {name: getattr(first, name) for name in known}
     default = Train(**start, settings=first.start())
     command = console.parse(Train, args, default=default, prog=prog)
     if command.settings.data.variant != default.settings.data.variant:
         raise UserError("data.variant: say --variant, which also chooses the preset's settings")
+    if command.settings.model.kind != default.settings.model.kind:
+        raise UserError("model.kind: say --model, which also chooses the preset's settings")
     return command
 
 

@@ -17,6 +17,7 @@ from weakdis_core.files import write_text
 VariantName = Literal[
     "dsprites_v2", "dsprites_v3", "dsprites_v4", "shapes3d_v2", "shapes3d_v3", "shapes3d_v5"
 ]
+ModelKind = Literal["modular", "monolithic"]
 Source = Literal["auto", "official", "rendered"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e4)]
@@ -42,12 +43,18 @@ class DataSettings(Settings):
     """Seed of the draw of images, the splits and the labelled subset."""
     labels: int = Field(1000, ge=10, le=100_000)
     """Size of the labelled subset (images of the train split whose factor values are known)."""
+    shuffle_labels: bool = False
+    """A control: the labelled subset's factor values are permuted between its images, by the data
+    seed, so that they say nothing of them."""
 
 
 class ModelSettings(Settings):
     """Networks and their sizes."""
 
-    latent_size: int = Field(8, ge=1, le=64)
+    kind: ModelKind = "modular"
+    """A partition for each factor, or (the previous work's) one code for the whole image with a
+    component for each combination of factor values that the labelled subset owns."""
+    latent_size: int = Field(8, ge=1, le=512)
     """Latent dimensions of each partition (d)."""
     nuisance_partitions: int = Field(0, ge=0, le=4)
     """Addition: extra partitions with an N(0, I) prior for what the factors do not say."""
@@ -113,6 +120,8 @@ class LossSettings(Settings):
     """Factor on the fitted covariances (the earlier model's code uses 0.1)."""
     covariance_floor: float = Field(1e-2, gt=0, le=1)
     """Added to the diagonal of every fitted covariance: a component is never singular."""
+    shared_covariance: bool = False
+    """Addition: the components of a partition share one covariance, as thousands of them must."""
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance (against scale drift)."""
     cycle_weight: Weight = 0.0
@@ -213,6 +222,17 @@ class Config(Settings):
                 f"loss.placement_weight {self.loss.placement_weight} needs model.decoder "
                 f"placed_patch, not {model.decoder}"
             )
+        several = {
+            "model.nuisance_partitions": model.nuisance_partitions,
+            "loss.joint_discriminator": self.loss.joint_discriminator,
+            "loss.cycle_swaps": self.loss.cycle_swaps,
+        }
+        for name, value in several.items():
+            if value and model.kind == "monolithic":
+                raise ValueError(
+                    f"{name} {value} needs several partitions, model.kind monolithic has one; "
+                    "its own presets turn this off"
+                )
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from weakdis_core.coding import Coding
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.variants import Variant
 from weakdis_core.metrics import factor_accuracy, relation_accuracy
@@ -27,6 +28,7 @@ class Evaluator:
         bank: Its images.
         oracle: Judge of decoded pictures.
         device: Where everything lives.
+        coding: What the components of the model's partitions stand for.
         density_threshold: Log-density from which a relation's outcome is accepted; None reports
             nothing of it.
     """
@@ -37,6 +39,7 @@ class Evaluator:
         bank: ImageBank,
         oracle: Oracle,
         device: torch.device,
+        coding: Coding,
         density_threshold: float | None = None,
     ) -> None:
         self.density_threshold = density_threshold
@@ -44,7 +47,8 @@ class Evaluator:
         self.bank = bank
         self.oracle = oracle.to(device)
         self.relations = variant.relation_table(str(device))
-        self.factors = len(variant.factors)
+        self.coding = coding
+        self.coded = len(coding.n_components)
 
     @torch.no_grad()
     def evaluate(
@@ -57,6 +61,9 @@ class Evaluator:
     ) -> dict[str, float]:
         """All accuracies, each a number in [0, 1] or NaN where undefined.
 
+        Relation accuracies are over the rows that the model's coding can judge: all of a modular
+        model's. A model that cannot judge all reports its coverage beside them.
+
         Args:
             model: The autoencoder.
             learner: The relational learner.
@@ -64,17 +71,16 @@ class Evaluator:
             index: Images to evaluate on, `(n,)`; as many prior samples are drawn.
             generator: Source of values, relations and prior samples.
         """
-        n = len(index)
-        relation = self.relations.sample(n, generator)
-        values = self.relations.sample_values(n, generator)
+        true = self.bank.values[index]
+        values, relation, of_images = self.coding.evaluation_draw(true, generator)
         latent, dense = [], []
         for part, chosen in self._chunks(values, relation):
-            moved = learner(prior.sample(prior.padded(part), generator), chosen)
+            components = prior.padded(self.coding.components(part))
+            moved = learner(prior.sample(components, generator), chosen)
             latent.append(self._read(prior, moved))
-            dense.append(prior.log_prob(moved)[:, : self.factors].amin(1))
-        true = self.bank.values[index]
+            dense.append(prior.log_prob(moved)[:, : self.coded].amin(1))
         read, encoded, pixels, errors = [], [], [], []
-        for rows, chosen in self._chunks(index, relation):
+        for rows, chosen in self._chunks(index, of_images):
             images = self.bank.batch(rows)
             codes = model.encode(images).means
             read.append(self._read(prior, codes))
@@ -84,11 +90,10 @@ class Evaluator:
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
         metrics = self._factor_metrics(torch.cat(read), true)
         metrics["reconstruction_psnr"] = float((-10 * torch.cat(errors).log10()).mean())
-        targets = {"latent": values, "encoded": true, "pixels": true}
-        outcomes = {"latent": latent, "encoded": encoded, "pixels": pixels}
-        for kind, parts in outcomes.items():
-            target = self.relations.apply(targets[kind], relation)
-            metrics |= self._relation_metrics(kind, torch.cat(parts), target, relation)
+        metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
+        metrics |= self._relation_metrics("encoded", torch.cat(encoded), true, of_images)
+        metrics |= self._relation_metrics("pixels", torch.cat(pixels), true, of_images)
+        metrics |= self.coding.coverage(self.coding.judged(true, of_images))
         if self.density_threshold is not None:
             target = self.relations.apply(values, relation)
             accepted = torch.cat(dense) >= self.density_threshold
@@ -96,7 +101,7 @@ class Evaluator:
         return metrics
 
     def _read(self, prior: Prior, codes: Tensor) -> Tensor:
-        return prior.classify(codes)[:, : self.factors]
+        return self.coding.values(prior.classify(codes)[:, : self.coded])
 
     @staticmethod
     def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -110,10 +115,13 @@ class Evaluator:
         return {"factor_accuracy": accuracy.joint, **metrics}
 
     def _relation_metrics(
-        self, kind: str, predicted: Tensor, target: Tensor, relation: Tensor
+        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor
     ) -> dict[str, float]:
         affected = _array(self.relations.factor)
-        accuracy = relation_accuracy(_array(predicted), _array(target), _array(relation), affected)
+        target = self.relations.apply(values, relation)
+        outcome = _array(predicted), _array(target), _array(relation)
+        judged = self.coding.judged(values, relation)
+        accuracy = relation_accuracy(*outcome, affected, _array(judged))
         each = zip(self.variant.relation_names, accuracy.per_relation, strict=True)
         return {
             f"relation_accuracy_{kind}": accuracy.all,

@@ -37,7 +37,7 @@ class Networks:
         autocast: Autocast = FULL_PRECISION,
     ) -> None:
         model, training = config.model, config.training
-        factors = len(variant.factors)
+        factors = len(variant.factors) if model.kind == "modular" else 1
         # Initialisers draw from the global generator: it is seeded here and put back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))

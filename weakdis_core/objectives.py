@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from weakdis_core import losses
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.models.autoencoder import Posterior
 from weakdis_core.models.encoders import centroid
 from weakdis_core.networks import Networks, frozen
 from weakdis_core.priors import Prior
-from weakdis_core.relations import RelationTable
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Batch:
 
     Attributes:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
-        values: `(labelled, factors)`.
+        values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
         labelled_codes: `(labelled, partitions, latent)`, filled in by the step.
     """
@@ -39,7 +39,7 @@ class Objectives:
     Args:
         config: Weights and switches of the terms.
         networks: What is trained.
-        relations: The variant's relations.
+        coding: What the components stand for, and the relations between them.
         generators: Named sources of noise: `noise`, `codes`, `priors`, `relations`.
     """
 
@@ -47,13 +47,13 @@ class Objectives:
         self,
         config: Config,
         networks: Networks,
-        relations: RelationTable,
+        coding: Coding,
         generators: dict[str, torch.Generator],
     ) -> None:
         self.config = config
         self.loss = config.loss
         self.networks = networks
-        self.relations = relations
+        self.coding = coding
         self.generators = generators
 
     def autoencoder_step(
@@ -130,10 +130,11 @@ class Objectives:
             Codes `(n, partitions, latent)`, relations `(n,)`, affected factors `(n,)`, and a fresh
             sample of each affected factor's new component `(n, latent)`.
         """
-        values, codes = self._prior_codes(prior, n, generator)
-        relation = self.relations.sample(n, generator)
-        target = prior.padded(self.relations.apply(values, relation))
-        factor = self.relations.factor[relation]
+        values = self.coding.sample_starts(n, generator)
+        codes = prior.sample(prior.padded(values), generator)
+        relation = self.coding.sample_relations(values, generator)
+        target = prior.padded(self.coding.target(values, relation))
+        factor = self.coding.affected[relation]
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
 
@@ -232,8 +233,8 @@ class Objectives:
     def _prior_codes(
         self, prior: Prior, n: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Uniform factor values `(n, factors)` and a code of each, `(n, partitions, latent)`."""
-        values = self.relations.sample_values(n, generator)
+        """Uniform components `(n, coded)` and a code of each, `(n, partitions, latent)`."""
+        values = self.coding.sample(n, generator)
         return values, prior.sample(prior.padded(values), generator)
 
     def _factors(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from weakdis_core.config import Config, validated
+from weakdis_core.baselines.monolithic import monolithic
+from weakdis_core.config import Config, ModelKind, validated
 from weakdis_core.data.variants import get_variant
 
 PresetName = Literal["default", "paper", "quick"]
@@ -108,8 +109,8 @@ _PAPER_EPOCHS = 5000
 _PAPER_CHANNELS = {"dsprites": 32, "shapes3d": 64}
 
 
-def preset(name: PresetName, variant: str) -> Config:
-    """The settings called `name` for a variant.
+def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
+    """The settings called `name` for a variant and a kind of model.
 
     * `default`: what works, with every addition to the paper that pays.
     * `paper`: equations 1-3 and nothing else, the paper's sizes and lengths, for a GPU. What the
@@ -117,9 +118,16 @@ def preset(name: PresetName, variant: str) -> Config:
       the authors' published code of the earlier model.
     * `quick`: the default's settings over fewer steps, for a first look and for tests.
 
+    The monolithic model has the same, less what makes no sense for one code.
+
     Raises:
         UserError: The variant is unknown.
     """
+    config = _modular(name, variant)
+    return config if model == "modular" else monolithic(config, literal=name == "paper")
+
+
+def _modular(name: PresetName, variant: str) -> Config:
     family = get_variant(variant).family
     if name == "paper":
         rate = _PAPER_RATE[family]

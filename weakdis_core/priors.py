@@ -157,9 +157,9 @@ class Prior:
             return divergence.gather(-1, components.unsqueeze(-1)).squeeze(-1)
         return -torch.logsumexp(self.log_weights - divergence, dim=-1)
 
-    def moved_towards(self, other: Prior, momentum: float) -> Prior:
+    def moved_towards(self, other: Prior, momentum: float) -> Self:
         """Moving average: `momentum` of `other`'s means and covariances, the rest of this one's."""
-        return Prior.build(
+        return self.build(
             other.log_weights,
             torch.lerp(self.means, other.means, momentum),
             torch.lerp(self.covariances, other.covariances, momentum),
@@ -201,7 +201,7 @@ def fit_prior(
     exists = component < n_values.unsqueeze(-1)
     factor_codes = codes[:, :factors]
     if standardise:
-        factor_codes = _standardised(factor_codes)
+        factor_codes = standardised(factor_codes)
     safe = counts.clamp(min=1).unsqueeze(-1)
     means = torch.einsum("lkv,lkd->kvd", member, factor_codes) / safe
     own = torch.einsum("lkv,kvd->lkd", member, means)
@@ -236,7 +236,8 @@ def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
             )
 
 
-def _standardised(codes: Tensor) -> Tensor:
+def standardised(codes: Tensor) -> Tensor:
+    """Codes `(n, partitions, latent)` with zero mean and unit mean variance in each partition."""
     centred = codes - codes.mean(0)
     return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
 

@@ -12,10 +12,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from weakdis_core.baselines.monolithic import CombinationCoding
+from weakdis_core.baselines.shared_prior import SharedPrior, fit_shared_prior
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
+from weakdis_core.coding import Coding, FactorCoding
 from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.splits import labelled_subset, shuffled, split
+from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, split
 from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
@@ -25,7 +28,7 @@ from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
-from weakdis_core.seeding import torch_generator
+from weakdis_core.seeding import numpy_generator, torch_generator
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
@@ -73,25 +76,40 @@ class Trainer:
         self.bank = ImageBank(prepared, self.device)
         data = config.data
         self.splits = split(prepared.digests, data.data_seed)
-        labelled = labelled_subset(
+        modular = config.model.kind == "modular"
+        draw = labelled_subset if modular else labelled_by_combination
+        labelled = draw(
             prepared.factors, self.splits.train, data.labels, self.variant.n_values, data.data_seed
         )
-        require_every_value(torch.from_numpy(prepared.factors[labelled]), self.variant.n_values)
         self.train_index = torch.from_numpy(self.splits.train).to(self.device)
         self.labelled_index = torch.from_numpy(labelled).to(self.device)
-        self.n_values = torch.tensor(self.variant.n_values, device=self.device)
+        if data.shuffle_labels:
+            order = numpy_generator(data.data_seed, "shuffled labels").permutation(labelled)
+            self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
+        values = self.bank.values[self.labelled_index]
+        relations = self.variant.relation_table(str(self.device))
+        self.coding: Coding = (
+            FactorCoding(relations) if modular else CombinationCoding(values, relations)
+        )
+        self.components = self.coding.components(values)
+        require_every_value(self.components, self.coding.n_components)
         self.networks = Networks(self.variant, config, self.device, autocast)
         self.generators = {
             name: torch_generator(config.seed, name, self.device) for name in _STREAMS
         }
-        relations = self.variant.relation_table(str(self.device))
-        self.objectives = Objectives(config, self.networks, relations, self.generators)
+        self.objectives = Objectives(config, self.networks, self.coding, self.generators)
         self.evaluator = Evaluator(
-            self.variant, self.bank, oracle, self.device, config.training.density_threshold
+            self.variant,
+            self.bank,
+            oracle,
+            self.device,
+            self.coding,
+            config.training.density_threshold,
         )
         model = self.networks.autoencoder
-        self.prior = Prior.standard(
-            model.partitions, model.latent, self.device, max(self.variant.n_values)
+        self.prior_kind = SharedPrior if config.loss.shared_covariance else Prior
+        self.prior: Prior = self.prior_kind.standard(
+            model.partitions, model.latent, self.device, max(self.coding.n_components)
         )
         self.memory = torch.zeros(len(labelled), model.partitions, model.latent, device=self.device)
         self.step = 0
@@ -208,7 +226,7 @@ class Trainer:
         if to_continue:
             self._load_generators(state, path)
         self.networks.load_state_dict(state["networks"])
-        self.prior = Prior(**self._on_device(state["prior"]))
+        self.prior = self.prior_kind(**self._on_device(state["prior"]))
         self.memory = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
         self._sums, self._counts = self._on_device(state["sums"]), dict(state["counts"])
@@ -246,7 +264,7 @@ class Trainer:
         )
         labelled = self.labelled_index[rows]
         index = torch.cat([self.train_index[unlabelled], labelled])
-        return Batch(self.bank.batch(index), self.bank.values[labelled], rows)
+        return Batch(self.bank.batch(index), self.components[rows], rows)
 
     def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         return torch.randint(n, (size,), generator=generator, device=self.device)
@@ -274,11 +292,12 @@ class Trainer:
 
     def _fitted(self) -> Prior:
         loss = self.config.loss
-        return fit_prior(
+        fit = fit_shared_prior if loss.shared_covariance else fit_prior
+        return fit(
             self.memory,
-            self.bank.values[self.labelled_index],
-            self.n_values,
-            max(self.variant.n_values),
+            self.components,
+            torch.tensor(self.coding.n_components, device=self.device),
+            max(self.coding.n_components),
             nuisance=self.config.model.nuisance_partitions,
             scale=loss.covariance_scale,
             floor=loss.covariance_floor,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.statistics import t_interval, wilson_interval
+from analysis.statistics import paired_interval, t_interval, wilson_interval
 
 
 def test_t_interval_known_answer() -> None:
@@ -48,6 +48,22 @@ def test_undefined_is_nan_with_its_count(values: list[float]) -> None:
 
 def test_missing_scores_are_not_counted() -> None:
     assert t_interval([0.5, math.nan, 0.7]) == t_interval([0.5, 0.7])
+
+
+def test_paired_known_answer() -> None:
+    # Differences 1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.302653: 2 -+ 4.302653 / sqrt(3).
+    interval = paired_interval([2, 12, 103], [1, 10, 100])
+    assert interval.value == 2
+    assert (interval.low, interval.high) == pytest.approx((-0.484138, 4.484138), abs=1e-6)
+    assert interval.n == 3
+
+
+def test_paired_leaves_out_seeds_that_lack_either() -> None:
+    interval = paired_interval([1, math.nan, 3], [0, 1, math.nan])
+    assert (interval.value, interval.n) == (1, 1)
+    assert math.isnan(interval.low)
+    with pytest.raises(ValueError, match="2 seeds do not pair with 1"):
+        paired_interval([1, 2], [1])
 
 
 def test_wilson_known_answer() -> None:

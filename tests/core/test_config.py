@@ -27,6 +27,7 @@ ADDITIONS = {
     "loss.pseudo_label_weight": 0.0,
     "loss.prior_momentum": 1.0,
     "loss.prior_refit_every": 0,
+    "loss.shared_covariance": False,
     "loss.standardise_prior": False,
     "loss.cycle_weight": 0.0,
     "loss.resample_probability": 0.0,

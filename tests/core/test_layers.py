@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
-    "weakdis_core": {"ray", "mlflow", "optuna", "sweeps", "analysis"},
-    "analysis": {"sweeps"},
+    "weakdis_core": {"ray", "mlflow", "optuna", "sweeps", "analysis", "reproduction"},
+    "analysis": {"sweeps", "reproduction"},
+    "sweeps": {"reproduction"},
 }
 
 IMPORT_ALL = """

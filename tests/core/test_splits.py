@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.splits import labelled_subset, split
+from weakdis_core.data.splits import labelled_by_combination, labelled_subset, split
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
@@ -105,3 +105,31 @@ def test_impossible_sizes(size: int) -> None:
     factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
     with pytest.raises(UserError, match=f"labels: {size} is not allowed.*at least 3.*at most 90"):
         labelled_subset(factors, np.arange(90), size, (3,), 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(sizes, seeds, st.data())
+def test_labelled_by_combination(n_values: list[int], seed: int, data: st.DataObject) -> None:
+    grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
+    factors = np.repeat(grid, 3, axis=0)
+    shuffled = np.random.default_rng(seed).permutation(len(factors))
+    train = np.sort(shuffled[: len(factors) * 4 // 5])
+    size = data.draw(st.integers(1, len(train)))
+    chosen = labelled_by_combination(factors, train, size, n_values, seed)
+    assert len(set(chosen.tolist())) == size
+    assert set(chosen.tolist()) <= set(train.tolist())
+    shorter = data.draw(st.integers(1, size))
+    nested = labelled_by_combination(factors, train, shorter, n_values, seed)
+    np.testing.assert_array_equal(nested, chosen[:shorter])
+    # No combination repeats while another has an image left.
+    flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
+    drawn = np.bincount(flat[chosen], minlength=len(grid))
+    left = np.bincount(flat[train], minlength=len(grid)) - drawn
+    assert drawn.max() <= drawn[left > 0].min(initial=drawn.max()) + 1
+
+
+@pytest.mark.parametrize("size", [0, 91])
+def test_impossible_sizes_by_combination(size: int) -> None:
+    factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
+    with pytest.raises(UserError, match=f"labels: {size} is not allowed.*from 1 to 90"):
+        labelled_by_combination(factors, np.arange(90), size, (3,), 0)

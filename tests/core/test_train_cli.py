@@ -14,6 +14,7 @@ from PIL import Image
 from tests.core.conftest import SMALL
 from weakdis_core import console
 from weakdis_core.__main__ import run
+from weakdis_core.presets import preset
 
 
 def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -38,6 +39,31 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
         (["train", "--config", "nowhere.yaml"], "error: nowhere.yaml: cannot be read"),
         (["train", "--variant", "dsprites_v2", "--no-such-flag", "1"], "--no-such-flag"),
         (["train", "--variant", "dsprites_v2", "--preset", "best"], "'best'"),
+        (["train", "--variant", "dsprites_v2", "--model", "magic"], "'magic'"),
+        (
+            [
+                "train",
+                "--variant",
+                "dsprites_v2",
+                "--preset",
+                "paper",
+                "--model.kind",
+                "monolithic",
+            ],
+            "error: model.kind: say --model",
+        ),
+        (
+            [
+                "train",
+                "--variant",
+                "dsprites_v2",
+                "--model",
+                "monolithic",
+                "--model.nuisance-partitions",
+                "1",
+            ],
+            "model.nuisance_partitions 1 needs several partitions",
+        ),
         (
             ["manipulate", "--checkpoint", "nowhere.pt"],
             "error: nowhere.pt: no such checkpoint file",
@@ -114,3 +140,30 @@ def test_a_run_its_repetition_and_its_pictures(cache: Path, tmp_path: Path) -> N
     )
     assert unknown.returncode == 2
     assert "relation: 'fly' is not one of dsprites_v2's: change_shape" in unknown.stderr
+
+
+def test_model_chooses_the_presets_settings_and_must_agree_with_a_file(
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def typed(*args: str) -> tuple[object, str]:
+        monkeypatch.setattr(sys, "argv", ["weakdis_core", "train", *args])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as stopped:
+            console.main(run)
+        shown = capsys.readouterr()
+        return stopped.value.code, shown.out + shown.err
+
+    code, text = typed("--variant", "shapes3d_v2", "--model", "monolithic", "--help")
+    assert code == 0
+    assert "(default: monolithic)" in text
+    size = preset("default", "shapes3d_v2", "monolithic").model.latent_size
+    assert f"(default: {size})" in text
+    path = tmp_path / "config.yaml"
+    preset("default", "shapes3d_v2", "monolithic").save(path)
+    code, text = typed("--config", str(path), "--model", "modular")
+    assert code == 2
+    assert f"error: model: 'modular', but {path} is of monolithic" in text
+    assert not cache.exists()

@@ -64,9 +64,8 @@ def finished(
 def resources() -> Iterator[dict[str, float]]:
     """Ray on this machine, for tests that run scripted trials."""
     from sweeps.cluster import cluster
-    from sweeps.settings import SweepSettings
 
-    with cluster(SweepSettings(variant=VARIANT)) as available:
+    with cluster() as available:
         yield available
 
 

@@ -99,6 +99,43 @@ def labelled_subset(
     return shuffled[[pool.draw(chance) for chance in chances.tolist()]]
 
 
+def labelled_by_combination(
+    factors: IndexArray, train: IndexArray, size: int, n_values: Sequence[int], seed: int
+) -> IndexArray:
+    """The labelled subset of a model that knows combinations: as many of them as `size` allows.
+
+    One image of each combination in a random order, then a second of each, and so on: no
+    combination repeats while another has an image left. Draws are nested.
+
+    Args:
+        factors: Factor values of all prepared images, `(images, factors)`.
+        train: Rows of the train split.
+        size: Number of labelled images.
+        n_values: Number of values of each factor.
+        seed: The data seed.
+
+    Returns:
+        Rows of the prepared images, `(size,)`, in the order in which they were drawn.
+
+    Raises:
+        UserError: `size` exceeds the train split.
+    """
+    if not 1 <= size <= len(train):
+        raise UserError(
+            f"data.labels: {size} is not allowed: this data has from 1 to {len(train)} "
+            "(its train images)"
+        )
+    generator = numpy_generator(seed, "labels")
+    shuffled = generator.permutation(train)
+    flat = np.ravel_multi_index(tuple(factors[shuffled].T), tuple(n_values))
+    place = generator.permutation(np.prod(n_values))[flat]
+    by_place = np.argsort(place, kind="stable")
+    _, first, count = np.unique(place[by_place], return_index=True, return_counts=True)
+    turn = np.empty_like(by_place)
+    turn[by_place] = np.arange(len(train)) - np.repeat(first, count)
+    return np.asarray(shuffled[np.lexsort((place, turn))[:size]])
+
+
 class _Pool:
     """Images grouped by combination of factor values, drawn so that all counts stay level."""
 

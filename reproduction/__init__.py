@@ -1,0 +1,1 @@
+"""The measured rows of the paper's tables: plan, train what is missing, store, report."""

@@ -1,0 +1,216 @@
+"""What is trained: cells of the tables, each a named configuration on one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis import published
+from reproduction.settings import SetName
+from weakdis_core.additions import additions_of, taken_out
+from weakdis_core.config import Config, Source
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.presets import preset
+
+SEEDS = (1, 2, 3, 4, 5)
+"""Seeds of our rows: none that the settings were chosen on (those are searched on seed 0)."""
+
+FEWER_SEEDS = (1, 2, 3)
+"""Seeds of baselines, ablation and label curve."""
+
+LABELS = (30, 100, 300, 1000, 3000)
+"""Sizes of the labelled subset in the label curve."""
+
+LABEL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
+"""Variants of the label curve."""
+
+ABLATION = {"dsprites_v4": FEWER_SEEDS, "shapes3d_v3": (1,)}
+"""Variants of the ablation and their seeds."""
+
+TABLE2 = {"dsprites": "dsprites_v4", "shapes3d": "shapes3d_v5"}
+"""The variant shown beside each data set of the paper's Table 2, which names none."""
+
+CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
+"""Variants of the controls."""
+
+LITERAL_VARIANT = "dsprites_v4"
+"""Variant of the paper's objective with nothing added."""
+
+LITERAL: dict[str, Any] = {
+    "data.labels": 100,
+    "model.stem": "unshuffle",
+    "model.hidden": 256,
+    "model.discriminator_width": 256,
+    "model.relational_width": 256,
+    "training.steps": 1500,
+    "training.warmup": 0.1,
+    "training.batch_size": 64,
+    "training.learning_rate": 1e-3,
+    "training.discriminator_learning_rate": 1e-3,
+    "training.relational_learning_rate": 3e-3,
+    "training.evaluations": 4,
+}
+"""What it needs to be trained in two core-minutes: small networks, few steps, higher rates. With
+few labels the means of codes that say nothing of a factor differ by chance, and can be told apart.
+"""
+
+Disentanglement = Literal["none", "converted", "raw"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model to train.
+
+    Attributes:
+        name: What it is, for a reader.
+        config: Its settings, seed included.
+        disentanglement: Whether DCI, MIG and SAP are measured: of codes converted to factor values,
+            or (minutes) of raw codes too.
+    """
+
+    name: str
+    config: Config
+    disentanglement: Disentanglement = "none"
+
+    @property
+    def variant(self) -> str:
+        """Its data set variant."""
+        return self.config.data.variant
+
+
+Row = tuple[Cell, ...]
+"""Cells that differ in their seed only."""
+
+
+def seeded(
+    name: str, config: Config, seeds: Iterable[int], disentanglement: Disentanglement = "none"
+) -> Row:
+    """A row of a table: one configuration on several seeds."""
+    return tuple(Cell(name, config.with_values({"seed": seed}), disentanglement) for seed in seeds)
+
+
+def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
+    """Our row of the paper's tables: the default preset."""
+    config = preset("default", variant).with_values({"data.source": source})
+    return seeded(variant, config, seeds, "raw" if variant in TABLE2.values() else "converted")
+
+
+def with_labels(variant: str, source: Source, labels: int) -> Row:
+    """A point of the label curve."""
+    full = ours(variant, source, FEWER_SEEDS)
+    if labels == full[0].config.data.labels:
+        return full
+    config = full[0].config.with_values({"data.labels": labels})
+    return seeded(f"{variant}, {labels} labels", config, FEWER_SEEDS)
+
+
+def without_each(variant: str, source: Source) -> dict[str, Row]:
+    """Rows of the ablation by the addition taken out."""
+    full = ours(variant, source)[0].config
+    return {
+        addition: seeded(
+            f"{variant} without {addition}", taken_out(full, addition), ABLATION[variant]
+        )
+        for addition in additions_of(full)
+    }
+
+
+def previous_work(variant: str, source: Source) -> dict[int, Row]:
+    """The previous work's model by number of labels: those of Table 1, and as many as ours."""
+    config = preset("default", variant, "monolithic").with_values({"data.source": source})
+    (quoted,) = (row for row in published.load().table1 if row.variant == variant)
+    rows = {}
+    for labels in dict.fromkeys((quoted.previous_work.labels, config.data.labels)):
+        rows[labels] = seeded(
+            f"{variant}, previous work, {labels} labels",
+            config.with_values({"data.labels": labels}),
+            FEWER_SEEDS,
+        )
+    return rows
+
+
+def shuffled(variant: str, source: Source) -> Row:
+    """A control: labels that say nothing of their images."""
+    config = ours(variant, source)[0].config.with_values({"data.shuffle_labels": True})
+    return seeded(f"{variant}, labels shuffled", config, (1,))
+
+
+def untrained(variant: str, source: Source) -> Row:
+    """A control: initial weights.
+
+    Ten steps at a vanishing rate fit the priors and change nothing else, and the scores go the way
+    of all others.
+    """
+    still = {
+        f"training.{name}learning_rate": 1e-12 for name in ("", "discriminator_", "relational_")
+    }
+    steps = {"training.steps": 10, "training.evaluations": 1, "training.ramp_steps": 0}
+    config = ours(variant, source)[0].config.with_values(still | steps)
+    return seeded(f"{variant}, untrained", config, (1,))
+
+
+def literal(source: Source) -> Row:
+    """A control: the paper's objective with nothing added, whose encoder learns next to nothing."""
+    config = preset("paper", LITERAL_VARIANT).with_values(LITERAL | {"data.source": source})
+    return seeded(f"{LITERAL_VARIANT}, literal objective", config, (1,))
+
+
+def _models(variant: str, source: Source) -> list[Row]:
+    return [ours(variant, source)]
+
+
+def _baselines(variant: str, source: Source) -> list[Row]:
+    return list(previous_work(variant, source).values())
+
+
+def _ablation(variant: str, source: Source) -> list[Row]:
+    if variant not in ABLATION:
+        return []
+    return [ours(variant, source, ABLATION[variant]), *without_each(variant, source).values()]
+
+
+def _labels(variant: str, source: Source) -> list[Row]:
+    if variant not in LABEL_VARIANTS:
+        return []
+    return [with_labels(variant, source, labels) for labels in LABELS]
+
+
+def _controls(variant: str, source: Source) -> list[Row]:
+    rows = [literal(source)] if variant == LITERAL_VARIANT else []
+    if variant in CONTROL_VARIANTS:
+        rows += [shuffled(variant, source), untrained(variant, source)]
+    return rows
+
+
+SETS: dict[SetName, Callable[[str, Source], list[Row]]] = {
+    "models": _models,
+    "baselines": _baselines,
+    "ablation": _ablation,
+    "labels": _labels,
+    "controls": _controls,
+}
+"""The rows of each set, by variant and data source."""
+
+
+def cells_of(
+    name: SetName,
+    sources: dict[str, Source],
+    seeds: Iterable[int] | None = None,
+) -> list[Cell]:
+    """The cells of a set.
+
+    Args:
+        name: The set.
+        sources: Variants wanted, and the resolved source of each one's images.
+        seeds: Only these seeds; None for all.
+    """
+    cells = [
+        cell
+        for variant in VARIANTS
+        if variant in sources
+        for row in SETS[name](variant, sources[variant])
+        for cell in row
+    ]
+    wanted = None if seeds is None else set(seeds)
+    return [cell for cell in cells if wanted is None or cell.config.seed in wanted]

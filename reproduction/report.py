@@ -1,0 +1,198 @@
+"""`docs/results.md`: written from the stored rows and the published numbers, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.published import Published, load
+from reproduction import cells, studies, tables
+from reproduction.cells import Row
+from reproduction.evidence import Evidence
+from reproduction.figures import draw_labels
+from reproduction.rows import Run, Stored
+from weakdis_core.config import Source
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.files import write_text
+
+FILE = "results.md"
+
+_SOURCES: dict[Source, str] = {"rendered": "Rendered data", "official": "Official data"}
+
+
+def write_report(stored: Stored, folder: Path) -> str:
+    """Write the report and its pictures.
+
+    Args:
+        stored: What the results folder holds.
+        folder: Where the documents lie.
+
+    Returns:
+        What was done, in a line.
+
+    Raises:
+        UserError: A file cannot be written.
+    """
+    if not stored.runs:
+        return "no results yet: `make reproduce` makes the first"
+    evidence = Evidence(stored)
+    published = load()
+    sources: list[Source] = [
+        source for source in _SOURCES if any(run.source == source for run in stored.runs)
+    ]
+    for source in sources:
+        draw_labels(evidence, source, published, folder / picture(source))
+    parts = [_header(evidence, stored)]
+    for source in sources:
+        parts += _section(evidence, source, published)
+    write_text(folder / FILE, "\n\n".join(parts) + "\n")
+    return f"written to {folder / FILE}"
+
+
+def picture(source: Source) -> str:
+    """File name of the label curve."""
+    return "labels.png" if source == "rendered" else f"labels_{source}.png"
+
+
+def _header(evidence: Evidence, stored: Stored) -> str:
+    lines = [
+        "# Results",
+        "Written by `python -m reproduction report` from `results/*.csv` and "
+        "`analysis/published.yaml`; changes by hand are lost. `make reproduce` trains our rows and "
+        "the controls, `make reproduce-baselines`, `make reproduce-ablation` and "
+        "`make reproduce-labels` the rest: each does only what is missing or stale, after saying "
+        "what it costs (`ARGS=--plan` says it and stops).",
+        _provenance(
+            evidence, [run for run in stored.runs if run.key.versions == evidence.versions]
+        ),
+        "Accuracies are on test images, which neither training nor selection sees, with "
+        "*all* partitions right (a relation changes one factor and must keep the others). "
+        "**Latent** starts from prior samples and is read by the priors: the paper's measure. "
+        "**Encoded** starts from codes of test images and compares with their true factor values. "
+        "**Pixels** decodes the result and asks the oracle, a classifier of images, whose own "
+        "accuracy stands beside. **Factors** is the joint factor accuracy of the encoder. "
+        "± is half the width of the 95% t-interval over seeds; published numbers carry none. "
+        f"{tables.PRELIMINARY} Preliminary: fewer seeds than planned. `-` Not measured yet.",
+    ]
+    return "\n\n".join(lines)
+
+
+def _provenance(evidence: Evidence, runs: list[Run]) -> str:
+    if not runs:
+        shown = "No model of the present versions yet."
+    else:
+        hours = sum(run.cpu_seconds + run.scoring_seconds for run in runs) / 3600
+        finished = sorted(run.finished[:10] for run in runs)
+        named = {
+            "torch": {run.torch for run in runs},
+            "NumPy": {run.numpy for run in runs},
+            "Python": {run.python for run in runs},
+            "on": {f"{run.machine} ({run.device})" for run in runs},
+            "commits": {run.git_commit[:10] for run in runs},
+        }
+        of = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in named.items())
+        shown = (
+            f"{len(runs)} models, {hours:.1f} core-hours, {finished[0]} to {finished[-1]}; "
+            f"core version {evidence.versions.code}, "
+            f"scikit-learn {evidence.versions.scikit_learn}; {of}."
+        )
+    if evidence.left_out:
+        shown += (
+            f" {evidence.left_out} of another version of the core or of scikit-learn are left out."
+        )
+    return shown
+
+
+def _section(evidence: Evidence, source: Source, published: Published) -> Iterator[str]:
+    yield f"## {_SOURCES[source]}"
+    yield "### Table 1: relation accuracy"
+    yield (
+        f"Latent accuracies; the published ones are quoted from {published.cite()}. Ours are the "
+        f"default presets on seeds {_list(cells.SEEDS)}; the previous work's model is ours of "
+        f"`--model monolithic` on seeds {_list(cells.FEWER_SEEDS)}: one code for the whole image."
+    )
+    yield _markdown(tables.table1(evidence, source, published))
+    yield (
+        "The same models judged from images. Covered is the share of combinations of factor "
+        "values of which the model owns a component: the previous work's accuracies are over those "
+        "alone."
+    )
+    yield _markdown(tables.on_images(evidence, source))
+    ours = [cells.ours(variant, source) for variant in VARIANTS]
+    previous = [row for v in VARIANTS for row in cells.previous_work(v, source).values()]
+    yield from _folded("Every seed", tables.each_seed(evidence, [*ours, *previous]))
+    yield "### Table 2: disentanglement"
+    yield (
+        "DCI is its disentanglement. The paper gives one row a data set and does not name the "
+        "variant. Converted codes are the components' most likely values, the paper's way; by "
+        "partition, importances (DCI) are summed over a partition's dimensions. "
+        f"{tables.NOT_COMPARABLE} Above what perfect codes score here: measured in another way, "
+        "not comparable."
+    )
+    for family, variant in cells.TABLE2.items():
+        yield f"{variant}:"
+        yield _markdown(tables.table2(evidence, source, published, family))
+    yield from _studies(evidence, source, published)
+
+
+def _studies(evidence: Evidence, source: Source, published: Published) -> Iterator[str]:
+    yield "### Ablation"
+    yield (
+        "Each addition to the paper taken out alone: the change against the full model on the same "
+        "seeds, with the interval of the paired difference."
+    )
+    for variant, seeds in cells.ABLATION.items():
+        one = ", one seed: no interval, a hint only" if len(seeds) == 1 else ""
+        yield f"{variant}{one}:"
+        yield _markdown(studies.ablation(evidence, source, variant))
+    yield "### Labels"
+    yield f"![Accuracy against labels]({picture(source)})"
+    for variant in cells.LABEL_VARIANTS:
+        (quoted,) = (row for row in published.table1 if row.variant == variant)
+        new = quoted.this_work
+        yield f"{variant} (published: latent {new.accuracy:.3f} with {new.labels} labels):"
+        yield _markdown(studies.labels(evidence, source, variant))
+    yield "### Controls"
+    yield (
+        "Labels permuted between their images say nothing: whatever reads test images with them "
+        "must be at chance. Initial weights may read a little, as random features do, but change "
+        "nothing. Latent accuracy cannot tell: it asks the priors about their own samples. With "
+        "shuffled labels it can be perfect, and with the paper's objective and nothing added (100 "
+        "labels, two core-minutes) it grows while the encoder reads a factor at chance; hence "
+        "the stricter accuracies. For pixels the right chance lies between the two given: a "
+        "decoder keeps whatever the codes keep, so that all but the affected factor may be right. "
+        "One seed each; in brackets Wilson's 95% interval over test images."
+    )
+    yield _markdown(studies.controls(evidence, source))
+    yield "### Spread, sharpness and cost"
+    yield (
+        "Components shrink towards the covariance floor, so that a latent accuracy near 1 is "
+        "partly by construction. Spread is a component's standard deviation, distance that of its "
+        "mean to the nearest other's, both a latent dimension. PSNR is of reconstructions of test "
+        "images; core-seconds are of training."
+    )
+    yield _markdown(studies.spread(evidence, source))
+    others: list[Row] = [
+        row
+        for name in ("labels", "ablation", "controls")
+        for variant in VARIANTS
+        for row in cells.SETS[name](variant, source)
+        if row[0].name != variant
+    ]
+    yield from _folded("Every seed of these", tables.each_seed(evidence, others))
+
+
+def _folded(title: str, table: pd.DataFrame) -> Iterator[str]:
+    if not table.empty:
+        yield f"<details><summary>{title}</summary>\n\n{_markdown(table)}\n\n</details>"
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    align = ["left" if table[name].str[:1].str.isalpha().all() else "right" for name in table]
+    return str(table.to_markdown(index=False, disable_numparse=True, colalign=align))
+
+
+def _list(seeds: tuple[int, ...]) -> str:
+    return f"{seeds[0]} to {seeds[-1]}"

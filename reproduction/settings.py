@@ -1,0 +1,59 @@
+"""What a user asks of the reproduction: every flag of `python -m reproduction`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from weakdis_core.config import Settings, Source, VariantName
+from weakdis_core.errors import UserError
+
+SetName = Literal["models", "baselines", "ablation", "labels", "controls"]
+
+
+class Reproduction(Settings):
+    """Train what the tables of docs/results.md still miss, and write them.
+
+    models: six variants, five seeds. baselines: the previous work's model. ablation: each addition
+    taken out alone. labels: 30 to 3000 of them. controls: what must be at chance. report: the
+    tables only, from what there is.
+    """
+
+    parts: Positional[tuple[Literal[SetName, "report"], ...]] = ()
+    """Which of them; the tables are written after any."""
+    plan: Annotated[bool, FlagCreatePairsOff] = False
+    """Print what is missing and its core-hours, and stop."""
+    variants: Annotated[tuple[VariantName, ...] | None, Field(min_length=1)] = None
+    """Only these variants (default: all six)."""
+    seeds: Annotated[tuple[int, ...] | None, Field(min_length=1)] = None
+    """Only these training seeds (default: 1 to 5 of the models, 1 to 3 of the others)."""
+    max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    """Most models trained at once (default: one a core; with GPUs, four each)."""
+    address: str | None = None
+    """Ray cluster to run on (`auto` on its head node); default: this machine."""
+    results: Path = Path("results")
+    """Folder of runs.csv and scores.csv."""
+    docs: Path = Path("docs")
+    """Folder of results.md and its pictures."""
+    data_dir: Path | None = None
+    """Folder of the official files."""
+    data_source: Source = "auto"
+    """Official files, our own rendering, or official where the files are present (auto)."""
+
+    @property
+    def sets(self) -> tuple[SetName, ...]:
+        """The sets to train, each once.
+
+        Raises:
+            UserError: No part is named.
+        """
+        if not self.parts:
+            raise UserError("parts: none given; say models, baselines, ablation, labels, controls")
+        return tuple(part for part in dict.fromkeys(self.parts) if part != "report")
+
+    def variant_names(self) -> tuple[VariantName, ...]:
+        """The variants to train."""
+        return self.variants or get_args(VariantName)

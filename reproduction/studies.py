@@ -1,0 +1,113 @@
+"""Tables of what was tried on our model: ablation, labels, controls, spread and cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from reproduction import cells
+from reproduction.cells import Cell, Row
+from reproduction.evidence import Evidence
+from reproduction.tables import ACCURACIES, NOTHING, PSNR, accuracies, cell_text, number, text
+from weakdis_core.config import Source
+from weakdis_core.data.variants import VARIANTS, get_variant
+
+
+def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
+    """The full model's scores, then what each addition's absence changes on the same seeds."""
+    seeds = cells.ABLATION[variant]
+    full = cells.ours(variant, source, seeds)
+    metrics = ACCURACIES | {"PSNR, dB": PSNR}
+    digits = {name: 1 if metric == PSNR else 3 for name, metric in metrics.items()}
+    first = {name: cell_text(evidence, full, m, digits[name]) for name, m in metrics.items()}
+    rows = [{"Without": "nothing", **first, "Seeds": f"{len(evidence.runs([full]))}"}]
+    for addition, row in cells.without_each(variant, source).items():
+        changes = {
+            name: text(evidence.difference(row, full, m), len(seeds), digits[name], sign=True)
+            for name, m in metrics.items()
+        }
+        pairs = evidence.difference(row, full, ACCURACIES["Latent"]).n
+        rows.append({"Without": addition, **changes, "Seeds": f"{pairs}"})
+    return pd.DataFrame(rows)
+
+
+def labels(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
+    """Accuracies by the size of the labelled subset."""
+    rows = []
+    for size in cells.LABELS:
+        row = cells.with_labels(variant, source, size)
+        seeds = f"{len(evidence.runs([row]))}"
+        rows.append({"Labels": f"{size}", **accuracies(evidence, row), "Seeds": seeds})
+    return pd.DataFrame(rows)
+
+
+def controls(evidence: Evidence, source: Source) -> pd.DataFrame:
+    """What must be at chance, and a model whose latent accuracy hides what its encoder cannot read.
+
+    Chance is that of guessing every factor's value, and of guessing the affected factor's alone.
+    """
+    rows: list[tuple[str, str, Row]] = []
+    for variant in cells.CONTROL_VARIANTS:
+        rows.append((variant, "labels shuffled", cells.shuffled(variant, source)))
+        rows.append((variant, "untrained", cells.untrained(variant, source)))
+    rows.append((cells.LITERAL_VARIANT, "literal objective", cells.literal(source)))
+    lines = []
+    for variant, name, (cell,) in rows:
+        every, one = chance(variant)
+        columns = {kind: _with_range(evidence, cell, m) for kind, m in ACCURACIES.items()}
+        affected = {
+            f"{kind}, affected": _with_range(evidence, cell, f"{ACCURACIES[kind]}_affected")
+            for kind in ("Encoded", "Pixels")
+        }
+        guesses = {"Chance": number(every, 4), "Chance, affected": number(one)}
+        worst = {"Worst factor (chance)": _worst_factor(evidence, cell)}
+        lines.append(
+            {"Variant": variant, "Control": name, **columns, **affected, **guesses, **worst}
+        )
+    return pd.DataFrame(lines)
+
+
+def _with_range(evidence: Evidence, cell: Cell, metric: str) -> str:
+    """`0.334 (0.321 to 0.347)`: one model's accuracy and its interval over images."""
+    interval = evidence.accuracy(cell, metric)
+    if np.isnan(interval.low):
+        return number(interval.value)
+    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _worst_factor(evidence: Evidence, cell: Cell) -> str:
+    """The factor that the encoder reads least above chance."""
+    declared = get_variant(cell.variant)
+    read = [
+        (evidence.accuracy(cell, f"factor_accuracy_{name}").value, 1 / n, name)
+        for name, n in zip(declared.factor_names, declared.n_values, strict=True)
+    ]
+    value, guess, name = min(read, key=lambda each: each[0] / each[1])
+    return NOTHING if np.isnan(value) else f"{name} {value:.3f} ({guess:.3f})"
+
+
+def chance(variant: str) -> tuple[float, float]:
+    """Accuracy of guessing: all factors at once, and the affected one, over uniform relations."""
+    declared = get_variant(variant)
+    n_values = dict(zip(declared.factor_names, declared.n_values, strict=True))
+    affected = [1 / n_values[relation.factor] for relation in declared.relations]
+    return 1 / declared.n_combinations, float(np.mean(affected))
+
+
+def spread(evidence: Evidence, source: Source) -> pd.DataFrame:
+    """How wide components are and how far apart, how sharp the pictures, and what it cost."""
+    rows = []
+    for variant in VARIANTS:
+        row = cells.ours(variant, source)
+        floor = row[0].config.loss.covariance_floor ** 0.5
+        rows.append(
+            {
+                "Variant": variant,
+                "Spread of a component": cell_text(evidence, row, "component_spread"),
+                "its floor": number(floor),
+                "Distance to the nearest": cell_text(evidence, row, "component_distance"),
+                "PSNR, dB": cell_text(evidence, row, PSNR, 1),
+                "Core-seconds": cell_text(evidence, row, "cpu_seconds", 0),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,163 @@
+"""The paper's tables, measured: rows of cells in, frames of text out. A missing number is `-`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.published import Published, ScoresRow
+from analysis.statistics import Interval
+from reproduction import cells
+from reproduction.cells import Row
+from reproduction.evidence import Evidence
+from weakdis_core.config import Source
+from weakdis_core.data.variants import VARIANTS
+
+NOTHING = "-"
+PRELIMINARY = "‡"
+NOT_COMPARABLE = "§"
+
+ACCURACIES = {
+    "Latent": "relation_accuracy_latent",
+    "Encoded": "relation_accuracy_encoded",
+    "Pixels": "relation_accuracy_pixels",
+    "Factors": "factor_accuracy",
+}
+"""The accuracies of every table, and the scores behind them."""
+
+PSNR = "reconstruction_psnr"
+ORACLE = "oracle_accuracy"
+
+READINGS = {
+    "ours, codes converted to factor values": "converted",
+    "ours, raw codes": "raw",
+    "ours, raw codes by partition": "partition",
+}
+"""How codes are given to the metrics of Table 2, and the scores' ending."""
+
+
+def text(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
+    """`0.943 ± 0.012`: the mean and half the width of its interval.
+
+    Args:
+        interval: What to write.
+        seeds: Seeds that were to be behind it; with fewer it is marked as preliminary.
+        digits: Decimals.
+        sign: Whether to write a plus.
+    """
+    if not interval.n:
+        return NOTHING
+    width = "" if np.isnan(interval.low) else f" ± {interval.half_width:.{digits}f}"
+    mark = f" {PRELIMINARY}" if interval.n < seeds else ""
+    return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A single number, `-` where there is none."""
+    return NOTHING if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def cell_text(evidence: Evidence, row: Row, metric: str, digits: int = 3) -> str:
+    """A metric's mean over the seeds of a row."""
+    return text(evidence.interval(row, metric), len(row), digits)
+
+
+def accuracies(evidence: Evidence, row: Row) -> dict[str, str]:
+    """The four accuracies of a row."""
+    return {name: cell_text(evidence, row, metric) for name, metric in ACCURACIES.items()}
+
+
+def table1(evidence: Evidence, source: Source, published: Published) -> pd.DataFrame:
+    """Latent relation accuracy: the paper's columns beside what was measured here."""
+    rows = []
+    for quoted in published.table1:
+        ours = cells.ours(quoted.variant, source)
+        labels = ours[0].config.data.labels
+        previous = cells.previous_work(quoted.variant, source)
+        old, new = quoted.previous_work, quoted.this_work
+        latent = {
+            n: cell_text(evidence, previous.get(n, ()), ACCURACIES["Latent"])
+            for n in (old.labels, labels)
+        }
+        rows.append(
+            {
+                "Variant": quoted.variant,
+                "Combinations": f"{quoted.combinations}",
+                "Previous work, published (labels)": f"{old.accuracy:.3f} ({old.labels})",
+                "as many labels, measured": latent[old.labels],
+                f"{labels} labels, measured": latent[labels],
+                "Modular, published (labels)": f"{new.accuracy:.3f} ({new.labels})",
+                f"Ours, {labels} labels": cell_text(evidence, ours, ACCURACIES["Latent"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def on_images(evidence: Evidence, source: Source) -> pd.DataFrame:
+    """The stricter accuracies beside the latent one, of our model and the previous work's."""
+    rows = []
+    for variant in VARIANTS:
+        previous = cells.previous_work(variant, source).values()
+        models = [("ours", cells.ours(variant, source))]
+        models += [("previous work", row) for row in previous]
+        for model, row in models:
+            covered = evidence.interval(row, "coverage").value
+            rows.append(
+                {
+                    "Variant": variant,
+                    "Model": model,
+                    "Labels": f"{row[0].config.data.labels}",
+                    "Covered": number(1.0 if model == "ours" else covered),
+                    **accuracies(evidence, row),
+                    "Oracle": number(evidence.interval(row, ORACLE).value),
+                    "Seeds": f"{len(evidence.runs([row]))}",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def each_seed(evidence: Evidence, rows: Sequence[Row]) -> pd.DataFrame:
+    """Every finished model of some rows, one a line; empty without any."""
+    lines = []
+    for row in rows:
+        columns = {name: evidence.values(row, metric) for name, metric in ACCURACIES.items()}
+        psnr, seconds = (evidence.values(row, name) for name in (PSNR, "cpu_seconds"))
+        for i, cell in enumerate(row):
+            if evidence.has(cell):
+                lines.append(
+                    {
+                        "Model": cell.name,
+                        "Seed": f"{cell.config.seed}",
+                        **{name: number(values[i]) for name, values in columns.items()},
+                        "PSNR, dB": number(psnr[i], 1),
+                        "Core-seconds": number(seconds[i], 0),
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def table2(evidence: Evidence, source: Source, published: Published, family: str) -> pd.DataFrame:
+    """DCI, MIG and SAP of a family: the published rows unchanged, ours, and the ceilings."""
+    row = cells.ours(cells.TABLE2[family], source)
+    ceilings = {name: evidence.interval(row, f"{name}_ceiling").value for name in ("mig", "sap")}
+    rows = [_quoted(each, published, family, ceilings) for each in published.table2]
+    for reading, end in READINGS.items():
+        scores = {"DCI": "dci_disentanglement", "MIG": "mig", "SAP": "sap"}
+        shown = {name: cell_text(evidence, row, f"{m}_{end}") for name, m in scores.items()}
+        rows.append({"Method": reading, **shown})
+    best = {name.upper(): number(value) for name, value in ceilings.items()}
+    rows.append({"Method": "perfect codes, measured", "DCI": "1.000", **best})
+    return pd.DataFrame(rows)
+
+
+def _quoted(
+    row: ScoresRow, published: Published, family: str, ceilings: dict[str, float]
+) -> dict[str, str]:
+    cited = {"Method": f"{row.method} ({published.references[row.reference].year}), published"}
+    for name, value in getattr(row, family).model_dump().items():
+        # Where the ceiling is not measured yet it is NaN, and nothing is above it.
+        above = value > ceilings.get(name, np.inf)
+        cited[name.upper()] = f"{value:g} {NOT_COMPARABLE}" if above else f"{value:g}"
+    return cited

@@ -1,0 +1,117 @@
+"""What the present CODE_VERSION computes: see `weakdis_core/version.py` where this fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.core.conftest import SMALL
+from weakdis_core.config import validated
+from weakdis_core.data.store import Prepared
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.trainer import Trainer
+from weakdis_core.version import CODE_VERSION
+
+# Written out, not taken from the presets: those may change without a change of the code.
+ADDITIONS: dict[str, Any] = {
+    "model.stem": "unshuffle",
+    "model.residual_relations": True,
+    "model.he_initialisation": True,
+    "loss.label_weight": 10.0,
+    "loss.label_temperature": 2.0,
+    "loss.prior_momentum": 0.3,
+    "loss.prior_refit_every": 2,
+    "loss.cycle_weight": 0.5,
+    "training.warmup": 0.1,
+    "training.ending": 0.2,
+    "training.learning_rate": 2e-3,
+    "training.discriminator_learning_rate": 1e-3,
+    "training.relational_learning_rate": 3e-3,
+    "training.ramp_steps": 2,
+    "training.decay": True,
+    "training.clip": 5.0,
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "dsprites_v2": {
+        "model.encoder": "object_centred",
+        "model.decoder": "placed_patch",
+        "loss.reconstruction_weight": 0.05,
+        "loss.placement_weight": 1.0,
+        "loss.lambda": 0.05,
+        "loss.joint_discriminator": True,
+    },
+    "shapes3d_v2": {
+        "model.decoder": "palette",
+        "model.nuisance_partitions": 1,
+        "loss.reconstruction_weight": 0.02,
+        "loss.prior_matching": "kl",
+        "loss.lambda": 0.5,
+        "loss.prior_ramp": 0.2,
+        "loss.pseudo_label_weight": 1.0,
+        "loss.standardise_prior": True,
+        "loss.cycle_swaps": 0.33,
+        "loss.resample_probability": 0.5,
+    },
+    "paper": {"loss.covariance_scale": 0.1},
+}
+# Means of the last six steps, and the sharpness on test.
+LOSSES: dict[str, dict[str, float]] = {
+    "dsprites_v2": {
+        "reconstruction": 1116.1,
+        "placement": 22.751,
+        "discriminator": 2.7734,
+        "adversary": 1.4434,
+        "label": 2.0676,
+        "cycle": 7.8872,
+        "relational": 0.96487,
+        "psnr": 11.243,
+    },
+    "shapes3d_v2": {
+        "reconstruction": 8289.4,
+        "kl": 27.535,
+        "label": 3.7552,
+        "pseudo_label": 0.0,
+        "cycle": 4.0181,
+        "relational": 15.695,
+        "psnr": 8.508,
+    },
+    "paper": {
+        "reconstruction": 2923.9,
+        "discriminator": 1.3863,
+        "adversary": 0.70776,
+        "relational": 0.67014,
+        "psnr": 5.8477,
+    },
+}
+# On 100 test images: joint factor accuracy, the affected factor's relation accuracies (latent,
+# encoded, pixels), and the oracle's own accuracy.
+ACCURACIES = {
+    "dsprites_v2": [0.23, 0.17, 0.19, 0.34, 0.50],
+    "shapes3d_v2": [0.04, 0.11, 0.21, 0.15, 0.03],
+    "paper": [0.08, 0.29, 0.33, 0.39, 0.50],
+}
+VERSION = 1
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_numbers_of_this_version(name: str, request: pytest.FixtureRequest) -> None:
+    fixture = "rooms" if name.startswith("shapes3d") else "sprites"
+    prepared: Prepared = request.getfixturevalue(fixture)
+    oracle: Oracle = request.getfixturevalue(f"{fixture}_oracle")
+    additions = {"training.warmup": 0.25} if name == "paper" else ADDITIONS
+    changes = {**additions, **SMALL, **SETTINGS[name]}
+    config = validated({"data": {"variant": prepared.variant.name}}).with_values(
+        {**changes, "training.steps": 12, "training.evaluations": 2}
+    )
+    trainer = Trainer(config, prepared, oracle)
+    *_, last = trainer.fit()
+    scores = trainer.evaluate("test") | oracle.accuracies()
+    losses = {k.removeprefix("train/"): v for k, v in last.metrics.items() if "train/" in k}
+    accuracies = [scores["factor_accuracy"]]
+    for kind in ("latent", "encoded", "pixels"):
+        accuracies.append(scores[f"relation_accuracy_{kind}_affected"])
+    accuracies.append(scores["oracle_accuracy"])
+    assert VERSION == CODE_VERSION, "new numbers belong to the new version"
+    assert losses | {"psnr": scores["reconstruction_psnr"]} == pytest.approx(LOSSES[name], rel=1e-3)
+    assert accuracies == pytest.approx(ACCURACIES[name], abs=0.03)

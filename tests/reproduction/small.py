@@ -1,0 +1,32 @@
+"""`python -m reproduction` with small presets: `python small.py models --variants dsprites_v2`.
+
+SMALL_CHANGES of the environment changes the presets further: JSON, settings by preset's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import reproduction.cells
+from reproduction.__main__ import run
+from tests.core.conftest import SMALL
+from weakdis_core.config import Config, ModelKind
+from weakdis_core.console import main
+from weakdis_core.presets import PresetName, preset
+
+CHANGES = "SMALL_CHANGES"
+
+
+def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
+    """A preset, everything small."""
+    changes = json.loads(os.environ.get(CHANGES, "{}")).get(name, {})
+    return preset(name, variant, model).with_values({**SMALL, **changes})
+
+
+if __name__ == "__main__":
+    reproduction.cells.preset = small_preset  # type: ignore[attr-defined]
+    # A control that takes minutes, on data that these tests have.
+    reproduction.cells.LITERAL_VARIANT, reproduction.cells.LITERAL = "dsprites_v2", {}
+    sys.exit(main(run))

@@ -1,0 +1,176 @@
+"""The report: known answers, marks, and what is never averaged in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.published import load
+from reproduction import cells, studies, tables
+from reproduction.evidence import Evidence
+from reproduction.report import write_report
+from reproduction.rows import Stored, Versions
+from tests.reproduction.made_up import HERE, stored, together
+
+PUBLISHED = load()
+LATENT, PIXELS = "relation_accuracy_latent", "relation_accuracy_pixels"
+OURS = cells.ours("dsprites_v4", "rendered")
+# Mean 0.94, s = 0.0316228, t(0.975, 4) = 2.776445: half width 0.0392647.
+FIVE = [0.90, 0.92, 0.94, 0.96, 0.98]
+
+
+def of(table: pd.DataFrame, **where: str) -> dict[str, str]:
+    rows = table
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    assert len(rows) == 1
+    return {str(k): str(v) for k, v in rows.iloc[0].items()}
+
+
+def latent(values: Sequence[float]) -> dict[str, Sequence[float]]:
+    return {LATENT: values}
+
+
+def test_table1_known_answer() -> None:
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE)))), "rendered", PUBLISHED)
+    row = of(table, Variant="dsprites_v4")
+    assert row["Ours, 1000 labels"] == "0.940 ± 0.039"
+    assert row["Modular, published (labels)"] == "0.685 (1000)"
+    assert row["Previous work, published (labels)"] == "0.491 (10800)"
+    assert of(table, Variant="dsprites_v2")["Ours, 1000 labels"] == "-"
+    assert table["Variant"].tolist() == [quoted.variant for quoted in PUBLISHED.table1]
+
+
+def test_fewer_seeds_than_planned_are_preliminary() -> None:
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:3])))), "rendered", PUBLISHED)
+    assert of(table, Variant="dsprites_v4")["Ours, 1000 labels"] == "0.920 ± 0.050 ‡"
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:1])))), "rendered", PUBLISHED)
+    assert of(table, Variant="dsprites_v4")["Ours, 1000 labels"] == "0.900 ‡"
+
+
+@pytest.mark.parametrize(
+    "versions", [Versions(HERE.code - 1, HERE.scikit_learn), Versions(HERE.code, "0.99")]
+)
+def test_rows_of_other_versions_are_never_averaged_in(versions: Versions) -> None:
+    now = stored((OURS, latent([0.5, 0.5])))
+    past = stored((OURS, latent([0.9] * 5)), versions=versions)
+    evidence = Evidence(together(past, now))
+    assert evidence.left_out == 5
+    assert evidence.interval(OURS, LATENT).n == 2
+    assert evidence.interval(OURS, LATENT).value == 0.5
+    np.testing.assert_array_equal(evidence.values(OURS, LATENT)[2:], math.nan)
+    assert Evidence(together(past, now), versions).interval(OURS, LATENT).value == 0.9
+
+
+def test_rows_of_other_settings_or_another_source_are_never_averaged_in() -> None:
+    others = [
+        tuple(
+            cells.Cell(cell.name, cell.config.with_values(change), cell.disentanglement)
+            for cell in OURS
+        )
+        for change in ({"loss.lambda": 0.9}, {"data.source": "official"}, {"data.labels": 999})
+    ]
+    every = together(*(stored((row, latent([0.1] * 5))) for row in others))
+    evidence = Evidence(together(every, stored((OURS, latent([0.7])))))
+    assert evidence.values(OURS, LATENT)[0] == 0.7
+    assert evidence.interval(OURS, LATENT).n == 1
+    assert Evidence(every).interval(OURS, LATENT).n == 0
+
+
+def test_the_ablation_pairs_seeds() -> None:
+    full = cells.ours("dsprites_v4", "rendered", [1, 2, 3])
+    less = cells.without_each("dsprites_v4", "rendered")["cycle"]
+    rows = ((full, latent([0.9, 0.8, 0.7])), (less, latent([0.8, 0.7, 0.6])))
+    table = studies.ablation(Evidence(stored(*rows)), "rendered", "dsprites_v4")
+    assert of(table, Without="nothing")["Latent"] == "0.800 ± 0.248"
+    assert of(table, Without="cycle")["Latent"] == "-0.100 ± 0.000"
+    assert of(table, Without="cycle")["Seeds"] == "3"
+    assert of(table, Without="cycle")["Pixels"] == "-"
+    assert of(table, Without="He initialisation")["Latent"] == "-"
+
+
+def test_other_seeds_are_not_paired() -> None:
+    full = cells.ours("dsprites_v4", "rendered", [1, 2, 4])
+    less = cells.without_each("dsprites_v4", "rendered")["cycle"]
+    with pytest.raises(ValueError, match="other seeds"):
+        Evidence(stored()).difference(less, full, LATENT)
+
+
+def test_table2_quotes_unchanged_and_marks_what_no_code_reaches() -> None:
+    scores = {
+        "mig_ceiling": [0.999] * 5,
+        "sap_ceiling": [0.6] * 5,
+        "mig_converted": FIVE,
+        "dci_disentanglement_partition": FIVE,
+    }
+    table = tables.table2(Evidence(stored((OURS, scores))), "rendered", PUBLISHED, "dsprites")
+    quoted = of(table, Method="Modular representations (2022), published")
+    assert quoted == {
+        "Method": quoted["Method"],
+        "DCI": "0.9732",
+        "MIG": "0.9721",
+        "SAP": "0.7877 §",
+    }
+    assert of(table, Method="Locatello et al. (2019), published")["SAP"] == "0.01"
+    ours = of(table, Method="ours, codes converted to factor values")
+    assert (ours["MIG"], ours["SAP"]) == ("0.940 ± 0.039", "-")
+    assert of(table, Method="ours, raw codes by partition")["DCI"] == "0.940 ± 0.039"
+    assert of(table, Method="perfect codes, measured")["SAP"] == "0.600"
+
+
+def test_without_a_ceiling_nothing_is_above_it() -> None:
+    table = tables.table2(Evidence(stored()), "rendered", PUBLISHED, "shapes3d")
+    assert not any("§" in cell for cell in table.to_numpy().ravel())
+    assert of(table, Method="perfect codes, measured")["SAP"] == "-"
+
+
+def test_controls_stand_beside_their_chance() -> None:
+    # 3 x 5 x 8 x 3 x 3 values; nine relations: shape once, the other four factors twice.
+    every, one = studies.chance("dsprites_v4")
+    assert every == pytest.approx(1 / 1080)
+    assert one == pytest.approx((1 / 3 + 2 * (1 / 5 + 1 / 8 + 1 / 3 + 1 / 3)) / 9)
+    row = cells.shuffled("dsprites_v4", "rendered")
+    factors = {"shape": 0.33, "scale": 0.4, "orientation": 0.2, "posX": 0.9, "posY": 0.9}
+    read = {f"factor_accuracy_{name}": [value] for name, value in factors.items()}
+    table = studies.controls(Evidence(stored((row, read | latent([0.99])))), "rendered")
+    shown = of(table, Variant="dsprites_v4", Control="labels shuffled")
+    # Wilson, 99 of 100.
+    assert (shown["Latent"], shown["Chance"]) == ("0.990 (0.946 to 0.998)", "0.0009")
+    assert shown["Worst factor (chance)"] == "shape 0.330 (0.333)"
+    assert of(table, Variant="dsprites_v4", Control="untrained")["Worst factor (chance)"] == "-"
+
+
+def test_the_report_is_whole_and_keeps_sources_apart(tmp_path: Path) -> None:
+    official = cells.ours("dsprites_v4", "official")
+    past = Versions(HERE.code - 1, HERE.scikit_learn)
+    every = together(
+        stored((OURS, latent(FIVE) | {"component_spread": [0.1] * 5}), (official, latent([0.3]))),
+        stored((cells.ours("dsprites_v2", "rendered"), latent([0.11])), versions=past),
+    )
+    assert write_report(every, tmp_path) == f"written to {tmp_path / 'results.md'}"
+    text = (tmp_path / "results.md").read_text()
+    rendered, _, from_official = text.partition("## Official data")
+    assert "0.940 ± 0.039" in rendered
+    assert "0.300 ‡" not in rendered
+    assert "0.300 ‡" in from_official
+    assert "0.940" not in from_official
+    assert "0.110" not in text
+    assert "1 of another version of the core or of scikit-learn are left out" in rendered
+    assert "6 models, 0.2 core-hours, 2026-01-02 to 2026-01-02" in rendered
+    for heading in ("Table 1", "Table 2", "Ablation", "Labels", "Controls", "Spread"):
+        assert rendered.count(f"### {heading}") == from_official.count(f"### {heading}") == 1
+    assert (tmp_path / "labels.png").read_bytes()[:4] == b"\x89PNG"
+    assert "![Accuracy against labels](labels_official.png)" in from_official
+    first = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    write_report(every, tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == first
+
+
+def test_without_results_nothing_is_written(tmp_path: Path) -> None:
+    assert "`make reproduce`" in write_report(Stored((), {}), tmp_path)
+    assert not list(tmp_path.iterdir())
