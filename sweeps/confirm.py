@@ -121,7 +121,7 @@ def confirm(
         _train_again(sweep, values, ledger, tracking, interruption, console, trainable)
     finally:
         _log_table(sweep, ledger, tracking, console)
-    confirmed = [_confirmed(sweep, trial, ledger) for trial in trials]
+    confirmed = [_confirmed(sweep, trial, seeds, ledger) for trial in trials]
     found = [each for each in confirmed if each.runs]
     for each in found:
         print_confirmed(console, sweep, each)
@@ -160,9 +160,11 @@ def _train_again(
         own.cut_short()
 
 
-def _confirmed(sweep: Sweep, trial: Record, ledger: Ledger) -> Confirmed:
+def _confirmed(sweep: Sweep, trial: Record, seeds: list[int], ledger: Ledger) -> Confirmed:
     config = sweep.base.with_values(trial.values)
-    runs = [run for run in ledger.complete() if config_hash(sweep, run) == config.hash()]
+    own = [run for run in ledger.complete() if config_hash(sweep, run) == config.hash()]
+    # Runs end in any order.
+    runs = sorted(own, key=lambda run: seeds.index(run.values["seed"]))
     return Confirmed(trial, config.hash(), config.data.labels, runs)
 
 

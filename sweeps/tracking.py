@@ -92,7 +92,7 @@ class Tracking(Callback):
         record = self._ledger.records[trial.trial_id]
         name = f"trial {record.number}"
         if self._stage == "confirm":
-            name = f"confirm {record.number}, seed {config.seed}"
+            name = f"confirm {config.hash()} seed {config.seed}"
         tags = _tags({"config_hash": config.hash(), "seed": config.seed, "mlflow.runName": name})
         params = _params(config.flat())
         self._submit(
