@@ -6,5 +6,32 @@ from weakdis_core.metrics.accuracy import (
     factor_accuracy,
     relation_accuracy,
 )
+from weakdis_core.metrics.ceilings import (
+    TEST_ROWS,
+    TRAIN_ROWS,
+    identifiability_ceiling,
+    mig_ceiling,
+    sap_ceiling,
+)
+from weakdis_core.metrics.importance import DCI, Importances, dci, importances
+from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.separability import sap
 
-__all__ = ["FactorAccuracy", "RelationAccuracy", "factor_accuracy", "relation_accuracy"]
+__all__ = [
+    "DCI",
+    "TEST_ROWS",
+    "TRAIN_ROWS",
+    "FactorAccuracy",
+    "Importances",
+    "RelationAccuracy",
+    "dci",
+    "factor_accuracy",
+    "identifiability_ceiling",
+    "importances",
+    "mig",
+    "mig_ceiling",
+    "modularity",
+    "relation_accuracy",
+    "sap",
+    "sap_ceiling",
+]

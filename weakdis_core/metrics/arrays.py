@@ -1,0 +1,73 @@
+"""What the disentanglement metrics ask of their arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from weakdis_core.errors import UserError
+
+Codes = NDArray[Any]
+Factors = NDArray[np.int64]
+
+
+def checked(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple[Codes, Factors]:
+    """Codes and factor values as the metrics take them.
+
+    Codes keep their floating type, since the edges of the bins depend on it.
+
+    Args:
+        codes: `(n, d)` finite numbers, at least one dimension.
+        factors: `(n, k)` integers, at least one factor.
+        split: `train` or `test`, where there are two of each, for the messages.
+
+    Raises:
+        UserError: Shapes, rows or values are not these.
+    """
+    prefix = f"{split}_" if split else ""
+    code_array = _table(codes, f"{prefix}codes")
+    values = _table(factors, f"{prefix}factors")
+    if len(code_array) != len(values):
+        raise UserError(
+            f"{prefix}factors: {len(values)} rows are not allowed: {prefix}codes has "
+            f"{len(code_array)}"
+        )
+    if not (finite := np.isfinite(code_array)).all():
+        raise UserError(f"{prefix}codes: {(~finite).sum()} values are not finite numbers")
+    integers = np.asarray(values, dtype=np.int64)
+    if not np.array_equal(integers, values):
+        raise UserError(f"{prefix}factors: {values.dtype} values are not allowed: integers are")
+    return code_array, integers
+
+
+def checked_splits(
+    train_codes: ArrayLike, train_factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
+) -> tuple[Codes, Factors, Codes, Factors]:
+    """Codes and factor values of train and test, of the same dimensions and factors.
+
+    Raises:
+        UserError: One pair is not allowed, or the two do not fit together.
+    """
+    train = checked(train_codes, train_factors, "train")
+    test = checked(test_codes, test_factors, "test")
+    for name, ours, theirs in zip(("codes", "factors"), test, train, strict=True):
+        if ours.shape[1] != theirs.shape[1]:
+            raise UserError(
+                f"test_{name}: {ours.shape[1]} columns are not allowed: train_{name} has "
+                f"{theirs.shape[1]}"
+            )
+    return *train, *test
+
+
+def varying(factors: Factors) -> NDArray[np.int64]:
+    """Columns of `factors` with two values or more: of the others no metric can say anything."""
+    return np.flatnonzero((factors != factors[:1]).any(axis=0))
+
+
+def _table(values: ArrayLike, name: str) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 2 or not array.shape[1]:
+        raise UserError(f"{name}: shape {array.shape} is not allowed: rows and columns are")
+    return array if array.dtype.kind in "iuf" else array.astype(np.float64)

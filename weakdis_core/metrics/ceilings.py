@@ -1,0 +1,94 @@
+"""What the best possible codes score on a variant: no metric's ceiling is 1 by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.metrics.mutual_information import mig
+from weakdis_core.metrics.separability import sap
+from weakdis_core.seeding import numpy_generator
+
+TRAIN_ROWS = 10_000
+"""Train rows of the published protocol: the most that disentanglement metrics are given."""
+
+TEST_ROWS = 5_000
+"""Test rows of the published protocol."""
+
+_DRAWS = 20
+
+
+def mig_ceiling(variant: Variant | str) -> float:
+    """MIG of perfect codes, the factor values themselves, on a variant's images.
+
+    Args:
+        variant: The variant, or its name.
+
+    Returns:
+        Mean over draws of as many train images as the protocol gives.
+
+    Raises:
+        UserError: There is no such variant.
+    """
+    return float(np.mean([mig(train, train) for train, _ in _draws(variant)]))
+
+
+def sap_ceiling(variant: Variant | str) -> float:
+    """SAP of perfect codes, the 0-based factor values themselves, on a variant's images.
+
+    Published values above it were measured in another way and are not comparable. It is a mean
+    because a perfect code's SAP hangs on the draw: where values are equally frequent, the lines of
+    two of them meet just at a third, and chance decides whether that one is ever predicted. On
+    dsprites_v4 most draws give 0.56 to 0.57 and every fifth 0.60 to 0.61. The score of a model is
+    to be compared with that of the factor values on its own rows.
+
+    Args:
+        variant: The variant, or its name.
+
+    Returns:
+        Mean over draws of as many train and test images as the protocol gives.
+
+    Raises:
+        UserError: There is no such variant.
+    """
+    return float(np.mean([sap(train, train, test, test) for train, test in _draws(variant)]))
+
+
+def identifiability_ceiling(digests: ArrayLike, factors: ArrayLike) -> float:
+    """The best joint factor accuracy that images allow.
+
+    Equal pictures with different factor values can be read as one of them only: the best reader
+    answers with the most frequent combination of values of each picture.
+
+    Args:
+        digests: `(n,)` hash of each image, such as `Prepared.digests`.
+        factors: `(n, k)` factor values, such as `Prepared.factors`.
+
+    Returns:
+        In (0, 1]; NaN without images.
+    """
+    _, picture = np.unique(np.asarray(digests), return_inverse=True)
+    labelled = np.column_stack([picture, np.asarray(factors)])
+    if not len(labelled):
+        return float("nan")
+    rows, counts = np.unique(labelled, axis=0, return_counts=True)
+    most = np.zeros(picture.max() + 1, dtype=np.int64)
+    np.maximum.at(most, rows[:, 0], counts)
+    return float(most.sum() / len(labelled))
+
+
+def _draws(variant: Variant | str) -> Iterator[tuple[IndexArray, IndexArray]]:
+    """Factor values of as many train and test images as the protocol gives, the same each time."""
+    if isinstance(variant, str):
+        variant = get_variant(variant)
+    factors = variant.values(variant.indices())
+    # Shares of the splits; more images than the default max_images change nothing here.
+    train, test = min(TRAIN_ROWS, 8 * len(factors) // 10), min(TEST_ROWS, len(factors) // 10)
+    generator = numpy_generator(0, f"ceilings/{variant.name}")
+    for _ in range(_DRAWS):
+        rows = generator.choice(len(factors), train + test, replace=False)
+        yield factors[rows[:train]], factors[rows[train:]]
