@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -21,11 +22,12 @@ from sweeps.console import clock
 from sweeps.halving import REDUCTION_FACTOR
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space, first_rung
-from sweeps.trainable import scores_on_test
 from weakdis_core.config import Config
 from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
+from weakdis_core.disentanglement import RAW_ROWS, disentanglement_scores
+from weakdis_core.metrics import TRAIN_ROWS
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer
 
@@ -84,9 +86,7 @@ def probe(config: Config) -> Probe:
     """Time a few steps of a configuration on made-up images, and weigh its checkpoint."""
     trainer = _made_up_trainer(config, _PROBE_IMAGES)
     reports = list(trainer.fit())
-    started = time.perf_counter()
-    trainer.evaluate("validation")
-    evaluation = time.perf_counter() - started
+    evaluation = _seconds(lambda: trainer.evaluate("validation"))
     # The first third pays for what happens once; the other two hold an evaluation each.
     first, last = reports[0], reports[-1]
     step = (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step)
@@ -100,13 +100,20 @@ def probe(config: Config) -> Probe:
 
 
 def probe_test(config: Config) -> float:
-    """Seconds that a confirm run's evaluation on test takes, by one of few made-up images."""
+    """Seconds that a confirm run's evaluation on test takes, by one on few made-up images."""
     trainer = _made_up_trainer(config, _PROBE_TEST_IMAGES)
     for _ in trainer.fit():
         pass
-    started = time.perf_counter()
-    scores_on_test(trainer, trainer.evaluator.oracle)
-    return (time.perf_counter() - started) * _images(config) / _PROBE_TEST_IMAGES
+    images, rows = _images(config), min(TRAIN_ROWS, int(0.8 * _images(config)))
+    accuracies = _seconds(lambda: trainer.evaluate("test"))
+    converted = _seconds(lambda: disentanglement_scores(trainer, raw=False))
+    both = _seconds(lambda: disentanglement_scores(trainer, raw=True))
+    probed = 0.8 * _PROBE_TEST_IMAGES - trainer.config.data.labels
+    return (
+        accuracies * images / _PROBE_TEST_IMAGES
+        + converted * rows / probed
+        + max(0.0, both - converted) * min(RAW_ROWS, rows) / probed
+    )
 
 
 def _rows(
@@ -167,13 +174,19 @@ def _confirmation(
     ]
 
 
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
 def _made_up_trainer(config: Config, images: int) -> Trainer:
     """A Trainer of a few steps on made-up images."""
     prepared = _made_up(config, images)
     changes = {
         "training.steps": _PROBE_STEPS,
         "training.evaluations": 3,
-        "data.labels": min(config.data.labels, images // 2),
+        "data.labels": min(config.data.labels, images // 4),
     }
     return Trainer(config.with_values(changes), prepared, _guesser(prepared))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 import platform
 import tempfile
@@ -18,6 +16,7 @@ from ray import tune
 from sweeps.space import LABELS_METRIC
 from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
+from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.trainer import Report, Trainer, write_manipulation_grid
@@ -76,18 +75,9 @@ def confirm_trial(parameters: dict[str, Any]) -> None:
 
 def scores_on_test(trainer: Trainer, oracle: Oracle) -> dict[str, float]:
     """Everything that is measured of a trained model on test, NaN where undefined."""
-    return trainer.evaluate("test") | oracle.accuracies() | _disentanglement(trainer)
-
-
-def _disentanglement(trainer: Trainer) -> dict[str, float]:
-    # MERGE: `return disentanglement_scores(trainer, raw=True)`.
-    name = "weakdis_core.disentanglement"
-    if importlib.util.find_spec(name) is None:
-        return {}
-    scores: dict[str, float] = importlib.import_module(name).disentanglement_scores(
-        trainer, raw=True
-    )
-    return scores
+    scores = trainer.evaluate("test") | oracle.accuracies()
+    threads = trainer.config.runtime.threads
+    return scores | disentanglement_scores(trainer, raw=True, n_jobs=threads)
 
 
 def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:

@@ -27,7 +27,10 @@ def measured(level: float) -> dict[str, float]:
         "test/mig_raw": 0.2,
         "test/sap_raw": 0.1,
         "test/dci_disentanglement_partition": 0.8,
+        "test/mig_ceiling": 0.99,
+        "test/sap_ceiling": 0.58,
         "test/disentanglement_train_rows": 10_000.0,
+        "test/dci_raw_train_rows": 2_000.0,
     }
 
 
@@ -91,7 +94,10 @@ def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> No
         "rendered", "1000", "5", "0.940 ± 0.039", "0.930 ± 0.039", "0.550 ± 0.000",
     ]  # fmt: skip
     assert found[2][-3:] == ["0.800 ± 0.000", "-", "-"]
-    assert "10000 train rows, scikit-learn 1.9.1" in text
+    assert "10000 train rows (2000 for DCI of raw codes), scikit-learn 1.9.1" in text
+    own, variants = lines(text, "dsprites_v4", "perfect codes")
+    assert own[3:] == ["rendered", "-", "-", "-", "0.990", "0.580"]
+    assert variants[3:] == ["-", "-", "-", "-", "0.980", "0.600"]
     assert "‡" not in text
     # The other variant has none yet.
     assert lines(text, "shapes3d_v5", "weakdis") == []
@@ -111,6 +117,7 @@ def test_sources_and_versions_never_share_a_cell(store: Store) -> None:
     store.trial(seed=9, stage="confirm", metrics=scores(0.9) | measured(0.1), sklearn="1.8.0")
     table = built(store)
     ours = table[table["method"].eq("weakdis") & table["codes"].eq("converted")]
+    assert ours["train_rows"].tolist() == ours["dci_train_rows"].tolist() == [10_000, 10_000]
     assert ours["source"].tolist() == ["official", "rendered"]
     assert ours["dci"].tolist() == pytest.approx([0.94, 0.94])
     assert ours["dci_seeds"].tolist() == [5, 5]
@@ -129,11 +136,11 @@ def test_csv_holds_every_number(store: Store) -> None:
     text = write_table2(built(store), PUBLISHED, "csv", {})
     read = pd.read_csv(io.StringIO(text))
     assert tuple(read.columns) == TABLE2
-    (converted,) = read[read["codes"].eq("converted") & read["source"].notna()].to_dict("records")
-    assert converted["train_rows"] == 10_000
-    assert converted["dci_low"] < converted["dci"] < converted["dci_high"]
-    assert converted["sklearn"] == "1.9.1"
-    assert math.isnan(converted["sap_above_ceiling"])
+    (raw,) = read[read["codes"].eq("raw")].to_dict("records")
+    assert (raw["train_rows"], raw["dci_train_rows"]) == (10_000, 2_000)
+    assert raw["dci_low"] <= raw["dci"] <= raw["dci_high"]
+    assert raw["sklearn"] == "1.9.1"
+    assert math.isnan(raw["sap_above_ceiling"])
 
 
 def test_latex_is_ascii(store: Store) -> None:
