@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def defined(values: list[float]) -> list[bool]:
     return [not math.isnan(value) for value in values]
 
 
-NEARLY_CONSTANT = {
+SCALES: dict[str, Callable[[Array], Array]] = {
     "constant": lambda f: np.zeros((len(f), 3)),
     "float32 rounding": lambda f: np.float32(1) + f.astype(np.float32) * np.float32(1.2e-7),
     "float64 rounding": lambda f: 1 + f * 2.3e-16,
@@ -46,9 +47,9 @@ NEARLY_CONSTANT = {
 }
 
 
-@pytest.mark.parametrize("name", NEARLY_CONSTANT)
+@pytest.mark.parametrize("name", SCALES)
 def test_every_score_is_defined_whatever_the_scale_of_the_codes(name: str) -> None:
-    represent = NEARLY_CONSTANT[name]
+    represent = SCALES[name]
     found = scores(represent(TRAIN), TRAIN, represent(TEST), TEST)
     assert defined(found) == [True] * 6
     # Bins follow the range, so MIG sees through any scale.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def drawn(rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
     return np.stack([generator.integers(n, size=rows) for n in N_VALUES], axis=1)
 
 
-REPRESENTATIONS = {
+REPRESENTATIONS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
     "mixed": lambda f, g: (
         f @ [[1, 0.5, 0, 0.2], [0, 1, 0.3, 0], [0.4, 0, 1, -2]] + 0.2 * g.normal(size=(len(f), 4))
     ),

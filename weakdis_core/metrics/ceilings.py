@@ -19,7 +19,7 @@ TRAIN_ROWS = 10_000
 TEST_ROWS = 5_000
 """Test rows of the published protocol."""
 
-_DRAWS = 20
+_DRAWS = 10
 
 
 def mig_ceiling(variant: Variant | str) -> float:
