@@ -12,12 +12,13 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import allot, cluster
+from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
-from sweeps.tracking import Tracking, open_experiment
+from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.writer import Writer
 

@@ -83,10 +83,10 @@ class Interruption:
 
 
 class Budget(Stopper):
-    """Stops the search when its seconds are over or the user interrupts it.
+    """Stops the trials when its seconds are over or the user interrupts it.
 
     Args:
-        seconds: Seconds of searching, counted from `start`.
+        seconds: Seconds of running trials, counted from `start`; infinite for no end.
         interruption: The signals received.
     """
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from math import isfinite
+from typing import Any, Literal
 
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
@@ -33,7 +34,7 @@ def watched(console: Console) -> bool:
 
 
 class View(Callback):
-    """Shows running trials, the best so far and the budget left.
+    """Shows running trials, the best so far (of a search) and the time left.
 
     Args:
         console: Where to show them.
@@ -41,16 +42,24 @@ class View(Callback):
         ledger: Account of the trials; it must come before this among the callbacks.
         budget: The time left.
         trials: Most trials to run.
+        word: What they are called.
     """
 
     def __init__(
-        self, console: Console, title: str, ledger: Ledger, budget: Budget, trials: int
+        self,
+        console: Console,
+        title: str,
+        ledger: Ledger,
+        budget: Budget,
+        trials: int,
+        word: Literal["trial", "confirm run"] = "trial",
     ) -> None:
         self._console = console
         self._title = title
         self._ledger = ledger
         self._budget = budget
         self._trials = trials
+        self._word = word
         self._live: Live | None = None
         self._told: set[str] = set()
 
@@ -99,14 +108,14 @@ class View(Callback):
     def render(self) -> RenderableType:
         """The view of this moment."""
         ledger = self._ledger
-        head = f"{self._title}  {len(ledger.ended())} of {self._trials} trials ended"
-        left = f"{clock(self._budget.left)} left"
+        head = f"{self._title}  {len(ledger.ended())} of {self._trials} {self._word}s ended"
+        left = f", {clock(self._budget.left)} left" if isfinite(self._budget.left) else ""
         stop = "  stopping..." if self._budget.interrupted else ""
-        lines: list[RenderableType] = [Text(f"{head}, {left}{stop}", style="bold")]
-        best = ledger.best()
+        lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
+        best = ledger.best() if self._word == "trial" else None
         if best is not None:
             lines.append(Text(f"best so far: trial {line_of(best, ledger.steps)}", style="green"))
-        table = Table("trial", "state", "step", "score", "time", "settings", box=None)
+        table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
         ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
         for record in [*ended, *ledger.running()]:
             table.add_row(*_cells(record, ledger.steps), style=_STYLES[record.outcome])
@@ -119,7 +128,9 @@ class View(Callback):
             if record.trial_id not in self._told:
                 self._told.add(record.trial_id)
                 self._console.print(
-                    f"trial {line_of(record, self._ledger.steps)}", highlight=False, soft_wrap=True
+                    f"{self._word} {line_of(record, self._ledger.steps)}",
+                    highlight=False,
+                    soft_wrap=True,
                 )
 
 

@@ -1,4 +1,7 @@
-"""Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping."""
+"""Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping.
+
+Confirm runs are trials too, of given settings and without early stopping.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ from sweeps.ledger import Ledger
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
-from sweeps.trainable import train_trial, trial_parameters
+from sweeps.trainable import confirm_trial, train_trial, trial_parameters
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 
 Trainable = Callable[[dict[str, Any]], None]
+
+CONFIRM_FOLDER = "confirm"
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ def run_trials(
         callbacks: Called after the ledger.
         trainable: What a trial runs.
     """
-    settings, allotment = sweep.settings, sweep.allotment
+    settings = sweep.settings
     searcher = StudySearcher(
         study,
         sweep.space,
@@ -105,14 +110,65 @@ def run_trials(
         ledger.steps,
         functools.partial(enough_time, ledger, budget),
     )
+    _run(
+        sweep,
+        trainable,
+        trial_parameters(sweep.base, sweep.prepared),
+        sweep.folder,
+        budget,
+        [ledger, *callbacks],
+        search_alg=searcher,
+        scheduler=Halving(settings.objective, sweep.base, sweep.space),
+        num_samples=settings.trials,
+    )
+
+
+def run_confirmations(
+    sweep: Sweep,
+    values: list[dict[str, Any]],
+    ledger: Ledger,
+    budget: Budget,
+    callbacks: list[Callback],
+    trainable: Trainable = confirm_trial,
+) -> None:
+    """Train given settings to the last step, on the trials' allotment; one failing stops no other.
+
+    Args:
+        sweep: Whose settings they are.
+        values: What each run changes in the sweep's settings, its seed included.
+        ledger: Receives what became of every run.
+        budget: Tells when the user interrupts.
+        callbacks: Called after the ledger.
+        trainable: What a run is.
+    """
+    parameters = trial_parameters(sweep.base, sweep.prepared)
+    _run(
+        sweep,
+        trainable,
+        parameters | {"values": tune.grid_search(values)},
+        sweep.folder / CONFIRM_FOLDER,
+        budget,
+        [ledger, *callbacks],
+    )
+
+
+def _run(
+    sweep: Sweep,
+    trainable: Trainable,
+    parameters: dict[str, Any],
+    folder: Path,
+    budget: Budget,
+    callbacks: list[Callback],
+    **search: Any,
+) -> None:
+    """Run trials under Tune; `search` says how their settings are found and who goes on."""
+    allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
     tuner = tune.Tuner(
         tune.with_resources(trainable, resources),
-        param_space=trial_parameters(sweep.base, sweep.prepared),
+        param_space=parameters,
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=Halving(settings.objective, sweep.base, sweep.space),
-            num_samples=settings.trials,
+            **search,
             # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
             max_concurrent_trials=allotment.concurrent,
             # A process that has loaded torch serves trial after trial.
@@ -121,11 +177,11 @@ def run_trials(
             trial_dirname_creator=_trial_id,
         ),
         run_config=tune.RunConfig(
-            name=sweep.name,
-            storage_path=str(sweep.folder.parent),
+            name=folder.name,
+            storage_path=str(folder.parent),
             stop=budget,
             verbose=0,
-            callbacks=[ledger, *callbacks],
+            callbacks=callbacks,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ class Record:
         stage: Stage of training at the last report.
         metrics: Numbers of the last report that has the objective, else of the last report.
         score: The objective at the last report that has it.
+        test: Scores on test, `test/...`; of confirm runs only.
         seconds: Seconds since it started, or that it took.
         checkpoint: Folder of its last checkpoint.
         error: Why it failed, in one line.
@@ -45,6 +46,7 @@ class Record:
     stage: str = "starting"
     metrics: dict[str, float] = field(default_factory=dict)
     score: float | None = None
+    test: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     checkpoint: Path | None = None
     error: str = ""
@@ -93,6 +95,7 @@ class Ledger(Callback):
             record.metrics = numbers(result)
         if score is not None:
             record.score = float(score)
+        record.test |= numbers(result, ("test",))
 
     def on_checkpoint(
         self,
@@ -165,12 +168,12 @@ class Ledger(Callback):
         record.seconds = time.monotonic() - record.started
 
 
-def numbers(result: dict[str, Any]) -> dict[str, float]:
-    """The metrics of a report: `train/...` and `val/...`, finite ones only."""
+def numbers(result: dict[str, Any], groups: Sequence[str] = ("train", "val")) -> dict[str, float]:
+    """The metrics of a report by group, `train/...` and `val/...`: finite ones only."""
     return {
         name: float(value)
         for name, value in result.items()
-        if name.partition("/")[0] in ("train", "val") and math.isfinite(value)
+        if name.partition("/")[0] in groups and math.isfinite(value)
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -25,11 +26,14 @@ from weakdis_core.config import Config
 from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
+from weakdis_core.disentanglement import RAW_ROWS, disentanglement_scores
+from weakdis_core.metrics import TRAIN_ROWS
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer
 
 _PROBE_STEPS = 24
 _PROBE_IMAGES = 2000
+_PROBE_TEST_IMAGES = 400
 # The Optuna study and Tune's state, for each trial.
 _STATE_BYTES = 100_000
 
@@ -80,19 +84,9 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
 
 def probe(config: Config) -> Probe:
     """Time a few steps of a configuration on made-up images, and weigh its checkpoint."""
-    prepared = _made_up(config)
-    short = config.with_values(
-        {
-            "training.steps": _PROBE_STEPS,
-            "training.evaluations": 3,
-            "data.labels": min(config.data.labels, _PROBE_IMAGES // 2),
-        }
-    )
-    trainer = Trainer(short, prepared, _guesser(prepared))
+    trainer = _made_up_trainer(config, _PROBE_IMAGES)
     reports = list(trainer.fit())
-    started = time.perf_counter()
-    trainer.evaluate("validation")
-    evaluation = time.perf_counter() - started
+    evaluation = _seconds(lambda: trainer.evaluate("validation"))
     # The first third pays for what happens once; the other two hold an evaluation each.
     first, last = reports[0], reports[-1]
     step = (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step)
@@ -100,9 +94,26 @@ def probe(config: Config) -> Probe:
         file = Path(folder) / "checkpoint"
         trainer.save(file)
         size = file.stat().st_size
-    images = min(config.training.evaluation_samples, _validation_images(config))
+    images = min(config.training.evaluation_samples, _images(config) // 10)
     scale = images / len(trainer.splits.validation)
     return Probe(max(step, 1e-4), evaluation * scale, size)
+
+
+def probe_test(config: Config) -> float:
+    """Seconds that a confirm run's evaluation on test takes, by one on few made-up images."""
+    trainer = _made_up_trainer(config, _PROBE_TEST_IMAGES)
+    for _ in trainer.fit():
+        pass
+    images, rows = _images(config), min(TRAIN_ROWS, int(0.8 * _images(config)))
+    accuracies = _seconds(lambda: trainer.evaluate("test"))
+    converted = _seconds(lambda: disentanglement_scores(trainer, raw=False))
+    both = _seconds(lambda: disentanglement_scores(trainer, raw=True))
+    probed = 0.8 * _PROBE_TEST_IMAGES - trainer.config.data.labels
+    return (
+        accuracies * images / _PROBE_TEST_IMAGES
+        + converted * rows / probed
+        + max(0.0, both - converted) * min(RAW_ROWS, rows) / probed
+    )
 
 
 def _rows(
@@ -116,7 +127,8 @@ def _rows(
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
     longest, shortest = rounds * full, rounds * full * stopped
     images = plan(base.data, base.runtime.data_dir)
-    state = settings.trials * (measured.checkpoint + _STATE_BYTES)
+    kept = settings.trials + settings.confirm_seeds * settings.confirm_top
+    state = kept * (measured.checkpoint + _STATE_BYTES)
     searched = [f"{name} {_range(values)}" for name, values in space.items()]
     return [
         ("searched", "\n".join(searched)),
@@ -133,23 +145,60 @@ def _rows(
             f"{clock(shortest)} to {clock(longest)} for all trials, as early stopping has it; "
             f"the search ends after {clock(settings.time_budget)} in any case",
         ),
+        *_confirmation(settings, base, allotment, full),
         (
             "disk",
             f"{_size(state)} for the sweep ({_size(measured.checkpoint)} a checkpoint, one kept "
-            f"per trial), and {_size(images.n_bytes)} for the images"
+            f"per run), and {_size(images.n_bytes)} for the images"
             + (" (there already)" if images.path.exists() else ""),
         ),
     ]
 
 
-def _made_up(config: Config) -> Prepared:
+def _confirmation(
+    settings: SweepSettings, base: Config, allotment: Allotment, full: float
+) -> list[tuple[str, str]]:
+    """What confirming adds, if it is asked for: nothing of it is in the time budget."""
+    seeds, top = settings.confirm_seeds, settings.confirm_top
+    if not seeds:
+        return []
+    test = probe_test(base)
+    rounds = ceil(seeds * top / allotment.concurrent)
+    return [
+        (
+            "confirmation",
+            f"after the search {seeds} fresh seeds of the best {top}: {seeds * top} runs, each "
+            f"{clock(full)} of training and {clock(test)} of evaluation on test; "
+            f"{clock(rounds * (full + test))} for all, beyond the time budget",
+        )
+    ]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _made_up_trainer(config: Config, images: int) -> Trainer:
+    """A Trainer of a few steps on made-up images."""
+    prepared = _made_up(config, images)
+    changes = {
+        "training.steps": _PROBE_STEPS,
+        "training.evaluations": 3,
+        "data.labels": min(config.data.labels, images // 4),
+    }
+    return Trainer(config.with_values(changes), prepared, _guesser(prepared))
+
+
+def _made_up(config: Config, images: int) -> Prepared:
     """Noise with real factor values: enough to time and to weigh."""
     variant = get_variant(config.data.variant)
     generator = np.random.default_rng(0)
     every = variant.indices()
-    indices = every[generator.choice(len(every), _PROBE_IMAGES, replace=False)]
+    indices = every[generator.choice(len(every), images, replace=False)]
     scale = 1 if variant.channels == 1 else 255
-    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
+    shape = (images, variant.channels, 64, 64)
     return Prepared(
         variant=variant,
         source="rendered",
@@ -157,7 +206,7 @@ def _made_up(config: Config) -> Prepared:
         images=generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True),
         factors=variant.values(indices),
         indices=indices,
-        digests=np.arange(_PROBE_IMAGES, dtype=np.uint64),
+        digests=np.arange(images, dtype=np.uint64),
         scale=float(scale),
         digest="",
     )
@@ -170,8 +219,8 @@ def _guesser(prepared: Prepared) -> Oracle:
     return Oracle(network, values, 0.0, 0.0)
 
 
-def _validation_images(config: Config) -> int:
-    return plan(config.data, config.runtime.data_dir).n_images // 10
+def _images(config: Config) -> int:
+    return plan(config.data, config.runtime.data_dir).n_images
 
 
 def _range(values: BaseDistribution) -> str:

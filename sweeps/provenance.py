@@ -12,7 +12,7 @@ from typing import Any
 
 from weakdis_core.config import Config
 
-_LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy")
+_LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ def common_tags(config: Config, source: str) -> dict[str, str]:
         "variant": config.data.variant,
         "data.source": source,
         "seed": str(config.seed),
-        "stage": "search",
         "git_commit": git_commit(),
         "version.python": platform.python_version(),
         **versions,

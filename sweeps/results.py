@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from analysis import published
 from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger, Record
-from sweeps.trainable import CHECKPOINT_FILE
+from sweeps.trainable import CHECKPOINT_FILE, PICTURE_FILE
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
@@ -25,7 +25,6 @@ from weakdis_core.trainer import Trainer, write_manipulation_grid
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 STUDY_EXPORT = "study.json"
-PICTURE_FILE = "manipulation.png"
 KINDS = ("latent", "encoded", "pixels")
 
 
@@ -75,18 +74,23 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
 
 
 def write_trials(ledger: Ledger, path: Path) -> None:
-    """Write every trial as a row of CSV: how it ended, its settings and its last metrics."""
+    """Write every trial as a row of CSV: how it ended, its settings and its last metrics.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     records = list(ledger.records.values())
     settings = sorted({name for record in records for name in record.values})
-    metrics = sorted({name for record in records for name in record.metrics})
+    scores = [record.metrics | record.test for record in records]
+    metrics = sorted({name for found in scores for name in found})
     columns = ["number", "trial_id", "outcome", "step", "seconds", "score", "error"]
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow([*columns, *settings, *metrics])
-    for record in records:
+    for record, found in zip(records, scores, strict=True):
         own = [getattr(record, column) for column in columns]
         chosen = [record.values.get(name) for name in settings]
-        table.writerow([*own, *chosen, *(record.metrics.get(name) for name in metrics)])
+        table.writerow([*own, *chosen, *(found.get(name) for name in metrics)])
     write_text(path, text.getvalue())
 
 
@@ -139,20 +143,24 @@ def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) ->
 
 def _scores(variant: str, best: Best) -> Table:
     """The relation accuracies beside the paper's."""
-    rows = [row for row in published.load().table1 if row.variant == variant]
+    labels = str(best.config.data.labels)
     table = Table("relation accuracy", *KINDS, "labels")
-    table.add_row("this sweep, validation", *_cells(best.validation), _labels(best))
-    table.add_row("this sweep, test", *_cells(best.test), _labels(best), style="bold")
-    for row in rows:
-        for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
-            table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
+    table.add_row("this sweep, validation", *score_cells(best.validation), labels)
+    table.add_row("this sweep, test", *score_cells(best.test), labels, style="bold")
+    add_published(table, variant)
     return table
 
 
-def _cells(scores: Mapping[str, float]) -> Sequence[str]:
+def add_published(table: Table, variant: str) -> None:
+    """Add what the paper reports of a variant to a table of the relation accuracies."""
+    for row in published.load().table1:
+        if row.variant != variant:
+            continue
+        for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
+            table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
+
+
+def score_cells(scores: Mapping[str, float]) -> list[str]:
+    """The relation accuracies among scores, in the order of `KINDS`, as a table shows them."""
     found = [scores.get(f"relation_accuracy_{kind}") for kind in KINDS]
     return ["-" if score is None else f"{score:.3f}" for score in found]
-
-
-def _labels(best: Best) -> str:
-    return str(best.config.data.labels)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from pathlib import Path
 
 import torch
@@ -12,13 +11,14 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment, allot, cluster
+from sweeps.confirm import confirm
 from sweeps.console import View
+from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import (
     BEST_FILE,
-    PICTURE_FILE,
     STUDY_EXPORT,
     TRIALS_FILE,
     Best,
@@ -29,7 +29,8 @@ from sweeps.results import (
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.study import end_running, export_study
-from sweeps.tracking import Tracking, open_experiment
+from sweeps.tracking import Tracking
+from sweeps.trainable import PICTURE_FILE
 from sweeps.writer import Writer
 from weakdis_core.config import Config
 from weakdis_core.console import progress
@@ -86,10 +87,11 @@ def search(
     interruption: Interruption,
     console: Console,
 ) -> bool:
-    """Run a sweep, evaluate its best trial and print the result.
+    """Run a sweep, evaluate its best trial, confirm the best configurations and print the result.
 
     Returns:
-        Whether it has a result: some trial got as far as a score, and the user did not interrupt.
+        Whether it has a result: some trial got as far as a score, some confirm run (where asked
+        for) to its end, and the user did not interrupt.
 
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
@@ -106,7 +108,7 @@ def search(
         if not allotment.gpus:
             # Ray hides no GPU from a trial that asks for none.
             base = base.with_values({"runtime.device": "cpu"})
-        experiment_id = _opened(experiment, settings)
+        experiment_id = opened(experiment, settings.tracking)
         folder = claim_folder(Path(settings.storage), name)
         sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
         ledger = Ledger(settings.objective, base.training.steps, interruption)
@@ -114,8 +116,10 @@ def search(
         tracking = Tracking(writer, experiment_id, run, ledger)
         status = "FAILED"
         try:
-            best = _run(sweep, ledger, tracking, interruption, console, prepared, oracle)
-            status = "FINISHED" if best else "FAILED"
+            found = _run(sweep, ledger, tracking, interruption, console, prepared, oracle)
+            if found and settings.confirm_seeds:
+                found = confirm(sweep, ledger, tracking, interruption, console)
+            status = "FINISHED" if found else "FAILED"
         finally:
             # Whatever happened, no run is left RUNNING.
             tracking.close("KILLED" if interruption.signal is not None else status)
@@ -123,7 +127,9 @@ def search(
         writer.close()
     if writer.failures:
         console.print(f"{len(writer.failures)} calls to MLflow failed: {writer.failures[0]}")
-    return best is not None
+    if found:
+        console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
+    return found
 
 
 def _run(
@@ -134,7 +140,8 @@ def _run(
     console: Console,
     prepared: Prepared,
     oracle: Oracle,
-) -> Best | None:
+) -> bool:
+    """Search, then evaluate the best trial; whether there is one."""
     settings = sweep.settings
     budget = Budget(settings.time_budget, interruption)
     view = View(console, sweep.name, ledger, budget, settings.trials)
@@ -160,34 +167,16 @@ def _run(
     record = ledger.best_of_any()
     if budget.interrupted:
         console.print(f"{sweep.name}: interrupted; trials are in {sweep.folder}")
-        return None
+        return False
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]
         reason = errors[0] if errors else "the time budget ended before any trial had a score"
         console.print(f"{sweep.name}: no trial has a result: {reason}")
-        return None
+        return False
     best = evaluate_best(sweep, record, prepared, oracle)
     _log_best(sweep, best, tracking)
     print_results(console, sweep, ledger, best)
-    console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
-    return best
-
-
-def ui_command(tracking_uri: str) -> str:
-    """How to look at the runs."""
-    if tracking_uri.startswith("http"):
-        return tracking_uri
-    return f"mlflow ui --backend-store-uri {tracking_uri}"
-
-
-def _opened(experiment: Future[str], settings: SweepSettings) -> str:
-    try:
-        return experiment.result()
-    except UserError:
-        raise
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"tracking_uri: {settings.tracking!r} cannot be used: {reason}") from None
+    return True
 
 
 def _sweep_run(sweep: Sweep) -> SweepRun:
@@ -196,6 +185,8 @@ def _sweep_run(sweep: Sweep) -> SweepRun:
     asked = {
         "trials": settings.trials,
         "time_budget": settings.time_budget,
+        "confirm_seeds": settings.confirm_seeds,
+        "confirm_top": settings.confirm_top,
         "objective": settings.objective,
         "sampler": settings.sampler,
         "preset": settings.preset,
@@ -222,8 +213,10 @@ def _log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
     for run in (trial, None):
         tracking.log_final(run, test, best.record.step)
     tracking.set_tags(trial, {"best": "true"})
-    note = f"Best: trial {best.record.number}. A search result of one seed, not a table row."
-    tracking.set_tags(None, {"best_trial_id": trial, "mlflow.note.content": note})
+    tracking.set_tags(None, {"best_trial_id": trial})
+    tracking.add_note(
+        f"Best: trial {best.record.number}. A search result of one seed, not a table row."
+    )
     tracking.log_file(None, sweep.folder / BEST_FILE)
     tracking.log_file(trial, sweep.folder / BEST_FILE)
     for run in (trial, None):

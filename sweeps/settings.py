@@ -58,6 +58,13 @@ class SweepSettings(Settings):
     """How Optuna suggests settings."""
     objective: Objective = "pixels"
     """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used."""
+    confirm_seeds: int = Field(0, ge=0, le=100)
+    """Fresh seeds on which the best configurations are trained again after the search, and
+    evaluated once on test; a row of the tables takes 5. It takes time beyond the budget: see
+    --plan. 0 confirms nothing."""
+    confirm_top: int = Field(1, ge=1, le=100)
+    """Configurations to confirm, the best on validation first; under pareto too the most
+    accurate, whatever labels they use."""
     search_learning_rate: Annotated[bool, FlagCreatePairsOff] = False
     """Search the autoencoder's learning rate too."""
     set_: Annotated[

@@ -1,4 +1,4 @@
-"""MLflow: a parent run for the sweep, a child run for each trial, terminal states always true.
+"""MLflow: a parent run for the sweep, a child for each trial and confirm run, true end states.
 
 Not Ray's own MLflow callback: that one makes a call for each number on the driver, doubles runs
 after a restore and knows no parent.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -21,7 +21,8 @@ from sweeps.ledger import Ledger, Outcome, Record, numbers
 from sweeps.provenance import SweepRun
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
-from weakdis_core.errors import UserError
+
+Stage = Literal["search", "confirm"]
 
 # A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
 STATUS: dict[Outcome, str] = {
@@ -34,31 +35,6 @@ STATUS: dict[Outcome, str] = {
 _PARENT = "sweep"
 
 
-def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> str:
-    """The id of the experiment called `name`, made if there is none.
-
-    Artifacts of a local database lie in `mlruns` beside it; a server knows its own place.
-
-    Raises:
-        UserError: The experiment is deleted, or holds a sweep of the name `sweep` already.
-    """
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        if experiment.lifecycle_stage != "active":
-            raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
-        known = str(experiment.experiment_id)
-        query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
-        if client.search_runs([known], query, max_results=1):
-            raise UserError(f"name: MLflow has a sweep {sweep!r} of {name} already, in {uri}")
-        return known
-    place = None
-    if uri.startswith("sqlite:///"):
-        place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
-    # Opens in the UI's view for training, not in that for language models.
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(name, artifact_location=place, tags=tags)
-
-
 class Tracking(Callback):
     """Sends what happens to MLflow, one `log_batch` per report.
 
@@ -67,17 +43,31 @@ class Tracking(Callback):
         experiment: Id of the experiment.
         sweep: What the runs have in common.
         ledger: Account of the trials; it must come before this among the callbacks.
+        stage: What the trials are for.
     """
 
-    def __init__(self, writer: Writer, experiment: str, sweep: SweepRun, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        experiment: str,
+        sweep: SweepRun,
+        ledger: Ledger,
+        stage: Stage = "search",
+    ) -> None:
         self._writer = writer
         self._experiment = experiment
         self._sweep = sweep
         self._ledger = ledger
+        self._stage = stage
+        self._notes: list[str] = []
         # Filled and read by the writer's thread alone.
         self._run_ids: dict[str, str] = {}
         self._closed: set[str] = set()
         self._devices: set[str] = set()
+
+    def confirming(self, ledger: Ledger) -> Tracking:
+        """The tracking of the same sweep's confirm runs."""
+        return Tracking(self._writer, self._experiment, self._sweep, ledger, "confirm")
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; a thread cannot be, and a restored sweep makes its own.
@@ -100,7 +90,10 @@ class Tracking(Callback):
         """Open a trial's run with its params and tags."""
         config = trial_config(trial.config)
         record = self._ledger.records[trial.trial_id]
-        tags = _tags({"config_hash": config.hash(), "mlflow.runName": f"trial {record.number}"})
+        name = f"trial {record.number}"
+        if self._stage == "confirm":
+            name = f"confirm {config.hash()} seed {config.seed}"
+        tags = _tags({"config_hash": config.hash(), "seed": config.seed, "mlflow.runName": name})
         params = _params(config.flat())
         self._submit(
             trial.trial_id, lambda client, run: client.log_batch(run, params=params, tags=tags)
@@ -115,7 +108,11 @@ class Tracking(Callback):
         **info: Any,
     ) -> None:
         """Log a report: all its numbers in one call, at the training step."""
-        metrics = _metrics(numbers(result) | {"seconds": result["seconds"]}, int(result["step"]))
+        values = numbers(result, ("train", "val", "test"))
+        # The report of the test scores trains nothing.
+        if "seconds" in result:
+            values["seconds"] = result["seconds"]
+        metrics = _metrics(values, int(result["step"]))
         tags = _tags({"device": result["device"]}) if trial.trial_id not in self._devices else []
         if not self._devices:
             self.set_tags(None, {"device": result["device"]})
@@ -127,7 +124,7 @@ class Tracking(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """End a trial's run, and log the best score so far on the parent."""
+        """End a trial's run; in a search, log the best score so far on the parent."""
         self._end(self._ledger.records.get(trial.trial_id))
 
     def on_trial_error(
@@ -145,6 +142,11 @@ class Tracking(Callback):
         for record in self._ledger.ended():
             self._end(record)
 
+    def cut_short(self) -> None:
+        """End every trial and its run, whatever it was doing."""
+        self._ledger.cut_short()
+        self.end_all()
+
     def log_final(self, trial_id: str | None, metrics: Mapping[str, float], step: int) -> None:
         """Log numbers of the end of the sweep on a trial's run, or on the parent (None)."""
         batch = _metrics(metrics, step)
@@ -161,10 +163,14 @@ class Tracking(Callback):
         batch = _tags(tags)
         self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, tags=batch))
 
+    def add_note(self, text: str) -> None:
+        """Add to the parent's note, which MLflow's UI shows as its description."""
+        self._notes.append(text)
+        self.set_tags(None, {"mlflow.note.content": " ".join(self._notes)})
+
     def close(self, status: str) -> None:
         """End the parent run, and every trial's that is still open."""
-        self._ledger.cut_short()
-        self.end_all()
+        self.cut_short()
         self._submit(_PARENT, lambda client, run: client.set_terminated(run, status))
 
     def abandon(self) -> None:
@@ -183,7 +189,7 @@ class Tracking(Callback):
         # Two calls: whatever becomes of the tags, the state must be true.
         self._submit(record.trial_id, lambda client, run: client.log_batch(run, tags=tags))
         self._submit(record.trial_id, lambda client, run: client.set_terminated(run, status))
-        best = self._ledger.best()
+        best = self._ledger.best() if self._stage == "search" else None
         if best is not None and best.score is not None:
             name = self._ledger.metric.replace("val/", "best/")
             self.log_final(None, {name: best.score}, len(self._ledger.ended()))
@@ -212,7 +218,7 @@ class Tracking(Callback):
         if key == _PARENT:
             tags["kind"] = "sweep"
         else:
-            tags |= {"kind": "trial", "trial_id": key}
+            tags |= {"kind": "trial", "trial_id": key, "stage": self._stage}
             tags[MLFLOW_PARENT_RUN_ID] = self._run_id(client, _PARENT)
         return str(client.create_run(self._experiment, tags=tags).info.run_id)
 

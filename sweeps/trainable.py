@@ -1,4 +1,4 @@
-"""One trial: what Ray runs in its worker processes. It only forwards what the Trainer yields."""
+"""One trial: what Ray runs in its worker processes. It forwards what the Trainer yields."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from ray import tune
 from sweeps.space import LABELS_METRIC
 from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
+from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.oracle import prepare_oracle
-from weakdis_core.trainer import Report, Trainer
+from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.trainer import Report, Trainer, write_manipulation_grid
 
 CHECKPOINT_FILE = "checkpoint.pt"
+CONFIG_FILE = "config.yaml"
+PICTURE_FILE = "manipulation.png"
 
 
 def trial_parameters(base: Config, prepared: Path) -> dict[str, Any]:
@@ -47,6 +50,37 @@ def train_trial(parameters: dict[str, Any]) -> None:
     Args:
         parameters: `trial_parameters` and the chosen `values`.
     """
+    _train(parameters)
+
+
+def confirm_trial(parameters: dict[str, Any]) -> None:
+    """Train as a trial does, then evaluate on test, once, and report the scores.
+
+    The last checkpoint comes with the picture of relations and the settings of the run.
+
+    Args:
+        parameters: As for `train_trial`; the `values` hold the configuration and its fresh seed.
+    """
+    trainer, oracle = _train(parameters)
+    scores = scores_on_test(trainer, oracle)
+    result: dict[str, Any] = {
+        f"test/{name}": value for name, value in scores.items() if math.isfinite(value)
+    }
+    result |= {"step": trainer.step, "stage": "test", "device": device_name(trainer.device)}
+    with _saved(trainer) as folder:
+        trainer.config.save(folder / CONFIG_FILE)
+        write_manipulation_grid(trainer, folder / PICTURE_FILE)
+        tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
+
+
+def scores_on_test(trainer: Trainer, oracle: Oracle) -> dict[str, float]:
+    """Everything that is measured of a trained model on test, NaN where undefined."""
+    scores = trainer.evaluate("test") | oracle.accuracies()
+    threads = trainer.config.runtime.threads
+    return scores | disentanglement_scores(trainer, raw=True, n_jobs=threads)
+
+
+def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:
     config = trial_config(parameters)
     prepared = _open(Path(parameters["prepared"]), config)
     oracle = prepare_oracle(prepared, config.data)
@@ -56,8 +90,10 @@ def train_trial(parameters: dict[str, Any]) -> None:
         with checkpoint.as_directory() as folder:
             trainer.load(Path(folder) / CHECKPOINT_FILE)
     for report in trainer.fit():
-        with _saved(trainer) as saved:
-            tune.report(result_of(report, config, trainer.device), checkpoint=saved)
+        with _saved(trainer) as folder:
+            result = result_of(report, config, trainer.device)
+            tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
+    return trainer, oracle
 
 
 def result_of(report: Report, config: Config, device: torch.device) -> dict[str, Any]:
@@ -89,7 +125,9 @@ def _open(path: Path, config: Config) -> Prepared:
 
 
 @contextmanager
-def _saved(trainer: Trainer) -> Iterator[tune.Checkpoint]:
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.save(Path(folder) / CHECKPOINT_FILE)
-        yield tune.Checkpoint(folder)
+def _saved(trainer: Trainer) -> Iterator[Path]:
+    """A temporary folder with the checkpoint, which Tune copies."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        trainer.save(folder / CHECKPOINT_FILE)
+        yield folder

@@ -19,9 +19,9 @@ def call(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
 def test_table1_of_the_store_in_this_folder(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.trial(metrics=scores(0.91))
+    store.trial(stage="confirm", metrics=scores(0.91))
     call(monkeypatch, "table1")
-    assert "0.910 †‡" in capsys.readouterr().out
+    assert "0.910 ‡" in capsys.readouterr().out
 
 
 def test_store_from_flag_and_environment(
@@ -30,7 +30,7 @@ def test_store_from_flag_and_environment(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    store.trial(metrics=scores(0.91))
+    store.trial(stage="confirm", metrics=scores(0.91))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
@@ -41,24 +41,37 @@ def test_store_from_flag_and_environment(
     assert r"\begin{tabular}" in capsys.readouterr().out
 
 
+def test_table2_of_the_store_in_this_folder(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.trial(stage="confirm", metrics=scores(0.91) | {"test/mig_converted": 0.875})
+    call(monkeypatch, "table2")
+    printed = capsys.readouterr().out
+    assert "0.875 ‡" in printed
+    assert "0.7877" in printed
+
+
 def test_no_store_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     call(monkeypatch, "table1")
-    assert capsys.readouterr().out.startswith("No runs: there is no mlflow.db in this folder")
+    printed = capsys.readouterr()
+    assert printed.err.startswith("There is no mlflow.db in this folder")
+    assert "0.685 (1000)" in printed.out
+    assert "--confirm-seeds 5" in printed.out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_runs_and_no_results_say_so(
+def test_without_confirm_runs_the_published_numbers_stand_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(monkeypatch, "table1")
-    assert capsys.readouterr().out.startswith("No runs in sqlite:///mlflow.db")
-    store.trial()
+    assert "No confirm runs of dsprites_v2" in capsys.readouterr().out
+    store.trial(metrics=scores(0.91))
     call(monkeypatch, "table1")
-    assert "1 runs, none of them evaluated on test yet" in capsys.readouterr().out
+    assert "Search results not shown: 1 of dsprites_v4" in capsys.readouterr().out
 
 
 def test_a_store_asked_for_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

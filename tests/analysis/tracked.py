@@ -38,6 +38,8 @@ class Store:
         metrics: dict[str, float] | None = None,
         parent: str | None = "parent",
         start: int | None = None,
+        sklearn: str = "1.9.1",
+        **params: str,
     ) -> str:
         tags = {
             "variant": variant,
@@ -46,6 +48,7 @@ class Store:
             "config_hash": config,
             "stage": stage,
             "trial_id": f"{config}-{seed}",
+            "version.scikit-learn": sklearn,
         }
         if parent:
             tags["mlflow.parentRunId"] = parent
@@ -54,7 +57,11 @@ class Store:
         self.client.log_batch(
             run,
             metrics=[Metric(key, value, 0, 10) for key, value in (metrics or {}).items()],
-            params=[Param("data.labels", str(labels)), Param("data.source", "auto")],
+            params=[
+                Param("data.labels", str(labels)),
+                Param("data.source", "auto"),
+                *(Param(name.replace("__", "."), value) for name, value in params.items()),
+            ],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         if status != "RUNNING":

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.sweeps.finished import Finished, command, runs_of
+from tests.sweeps.finished import Finished, command, of_stage, runs_of
 
 VARIANT = "dsprites_v2"
 
@@ -47,17 +47,19 @@ def database(empty_database: Path, tmp_path: Path) -> str:
 def finished(
     cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    """A small real sweep, run by the command a user types."""
+    """A small real sweep with its confirmation, run by the command a user types."""
     place = tmp_path_factory.mktemp("sweep")
     shutil.copy(empty_database, place / "mlflow.db")
-    flags = ["--name", "small", "--trials", "3", "--max-steps", "30"]
+    flags = ["--name", "small", "--trials", "3", "--max-steps", "30", "--confirm-seeds", "2"]
     done = subprocess.run(
         command(*flags), cwd=place, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     uri = f"sqlite:///{place / 'mlflow.db'}"
     parent, children = runs_of(uri, VARIANT, "small")
-    return Finished(place / "runs" / "small", uri, done.stdout, done.stderr, parent, children)
+    trials, confirmed = of_stage(children, "search"), of_stage(children, "confirm")
+    folder = place / "runs" / "small"
+    return Finished(folder, uri, done.stdout, done.stderr, parent, trials, confirmed)
 
 
 @pytest.fixture(scope="session")

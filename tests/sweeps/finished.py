@@ -23,6 +23,9 @@ class Finished:
     errors: str
     parent: Run
     children: list[Run]
+    """Trials of the search."""
+    confirmed: list[Run]
+    """Confirm runs."""
 
     @property
     def client(self) -> MlflowClient:
@@ -40,6 +43,11 @@ def command(*flags: str) -> list[str]:
     fixed = [part for size in sizes for part in ("--set", size)]
     base = ["--variant", "dsprites_v2", "--preset", "quick", "--data-source", "rendered"]
     return [sys.executable, str(SCRIPT), *base, *fixed, *flags]
+
+
+def of_stage(runs: list[Run], stage: str) -> list[Run]:
+    """The runs of a stage: search or confirm."""
+    return [run for run in runs if run.data.tags["stage"] == stage]
 
 
 def runs_of(uri: str, variant: str, sweep: str) -> tuple[Run, list[Run]]:

@@ -32,6 +32,19 @@ def test_a_plan_tells_trials_steps_time_and_disk() -> None:
         "MiB a checkpoint",
     ):
         assert word in text
+    assert "confirmation" not in text
+
+
+def test_a_plan_tells_what_confirming_adds() -> None:
+    settings = SweepSettings(
+        variant="dsprites_v2", preset="quick", set_=SMALL, data_source="rendered",
+        max_concurrent=1, confirm_seeds=5, confirm_top=2,
+    )  # fmt: skip
+    file = io.StringIO()
+    print_plan(settings, Console(file=file, width=200))
+    text = file.getvalue()
+    assert "after the search 5 fresh seeds of the best 2: 10 runs" in text
+    assert "beyond the time budget" in text
 
 
 def test_the_probe_weighs_and_times() -> None:

@@ -88,7 +88,8 @@ def test_artifacts(finished: Finished) -> None:
     assert names(best) == {"best.yaml", "checkpoint", "manipulation.png"}
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
     parent = finished.parent.info.run_id
-    assert names(parent) == {"best.yaml", "manipulation.png", "study.json", "trials.csv"}
+    tables = {"study.json", "trials.csv", "confirm.csv"}
+    assert names(parent) == {"best.yaml", "manipulation.png", *tables}
 
 
 def test_the_study(finished: Finished) -> None:

@@ -17,6 +17,8 @@ def test_a_variant_is_all_that_is_needed() -> None:
     settings = parse_arguments(["--variant", "dsprites_v4"])
     assert settings.variants == ("dsprites_v4",)
     assert settings.base_config("dsprites_v4").data.variant == "dsprites_v4"
+    # `make sweep` has its time; confirmation is asked for.
+    assert settings.confirm_seeds == 0
     assert settings.tracking == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
@@ -51,6 +53,9 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
         ("--trials 0", r"trials: 0 is not allowed.*greater than or equal to 1"),
         ("--time-budget 0", r"time_budget: 0\.0 is not allowed"),
         ("--max-steps 9", r"max_steps: 9 is not allowed"),
+        ("--confirm-seeds -1", r"confirm_seeds: -1 is not allowed.*greater than or equal to 0"),
+        ("--confirm-seeds 101", r"confirm_seeds: 101 is not allowed"),
+        ("--confirm-top 0", r"confirm_top: 0 is not allowed.*greater than or equal to 1"),
         ("--seed -1", r"seed: -1 is not allowed"),
         ("--max-concurrent 0", r"max_concurrent: 0 is not allowed"),
         ("--cpus-per-trial 0", r"cpus_per_trial: 0\.0 is not allowed"),
@@ -81,6 +86,7 @@ def test_bad_values_are_named(flags: str, message: str) -> None:
         ("--variant all --preset best", ("--preset", "best", "default", "paper", "quick")),
         ("--variant all --sampler cma", ("--sampler", "cma", "tpe", "random", "nsga2")),
         ("--variant all --trials few", ("--trials", "few")),
+        ("--variant all --confirm-seeds 2.5", ("--confirm-seeds", "2.5")),
         ("--variant all --colour red", ("--colour",)),
         ("", ("--variant",)),
     ],

@@ -16,6 +16,7 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
+from sweeps.experiments import open_experiment
 from sweeps.halving import RUNG_METRICS, Halving
 from sweeps.launch import Sweep, claim_folder, enough_time, run_trials
 from sweeps.ledger import Ledger, Record
@@ -24,7 +25,7 @@ from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
 from sweeps.space import LABELS_METRIC, METRICS, build_space
 from sweeps.study import end_running, make_sampler, open_storage, open_study
-from sweeps.tracking import Tracking, open_experiment
+from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from sweeps.tracking import open_experiment
+from sweeps.experiments import open_experiment
 from sweeps.writer import Writer
 from weakdis_core.errors import UserError
 

@@ -5,9 +5,10 @@ import io
 import pandas as pd
 import pytest
 
+from analysis.accuracy_table import TABLE1, table1, write_table1
 from analysis.published import load
 from analysis.runs import read_runs
-from analysis.tables import TABLE1, results, table1, write_table1
+from analysis.selection import unconfirmed
 from tests.analysis.tracked import Store, scores
 
 PUBLISHED = load()
@@ -29,25 +30,26 @@ def line(text: str, variant: str = "dsprites_v4") -> list[str]:
     return [cell.strip() for cell in found[0].strip("|").split("|")]
 
 
-def test_a_search_result_says_so(store: Store) -> None:
+def test_a_search_result_is_no_row(store: Store) -> None:
     store.trial(metrics=scores(0.91234))
-    table = built(store)
+    runs = read_runs(store.uri)
+    table = table1(runs, PUBLISHED)
     ours = row(table)
-    assert (ours["latent"], ours["latent_seeds"], ours["seeds"]) == (0.91234, 1, 1)
-    assert pd.isna(ours["latent_low"])
-    assert ours["stage"] == "search"
-    text = write_table1(table, PUBLISHED, "md")
-    assert "0.912 †‡" in line(text)
-    assert "† A search result" in text
-    assert "‡ Preliminary: fewer than 5 seeds" in text
+    assert ours[["source", "latent", "seeds"]].isna().all()
+    waiting = unconfirmed(runs, table["variant"])
+    assert waiting["dsprites_v4"] == 1
+    text = write_table1(table, PUBLISHED, "md", waiting)
+    assert "0.912" not in text
+    assert "Search results not shown: 1 of dsprites_v4." in text
+    assert "--variant dsprites_v2 --confirm-seeds 5" in text
 
 
 def test_published_numbers_stand_beside_with_their_citation(store: Store) -> None:
-    store.trial(metrics=scores(0.91))
+    store.trial(stage="confirm", metrics=scores(0.91))
     table = built(store)
     assert tuple(table.columns) == TABLE1
     assert table["variant"].tolist() == [quoted.variant for quoted in PUBLISHED.table1]
-    text = write_table1(table, PUBLISHED, "md")
+    text = write_table1(table, PUBLISHED, "md", {})
     assert line(text)[:4] == ["dsprites_v4", "1080", "0.491 (10800)", "0.685 (1000)"]
     assert "arXiv:2209.05336" in text
     # Not measured: published numbers and nothing else.
@@ -61,29 +63,19 @@ def test_five_confirmed_seeds_are_a_row(store: Store) -> None:
     assert ours["latent"] == pytest.approx(0.94)
     assert ours["latent_seeds"] == 5
     assert ours["latent_low"] == pytest.approx(0.94 - 2.776445 * 0.0316228 / 5**0.5, abs=1e-6)
-    text = write_table1(table, PUBLISHED, "md")
+    text = write_table1(table, PUBLISHED, "md", {})
     assert "0.940 ± 0.039" in line(text)
     assert "†" not in text
     assert "‡" not in text
 
 
-def test_confirm_runs_replace_search_runs(store: Store) -> None:
-    store.trial(config="search", metrics=scores(0.99, validation=0.99))
+def test_search_runs_never_join_confirm_runs(store: Store) -> None:
+    store.trial(metrics=scores(0.99, validation=0.99))
     for seed in (1, 2):
-        store.trial(config="other", seed=seed, stage="confirm", metrics=scores(0.9))
+        store.trial(seed=seed, stage="confirm", metrics=scores(0.9))
     ours = row(built(store))
-    assert (ours["stage"], ours["latent"], ours["seeds"]) == ("confirm", 0.9, 2)
-    assert "0.900 ± 0.000 ‡" in line(write_table1(built(store), PUBLISHED, "md"))
-
-
-def test_confirm_runs_replace_only_their_own_variant_and_source(store: Store) -> None:
-    store.trial(seed=1, stage="confirm", metrics=scores(0.9))
-    store.trial("dsprites_v2", metrics=scores(0.8))
-    store.trial(source="official", metrics=scores(0.7))
-    table = built(store)
-    assert row(table, "dsprites_v2")["stage"] == "search"
-    v4 = table[table["variant"] == "dsprites_v4"].set_index("source")
-    assert v4["stage"].to_dict() == {"rendered": "confirm", "official": "search"}
+    assert (ours["latent"], ours["seeds"]) == (0.9, 2)
+    assert "0.900 ± 0.000 ‡" in line(write_table1(built(store), PUBLISHED, "md", {}))
 
 
 def test_official_and_rendered_never_share_a_cell(store: Store) -> None:
@@ -95,34 +87,6 @@ def test_official_and_rendered_never_share_a_cell(store: Store) -> None:
     assert v4["paper_accuracy"].tolist() == [0.685, 0.685]
 
 
-def test_configurations_are_not_averaged_and_the_choice_is_made_on_validation(
-    store: Store,
-) -> None:
-    store.trial(config="lucky", metrics=scores(0.99, pixels=0.99, validation=0.80), labels=3000)
-    store.trial(config="chosen", metrics=scores(0.90, pixels=0.90, validation=0.95), labels=300)
-    ours = row(built(store))
-    assert (ours["config_hash"], ours["latent"], ours["labels"]) == ("chosen", 0.9, 300)
-
-
-def test_a_seed_run_twice_counts_once_the_later_time(store: Store) -> None:
-    store.trial(seed=1, stage="confirm", metrics=scores(0.5), start=1000)
-    store.trial(seed=1, stage="confirm", metrics=scores(0.9), start=2000)
-    ours = row(built(store))
-    assert (ours["seeds"], ours["latent"]) == (1, 0.9)
-
-
-@pytest.mark.parametrize(("status", "counts"), [("KILLED", 1), ("FAILED", 0), ("RUNNING", 0)])
-def test_which_states_count(store: Store, status: str, counts: int) -> None:
-    store.trial(status=status, metrics=scores(0.9))
-    assert len(results(read_runs(store.uri))) == counts
-
-
-def test_trials_without_test_metrics_are_no_results(store: Store) -> None:
-    store.trial(metrics={"val/relation_accuracy_pixels": 0.99})
-    assert results(read_runs(store.uri)).empty
-    assert results(read_runs(store.uri).iloc[:0]).empty
-
-
 def test_a_score_some_seeds_lack_is_counted_without_them(store: Store) -> None:
     for seed in range(5):
         metrics = scores(0.9)
@@ -132,12 +96,12 @@ def test_a_score_some_seeds_lack_is_counted_without_them(store: Store) -> None:
     table = built(store)
     ours = row(table)
     assert (ours["latent_seeds"], ours["factor_seeds"], ours["oracle_seeds"]) == (5, 4, 0)
-    cells = line(write_table1(table, PUBLISHED, "md"))
+    cells = line(write_table1(table, PUBLISHED, "md", {}))
     assert cells[-5:] == ["0.900 ± 0.000", "0.950 ± 0.000", "0.900 ± 0.000", "0.970 ± 0.000 ‡", "-"]
 
 
 def test_a_variant_the_paper_does_not_have_comes_last(store: Store) -> None:
-    store.trial("dsprites_v7", metrics=scores(0.9))
+    store.trial("dsprites_v7", stage="confirm", metrics=scores(0.9))
     table = built(store)
     assert table["variant"].tolist()[-1] == "dsprites_v7"
     assert pd.isna(table["paper_accuracy"].iloc[-1])
@@ -146,7 +110,7 @@ def test_a_variant_the_paper_does_not_have_comes_last(store: Store) -> None:
 def test_csv_holds_every_number(store: Store) -> None:
     store.confirm()
     table = built(store)
-    read = pd.read_csv(io.StringIO(write_table1(table, PUBLISHED, "csv")))
+    read = pd.read_csv(io.StringIO(write_table1(table, PUBLISHED, "csv", {})))
     assert tuple(read.columns) == TABLE1
     ours = row(read)
     assert ours["latent"] == pytest.approx(0.94)
@@ -155,10 +119,13 @@ def test_csv_holds_every_number(store: Store) -> None:
 
 
 def test_latex_is_booktabs_and_escaped(store: Store) -> None:
-    store.trial(metrics=scores(0.91))
-    text = write_table1(built(store), PUBLISHED, "latex")
+    store.trial(stage="confirm", metrics=scores(0.91))
+    runs = read_runs(store.uri)
+    table = table1(runs, PUBLISHED)
+    text = write_table1(table, PUBLISHED, "latex", unconfirmed(runs, table["variant"]))
     assert r"\toprule" in text
     assert r"dsprites\_v4 & 1080 & 0.491 (10800) & 0.685 (1000) & rendered" in text
-    assert r"0.910 $^\dagger$$^\ddagger$" in text
+    assert r"0.910 $^\ddagger$" in text
     assert r"95\% t-interval" in text
+    assert r"\texttt{python sweeps/run.py -{}-variant dsprites\_v2" in text
     assert text.isascii()

@@ -1,0 +1,110 @@
+"""Which runs make a row of a table, and its numbers. Nothing here reads a store or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.statistics import t_interval
+
+# Between several configurations the choice is made on validation, never on what is shown.
+_CHOICE = "val/relation_accuracy_pixels"
+
+# Every evaluation on test has it.
+_EVALUATED = "test/relation_accuracy_latent"
+
+# What makes a model ours; a run that is older than the setting had it so.
+_OURS = {"model.kind": "modular", "data.shuffle_labels": "False"}
+
+_DESCRIPTION = {
+    "variant": "variant",
+    "source": "source",
+    "config_hash": "config_hash",
+    "labels": "data.labels",
+    "sklearn": "sklearn",
+}
+DESCRIPTION = (*_DESCRIPTION, "seeds")
+"""What `row_of` tells of a row beside its scores."""
+
+
+def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that may be averaged into a row: confirm runs that reached their end.
+
+    A search's best trial was chosen among many by its score, so it never counts. A configuration
+    run twice on one seed counts once, the later time.
+
+    Args:
+        runs: The frame of `analysis.runs.read_runs`.
+    """
+    runs = _evaluated(runs)
+    whole = runs["stage"].eq("confirm") & runs["status"].eq("FINISHED")
+    shown = runs[whole].sort_values("started", kind="stable")
+    same = ["variant", "source", "config_hash", "sklearn", "seed"]
+    return shown.drop_duplicates(same, keep="last")
+
+
+def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
+    """Variants without a row of ours, with the number of search results that are not shown."""
+    shown = set(confirmed(runs)["variant"])
+    evaluated = _evaluated(runs)
+    searched = evaluated[evaluated["stage"].eq("search")]["variant"].value_counts()
+    return {name: int(searched.get(name, 0)) for name in variants if name not in shown}
+
+
+def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The confirm runs of each row: one variant, one data source, one configuration.
+
+    The configuration is that with the most seeds, then the best on validation, then the latest; a
+    mean over several would describe none of them. Neither are runs under different versions of
+    scikit-learn averaged, on which DCI and SAP depend.
+    """
+    for _, cell in confirmed(runs).groupby(["variant", "source"]):
+        unit = ["config_hash", "sklearn"]
+        units = cell.groupby(unit).agg(
+            seeds=("seed", "size"), choice=(_CHOICE, "mean"), started=("started", "max")
+        )
+        ranked = units.sort_values(["seeds", "choice", "started"], na_position="first")
+        best = pd.DataFrame([ranked.index[-1]], columns=unit)
+        yield cell.merge(best, on=unit)
+
+
+def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
+    """A row's description and its scores.
+
+    Args:
+        seeds: The runs of one configuration, one a seed.
+        metrics: Name of each score and the metric behind it.
+
+    Returns:
+        `DESCRIPTION` and for each score its mean over seeds, the ends of the 95% t-interval
+        (`_low`, `_high`) and the number of seeds that have it (`_seeds`).
+    """
+    row: dict[str, Any] = {name: seeds[column].iloc[0] for name, column in _DESCRIPTION.items()}
+    row["seeds"] = len(seeds)
+    for name, metric in metrics.items():
+        # Some metrics are younger than some runs.
+        interval = t_interval(seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float))
+        row |= {
+            name: interval.value,
+            f"{name}_low": interval.low,
+            f"{name}_high": interval.high,
+            f"{name}_seeds": interval.n,
+        }
+    return row
+
+
+def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The columns of `row_of` that hold scores."""
+    return tuple(f"{name}{end}" for name in metrics for end in ("", "_low", "_high", "_seeds"))
+
+
+def _evaluated(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of our model that were evaluated on test."""
+    needed = (_EVALUATED, _CHOICE, "data.labels", *_OURS)
+    absent = [name for name in needed if name not in runs.columns]
+    runs = runs.reindex(columns=[*runs.columns, *absent])
+    for name, value in _OURS.items():
+        runs = runs[runs[name].isna() | runs[name].eq(value)]
+    return runs[runs[_EVALUATED].notna()]

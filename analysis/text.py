@@ -1,0 +1,94 @@
+"""Tables of words -> text: Markdown to read, LaTeX (booktabs) to print; what tables share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+
+Format = Literal["md", "csv", "latex"]
+
+FEWEST_SEEDS = 5
+"""A cell of fewer seeds is preliminary."""
+
+PRELIMINARY, ABOVE, NOTHING = "‡", "†", "-"
+_LATEX = {
+    ABOVE: r"$^\dagger$",
+    PRELIMINARY: r"$^\ddagger$",
+    "±": r"$\pm$",
+}
+
+
+def count(value: Any) -> str:
+    """A whole number, or a dash where there is none."""
+    return NOTHING if pd.isna(value) else f"{value}"
+
+
+def score(row: pd.Series[Any], name: str) -> str:
+    """A mean over seeds, `0.940 ± 0.039`, marked where it stands on few of them."""
+    value, low, high, seeds = (row[f"{name}{end}"] for end in ("", "_low", "_high", "_seeds"))
+    if pd.isna(value):
+        return NOTHING
+    interval = "" if pd.isna(low) else f" ± {(high - low) / 2:.3f}"
+    mark = f" {PRELIMINARY}" if pd.notna(seeds) and seeds < FEWEST_SEEDS else ""
+    return f"{value:.3f}{interval}{mark}"
+
+
+def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
+    """The notes that every table may need.
+
+    Args:
+        shown: The table's words.
+        waiting: Variants without a row of ours, with the number of search results not shown.
+    """
+    notes = []
+    if PRELIMINARY in "".join(shown.to_numpy().ravel()):
+        notes.append(f"{PRELIMINARY} Preliminary: fewer than {FEWEST_SEEDS} seeds.")
+    if waiting:
+        notes.append(
+            f"No confirm runs of {', '.join(waiting)}: "
+            f"`python sweeps/run.py --variant {next(iter(waiting))} "
+            f"--confirm-seeds {FEWEST_SEEDS}` makes the first."
+        )
+    found = [f"{n} of {variant}" for variant, n in waiting.items() if n]
+    if found:
+        notes.append(
+            f"Search results not shown: {', '.join(found)}. The best of many trials on "
+            "validation is no row until it is confirmed on fresh seeds."
+        )
+    return notes
+
+
+def write(shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, words: int) -> str:
+    """A table of words with its notes.
+
+    Args:
+        shown: The words.
+        notes: What stands beneath it, or in the caption.
+        form: md or latex.
+        label: LaTeX's label of the table.
+        words: Columns that hold words, which stand to the left, before the numbers.
+    """
+    align = ["left"] * words + ["right"] * (len(shown.columns) - words)
+    if form == "md":
+        text = shown.to_markdown(index=False, disable_numparse=True, colalign=align)
+        return f"{text}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+    text = shown.to_latex(
+        index=False,
+        escape=True,
+        column_format="".join(side[0] for side in align),
+        caption=_escaped(" ".join(notes)),
+        label=label,
+        position="t",
+    )
+    for symbol, command in _LATEX.items():
+        text = text.replace(symbol, command)
+    return text
+
+
+def _escaped(note: str) -> str:
+    # pandas escapes cells, but not captions.
+    text = re.sub(r"([%_&#])", r"\\\1", note).replace("--", "-{}-")
+    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", text)

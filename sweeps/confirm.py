@@ -1,0 +1,178 @@
+"""From search to result: the best configurations, trained again on fresh seeds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from rich.console import Console
+
+from sweeps.budget import Budget, Interruption
+from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
+from sweeps.console import View
+from sweeps.launch import Sweep, Trainable, run_confirmations
+from sweeps.ledger import Ledger, Record
+from sweeps.results import write_trials
+from sweeps.tracking import Tracking
+from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, PICTURE_FILE, confirm_trial
+from weakdis_core.errors import UserError
+from weakdis_core.seeding import derive
+
+CONFIRM_TABLE = "confirm.csv"
+
+
+class _Keeper(Callback):
+    """Stores a confirm run's files with it as soon as it has ended."""
+
+    def __init__(self, tracking: Tracking, ledger: Ledger) -> None:
+        self._tracking = tracking
+        self._ledger = ledger
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; nothing of this one outlives the process.
+        return {}
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        record = self._ledger.records.get(trial.trial_id)
+        if record is None or record.checkpoint is None or record.outcome != "complete":
+            return
+        run, folder = record.trial_id, record.checkpoint
+        self._tracking.log_file(run, folder / CONFIG_FILE)
+        self._tracking.log_file(run, folder / PICTURE_FILE)
+        self._tracking.log_file(run, folder / CHECKPOINT_FILE, "checkpoint")
+
+
+def fresh_seeds(seed: int, n: int) -> list[int]:
+    """Seeds that the search has not used: derived from its own, and never equal to it.
+
+    The same seed gives the same ones, so that configurations are compared on the same seeds.
+
+    Args:
+        seed: The search's.
+        n: How many, all different.
+    """
+    seeds: list[int] = []
+    for position in itertools.count():
+        if len(seeds) == n:
+            break
+        # As wide as the setting allows.
+        candidate = derive(seed, f"confirm/{position}") % 2**31
+        if candidate not in (seed, *seeds):
+            seeds.append(candidate)
+    return seeds
+
+
+def leaders(sweep: Sweep, search: Ledger) -> list[Record]:
+    """The trials of the best different configurations, best first.
+
+    Under pareto too the score is the accuracy. Where no trial is complete, the best of those cut
+    short.
+    """
+    ranked = sorted(search.complete(), key=lambda record: record.score or 0.0, reverse=True)
+    best = search.best_of_any()
+    if not ranked and best is not None:
+        ranked = [best]
+    different: dict[str, Record] = {}
+    for record in ranked:
+        different.setdefault(config_hash(sweep, record), record)
+    return list(different.values())[: sweep.settings.confirm_top]
+
+
+def config_hash(sweep: Sweep, record: Record) -> str:
+    """What identifies a trial's configuration, its seed apart."""
+    return sweep.base.with_values(record.values).hash()
+
+
+def confirm(
+    sweep: Sweep,
+    search: Ledger,
+    tracking: Tracking,
+    interruption: Interruption,
+    console: Console,
+    trainable: Trainable = confirm_trial,
+) -> bool:
+    """Train the best configurations on fresh seeds, evaluate each run once on test, print them.
+
+    Every run has a run of MLflow under the sweep's, tagged `stage = confirm`. There is no limit of
+    time: the search's budget is the search's.
+
+    Args:
+        sweep: The sweep.
+        search: What became of the search's trials.
+        tracking: The search's.
+        interruption: The signals received.
+        console: Where to print.
+        trainable: What a run is.
+
+    Returns:
+        Whether at least one run reached its end.
+    """
+    trials = leaders(sweep, search)
+    seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
+    values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
+    console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
+    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, interruption)
+    try:
+        _train_again(sweep, values, ledger, tracking, interruption, console, trainable)
+    finally:
+        _log_table(sweep, ledger, tracking, console)
+    confirmed = [_confirmed(sweep, trial, seeds, ledger) for trial in trials]
+    found = [each for each in confirmed if each.runs]
+    for each in found:
+        print_confirmed(console, sweep, each)
+    if found:
+        print_notes(console, sweep, found[0])
+        tracking.add_note(" ".join(note(each) for each in found))
+    print_missing(console, ledger, len(values))
+    return bool(found)
+
+
+def _train_again(
+    sweep: Sweep,
+    values: list[dict[str, Any]],
+    ledger: Ledger,
+    tracking: Tracking,
+    interruption: Interruption,
+    console: Console,
+    trainable: Trainable,
+) -> None:
+    """Run the confirm runs, until they have ended or the user interrupts."""
+    own = tracking.confirming(ledger)
+    budget = Budget(math.inf, interruption)
+    view = View(console, sweep.name, ledger, budget, len(values), "confirm run")
+    callbacks: list[Callback] = [own, _Keeper(own, ledger), view]
+
+    def rescue() -> None:
+        view.close()
+        own.cut_short()
+        tracking.abandon()
+
+    try:
+        with interruption.deferred(rescue):
+            run_confirmations(sweep, values, ledger, budget, callbacks, trainable)
+    finally:
+        view.close()
+        own.cut_short()
+
+
+def _confirmed(sweep: Sweep, trial: Record, seeds: list[int], ledger: Ledger) -> Confirmed:
+    config = sweep.base.with_values(trial.values)
+    own = [run for run in ledger.complete() if config_hash(sweep, run) == config.hash()]
+    # Runs end in any order.
+    runs = sorted(own, key=lambda run: seeds.index(run.values["seed"]))
+    return Confirmed(trial, config.hash(), config.data.labels, runs)
+
+
+def _log_table(sweep: Sweep, ledger: Ledger, tracking: Tracking, console: Console) -> None:
+    try:
+        write_trials(ledger, sweep.folder / CONFIRM_TABLE)
+    except UserError as error:
+        # A full disk must not cost the result.
+        console.print(f"table not written: {error}")
+    else:
+        tracking.log_file(None, sweep.folder / CONFIRM_TABLE)

@@ -1,0 +1,280 @@
+"""Confirmation: fresh seeds, runs of their own in MLflow, and true ends whatever happens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+from ray import tune
+from rich.console import Console
+
+from analysis.accuracy_table import table1
+from analysis.published import load
+from analysis.runs import read_runs
+from analysis.statistics import t_interval
+from sweeps.budget import Interruption
+from sweeps.cluster import Allotment
+from sweeps.confirm import confirm, fresh_seeds, leaders
+from sweeps.experiments import open_experiment
+from sweeps.launch import Sweep, claim_folder
+from sweeps.ledger import Ledger, Outcome, Record
+from sweeps.provenance import SweepRun, common_tags
+from sweeps.settings import SweepSettings
+from sweeps.space import METRICS, build_space
+from sweeps.tracking import Tracking
+from sweeps.writer import Writer
+from tests.sweeps.finished import SCRIPT, Finished, command, of_stage, runs_of
+from weakdis_core.config import Config
+
+VARIANT = "dsprites_v2"
+STEPS = 400
+
+
+def a_sweep(folder: Path, **flags: Any) -> Sweep:
+    settings = SweepSettings(variant=VARIANT, name="scripted", preset="quick", **flags)
+    base = settings.base_config(VARIANT)
+    place = claim_folder(folder, "scripted")
+    return Sweep(
+        "scripted", place, settings, base, build_space(base, {}), folder, Allotment(1.0, 0.0, 1)
+    )
+
+
+def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
+    """A search's account: latent size, score and end of each trial."""
+    ledger = Ledger("pixels", STEPS, Interruption())
+    for number, (size, score, outcome) in enumerate(trials, 1):
+        record = Record(number, f"t{number}", {"model.latent_size": size}, outcome, score=score)
+        record.checkpoint = Path("somewhere")
+        ledger.records[record.trial_id] = record
+    return ledger
+
+
+def test_seeds_are_fresh_distinct_and_the_same_each_time() -> None:
+    for seed in (0, 1, 2**31 - 1):
+        seeds = fresh_seeds(seed, 100)
+        assert len(set(seeds)) == 100
+        assert seed not in seeds
+        assert all(0 <= fresh <= 2**31 - 1 for fresh in seeds)
+        assert seeds[:5] == fresh_seeds(seed, 5)
+    assert set(fresh_seeds(0, 5)).isdisjoint(fresh_seeds(1, 5))
+
+
+def test_the_best_different_configurations_are_confirmed(tmp_path: Path) -> None:
+    ledger = searched(
+        (4, 0.7, "complete"),
+        (8, 0.9, "complete"),
+        (8, 0.8, "complete"),
+        (6, 0.99, "pruned"),
+        (12, None, "failed"),
+        (16, 0.5, "complete"),
+    )
+    sweep = a_sweep(tmp_path, confirm_seeds=2, confirm_top=2)
+    assert [record.number for record in leaders(sweep, ledger)] == [2, 1]
+    assert leaders(sweep, ledger)[0] is ledger.best()
+
+
+def test_without_a_complete_trial_the_best_cut_short_is_confirmed(tmp_path: Path) -> None:
+    ledger = searched((4, 0.2, "out_of_time"), (8, 0.9, "pruned"), (6, None, "failed"))
+    sweep = a_sweep(tmp_path, confirm_seeds=2, confirm_top=3)
+    assert [record.number for record in leaders(sweep, ledger)] == [2]
+
+
+@pytest.mark.slow
+def test_confirm_runs_are_runs_of_their_own(finished: Finished) -> None:
+    assert len(finished.confirmed) == 2
+    best = finished.best.data
+    assert {run.data.tags["seed"] for run in finished.confirmed} == set(map(str, fresh_seeds(0, 2)))
+    for run in finished.confirmed:
+        tags = run.data.tags
+        assert run.info.status == "FINISHED"
+        assert tags["config_hash"] == best.tags["config_hash"]
+        assert tags["outcome"] == "complete"
+        assert tags["mlflow.runName"] == f"confirm {tags['config_hash']} seed {tags['seed']}"
+        assert {"version.scikit-learn", "git_commit", "device"} <= set(tags)
+        assert run.data.params == best.params | {"seed": tags["seed"]}
+    assert "stage" not in finished.parent.data.tags
+    assert finished.parent.data.params["confirm_seeds"] == "2"
+
+
+@pytest.mark.slow
+def test_a_confirm_run_is_evaluated_on_test_once_at_its_last_step(finished: Finished) -> None:
+    wanted = {"test/oracle_accuracy", "test/oracle_accuracy_softened", "test/factor_accuracy"}
+    wanted |= {f"test/relation_accuracy_{kind}" for kind in ("latent", "encoded", "pixels")}
+    for run in finished.confirmed:
+        assert wanted <= set(run.data.metrics)
+        for name in wanted | {"seconds"}:
+            history = finished.client.get_metric_history(run.info.run_id, name)
+            steps = [30] if name in wanted else [10, 20, 30]
+            assert [metric.step for metric in history] == steps
+
+
+@pytest.mark.slow
+def test_the_search_result_stays_the_searchs(finished: Finished) -> None:
+    best = finished.client.get_metric_history(
+        finished.parent.info.run_id, "best/relation_accuracy_pixels"
+    )
+    assert max(metric.step for metric in best) == len(finished.children)
+    name = "test/relation_accuracy_latent"
+    assert finished.parent.data.metrics[name] == finished.best.data.metrics[name]
+    evaluated = [run for run in finished.children if name in run.data.metrics]
+    assert evaluated == [finished.best]
+
+
+@pytest.mark.slow
+def test_artifacts_of_a_confirm_run(finished: Finished) -> None:
+    for run in finished.confirmed:
+        files = finished.client.list_artifacts(run.info.run_id)
+        assert {file.path for file in files} == {"checkpoint", "config.yaml", "manipulation.png"}
+        (checkpoint,) = finished.client.list_artifacts(run.info.run_id, "checkpoint")
+        assert checkpoint.path == "checkpoint/checkpoint.pt"
+
+
+@pytest.mark.slow
+def test_the_numbers_are_printed_beside_the_papers(finished: Finished) -> None:
+    printed = finished.output[finished.output.index("confirming on 2 fresh seeds: 2 runs") :]
+    found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
+    mean = t_interval(found)
+    assert f"{mean.value:.3f} ± {mean.half_width:.3f}" in printed
+    for run, value in zip(finished.confirmed, found, strict=True):
+        words = f"seed {run.data.tags['seed']}, test"
+        (line,) = [line for line in printed.splitlines() if words in line]
+        assert f"{value:.3f}" in line
+    assert "0.724" in printed
+    with (finished.folder / "confirm.csv").open() as file:
+        rows = {row["seed"]: row for row in csv.DictReader(file)}
+    for run, value in zip(finished.confirmed, found, strict=True):
+        row = rows[run.data.tags["seed"]]
+        assert float(row["test/relation_accuracy_latent"]) == pytest.approx(value)
+
+
+@pytest.mark.slow
+def test_table1_shows_the_confirm_runs_and_nothing_else(finished: Finished) -> None:
+    table = table1(read_runs(finished.uri), load()).set_index("variant")
+    row = table.loc[VARIANT]
+    found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
+    assert row["latent"] == pytest.approx(t_interval(found).value)
+    assert (row["seeds"], row["source"]) == (2, "rendered")
+    assert table.drop(VARIANT)["latent"].isna().all()
+
+
+@pytest.mark.slow
+def test_a_confirm_run_equals_a_single_run(finished: Finished, tmp_path: Path) -> None:
+    run = finished.confirmed[0]
+    config = finished.client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))
+    assert Config.load(Path(config)).hash() == run.data.tags["config_hash"]
+    call = [sys.executable, "-m", "weakdis_core", "train", "--config", config]
+    done = subprocess.run(
+        [*call, "--output", str(tmp_path / "alone")],
+        cwd=SCRIPT.parents[1], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    alone = json.loads((tmp_path / "alone" / "metrics.json").read_text())
+    known = {name: value for name, value in alone.items() if value is not None}
+    assert len(known) > 10
+    assert {name: run.data.metrics[f"test/{name}"] for name in known} == known
+
+
+def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[Run]]:
+    """Confirm one configuration on three seeds with scripted runs; what is printed and tracked."""
+    sweep = a_sweep(folder, confirm_seeds=3)
+    ledger = searched((8, 0.9, "complete"))
+    writer = Writer(database)
+    experiment = writer.ask(lambda client: open_experiment(client, database, VARIANT, "scripted"))
+    run = SweepRun("scripted", VARIANT, common_tags(sweep.base, "rendered"), {})
+    tracking = Tracking(writer, experiment.result(), run, ledger)
+    tracking.setup()
+    output = io.StringIO()
+    try:
+        found = confirm(sweep, ledger, tracking, Interruption(), Console(file=output), script)
+    finally:
+        tracking.close("FINISHED")
+        writer.close()
+    assert not writer.failures
+    parent, children = runs_of(database, VARIANT, "scripted")
+    return found, output.getvalue(), parent, of_stage(children, "confirm")
+
+
+def report_twice(latent: float) -> None:
+    """What a confirm run reports at its last step."""
+    result = {METRICS["pixels"]: 0.5, "step": STEPS, "stage": "full", "seconds": 1.0}
+    tune.report(result | {"device": "none"})
+    tune.report({"test/relation_accuracy_latent": latent, "step": STEPS, "device": "none"})
+
+
+@pytest.mark.slow
+def test_one_seed_failing_stops_no_other(
+    resources: dict[str, float], database: str, tmp_path: Path
+) -> None:
+    bad = fresh_seeds(0, 3)[1]
+
+    def script(parameters: dict[str, Any]) -> None:
+        if parameters["values"]["seed"] == bad:
+            raise ValueError("no luck [with] this seed")
+        report_twice(0.75)
+
+    found, printed, parent, runs = ran(script, database, tmp_path)
+    assert found
+    assert {run.data.tags["seed"]: run.info.status for run in runs} == {
+        str(seed): "FAILED" if seed == bad else "FINISHED" for seed in fresh_seeds(0, 3)
+    }
+    assert "mean of 2 seeds" in printed
+    assert "2 of 3 confirm runs reached their end" in printed
+    assert f"seed {bad} failed: ValueError: no luck [with] this seed" in printed
+    note = parent.data.tags["mlflow.note.content"]
+    assert "on 2 fresh seeds: latent 0.750 ± 0.000" in note
+
+
+@pytest.mark.slow
+def test_when_every_seed_fails_there_is_no_result(
+    resources: dict[str, float], database: str, tmp_path: Path
+) -> None:
+    def script(parameters: dict[str, Any]) -> None:
+        raise ValueError("no luck")
+
+    found, printed, _, runs = ran(script, database, tmp_path)
+    assert not found
+    assert "0 of 3 confirm runs reached their end" in printed
+    assert [run.info.status for run in runs] == ["FAILED"] * 3
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
+    cache: Path, database: str, tmp_path: Path
+) -> None:
+    flags = ["--name", "cut", "--trials", "1", "--max-steps", "300", "--max-concurrent", "1"]
+    flags += ["--set", "training.evaluations=60", "--confirm-seeds", "3"]
+    with subprocess.Popen(
+        command(*flags, "--tracking-uri", database),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 240
+        while not list(tmp_path.glob("runs/cut/confirm/*/checkpoint_*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    parent, children = runs_of(database, VARIANT, "cut")
+    assert parent.info.status == "KILLED"
+    (best,) = of_stage(children, "search")
+    assert best.info.status == "FINISHED"
+    assert "test/relation_accuracy_latent" in best.data.metrics
+    ends = [run.info.status for run in of_stage(children, "confirm")]
+    assert ends[-1] == "KILLED"
+    assert set(ends) <= {"FINISHED", "KILLED"}
