@@ -31,9 +31,11 @@ ADDITIONS: dict[str, Addition] = {
     "moving prior": Addition(("loss.prior_refit_every", "loss.prior_momentum")),
     "cycle": Addition(("loss.cycle_weight",), ("loss.cycle_start", "loss.cycle_swaps")),
     "pseudo-labels": Addition(("loss.pseudo_label_weight",), ("loss.pseudo_label_confidence",)),
+    "image noise": Addition(("loss.image_noise",)),
     "resampling": Addition(("loss.resample_probability",), ("loss.resample_confidence",)),
     "object-centred encoder": Addition(("model.encoder",)),
     "placed patch / palette decoder": Addition(("model.decoder", "loss.placement_weight")),
+    "pixel shuffle": Addition(("model.upsampling",)),
     "nuisance partition": Addition(("model.nuisance_partitions",)),
     # Lambda weighs another term without it, and the discriminators have to learn.
     "closed-form KL": Addition(
