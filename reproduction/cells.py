@@ -39,7 +39,6 @@ LITERAL_VARIANT = "dsprites_v4"
 
 LITERAL: dict[str, Any] = {
     "data.labels": 100,
-    "model.stem": "unshuffle",
     "model.hidden": 256,
     "model.discriminator_width": 256,
     "model.relational_width": 256,
