@@ -244,9 +244,15 @@ class Config(Settings):
         return dict(_flatten(self.to_dict(), ""))
 
     def hash(self) -> str:
-        """Twelve hex digits that identify the experiment: its settings, seed and runtime apart."""
-        settings = self.to_dict()
-        del settings["seed"], settings["runtime"]
+        """Twelve hex digits that identify the experiment: its settings, seed and runtime apart.
+
+        Settings at their defaults do not count, so that a new addition, off by default, leaves
+        finished results what they are.
+        """
+        left_out = {"seed", "runtime"}
+        settings = self.model_dump(
+            mode="json", by_alias=True, exclude=left_out, exclude_defaults=True
+        )
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

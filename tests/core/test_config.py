@@ -102,3 +102,11 @@ def test_bad_files_are_explained(tmp_path: Path) -> None:
         (tmp_path / "bad.yaml").write_text(text)
         with pytest.raises(UserError, match=r"bad\.yaml: "):
             Config.load(tmp_path / "bad.yaml")
+
+
+def test_settings_at_their_defaults_do_not_change_the_hash() -> None:
+    assert (
+        Config.model_validate({"data": {"labels": 1000}, "loss": {"cycle_weight": 0.0}}).hash()
+        == Config().hash()
+    )
+    assert Config.model_validate({"data": {"labels": 300}}).hash() != Config().hash()
