@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
+
+from analysis.statistics import Interval
 
 Format = Literal["md", "csv", "latex"]
 
@@ -26,14 +29,28 @@ def count(value: Any) -> str:
     return NOTHING if pd.isna(value) else f"{value}"
 
 
-def score(row: pd.Series[Any], name: str) -> str:
-    """A mean over seeds, `0.940 ± 0.039`, marked where it stands on few of them."""
-    value, low, high, seeds = (row[f"{name}{end}"] for end in ("", "_low", "_high", "_seeds"))
-    if pd.isna(value):
+def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
+    """`0.943 ± 0.012`: a mean and half the width of its interval, or a dash without any.
+
+    Args:
+        interval: What to write.
+        seeds: Seeds that were to be behind it; with fewer it is marked as preliminary.
+        digits: Decimals.
+        sign: Whether to write a plus.
+    """
+    if math.isnan(interval.value):
         return NOTHING
-    interval = "" if pd.isna(low) else f" ± {(high - low) / 2:.3f}"
-    mark = f" {PRELIMINARY}" if pd.notna(seeds) and seeds < FEWEST_SEEDS else ""
-    return f"{value:.3f}{interval}{mark}"
+    width = "" if math.isnan(interval.low) else f" ± {interval.half_width:.{digits}f}"
+    mark = f" {PRELIMINARY}" if interval.n < seeds else ""
+    return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
+
+
+def score(row: pd.Series[Any], name: str) -> str:
+    """A table's cell: a mean over seeds, marked where it stands on few of them."""
+    value, low, high, seeds = (row[f"{name}{end}"] for end in ("", "_low", "_high", "_seeds"))
+    # A ceiling is of no seeds at all.
+    n = FEWEST_SEEDS if pd.isna(seeds) else int(seeds)
+    return mean(Interval(value, low, high, n), FEWEST_SEEDS)
 
 
 def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
@@ -24,6 +22,7 @@ from weakdis_core.config import Config, DataSettings
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.devices import processor
 from weakdis_core.metrics.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset
 from weakdis_core.priors import Prior
@@ -164,12 +163,8 @@ def overhead_row() -> Row:
 
 
 def machine() -> str:
-    """The processor, as /proc names it, and the versions that matter."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    name = models[0] if models else platform.processor()
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
+    """The processor and the versions that matter."""
+    return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
 
 
 def main() -> None:

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from analysis import published
+from analysis.disentanglement_table import DATA_SETS
 from reproduction.settings import SetName
 from weakdis_core.additions import additions_of, taken_out
 from weakdis_core.config import Config, Source
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.presets import preset
 
-SEEDS = (1, 2, 3, 4, 5)
-"""Seeds of our rows: none that the settings were chosen on (those are searched on seed 0)."""
+DATA_SEED = 1
+"""Seed of images, splits and labelled subset of every cell. The presets were chosen on those of
+data seed 0, its test images not always unseen: a result needs images that no choice was made on.
+"""
 
-FEWER_SEEDS = (1, 2, 3)
+SEEDS = (11, 12, 13, 14, 15)
+"""Seeds of our rows. The presets were chosen on seeds 0 and 1."""
+
+FEWER_SEEDS = SEEDS[:3]
 """Seeds of baselines, ablation and label curve."""
 
 LABELS = (30, 100, 300, 1000, 3000)
@@ -25,11 +31,8 @@ LABELS = (30, 100, 300, 1000, 3000)
 LABEL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve."""
 
-ABLATION = {"dsprites_v4": FEWER_SEEDS, "shapes3d_v3": (1,)}
+ABLATION = {"dsprites_v4": FEWER_SEEDS, "shapes3d_v3": SEEDS[:1]}
 """Variants of the ablation and their seeds."""
-
-TABLE2 = {"dsprites": "dsprites_v4", "shapes3d": "shapes3d_v5"}
-"""The variant shown beside each data set of the paper's Table 2, which names none."""
 
 CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the controls."""
@@ -82,6 +85,10 @@ Row = tuple[Cell, ...]
 """Cells that differ in their seed only."""
 
 
+def _data(source: Source) -> dict[str, Any]:
+    return {"data.source": source, "data.data_seed": DATA_SEED}
+
+
 def seeded(
     name: str, config: Config, seeds: Iterable[int], disentanglement: Disentanglement = "none"
 ) -> Row:
@@ -91,8 +98,8 @@ def seeded(
 
 def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
     """Our row of the paper's tables: the default preset."""
-    config = preset("default", variant).with_values({"data.source": source})
-    return seeded(variant, config, seeds, "raw" if variant in TABLE2.values() else "converted")
+    config = preset("default", variant).with_values(_data(source))
+    return seeded(variant, config, seeds, "raw" if variant in DATA_SETS.values() else "converted")
 
 
 def with_labels(variant: str, source: Source, labels: int) -> Row:
@@ -117,7 +124,7 @@ def without_each(variant: str, source: Source) -> dict[str, Row]:
 
 def previous_work(variant: str, source: Source) -> dict[int, Row]:
     """The previous work's model by number of labels: those of Table 1, and as many as ours."""
-    config = preset("default", variant, "monolithic").with_values({"data.source": source})
+    config = preset("default", variant, "monolithic").with_values(_data(source))
     (quoted,) = (row for row in published.load().table1 if row.variant == variant)
     rows = {}
     for labels in dict.fromkeys((quoted.previous_work.labels, config.data.labels)):
@@ -132,7 +139,7 @@ def previous_work(variant: str, source: Source) -> dict[int, Row]:
 def shuffled(variant: str, source: Source) -> Row:
     """A control: labels that say nothing of their images."""
     config = ours(variant, source)[0].config.with_values({"data.shuffle_labels": True})
-    return seeded(f"{variant}, labels shuffled", config, (1,))
+    return seeded(f"{variant}, labels shuffled", config, SEEDS[:1])
 
 
 def untrained(variant: str, source: Source) -> Row:
@@ -146,13 +153,13 @@ def untrained(variant: str, source: Source) -> Row:
     }
     steps = {"training.steps": 10, "training.evaluations": 1, "training.ramp_steps": 0}
     config = ours(variant, source)[0].config.with_values(still | steps)
-    return seeded(f"{variant}, untrained", config, (1,))
+    return seeded(f"{variant}, untrained", config, SEEDS[:1])
 
 
 def literal(source: Source) -> Row:
     """A control: the paper's objective with nothing added, whose encoder learns next to nothing."""
-    config = preset("paper", LITERAL_VARIANT).with_values(LITERAL | {"data.source": source})
-    return seeded(f"{LITERAL_VARIANT}, literal objective", config, (1,))
+    config = preset("paper", LITERAL_VARIANT).with_values(LITERAL | _data(source))
+    return seeded(f"{LITERAL_VARIANT}, literal objective", config, SEEDS[:1])
 
 
 def _models(variant: str, source: Source) -> list[Row]:

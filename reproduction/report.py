@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.disentanglement_table import DATA_SETS
 from analysis.published import Published, load
+from analysis.text import ABOVE, PRELIMINARY
 from reproduction import cells, studies, tables
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
@@ -74,7 +76,7 @@ def _header(evidence: Evidence, stored: Stored) -> str:
         "**Pixels** decodes the result and asks the oracle, a classifier of images, whose own "
         "accuracy stands beside. **Factors** is the joint factor accuracy of the encoder. "
         "± is half the width of the 95% t-interval over seeds; published numbers carry none. "
-        f"{tables.PRELIMINARY} Preliminary: fewer seeds than planned. `-` Not measured yet.",
+        f"{PRELIMINARY} Preliminary: fewer seeds than planned. `-` Not measured yet.",
     ]
     return "\n\n".join(lines)
 
@@ -110,7 +112,8 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
     yield "### Table 1: relation accuracy"
     yield (
         f"Latent accuracies; the published ones are quoted from {published.cite()}. Ours are the "
-        f"default presets on seeds {_list(cells.SEEDS)}; the previous work's model is ours of "
+        f"default presets on seeds {_list(cells.SEEDS)} and data seed {cells.DATA_SEED}, none of "
+        "which chose a setting; the previous work's model is ours of "
         f"`--model monolithic` on seeds {_list(cells.FEWER_SEEDS)}: one code for the whole image."
     )
     yield _markdown(tables.table1(evidence, source, published))
@@ -128,10 +131,10 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
         "DCI is its disentanglement. The paper gives one row a data set and does not name the "
         "variant. Converted codes are the components' most likely values, the paper's way; by "
         "partition, importances (DCI) are summed over a partition's dimensions. "
-        f"{tables.NOT_COMPARABLE} Above what perfect codes score here: measured in another way, "
+        f"{ABOVE} Above what perfect codes score here: measured in another way, "
         "not comparable."
     )
-    for family, variant in cells.TABLE2.items():
+    for family, variant in DATA_SETS.items():
         yield f"{variant}:"
         yield _markdown(tables.table2(evidence, source, published, family))
     yield from _studies(evidence, source, published)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from analysis.text import NOTHING, mean
 from reproduction import cells
 from reproduction.cells import Cell, Row
 from reproduction.evidence import Evidence
-from reproduction.tables import ACCURACIES, NOTHING, PSNR, accuracies, cell_text, number, text
+from reproduction.tables import ACCURACIES, PSNR, accuracies, cell_text, number
 from weakdis_core.config import Source
 from weakdis_core.data.variants import VARIANTS, get_variant
 
@@ -23,7 +24,7 @@ def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
     rows = [{"Without": "nothing", **first, "Seeds": f"{len(evidence.runs([full]))}"}]
     for addition, row in cells.without_each(variant, source).items():
         changes = {
-            name: text(evidence.difference(row, full, m), len(seeds), digits[name], sign=True)
+            name: mean(evidence.difference(row, full, m), len(seeds), digits[name], sign=True)
             for name, m in metrics.items()
         }
         pairs = evidence.difference(row, full, ACCURACIES["Latent"]).n

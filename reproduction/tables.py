@@ -7,17 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.disentanglement_table import DATA_SETS
 from analysis.published import Published, ScoresRow
-from analysis.statistics import Interval
+from analysis.text import ABOVE, NOTHING, mean
 from reproduction import cells
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
 from weakdis_core.config import Source
 from weakdis_core.data.variants import VARIANTS
-
-NOTHING = "-"
-PRELIMINARY = "‡"
-NOT_COMPARABLE = "§"
 
 ACCURACIES = {
     "Latent": "relation_accuracy_latent",
@@ -38,22 +35,6 @@ READINGS = {
 """How codes are given to the metrics of Table 2, and the scores' ending."""
 
 
-def text(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
-    """`0.943 ± 0.012`: the mean and half the width of its interval.
-
-    Args:
-        interval: What to write.
-        seeds: Seeds that were to be behind it; with fewer it is marked as preliminary.
-        digits: Decimals.
-        sign: Whether to write a plus.
-    """
-    if not interval.n:
-        return NOTHING
-    width = "" if np.isnan(interval.low) else f" ± {interval.half_width:.{digits}f}"
-    mark = f" {PRELIMINARY}" if interval.n < seeds else ""
-    return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
-
-
 def number(value: float, digits: int = 3) -> str:
     """A single number, `-` where there is none."""
     return NOTHING if np.isnan(value) else f"{value:.{digits}f}"
@@ -61,7 +42,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def cell_text(evidence: Evidence, row: Row, metric: str, digits: int = 3) -> str:
     """A metric's mean over the seeds of a row."""
-    return text(evidence.interval(row, metric), len(row), digits)
+    return mean(evidence.interval(row, metric), len(row), digits)
 
 
 def accuracies(evidence: Evidence, row: Row) -> dict[str, str]:
@@ -140,7 +121,7 @@ def each_seed(evidence: Evidence, rows: Sequence[Row]) -> pd.DataFrame:
 
 def table2(evidence: Evidence, source: Source, published: Published, family: str) -> pd.DataFrame:
     """DCI, MIG and SAP of a family: the published rows unchanged, ours, and the ceilings."""
-    row = cells.ours(cells.TABLE2[family], source)
+    row = cells.ours(DATA_SETS[family], source)
     ceilings = {name: evidence.interval(row, f"{name}_ceiling").value for name in ("mig", "sap")}
     rows = [_quoted(each, published, family, ceilings) for each in published.table2]
     for reading, end in READINGS.items():
@@ -159,5 +140,5 @@ def _quoted(
     for name, value in getattr(row, family).model_dump().items():
         # Where the ceiling is not measured yet it is NaN, and nothing is above it.
         above = value > ceilings.get(name, np.inf)
-        cited[name.upper()] = f"{value:g} {NOT_COMPARABLE}" if above else f"{value:g}"
+        cited[name.upper()] = f"{value:g} {ABOVE}" if above else f"{value:g}"
     return cited

@@ -6,7 +6,6 @@ import datetime
 import platform
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
@@ -14,6 +13,7 @@ from reproduction.cells import Cell, Disentanglement
 from reproduction.rows import Key, Run, Score, Scores
 from sweeps.trainable import device_name
 from weakdis_core.commands import prepare_all
+from weakdis_core.devices import processor
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
@@ -68,7 +68,7 @@ def train_cell(cell: Cell, git_commit: str) -> tuple[Run, Scores]:
         cpu_seconds=cpu_seconds,
         scoring_seconds=scoring_seconds,
         device=device_name(trainer.device),
-        machine=machine(),
+        machine=processor(),
         git_commit=git_commit,
         torch=version("torch"),
         numpy=version("numpy"),
@@ -102,16 +102,6 @@ def component_spread(prior: Prior, coded: int) -> tuple[float, float]:
     distances = distances.masked_fill(own | ~real.unsqueeze(1), torch.inf)
     nearest = distances.amin(-1)[real]
     return float(spread), float(nearest.mean() / means.shape[-1] ** 0.5)
-
-
-def machine() -> str:
-    """The processor's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _scores(trainer: Trainer, oracle: Oracle, disentanglement: Disentanglement) -> Scores:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from analysis import published
 from analysis.statistics import Interval, t_interval
+from analysis.text import mean
 from sweeps.console import short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger, Record
@@ -51,7 +52,7 @@ def print_confirmed(console: Console, sweep: Sweep, confirmed: Confirmed) -> Non
     for run in confirmed.runs:
         scores = {name.removeprefix("test/"): value for name, value in run.test.items()}
         table.add_row(f"seed {run.values['seed']}, test", *score_cells(scores), labels)
-    means = [_shown(confirmed.interval(kind)) for kind in KINDS]
+    means = [mean(confirmed.interval(kind)) for kind in KINDS]
     table.add_row(f"mean of {seeds} seed{'s' * (seeds > 1)}, test", *means, labels, style="bold")
     add_published(table, sweep.base.data.variant)
     console.print(table)
@@ -81,14 +82,7 @@ def print_missing(console: Console, ledger: Ledger, asked: int) -> None:
             console.print(line, highlight=False, markup=False)
 
 
-def _shown(interval: Interval) -> str:
-    if math.isnan(interval.value):
-        return "-"
-    width = "" if math.isnan(interval.half_width) else f" ± {interval.half_width:.3f}"
-    return f"{interval.value:.3f}{width}"
-
-
 def note(confirmed: Confirmed) -> str:
     """A confirmed configuration in one line."""
-    parts = ", ".join(f"{kind} {_shown(confirmed.interval(kind))}" for kind in KINDS)
+    parts = ", ".join(f"{kind} {mean(confirmed.interval(kind))}" for kind in KINDS)
     return f"Config {confirmed.config_hash} on {len(confirmed.runs)} fresh seeds: {parts}."

@@ -109,7 +109,7 @@ class LossSettings(Settings):
     `image_noise` the confidence is that of the clean image, the codes are the noisy one's."""
     pseudo_label_confidence: Fraction = 0.95
     """Posterior probability, at `label_temperature`, from which a pseudo-label counts."""
-    image_noise: Weight = 0.0
+    image_noise: Fraction = 0.0
     """Addition: standard deviation of the noise on the images that the encoder sees in training;
     what the decoder has to draw stays clean."""
     prior_momentum: float = Field(1.0, gt=0, le=1)

@@ -69,8 +69,7 @@ def component_cross_entropy(
         temperature: Divides the log-densities.
     """
     factors = values.shape[-1]
-    log_prob = prior.component_log_prob(codes)[:, :factors]
-    log_posterior = (log_prob / temperature).log_softmax(-1)
+    log_posterior = prior.log_posterior(codes, temperature)[:, :factors]
     chosen = log_posterior.gather(-1, values.unsqueeze(-1)).squeeze(-1)
     if weights is not None:
         chosen = chosen * weights

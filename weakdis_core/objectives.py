@@ -183,9 +183,8 @@ class Objectives:
             read = codes
             if loss.image_noise:
                 read = self.networks.autoencoder.encode(batch.images[: len(codes)]).means
-            log_prob = prior.component_log_prob(read)[:, : self._factors()]
-            log_posterior = (log_prob / loss.label_temperature).log_softmax(-1)
-            confidence, values = log_posterior.max(-1)
+            log_posterior = prior.log_posterior(read, loss.label_temperature)
+            confidence, values = log_posterior[:, : self._factors()].max(-1)
             weights = (confidence.exp() > loss.pseudo_label_confidence).to(codes.dtype)
         return losses.component_cross_entropy(prior, codes, values, weights, loss.label_temperature)
 

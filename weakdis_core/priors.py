@@ -62,7 +62,22 @@ class Prior:
         log_weights[:, 0] = 0.0
         means = torch.zeros(partitions, components, latent, device=device)
         eye = torch.eye(latent, device=device)
-        return cls.build(log_weights, means, eye.expand(partitions, components, -1, -1).clone())
+        kept = cls._covariances_kept(components)
+        return cls.build(log_weights, means, eye.expand(partitions, kept, -1, -1).clone())
+
+    @staticmethod
+    def _covariances_kept(components: int) -> int:
+        """How many covariances a partition of so many components has."""
+        return components
+
+    def with_nuisance(self, partitions: int) -> Self:
+        """The same with so many trailing partitions of N(0, I)."""
+        if not partitions:
+            return self
+        components, latent = self.means.shape[1:]
+        rest = self.standard(partitions, latent, self.means.device, components)
+        pairs = zip(vars(self).values(), vars(rest).values(), strict=True)
+        return type(self)(*(torch.cat(pair) for pair in pairs))
 
     @property
     def partitions(self) -> int:
@@ -88,12 +103,17 @@ class Prior:
         flat = (components + offset).flatten()
         # index_select is several times faster than indexing by two tensors.
         means = self.means.flatten(0, 1).index_select(0, flat)
-        scales = self.scales.flatten(0, 1).index_select(0, flat)
         noise = torch.randn(
             means.shape, generator=generator, device=means.device, dtype=means.dtype
         )
-        samples = means + torch.einsum("nij,nj->ni", scales, noise)
-        return samples.reshape(len(components), partitions, -1)
+        shape = (len(components), partitions, -1)
+        return means.reshape(shape) + self._scaled(noise, flat).reshape(shape)
+
+    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
+        """Standard noise `(n, latent)` with the covariances of the components `flat` `(n,)`."""
+        scales = self.scales.flatten(0, 1).index_select(0, flat)
+        scaled: Tensor = torch.einsum("nij,nj->ni", scales, noise)
+        return scaled
 
     def sample_components(self, n: int, generator: torch.Generator) -> Tensor:
         """Components drawn from the mixture weights, `(n, partitions)`."""
@@ -123,13 +143,17 @@ class Prior:
         """Log-density of the mixtures, `(batch, partitions)`."""
         return torch.logsumexp(self.component_log_prob(codes) + self.log_weights, dim=-1)
 
-    def log_posterior(self, codes: Tensor) -> Tensor:
+    def log_posterior(self, codes: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probability of each component given the code, equal weights.
 
         Factor values are classified by density alone: the labelled subset's frequencies, which
         the weights hold, say nothing about the images to come.
+
+        Args:
+            codes: `(batch, partitions, latent)`.
+            temperature: Divides the log-densities: above 1 it is less sure of itself.
         """
-        return self.component_log_prob(codes).log_softmax(-1)
+        return (self.component_log_prob(codes) / temperature).log_softmax(-1)
 
     def classify(self, codes: Tensor) -> Tensor:
         """Most likely component of each code, `(batch, partitions)`."""
@@ -209,12 +233,7 @@ def fit_prior(
     eye = torch.eye(codes.shape[-1], dtype=codes.dtype, device=codes.device)
     covariances = torch.where(exists[..., None, None], covariances * scale + floor * eye, eye)
     log_weights = (counts / counts.sum(-1, keepdim=True)).log().masked_fill(~exists, -math.inf)
-    if nuisance:
-        rest = Prior.standard(nuisance, codes.shape[-1], codes.device, components)
-        log_weights = torch.cat([log_weights, rest.log_weights])
-        means = torch.cat([means, rest.means])
-        covariances = torch.cat([covariances, rest.covariances])
-    return Prior.build(log_weights, means, covariances)
+    return Prior.build(log_weights, means, covariances).with_nuisance(nuisance)
 
 
 def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
@@ -242,19 +261,29 @@ def standardised(codes: Tensor) -> Tensor:
     return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
 
 
+def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:
+    """Covariances shrunk towards a multiple of the identity (Ledoit & Wolf, 2004).
+
+    Args:
+        empirical: `(..., latent, latent)` mean outer products of residuals.
+        fourth: `(...)` mean of the residuals' squared lengths, squared.
+        n: Number of residuals, `(...)` or a scalar.
+    """
+    mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
+    eye = torch.eye(empirical.shape[-1], dtype=empirical.dtype, device=empirical.device)
+    target = mean_variance[..., None, None] * eye
+    distance = (empirical - target).square().sum((-2, -1))
+    noise = (fourth - empirical.square().sum((-2, -1))) / n
+    shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[..., None, None]
+    return (1 - shrinkage) * empirical + shrinkage * target
+
+
 def _shrunk_covariances(residuals: Tensor, member: Tensor, counts: Tensor) -> Tensor:
     """Ledoit-Wolf covariance of each component, `(factors, components, latent, latent)`."""
-    latent = residuals.shape[-1]
     n = counts.clamp(min=1)
     empirical = torch.einsum("lkv,lki,lkj->kvij", member, residuals, residuals) / n[..., None, None]
     pooled = torch.einsum("lki,lkj->kij", residuals, residuals) / len(residuals)
-    mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
-    eye = torch.eye(latent, dtype=residuals.dtype, device=residuals.device)
-    target = mean_variance[..., None, None] * eye
-    distance = (empirical - target).square().sum((-2, -1))
     fourth = torch.einsum("lkv,lk->kv", member, residuals.square().sum(-1).square()) / n
-    noise = (fourth - empirical.square().sum((-2, -1))) / n
-    shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[..., None, None]
-    shrunk = (1 - shrinkage) * empirical + shrinkage * target
+    shrunk = ledoit_wolf(empirical, fourth, n)
     # One sample has no variance, and two tell nothing of how far to shrink.
     return torch.where((counts > 2)[..., None, None], shrunk, pooled.unsqueeze(1))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weakdis_core.config import Config, DataSettings
+from weakdis_core.config import Config, DataSettings, ModelKind
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.metrics.oracle import Oracle, train_oracle
@@ -30,9 +30,9 @@ SMALL = {
 }
 
 
-def small_config(variant: str) -> Config:
+def small_config(variant: str, model: ModelKind = "modular") -> Config:
     """The default preset of a variant, everything small."""
-    return preset("default", variant).with_values(SMALL)
+    return preset("default", variant, model).with_values(SMALL)
 
 
 def _prepared(variant: str, factory: pytest.TempPathFactory) -> Prepared:

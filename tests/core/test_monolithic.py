@@ -133,26 +133,6 @@ def test_settings_that_need_several_partitions_are_refused(name: str, value: obj
         preset("default", "dsprites_v2", "monolithic").with_values({name: value})
 
 
-@pytest.mark.parametrize("data", ["sprites", "rooms"])
-def test_resuming_gives_the_numbers_of_an_uninterrupted_run(
-    data: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    prepared: Prepared = request.getfixturevalue(data)
-    oracle: Oracle = request.getfixturevalue(f"{data}_oracle")
-    config = small_config(prepared.variant.name)
-    whole = Trainer(config, prepared, oracle)
-    expected = [repr(report.metrics) for report in whole.fit()]
-    first = Trainer(config, prepared, oracle)
-    reports = first.fit()
-    got = [repr(next(reports).metrics) for _ in range(2)]
-    first.save(tmp_path / "checkpoint.pt")
-    second = Trainer(config, prepared, oracle)
-    second.load(tmp_path / "checkpoint.pt")
-    got += [repr(report.metrics) for report in second.fit()]
-    assert got == expected
-    assert repr(second.evaluate("test")) == repr(whole.evaluate("test"))
-
-
 @pytest.mark.parametrize("name", ["default", "paper"])
 def test_one_code_is_trained_evaluated_and_manipulated(
     name: PresetName, sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path

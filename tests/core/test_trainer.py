@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.core.conftest import small_config
-from weakdis_core.config import Config
+from weakdis_core.config import Config, ModelKind
 from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
@@ -28,13 +28,14 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     return [p.detach().clone() for part in parts for p in part.parameters()]
 
 
+@pytest.mark.parametrize("model", ["modular", "monolithic"])
 @pytest.mark.parametrize("data", ["sprites", "rooms"])
 def test_resuming_gives_the_numbers_of_an_uninterrupted_run(
-    data: str, request: pytest.FixtureRequest, tmp_path: Path
+    data: str, model: ModelKind, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     prepared: Prepared = request.getfixturevalue(data)
     oracle: Oracle = request.getfixturevalue(f"{data}_oracle")
-    config = small_config(prepared.variant.name)
+    config = small_config(prepared.variant.name, model)
     whole = Trainer(config, prepared, oracle)
     expected = [scores(report) for report in whole.fit()]
     for stop in (1, 2, 3):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reproduction.cells import DATA_SEED
 from tests.reproduction.small import small_preset
 from weakdis_core.data.store import prepare
 from weakdis_core.metrics import oracle
@@ -18,7 +19,8 @@ from weakdis_core.metrics import oracle
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Images and oracle of dsprites_v2, made in seconds."""
     folder = tmp_path_factory.mktemp("cache")
-    data = small_preset("default", "dsprites_v2").data
+    changes = {"data.data_seed": DATA_SEED}
+    data = small_preset("default", "dsprites_v2").with_values(changes).data
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEAKDIS_CACHE", str(folder))
         prepared = prepare(data)

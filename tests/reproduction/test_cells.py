@@ -41,7 +41,9 @@ def test_a_configuration_is_scored_in_one_way() -> None:
 def test_our_rows_are_six_variants_on_five_seeds_nothing_was_chosen_on() -> None:
     ours = cells.cells_of("models", RENDERED)
     assert len(ours) == 30
-    assert {cell.config.seed for cell in ours} == {1, 2, 3, 4, 5}
+    assert {cell.config.seed for cell in ours} == {11, 12, 13, 14, 15}
+    # Seeds 0 and 1, and the images of data seed 0, are those of the presets.
+    assert {cell.config.data.data_seed for cell in every()} == {1}
     assert {cell.variant for cell in ours if cell.disentanglement == "raw"} == {
         "dsprites_v4",
         "shapes3d_v5",
@@ -84,8 +86,8 @@ def test_the_plan_counts_shared_cells_once_and_tells_stale_from_missing() -> Non
     assert [len(part.cells) for part in (labels, models)] == [15, 2]
     assert [len(part.stale) for part in (labels, models)] == [1, 0]
     assert [len(part.missing) for part in (labels, models)] == [13, 2]
-    assert labels.stale[0].config.seed == 2
-    only = settings.model_copy(update={"seeds": (2, 3)})
+    assert labels.stale[0].config.seed == 12
+    only = settings.model_copy(update={"seeds": (12, 13)})
     assert [len(part.cells) for part in make_plan(only, had)] == [10, 0]
 
 

@@ -57,10 +57,10 @@ def test_a_finished_run_replaces_what_is_stale_and_nothing_else(tmp_path: Path) 
         (run.name, run.seed, run.source): stored.scores[run.run]["a"].value for run in stored.runs
     }
     assert values == {
-        ("dsprites_v2", 1, "rendered"): 5.0,
-        ("dsprites_v2", 2, "rendered"): 2.0,
-        ("dsprites_v2", 1, "official"): 3.0,
-        ("dsprites_v2 without cycle", 1, "rendered"): 4.0,
+        ("dsprites_v2", 11, "rendered"): 5.0,
+        ("dsprites_v2", 12, "rendered"): 2.0,
+        ("dsprites_v2", 11, "official"): 3.0,
+        ("dsprites_v2 without cycle", 11, "rendered"): 4.0,
     }
 
 
@@ -70,7 +70,7 @@ def test_several_at_once_lose_nothing(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(5) as pool:
         list(pool.map(add, CELLS))
-    assert [run.seed for run in Results(tmp_path).read().runs] == [1, 2, 3, 4, 5]
+    assert [run.seed for run in Results(tmp_path).read().runs] == [11, 12, 13, 14, 15]
 
 
 def test_scores_of_a_run_that_was_never_listed_do_not_count(tmp_path: Path) -> None:

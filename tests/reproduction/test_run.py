@@ -22,7 +22,7 @@ from tests.reproduction import small
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TWO = ["models", "controls", "--variants", "dsprites_v2", "--seeds", "1"]
+TWO = ["models", "controls", "--variants", "dsprites_v2", "--seeds", "11"]
 FIVE = ["models", "--variants", "dsprites_v2"]
 
 
@@ -80,7 +80,7 @@ def test_from_nothing_to_a_report_and_only_what_is_stale_again(
     rows = {run.name: run for run in stored(tmp_path).runs}
     assert set(rows) == {"dsprites_v2", "dsprites_v2, literal objective"}
     ours = rows["dsprites_v2"]
-    assert (ours.seed, ours.source, ours.labels, ours.steps) == (1, "rendered", 60, 24)
+    assert (ours.seed, ours.source, ours.labels, ours.steps) == (11, "rendered", 60, 24)
     assert ours.cpu_seconds > 0
     scores = stored(tmp_path).scores[ours.run]
     assert scores["relation_accuracy_encoded"].n == 100
@@ -89,7 +89,7 @@ def test_from_nothing_to_a_report_and_only_what_is_stale_again(
 
     # The same cell in this process.
     monkeypatch.setattr(cells, "preset", small.small_preset)
-    (cell,) = cells.ours("dsprites_v2", "rendered", [1])
+    (cell,) = cells.ours("dsprites_v2", "rendered", [11])
     _, alone = train_cell(cell, "unknown")
     assert comparable(alone) == comparable(scores)
 
@@ -108,13 +108,13 @@ def test_from_nothing_to_a_report_and_only_what_is_stale_again(
 def test_cells_that_fail_or_are_killed_do_not_stop_the_others(cache: Path, tmp_path: Path) -> None:
     # More labels than the train split has images: seen by the cell's own Trainer only.
     changes = {"default": {"training.steps": 400}, "paper": {"data.labels": 900}}
-    process = start(cache, tmp_path, [*TWO, "2", "--max-concurrent", "1"], changes)
+    process = start(cache, tmp_path, [*TWO, "12", "--max-concurrent", "1"], changes)
     os.kill(next_worker(process.pid), signal.SIGKILL)
     out = finish(process, 1)
     assert "2 without a result" in out
-    assert "dsprites_v2, seed 1: WorkerCrashedError" in out
-    assert "literal objective, seed 1: UserError: data.labels: 900 is not allowed" in out
-    assert [(run.name, run.seed) for run in stored(tmp_path).runs] == [("dsprites_v2", 2)]
+    assert "dsprites_v2, seed 11: WorkerCrashedError" in out
+    assert "literal objective, seed 11: UserError: data.labels: 900 is not allowed" in out
+    assert [(run.name, run.seed) for run in stored(tmp_path).runs] == [("dsprites_v2", 12)]
     assert (tmp_path / "docs" / "results.md").exists()
 
 
@@ -160,5 +160,5 @@ def test_whatever_ends_the_driver_keeps_what_is_finished(cache: Path, tmp_path: 
     out = finish(start(cache, tmp_path, FIVE, slow))
     assert f"{5 - len(second)} of {5 - len(second)}: " in out
     runs = stored(tmp_path).runs
-    assert [run.seed for run in runs] == [1, 2, 3, 4, 5]
+    assert [run.seed for run in runs] == [11, 12, 13, 14, 15]
     assert set(second) < set(runs)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +47,38 @@ def command(*flags: str) -> list[str]:
     fixed = [part for size in sizes for part in ("--set", size)]
     base = ["--variant", "dsprites_v2", "--preset", "quick", "--data-source", "rendered"]
     return [sys.executable, str(SCRIPT), *base, *fixed, *flags]
+
+
+def interrupted(
+    flags: list[str], place: Path, until: str, number: signal.Signals = signal.SIGINT
+) -> tuple[int, str]:
+    """Send a signal to a sweep and all its processes, and see how it ends.
+
+    Args:
+        flags: The sweep's.
+        place: Its working folder.
+        until: Pattern of files in there: the signal is sent when the first exists.
+        number: The signal.
+
+    Returns:
+        The exit code, and what was printed.
+    """
+    with subprocess.Popen(
+        command(*flags),
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 240
+        while not list(place.glob(until)):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, number)
+        output, _ = process.communicate(timeout=60)
+    return process.returncode, output
 
 
 def of_stage(runs: list[Run], stage: str) -> list[Run]:

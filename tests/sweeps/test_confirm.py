@@ -5,11 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +30,7 @@ from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
-from tests.sweeps.finished import SCRIPT, Finished, command, of_stage, runs_of
+from tests.sweeps.finished import SCRIPT, Finished, interrupted, of_stage, runs_of
 from weakdis_core.config import Config
 
 VARIANT = "dsprites_v2"
@@ -253,22 +250,9 @@ def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
 ) -> None:
     flags = ["--name", "cut", "--trials", "1", "--max-steps", "300", "--max-concurrent", "1"]
     flags += ["--set", "training.evaluations=60", "--confirm-seeds", "3"]
-    with subprocess.Popen(
-        command(*flags, "--tracking-uri", database),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        deadline = time.monotonic() + 240
-        while not list(tmp_path.glob("runs/cut/confirm/*/checkpoint_*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, output
+    flags += ["--tracking-uri", database]
+    code, output = interrupted(flags, tmp_path, "runs/cut/confirm/*/checkpoint_*")
+    assert code == 130, output
     assert "Traceback" not in output
     parent, children = runs_of(database, VARIANT, "cut")
     assert parent.info.status == "KILLED"

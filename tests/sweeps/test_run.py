@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import optuna
@@ -13,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.study import open_storage
-from tests.sweeps.finished import Finished, command, runs_of
+from tests.sweeps.finished import Finished, command, interrupted, runs_of
 from weakdis_core.config import Config
 from weakdis_core.data.store import prepare
 from weakdis_core.metrics.oracle import prepare_oracle
@@ -147,22 +145,8 @@ def test_an_interruption_leaves_nothing_running(
     # More steps than a test can wait for.
     flags = ["--name", "cut", "--trials", "4", "--max-steps", "100000"]
     flags += ["--set", "training.evaluations=10000", "--tracking-uri", database]
-    with subprocess.Popen(
-        command(*flags),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/cut/*/checkpoint_*")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        os.killpg(process.pid, number)
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == code, output
+    got, output = interrupted(flags, tmp_path, "runs/cut/*/checkpoint_*", number)
+    assert got == code, output
     assert "Traceback" not in output
     parent, children = runs_of(database, "dsprites_v2", "cut")
     assert parent.info.status == "KILLED"

@@ -10,40 +10,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from torch import Tensor
 
-from weakdis_core.priors import Prior, standardised
+from weakdis_core.priors import Prior, ledoit_wolf, standardised
 
 
 @dataclass(frozen=True)
 class SharedPrior(Prior):
     """A `Prior` with `(partitions, 1, latent, latent)` covariances, scales and inverse scales."""
 
-    @classmethod
-    def standard(
-        cls, partitions: int, latent: int, device: torch.device | str = "cpu", components: int = 1
-    ) -> Self:
-        """N(0, I) for every partition (warmup), padded to `components`."""
-        log_weights = torch.full((partitions, components), -math.inf, device=device)
-        log_weights[:, 0] = 0.0
-        means = torch.zeros(partitions, components, latent, device=device)
-        eye = torch.eye(latent, device=device)
-        return cls.build(log_weights, means, eye.expand(partitions, 1, -1, -1).clone())
+    @staticmethod
+    def _covariances_kept(components: int) -> int:
+        """One, however many components there are."""
+        return 1
 
-    def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """One sample of a chosen component of each partition, as `Prior.sample`."""
-        partitions, padded = self.means.shape[:2]
-        offset = padded * torch.arange(partitions, device=components.device)
-        flat = (components + offset).flatten()
-        means = self.means.flatten(0, 1).index_select(0, flat).unflatten(0, components.shape)
-        noise = torch.randn(
-            means.shape, generator=generator, device=means.device, dtype=means.dtype
-        )
-        samples: Tensor = means + torch.einsum("pij,bpj->bpi", self.scales[:, 0], noise)
-        return samples
+    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
+        """Standard noise with the covariance of its partition; components come in their order."""
+        noise = noise.unflatten(0, (-1, self.partitions))
+        scaled: Tensor = torch.einsum("pij,bpj->bpi", self.scales[:, 0], noise)
+        return scaled.flatten(0, 1)
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
         """Log-density of each code under every component, as `Prior.component_log_prob`."""
@@ -99,26 +86,15 @@ def fit_shared_prior(
     covariances = (covariances * scale + floor * eye).unsqueeze(1)
     counts, means = counts.reshape(coded, components), every_mean.unflatten(0, (coded, components))
     log_weights = (counts / counts.sum(-1, keepdim=True)).log()
-    if nuisance:
-        rest = SharedPrior.standard(nuisance, latent, codes.device, components)
-        log_weights = torch.cat([log_weights, rest.log_weights])
-        means = torch.cat([means, rest.means])
-        covariances = torch.cat([covariances, rest.covariances])
-    return SharedPrior.build(log_weights, means, covariances)
+    return SharedPrior.build(log_weights, means, covariances).with_nuisance(nuisance)
 
 
 def _pooled(residuals: Tensor, n_components: Tensor) -> Tensor:
     """Ledoit-Wolf covariance of residuals `(labels, coded, latent)`, `(coded, latent, latent)`."""
     n = len(residuals)
     empirical = torch.einsum("lki,lkj->kij", residuals, residuals) / n
-    mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
-    eye = torch.eye(residuals.shape[-1], dtype=residuals.dtype, device=residuals.device)
-    target = mean_variance[:, None, None] * eye
-    distance = (empirical - target).square().sum((-2, -1))
     fourth = residuals.square().sum(-1).square().mean(0)
-    noise = (fourth - empirical.square().sum((-2, -1))) / n
-    shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[:, None, None]
-    shrunk = (1 - shrinkage) * empirical + shrinkage * target
+    shrunk = ledoit_wolf(empirical, fourth, n)
     # Every mean took one degree of freedom.
     free = (n - n_components).clamp(min=1).to(residuals.dtype)
     return shrunk * (n / free)[:, None, None]

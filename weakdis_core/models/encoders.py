@@ -20,7 +20,7 @@ def activation() -> nn.Module:
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
     """Convolutional features of a 64x64 image, `(batch, 2 * settings.channels, 4, 4)`.
 
-    Four 4x4 convolutions of stride 2 (paper).
+    Four 4x4 convolutions of stride 2, as in the authors' published code.
     """
     width = settings.channels
     layers: list[nn.Module] = []
