@@ -108,6 +108,8 @@ def spread(evidence: Evidence, source: Source) -> pd.DataFrame:
                 "its floor": number(floor),
                 "Distance to the nearest": cell_text(evidence, row, "component_distance"),
                 "PSNR, dB": cell_text(evidence, row, PSNR, 1),
+                "after a relation": cell_text(evidence, row, "manipulation_psnr", 1),
+                "Nuisance kept": cell_text(evidence, row, "nuisance_kept"),
                 "Core-seconds": cell_text(evidence, row, "cpu_seconds", 0),
             }
         )

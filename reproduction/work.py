@@ -13,11 +13,16 @@ from reproduction.cells import Cell, Disentanglement
 from reproduction.rows import Key, Run, Score, Scores
 from sweeps.trainable import device_name
 from weakdis_core.commands import prepare_all
+from weakdis_core.data.store import Prepared
 from weakdis_core.devices import processor
 from weakdis_core.disentanglement import disentanglement_scores
+from weakdis_core.fidelity import fidelity_scores
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
 from weakdis_core.trainer import Trainer
+
+FIDELITY_IMAGES = 1000
+"""Test images that are changed and held beside the true ones."""
 
 _OVER_JUDGED = {
     f"relation_accuracy_{kind}{end}" for kind in ("encoded", "pixels") for end in ("", "_affected")
@@ -50,7 +55,7 @@ def train_cell(cell: Cell, git_commit: str) -> tuple[Run, Scores]:
         pass
     cpu_seconds = time.process_time() - started
     started = time.perf_counter()
-    scores = _scores(trainer, oracle, cell.disentanglement)
+    scores = _scores(trainer, prepared, oracle, cell.disentanglement)
     scoring_seconds = time.perf_counter() - started
     key = Key.of(config)
     run = Run(
@@ -104,7 +109,9 @@ def component_spread(prior: Prior, coded: int) -> tuple[float, float]:
     return float(spread), float(nearest.mean() / means.shape[-1] ** 0.5)
 
 
-def _scores(trainer: Trainer, oracle: Oracle, disentanglement: Disentanglement) -> Scores:
+def _scores(
+    trainer: Trainer, prepared: Prepared, oracle: Oracle, disentanglement: Disentanglement
+) -> Scores:
     images = len(trainer.splits.test)
     values = trainer.evaluate("test") | oracle.accuracies()
     # The previous work's model judges the images whose combinations it owns.
@@ -114,6 +121,9 @@ def _scores(trainer: Trainer, oracle: Oracle, disentanglement: Disentanglement) 
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
         names = ("component_spread", "component_distance")
         scores |= {name: Score(value) for name, value in zip(names, spread, strict=True)}
+        fidelity = fidelity_scores(trainer, prepared, FIDELITY_IMAGES)
+        judged = min(FIDELITY_IMAGES, images)
+        scores |= {name: Score(value, judged) for name, value in fidelity.items()}
     if disentanglement != "none":
         scores |= _disentanglement(trainer, raw=disentanglement == "raw")
     return scores

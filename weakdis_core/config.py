@@ -117,9 +117,9 @@ class LossSettings(Settings):
     prior_refit_every: int = Field(0, ge=0, le=10_000)
     """Addition (> 0): steps between refits of the adaptive prior; 0 fits it once, after warmup."""
     covariance_scale: float = Field(1.0, gt=0, le=10)
-    """Factor on the fitted covariances (the earlier model's code uses 0.1). At 1 components can come
-    to lie on one another, told apart by the shapes of their covariances alone: codes are then still
-    read rightly, but no relational learner can aim at a component. Below 1 they draw together."""
+    """Factor on the fitted covariances (the earlier model's code uses 0.1). At 1 components can lie
+    on one another, told apart by the shapes of their covariances alone: codes are still read
+    rightly then, but no relational learner can aim at a component. Below 1 they draw together."""
     covariance_floor: float = Field(1e-2, gt=0, le=1)
     """Added to the diagonal of every fitted covariance: a component is never singular."""
     shared_covariance: bool = False

@@ -218,14 +218,29 @@ def _write_images(
     with path.open("wb") as file:
         npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for start in range(0, len(indices), rows):
-            images = _images(wanted, indices[start : start + rows], advance)
+            images = images_at(wanted, indices[start : start + rows], advance)
             file.write(np.ascontiguousarray(images).data)
             digests[start : start + rows] = _digests(images)
         _settle(file)
     return digests
 
 
-def _images(wanted: Plan, indices: IndexArray, advance: Callable[[int], None]) -> NDArray[np.uint8]:
+def images_at(
+    wanted: Plan, indices: IndexArray, advance: Callable[[int], None] = lambda _: None
+) -> NDArray[np.uint8]:
+    """Images of a variant by grid indices, drawn or read.
+
+    Args:
+        wanted: Variant and source.
+        indices: `(n, axes)`.
+        advance: Called with the number of images made since the last call.
+
+    Returns:
+        `(n, channels, 64, 64)`, not scaled.
+
+    Raises:
+        UserError: The official file cannot be read.
+    """
     family = FAMILIES[wanted.variant.family]
     images: NDArray[np.uint8]
     if wanted.official_file is None:
