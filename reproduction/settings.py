@@ -29,7 +29,8 @@ class Reproduction(Settings):
     variants: Annotated[tuple[VariantName, ...] | None, Field(min_length=1)] = None
     """Only these variants (default: all six)."""
     seeds: Annotated[tuple[int, ...] | None, Field(min_length=1)] = None
-    """Only these training seeds (default: 1 to 5 of the models, 1 to 3 of the others)."""
+    """Only these of a set's training seeds (default: all; 11 to 15 of the models, 11 to 13 of the
+    others)."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
     """Most models trained at once (default: one a core; with GPUs, four each)."""
     address: str | None = None
