@@ -48,7 +48,7 @@ lint: $(PROJECT) ## check style, formatting and types
 	$(BIN)/mypy --strict
 
 bench: $(PROJECT) ## measure speed against the targets
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/run.py
 
 ui: $(PROJECT) ## open the MLflow UI on this machine
 	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"

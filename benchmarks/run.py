@@ -168,7 +168,10 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Measure everything and print one table."""
+    """Measure everything and print one table. Takes no flags."""
+    if flags := sys.argv[1:]:
+        print(__doc__)
+        sys.exit(0 if set(flags) <= {"-h", "--help"} else 2)
     torch.set_num_threads(1)
     console = Console(width=120 if not sys.stdout.isatty() else None)
     with tempfile.TemporaryDirectory() as folder:

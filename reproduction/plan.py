@@ -15,6 +15,7 @@ from reproduction.settings import Reproduction, SetName
 from weakdis_core.config import DataSettings, Source
 from weakdis_core.data.plan import plan as data_plan
 from weakdis_core.data.variants import get_variant
+from weakdis_core.errors import UserError
 
 # Core-seconds of a step and of the scores before anything is measured, on one core of a Xeon.
 _STEP_SECONDS = {"dsprites": 0.1, "shapes3d": 0.35}
@@ -49,9 +50,11 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
     """What the sets asked for still need.
 
     Raises:
-        UserError: Official images are asked for and their file is nowhere, or a set cannot be had.
+        UserError: Official images are asked for and their file is nowhere, or a seed is none of
+            the sets'.
     """
     sources = resolved_sources(settings)
+    _check_seeds(settings, sources)
     finished = stored.keys()
     named = {(run.name, run.seed, run.source) for run in stored.runs}
     seen: set[Key] = set()
@@ -67,6 +70,17 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
         seconds = sum(estimate(cell, stored.runs) for _, cell in to_do)
         parts.append(Part(name, tuple(own.values()), missing, stale, seconds))
     return parts
+
+
+def _check_seeds(settings: Reproduction, sources: dict[str, Source]) -> None:
+    """A seed that no set has would silently leave nothing to do."""
+    allowed = {cell.config.seed for name in settings.sets for cell in cells_of(name, sources)}
+    for seed in settings.seeds or ():
+        if allowed and seed not in allowed:
+            raise UserError(
+                f"seeds: {seed} is not one of {', '.join(map(str, sorted(allowed)))}, "
+                f"the seeds of {', '.join(settings.sets)}"
+            )
 
 
 def resolved_sources(settings: Reproduction) -> dict[str, Source]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ ALLOCATOR = {
 }
 
 DEFAULT_GPU_SHARE = 0.25
+_CONNECT_SECONDS = 10
 
 
 class Wishes(Protocol):
@@ -88,6 +90,7 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     # Without an address Ray would join whatever cluster this machine last saw.
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    _check_reachable(address)
     try:
         ray.init(
             address,
@@ -103,6 +106,17 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
         yield dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray tries an address that nobody answers for minutes before it says so."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"address: {address!r} is not allowed: no Ray there ({error})") from None
 
 
 def allot(settings: Wishes, available: dict[str, float]) -> Allotment:

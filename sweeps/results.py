@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,14 @@ def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) ->
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"validation accuracy against labels: {shown}", highlight=False)
+    if record.checkpoint is not None:
+        file = os.path.relpath(record.checkpoint / CHECKPOINT_FILE)
+        console.print(
+            f"picture: {sweep.folder / PICTURE_FILE}; another: "
+            f"python -m weakdis_core manipulate --checkpoint {file}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _scores(variant: str, best: Best) -> Table:

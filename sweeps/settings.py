@@ -117,6 +117,13 @@ class SweepSettings(Settings):
                 f"tracking_uri: {self.tracking!r} is not allowed: a database or server such as "
                 f"sqlite:///mlflow.db, postgresql://... or http://... is needed"
             )
+        database = Path(self.tracking.partition(":///")[2] if scheme == "sqlite" else "")
+        if not database.parent.is_dir():
+            # MLflow would make it.
+            raise UserError(
+                f"tracking_uri: {self.tracking!r} is not allowed: there is no folder "
+                f"{database.parent}"
+            )
         if self.objective == "pareto" and "data.labels" in self.fixed:
             raise UserError(
                 "objective: pareto weighs accuracy against data.labels, which --set fixes; "

@@ -41,6 +41,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         found = state["schema"]
     except Exception as error:  # torch raises a different type for every way a file can be broken
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        if "weights_only" in reason:
+            reason = "not of torch's format"  # torch's advice is to load it unsafely
         raise UserError(f"{path}: truncated or not a weakdis checkpoint ({reason})") from None
     if found != SCHEMA:
         raise UserError(f"{path}: checkpoint schema {found}, this version reads schema {SCHEMA}")

@@ -34,7 +34,7 @@ class Start:
 
     variant: str = ""
     """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. With --config, the file's."""
-    preset: PresetName = "default"
+    preset: PresetName | None = None
     """default (what works), paper (the literal objective, for a GPU) or quick (a minute)."""
     model: ModelKind | None = None
     """modular (by default) or monolithic, the previous work's. With --config, the file's."""
@@ -45,12 +45,15 @@ class Start:
         """The settings to start from.
 
         Raises:
-            UserError: No variant is named, or another variant or model than the file's.
+            UserError: No variant is named, a preset beside a file, or another variant or model
+                than the file's.
         """
         if self.config is None:
             if not self.variant:
                 raise UserError("variant: none given; say --variant NAME or --config FILE")
-            return preset(self.preset, self.variant, self.model or "modular")
+            return preset(self.preset or "default", self.variant, self.model or "modular")
+        if self.preset is not None:
+            raise UserError(f"preset: {self.preset!r}, but the settings come from {self.config}")
         config = Config.load(self.config)
         if self.variant not in ("", config.data.variant):
             raise UserError(

@@ -26,6 +26,9 @@ _DPI = 150
 _PICTURE = 2 * 64 / _DPI
 _GAP = 0.06
 _HEADER = 0.62
+_NARROWEST = 2.8
+# Of the title, to an inch.
+_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,12 @@ def write_grid(manipulation: Manipulation, title: str, path: Path) -> None:
     rows = len(manipulation.images)
     cell = _PICTURE + _GAP
     width, height = cell * len(columns) + _GAP, cell * rows + _HEADER
-    figure = Figure(figsize=(max(width, 5.0), height), dpi=_DPI)
+    figure = Figure(figsize=(max(width, _NARROWEST), height), dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
-    figure.text(_GAP / width, 1 - 0.05 / height, title, ha="left", va="top", fontsize=8)
+    title = textwrap.fill(title, round(_LETTERS * figure.get_figwidth()))
+    figure.text(
+        _GAP / figure.get_figwidth(), 1 - 0.05 / height, title, ha="left", va="top", fontsize=8
+    )
     for column, (name, images) in enumerate(columns.items()):
         left = _GAP + column * cell
         middle = (left + _PICTURE / 2) / figure.get_figwidth()

@@ -166,4 +166,7 @@ def test_model_chooses_the_presets_settings_and_must_agree_with_a_file(
     code, text = typed("--config", str(path), "--model", "modular")
     assert code == 2
     assert f"error: model: 'modular', but {path} is of monolithic" in text
+    code, text = typed("--config", str(path), "--preset", "quick")
+    assert code == 2
+    assert f"error: preset: 'quick', but the settings come from {path}" in text
     assert not cache.exists()

@@ -13,6 +13,7 @@ from reproduction.settings import Reproduction, SetName
 from tests.reproduction.made_up import run_of, stored
 from weakdis_core.config import Source
 from weakdis_core.data.variants import VARIANTS
+from weakdis_core.errors import UserError
 
 RENDERED: dict[str, Source] = dict.fromkeys(VARIANTS, "rendered")
 SETS: tuple[SetName, ...] = get_args(SetName)
@@ -89,6 +90,9 @@ def test_the_plan_counts_shared_cells_once_and_tells_stale_from_missing() -> Non
     assert labels.stale[0].config.seed == 12
     only = settings.model_copy(update={"seeds": (12, 13)})
     assert [len(part.cells) for part in make_plan(only, had)] == [10, 0]
+    wrong = settings.model_copy(update={"seeds": (1, 12)})
+    with pytest.raises(UserError, match=r"seeds: 1 is not one of 11, 12, 13, 14, 15, the seeds"):
+        make_plan(wrong, had)
 
 
 def test_estimates_go_by_what_was_measured() -> None:

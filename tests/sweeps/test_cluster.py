@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from typing import Any
 
 import pytest
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import ALLOCATOR, Allotment, allot
+from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster
 from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
 
@@ -45,6 +46,16 @@ def test_gpus_that_are_not_there() -> None:
 def test_cpus_that_are_not_there() -> None:
     with pytest.raises(UserError, match="cpus_per_trial: 3 is not allowed: there are 2 CPUs"):
         allot(settings(cpus_per_trial=3.0), {"CPU": 2.0})
+
+
+def test_an_address_where_nobody_answers_is_said_at_once() -> None:
+    with socket.socket() as taken:
+        # Bound but not listening: whoever connects is refused.
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        refused = pytest.raises(UserError, match=f"address: '{address}' is not allowed: no Ray")
+        with refused, cluster(address):
+            raise AssertionError("joined nothing")
 
 
 @pytest.mark.slow

@@ -66,6 +66,7 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
         ("--storage s3://bucket", r"storage: 's3://bucket' is not allowed"),
         ("--data-dir /dev/null/x", r"data_dir: '/dev/null/x' is not allowed"),
         ("--tracking-uri ./mlruns", r"tracking_uri: './mlruns' is not allowed"),
+        ("--tracking-uri sqlite:////nowhere/m.db", r"there is no folder /nowhere"),
         ("--set steps", r"set: 'steps' is not allowed: expected SETTING=VALUE"),
         ("--set seed=3", r"set: seed is not allowed here: use --seed"),
         ("--set loss.lambda=[", r"set: loss\.lambda: '\[' is not a YAML value"),
