@@ -20,8 +20,9 @@ from sweeps.trainable import CHECKPOINT_FILE, PICTURE_FILE
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
+from weakdis_core.manipulation import write_manipulation_grid
 from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.trainer import Trainer, write_manipulation_grid
+from weakdis_core.trainer import Trainer
 
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"

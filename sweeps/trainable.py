@@ -18,8 +18,9 @@ from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
+from weakdis_core.manipulation import write_manipulation_grid
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
-from weakdis_core.trainer import Report, Trainer, write_manipulation_grid
+from weakdis_core.trainer import Report, Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"

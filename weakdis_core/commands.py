@@ -20,10 +20,15 @@ from weakdis_core.data.splits import shuffled, split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
-from weakdis_core.manipulation import load_networks, manipulate, write_grid
+from weakdis_core.manipulation import (
+    load_networks,
+    manipulate,
+    write_grid,
+    write_manipulation_grid,
+)
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.trainer import Report, Trainer, TrainingDiverged, write_manipulation_grid
+from weakdis_core.trainer import Report, Trainer, TrainingDiverged
 
 _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))
 

@@ -18,6 +18,7 @@ from weakdis_core.config import Config
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.networks import Networks
+from weakdis_core.trainer import Trainer
 
 Images = NDArray[np.float32]
 
@@ -116,6 +117,26 @@ def write_grid(manipulation: Manipulation, title: str, path: Path) -> None:
         canvas.print_png(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def write_manipulation_grid(trainer: Trainer, path: Path, images: int = 8) -> None:
+    """Draw the first test images, their reconstructions, and them after every relation.
+
+    Args:
+        trainer: A trained model.
+        path: The PNG to write.
+        images: Number of rows.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    index = trainer.images_of("test", images)
+    result = manipulate(
+        trainer.networks, trainer.variant, trainer.bank.batch(index), trainer.variant.relation_names
+    )
+    config = trainer.config
+    title = f"{trainer.variant.name}, config {config.hash()}, seed {config.seed}: test images"
+    write_grid(result, title, path)
 
 
 def _drawn(logits: Tensor) -> Images:

@@ -23,7 +23,6 @@ from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation import Evaluator
-from weakdis_core.manipulation import manipulate, write_grid
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
@@ -326,23 +325,3 @@ class Trainer:
 
     def _on_device(self, tensors: dict[str, Any]) -> dict[str, Any]:
         return {name: value.to(self.device) for name, value in tensors.items()}
-
-
-def write_manipulation_grid(trainer: Trainer, path: Path, images: int = 8) -> None:
-    """Draw the first test images, their reconstructions, and them after every relation.
-
-    Args:
-        trainer: A trained model.
-        path: The PNG to write.
-        images: Number of rows.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    index = trainer.images_of("test", images)
-    result = manipulate(
-        trainer.networks, trainer.variant, trainer.bank.batch(index), trainer.variant.relation_names
-    )
-    config = trainer.config
-    title = f"{trainer.variant.name}, config {config.hash()}, seed {config.seed}: test images"
-    write_grid(result, title, path)
