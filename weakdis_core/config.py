@@ -123,7 +123,8 @@ class LossSettings(Settings):
     covariance_floor: float = Field(1e-2, gt=0, le=1)
     """Added to the diagonal of every fitted covariance: a component is never singular."""
     shared_covariance: bool = False
-    """Addition: the components of a partition share one covariance, as thousands of them must."""
+    """Addition: the components of a partition share one covariance, as thousands of them must. They
+    can then be told apart by their means alone, never by the shapes of their covariances."""
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance (against scale drift)."""
     cycle_weight: Weight = 0.0
