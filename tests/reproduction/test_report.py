@@ -14,9 +14,10 @@ from analysis.published import load
 from reproduction import cells, studies, tables
 from reproduction.evidence import Evidence
 from reproduction.report import write_report
-from reproduction.rows import Stored, Versions
+from reproduction.rows import Results, Stored, Versions
 from tests.reproduction.made_up import HERE, stored, together
 
+ROOT = Path(__file__).parents[2]
 PUBLISHED = load()
 LATENT, PIXELS = "relation_accuracy_latent", "relation_accuracy_pixels"
 OURS = cells.ours("dsprites_v4", "rendered")
@@ -44,6 +45,25 @@ def test_table1_known_answer() -> None:
     assert row["Previous work, published (labels)"] == "0.491 (10800)"
     assert of(table, Variant="dsprites_v2")["Ours, 1000 labels"] == "-"
     assert table["Variant"].tolist() == [quoted.variant for quoted in PUBLISHED.table1]
+
+
+def test_the_summary_has_the_published_numbers_and_ours() -> None:
+    table = tables.summary(Evidence(stored((OURS, latent(FIVE)))), "rendered", PUBLISHED)
+    row = of(table, Variant="dsprites_v4")
+    assert row["Paper (labels)"] == "0.685 (1000)"
+    assert row["Previous work (labels)"] == "0.491 (10800)"
+    assert (row["Latent"], row["Pixels"]) == ("0.940 ± 0.039", "-")
+
+
+def test_the_documents_are_what_the_committed_results_say(tmp_path: Path) -> None:
+    committed = Results(ROOT / "results").read()
+    write_report(committed, tmp_path)
+    document = (ROOT / "docs" / "results.md").read_text()
+    assert document == (tmp_path / "results.md").read_text()
+    summary = document.split("### Summary")[1].split("###")[0]
+    rows = [line for line in summary.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 6
+    assert "\n".join(rows) in (ROOT / "README.md").read_text()
 
 
 def test_fewer_seeds_than_planned_are_preliminary() -> None:
