@@ -208,21 +208,17 @@ SETS: dict[SetName, Callable[[str, Source], list[Row]]] = {
 def cells_of(
     name: SetName,
     sources: dict[str, Source],
-    seeds: Iterable[int] | None = None,
 ) -> list[Cell]:
     """The cells of a set.
 
     Args:
         name: The set.
         sources: Variants wanted, and the resolved source of each one's images.
-        seeds: Only these seeds; None for all.
     """
-    cells = [
+    return [
         cell
         for variant in VARIANTS
         if variant in sources
         for row in SETS[name](variant, sources[variant])
         for cell in row
     ]
-    wanted = None if seeds is None else set(seeds)
-    return [cell for cell in cells if wanted is None or cell.config.seed in wanted]

@@ -53,14 +53,12 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
         UserError: Official images are asked for and their file is nowhere, or a seed is none of
             the sets'.
     """
-    sources = resolved_sources(settings)
-    _check_seeds(settings, sources)
     finished = stored.keys()
     named = {(run.name, run.seed, run.source) for run in stored.runs}
     seen: set[Key] = set()
     parts = []
-    for name in settings.sets:
-        cells = {Key.of(cell.config): cell for cell in cells_of(name, sources, settings.seeds)}
+    for name, chosen in _chosen(settings, resolved_sources(settings)).items():
+        cells = {Key.of(cell.config): cell for cell in chosen}
         own = {key: cell for key, cell in cells.items() if key not in seen}
         seen |= own.keys()
         to_do = [(key, cell) for key, cell in own.items() if key not in finished]
@@ -72,15 +70,23 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
     return parts
 
 
-def _check_seeds(settings: Reproduction, sources: dict[str, Source]) -> None:
-    """A seed that no set has would silently leave nothing to do."""
-    allowed = {cell.config.seed for name in settings.sets for cell in cells_of(name, sources)}
-    for seed in settings.seeds or ():
+def _chosen(settings: Reproduction, sources: dict[str, Source]) -> dict[SetName, list[Cell]]:
+    """The cells of the sets, of the seeds asked for."""
+    every = {name: cells_of(name, sources) for name in settings.sets}
+    if settings.seeds is None:
+        return every
+    allowed = {cell.config.seed for cells in every.values() for cell in cells}
+    for seed in settings.seeds:
+        # A seed that no set has would silently leave nothing to do.
         if allowed and seed not in allowed:
             raise UserError(
                 f"seeds: {seed} is not one of {', '.join(map(str, sorted(allowed)))}, "
                 f"the seeds of {', '.join(settings.sets)}"
             )
+    return {
+        name: [cell for cell in cells if cell.config.seed in settings.seeds]
+        for name, cells in every.items()
+    }
 
 
 def resolved_sources(settings: Reproduction) -> dict[str, Source]:

@@ -56,7 +56,7 @@ _DSPRITES: dict[str, Any] = {
 }
 
 # What works on rendered Shapes3D: a palette, a nuisance partition and the closed-form KL. With a
-# covariance for each component, two of seven runs ended with components of a factor on one another.
+# covariance for each component, those of a factor can end on one another (docs/results.md).
 _SHAPES3D: dict[str, Any] = {
     "model": {
         "decoder": "palette",

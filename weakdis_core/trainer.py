@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from weakdis_core.baselines.monolithic import CombinationCoding
-from weakdis_core.baselines.shared_prior import SharedPrior, fit_shared_prior
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.coding import Coding, FactorCoding
 from weakdis_core.config import Config
@@ -28,6 +27,7 @@ from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
 from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.shared_prior import SharedPrior, fit_shared_prior
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from weakdis_core.baselines.shared_prior import SharedPrior, fit_shared_prior
 from weakdis_core.priors import Prior
 from weakdis_core.seeding import torch_generator
+from weakdis_core.shared_prior import SharedPrior, fit_shared_prior
 
 N_VALUES = torch.tensor([3, 5])
 

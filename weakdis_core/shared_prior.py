@@ -1,9 +1,10 @@
-"""Mixtures whose components share one covariance: what thousands of components can afford.
+"""Mixtures whose components share one covariance: told apart by their means alone.
 
-A component for each combination owns ten labelled images or a single one, in forty dimensions: a
-covariance of its own would be all shrinkage. With one for all (as in linear discriminant
-analysis), a log-density is a distance to a mean in whitened coordinates, and those of a batch
-under 12,000 components are one matrix product.
+On Shapes3D that keeps the components of a factor from lying on one another. For the monolithic
+model it is what thousands of components can afford: one for each combination owns ten labelled
+images or a single one, in forty dimensions, and a covariance of its own would be all shrinkage.
+With one for all (as in linear discriminant analysis), a log-density is a distance to a mean in
+whitened coordinates, and those of a batch under 12,000 components are one matrix product.
 """
 
 from __future__ import annotations
