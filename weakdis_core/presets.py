@@ -12,8 +12,8 @@ PresetName = Literal["default", "paper", "quick"]
 
 # What works on rendered dSprites: an object-centred autoencoder and the adversary. Lambda and
 # warmup are those that `make sweep` found best on 24 November 2026 (17 trials on dsprites_v4: the
-# three best had lambda above 0.4 and a warmup below 0.04). Small batches and more steps learn more in
-# the same time than large ones.
+# three best had lambda above 0.4 and a warmup below 0.04). In the same time, small batches and many
+# steps learn more than large batches and few.
 _DSPRITES: dict[str, Any] = {
     "model": {
         "encoder": "object_centred",
