@@ -36,7 +36,7 @@ ADDITIONS: dict[str, Addition] = {
     "object-centred encoder": Addition(("model.encoder",)),
     "placed patch / palette decoder": Addition(("model.decoder", "loss.placement_weight")),
     "pixel shuffle": Addition(("model.upsampling",)),
-    "nuisance partition": Addition(("model.nuisance_partitions",), ("loss.nuisance_weight",)),
+    "nuisance partition": Addition(("model.nuisance_partitions",)),
     # Lambda weighs another term without it, and the discriminators have to learn.
     "closed-form KL": Addition(
         ("loss.prior_matching", "loss.standardise_prior", "loss.prior_ramp"),

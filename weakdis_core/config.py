@@ -96,9 +96,6 @@ class LossSettings(Settings):
     `reconstruction_weight` too, so that its meaning does not depend on that factor."""
     prior_ramp: Fraction = 0.0
     """Addition: fraction of the steps over which lambda grows from 0 to its value."""
-    nuisance_weight: Weight = 1.0
-    """Factor of the KL of nuisance partitions. Below 1 it costs less to say there what the factors
-    do not say than beside a factor's value, where the next relation erases it."""
     joint_discriminator: bool = False
     """Addition: a second discriminator that sees all partitions at once."""
     label_weight: Weight = 0.0

@@ -160,14 +160,11 @@ class Objectives:
         means, log_variances = posterior
         assert log_variances is not None  # a Gaussian encoder comes with this prior matching
         if stage == "warmup":
-            divergence = prior.kl(means, log_variances)
-        else:
-            n = len(values)
-            free = prior.kl(means[:-n], log_variances[:-n])
-            known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
-            divergence = torch.cat([free, known])
-        own, nuisance = divergence.tensor_split([self._factors()], dim=1)
-        return (own.sum(1) + self.loss.nuisance_weight * nuisance.sum(1)).mean()
+            return prior.kl(means, log_variances).sum(1).mean()
+        n = len(values)
+        free = prior.kl(means[:-n], log_variances[:-n])
+        known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
+        return torch.cat([free, known]).sum(1).mean()
 
     def _seen(self, images: Tensor, stage: str) -> Tensor:
         """What the encoder sees of the images: with noise while it learns."""

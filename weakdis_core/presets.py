@@ -75,7 +75,6 @@ _SHAPES3D: dict[str, Any] = {
         "prior_matching": "kl",
         "lambda": 2.0,
         "prior_ramp": 0.2,
-        "nuisance_weight": 0.25,
         "label_weight": 10.0,
         "label_temperature": 20.0,
         "pseudo_label_weight": 10.0,

@@ -241,18 +241,3 @@ def test_a_checkpoint_of_other_images_or_another_device_is_refused(
     torch.save({"schema": state["schema"], "network": {}}, path)
     with pytest.raises(UserError, match=r"holds no settings"):
         trainer.load(path)
-
-
-def test_the_nuisance_weight_scales_the_divergence_of_nuisance_partitions_alone(
-    rooms: Prepared, rooms_oracle: Oracle
-) -> None:
-    def divergence(weight: float) -> float:
-        config = small_config("shapes3d_v2").with_values({"loss.nuisance_weight": weight})
-        trainer = Trainer(config, rooms, rooms_oracle)
-        trainer.enter_full_training()
-        terms = trainer.objectives.autoencoder_step(trainer.next_batch(), trainer.prior, "full", 0)
-        return terms["kl"].item()
-
-    factors_alone, both, doubled = divergence(0), divergence(1), divergence(2)
-    assert both > factors_alone > 0
-    assert doubled - both == pytest.approx(both - factors_alone, rel=1e-3)

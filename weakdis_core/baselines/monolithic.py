@@ -146,7 +146,6 @@ def monolithic(config: Config, literal: bool) -> Config:
         "model.kind": "monolithic",
         "model.latent_size": size,
         "model.nuisance_partitions": 0,
-        "loss.nuisance_weight": 1.0,
         "loss.joint_discriminator": False,
         "loss.cycle_swaps": 0.0,
         "loss.resample_probability": 0.0,
