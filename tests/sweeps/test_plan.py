@@ -27,7 +27,7 @@ def test_a_plan_tells_trials_steps_time_and_disk() -> None:
         "plan of N",
         "model.latent_size {4, 6, 8, 12, 16}",
         "at most 7, 1 at once",
-        "400 a full trial; early stopping from step 267",
+        "680 a full trial; early stopping from step 454",
         "ends after 14:00 in any case",
         "MiB a checkpoint",
     ):
