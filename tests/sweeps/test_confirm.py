@@ -38,7 +38,9 @@ STEPS = 400
 
 
 def a_sweep(folder: Path, **flags: Any) -> Sweep:
-    settings = SweepSettings(variant=VARIANT, name="scripted", preset="quick", **flags)
+    settings = SweepSettings(
+        variant=VARIANT, name="scripted", preset="quick", max_steps=STEPS, **flags
+    )
     base = settings.base_config(VARIANT)
     place = claim_folder(folder, "scripted")
     return Sweep(

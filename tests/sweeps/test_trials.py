@@ -31,6 +31,7 @@ from tests.sweeps.finished import runs_of
 
 pytestmark = pytest.mark.slow
 VARIANT = "dsprites_v2"
+STEPS = 400
 PIXELS = METRICS["pixels"]
 RUNG = RUNG_METRICS["pixels"]
 
@@ -57,7 +58,7 @@ def run_script(
     """Run one trial after another, their latent sizes given, as a sweep does."""
     settings = SweepSettings(
         variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
-        time_budget=time_budget,
+        time_budget=time_budget, max_steps=STEPS,
     )  # fmt: skip
     base = settings.base_config(VARIANT)
     space = build_space(base, {})
@@ -115,7 +116,7 @@ def ran(
         if size == 6:
             raise ValueError("the loss is not what it was")
         report(267, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
-        report(400, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
+        report(STEPS, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
 
     def named(parameters: dict[str, Any]) -> None:
         script(parameters)
@@ -213,7 +214,7 @@ def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
 
 def test_the_schedule_covers_the_full_trial(ran: Ran) -> None:
     halving = Halving("pixels", ran.sweep.base, ran.sweep.space)
-    assert (halving._time_attr, halving._max_t) == ("step", 400)
+    assert (halving._time_attr, halving._max_t) == ("step", STEPS)
 
 
 def test_the_end_of_time_keeps_last_results(
