@@ -17,7 +17,7 @@ from weakdis_core.presets import preset
 DATA_SEED = 1
 """Seed of images, splits and labelled subset of every cell. The presets were chosen on those of
 data seed 0, its test images not always unseen: a result needs images that no choice was made on.
-One choice was: see the report's words on the shared covariance.
+Two choices came after looking at results all the same: the report names them under Table 1.
 """
 
 SEEDS = (11, 12, 13, 14, 15)

@@ -13,7 +13,7 @@ PresetName = Literal["default", "paper", "quick"]
 # What works on rendered dSprites: an object-centred autoencoder and the adversary. Lambda and
 # warmup are those that `make sweep` found best on 24 November 2026 (17 trials on dsprites_v4: the
 # three best had lambda above 0.4 and a warmup below 0.04). In the same time, small batches and many
-# steps learn more than large batches and few.
+# steps learn more than large batches and few (docs/results.md at commit 1755310 and now).
 _DSPRITES: dict[str, Any] = {
     "model": {
         "encoder": "object_centred",
