@@ -18,7 +18,7 @@ from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 
 # Core-seconds of a step of the default presets and of the scores, on one core of an AMD EPYC.
-_STEP_SECONDS = {"dsprites": 0.05, "shapes3d": 0.17}
+_STEP_SECONDS = {"dsprites": 0.045, "shapes3d": 0.17}
 _SCORING_SECONDS = {"none": 10.0, "converted": 60.0, "raw": 400.0}
 
 

@@ -37,19 +37,18 @@ ADDITIONS: dict[str, Addition] = {
     "placed patch / palette decoder": Addition(("model.decoder", "loss.placement_weight")),
     "pixel shuffle": Addition(("model.upsampling",)),
     "nuisance partition": Addition(("model.nuisance_partitions",)),
-    # Lambda weighs another term without it, and the discriminators have to learn.
+    # Lambda weighs another term without it, and the discriminator has to learn.
     "closed-form KL": Addition(
         ("loss.prior_matching", "loss.standardise_prior", "loss.prior_ramp"),
-        instead={"loss.lambda": 0.05, "training.discriminator_learning_rate": 1e-3},
+        instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
     "shared covariance": Addition(("loss.shared_covariance",)),
-    "joint discriminator": Addition(("loss.joint_discriminator",)),
     "residual relations": Addition(("model.residual_relations",)),
     "He initialisation": Addition(("model.he_initialisation",)),
     "learning rate schedule": Addition(
         ("training.ramp_steps", "training.decay", "training.clip"),
     ),
-    "ending phase": Addition(("training.ending",)),
+    "ending phase": Addition(("training.ending", "training.ending_means")),
 }
 """Every addition by name. A test holds that each setting called an addition is in one of them."""
 

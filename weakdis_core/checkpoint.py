@@ -12,7 +12,7 @@ from weakdis_core.config import Config, validated
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_bytes
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def write_checkpoint(state: dict[str, Any], path: Path) -> None:

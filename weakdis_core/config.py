@@ -96,8 +96,6 @@ class LossSettings(Settings):
     `reconstruction_weight` too, so that its meaning does not depend on that factor."""
     prior_ramp: Fraction = 0.0
     """Addition: fraction of the steps over which lambda grows from 0 to its value."""
-    joint_discriminator: bool = False
-    """Addition: a second discriminator that sees all partitions at once."""
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
     label_temperature: float = Field(1.0, gt=0, le=100)
@@ -149,6 +147,9 @@ class TrainingSettings(Settings):
     """Fraction of the steps with the N(0, I) prior and without the relational learner."""
     ending: float = Field(0.0, ge=0, lt=1)
     """Addition: last fraction of the steps, with encoder and priors frozen."""
+    ending_means: bool = False
+    """Addition: the decoder then draws the means of a Gaussian encoder's codes instead of samples,
+    which makes edges sharper."""
     batch_size: int = Field(1024, ge=2, le=16_384)
     """Unlabelled images of a step."""
     labelled_batch_size: int = Field(1, ge=1, le=16_384)
@@ -159,7 +160,7 @@ class TrainingSettings(Settings):
     learning_rate: Rate = 1e-4
     """Adam's learning rate for the autoencoder."""
     discriminator_learning_rate: Rate = 1e-4
-    """Adam's learning rate for the discriminators."""
+    """Adam's learning rate for the discriminator."""
     relational_learning_rate: Rate = 1e-4
     """Adam's learning rate for the relational learner."""
     ramp_steps: int = Field(0, ge=0, le=100_000)
@@ -227,7 +228,6 @@ class Config(Settings):
             )
         several = {
             "model.nuisance_partitions": model.nuisance_partitions,
-            "loss.joint_discriminator": self.loss.joint_discriminator,
             "loss.cycle_swaps": self.loss.cycle_swaps,
         }
         for name, value in several.items():

@@ -48,7 +48,6 @@ class Networks:
                 self.autoencoder.partitions,
                 model.latent_size,
                 model.discriminator_width,
-                config.loss.joint_discriminator,
                 autocast,
             )
             self.relational = RelationalLearner(

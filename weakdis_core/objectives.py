@@ -65,7 +65,8 @@ class Objectives:
         n_labelled = len(batch.values)
         with torch.set_grad_enabled(learns_codes):
             posterior = model.encode(self._seen(batch.images, stage))
-            codes = posterior.sample(self.generators["codes"])
+            means = stage == "ending" and self.config.training.ending_means
+            codes = posterior.means if means else posterior.sample(self.generators["codes"])
         batch.labelled_codes = codes[-n_labelled:].detach()
         terms: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
@@ -91,8 +92,7 @@ class Objectives:
                 terms["discriminator"] = self._discriminator_step(codes.detach(), prior)
                 with frozen(self.networks.discriminator):
                     judged = self.networks.discriminator(codes)
-                adversary = torch.stack([losses.adversary(logits) for logits in judged]).sum()
-                add("adversary", loss.lambda_ * ramp, adversary)
+                add("adversary", loss.lambda_ * ramp, losses.adversary(judged))
         if stage == "full":
             if loss.label_weight:
                 labelled = losses.component_cross_entropy(
@@ -150,8 +150,7 @@ class Objectives:
         samples = prior.sample(prior.sample_components(len(codes), generator), generator)
         network = self.networks.discriminator
         # One pass over both: larger products are faster.
-        judged = [logits.chunk(2) for logits in network(torch.cat([samples, codes]))]
-        term = torch.stack([losses.discriminator(real, code) for real, code in judged]).sum()
+        term = losses.discriminator(*network(torch.cat([samples, codes])).chunk(2))
         self.networks.minimise("discriminator", term)
         return term
 

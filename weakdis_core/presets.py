@@ -10,102 +10,72 @@ from weakdis_core.data.variants import get_variant
 
 PresetName = Literal["default", "paper", "quick"]
 
-# What works on rendered dSprites: an object-centred autoencoder and the adversary. Lambda and
-# warmup are those that `make sweep` found best on 24 November 2026 (17 trials on dsprites_v4: the
-# three best had lambda above 0.4 and a warmup below 0.04). In the same time, small batches and many
-# steps learn more than large batches and few (docs/results.md at commit 1755310 and now).
-_DSPRITES: dict[str, Any] = {
-    "model": {
-        "encoder": "object_centred",
-        "decoder": "placed_patch",
-        "channels": 32,
-        "hidden": 256,
-        "discriminator_width": 256,
-        "relational_width": 256,
-        "residual_relations": True,
-        "he_initialisation": True,
-    },
-    "loss": {
-        "reconstruction_weight": 0.05,
-        "placement_weight": 1.0,
-        "prior_matching": "adversarial",
-        "lambda": 0.5,
-        "joint_discriminator": True,
-        "label_weight": 10.0,
-        "label_temperature": 2.0,
-        "covariance_scale": 0.3,
-        "prior_momentum": 0.3,
-        "prior_refit_every": 5,
-        "cycle_weight": 0.2,
-        "cycle_start": 0.15,
-    },
-    "training": {
-        "steps": 2200,
-        "warmup": 0.03,
-        "ending": 0.3,
-        "batch_size": 32,
-        "labelled_batch_size": 32,
-        "relation_batch_size": 64,
-        "learning_rate": 2e-3,
-        "discriminator_learning_rate": 1e-3,
-        "relational_learning_rate": 3e-3,
-        "ramp_steps": 60,
-        "decay": True,
-        "clip": 5.0,
-        "evaluations": 8,
-    },
+# What works on rendered images of both families. With a covariance for each component, those of a
+# factor can end on one another (docs/results.md). In the same time, small batches and many steps
+# learn more than large batches and few (docs/results.md at commits 1755310 and 9d25c2c).
+_COMMON: dict[str, Any] = {
+    "model.channels": 32,
+    "model.hidden": 256,
+    "model.discriminator_width": 256,
+    "model.relational_width": 256,
+    "model.residual_relations": True,
+    "model.he_initialisation": True,
+    "loss.prior_matching": "kl",
+    "loss.prior_ramp": 0.2,
+    "loss.standardise_prior": True,
+    "loss.shared_covariance": True,
+    "loss.covariance_scale": 0.1,
+    "loss.prior_momentum": 0.3,
+    "loss.prior_refit_every": 5,
+    "loss.label_weight": 10.0,
+    "training.steps": 2200,
+    "training.batch_size": 32,
+    "training.labelled_batch_size": 32,
+    "training.learning_rate": 2e-3,
+    "training.relational_learning_rate": 3e-3,
+    "training.ramp_steps": 60,
+    "training.decay": True,
+    "training.evaluations": 8,
 }
 
-# What works on rendered Shapes3D: a palette, a nuisance partition and the closed-form KL. With a
-# covariance for each component, those of a factor can end on one another (docs/results.md).
-_SHAPES3D: dict[str, Any] = {
-    "model": {
-        "decoder": "palette",
-        "nuisance_partitions": 1,
-        "upsampling": "pixel_shuffle",
-        "channels": 32,
-        "hidden": 256,
-        "discriminator_width": 256,
-        "relational_width": 256,
-        "residual_relations": True,
-        "he_initialisation": True,
+_WORKS: dict[str, dict[str, Any]] = {
+    # An object-centred autoencoder. Until commit 9d25c2c the adversary held its codes to the prior:
+    # other partitions then said where the object is too, and a relation moved it by a pixel.
+    "dsprites": {
+        "model.encoder": "object_centred",
+        "model.decoder": "placed_patch",
+        "loss.reconstruction_weight": 0.1,
+        "loss.placement_weight": 1.0,
+        "loss.lambda": 1.0,
+        "loss.label_temperature": 2.0,
+        "loss.cycle_weight": 0.2,
+        "loss.cycle_start": 0.15,
+        "training.warmup": 0.03,
+        "training.ending": 0.3,
+        "training.ending_means": True,
+        "training.relation_batch_size": 64,
+        "training.clip": 5.0,
     },
-    "loss": {
-        "reconstruction_weight": 0.02,
-        "prior_matching": "kl",
-        "lambda": 2.0,
-        "prior_ramp": 0.2,
-        "label_weight": 10.0,
-        "label_temperature": 20.0,
-        "pseudo_label_weight": 10.0,
-        "image_noise": 0.05,
-        "shared_covariance": True,
-        "covariance_scale": 0.1,
-        "prior_momentum": 0.3,
-        "prior_refit_every": 5,
-        "standardise_prior": True,
-        "cycle_weight": 0.5,
-        "cycle_start": 0.2,
-        "cycle_swaps": 0.33,
-        "resample_probability": 0.5,
-    },
-    "training": {
-        "steps": 2200,
-        "warmup": 0.07,
-        "ending": 0.2,
-        "batch_size": 32,
-        "labelled_batch_size": 32,
-        "relation_batch_size": 32,
-        "learning_rate": 2e-3,
-        "relational_learning_rate": 3e-3,
-        "ramp_steps": 60,
-        "decay": True,
-        "clip": 20.0,
-        "evaluations": 8,
+    # A palette and a nuisance partition.
+    "shapes3d": {
+        "model.decoder": "palette",
+        "model.nuisance_partitions": 1,
+        "model.upsampling": "pixel_shuffle",
+        "loss.reconstruction_weight": 0.02,
+        "loss.lambda": 2.0,
+        "loss.label_temperature": 20.0,
+        "loss.pseudo_label_weight": 10.0,
+        "loss.image_noise": 0.05,
+        "loss.cycle_weight": 0.5,
+        "loss.cycle_start": 0.2,
+        "loss.cycle_swaps": 0.33,
+        "loss.resample_probability": 0.5,
+        "training.warmup": 0.07,
+        "training.ending": 0.2,
+        "training.relation_batch_size": 32,
+        "training.clip": 20.0,
     },
 }
-
-_WORKS = {"dsprites": _DSPRITES, "shapes3d": _SHAPES3D}
 
 # Fewer steps; the same settings otherwise.
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
@@ -151,7 +121,7 @@ def _modular(name: PresetName, variant: str) -> Config:
                 },
             }
         )
-    config = validated({"data": {"variant": variant}, **_WORKS[family]})
+    config = validated({"data": {"variant": variant}}).with_values(_COMMON | _WORKS[family])
     if name == "quick":
         return config.with_values(
             {

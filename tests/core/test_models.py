@@ -88,9 +88,8 @@ def test_relations_leave_nuisance_partitions_alone() -> None:
 
 
 def test_the_discriminator_tells_partitions_apart() -> None:
-    network = Discriminator(partitions=3, latent=4, width=16, joint=True)
+    network = Discriminator(partitions=3, latent=4, width=16)
     same = torch.randn(1, 1, 4).expand(2, 3, 4)
-    single, joint = network(same)
-    assert single.shape == (2, 3, 1)
-    assert joint.shape == (2, 1)
-    assert len(set(single[0, :, 0].tolist())) == 3
+    logits = network(same)
+    assert logits.shape == (2, 3, 1)
+    assert len(set(logits[0, :, 0].tolist())) == 3

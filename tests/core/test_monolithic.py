@@ -108,7 +108,7 @@ def test_presets_change_only_what_one_code_needs(name: PresetName, variant: str)
     changed = {key for key in before if before[key] != after[key]}
     assert after["model.kind"] == "monolithic"
     assert changed <= {
-        "model.kind", "model.latent_size", "model.nuisance_partitions", "loss.joint_discriminator",
+        "model.kind", "model.latent_size", "model.nuisance_partitions",
         "loss.cycle_swaps", "loss.resample_probability", "loss.shared_covariance",
     }  # fmt: skip
     partitions = len(get_variant(variant).factors) + modular.model.nuisance_partitions
@@ -122,7 +122,6 @@ def test_presets_change_only_what_one_code_needs(name: PresetName, variant: str)
     ("name", "value"),
     [
         ("model.nuisance_partitions", 1),
-        ("loss.joint_discriminator", True),
         ("loss.cycle_swaps", 0.5),
     ],
 )

@@ -178,7 +178,7 @@ def test_damaged_checkpoints_are_explained(
         # Torch advises to load what it refused unsafely.
         assert "weights_only" not in str(refused.value)
     torch.save({"schema": 99}, path)
-    with pytest.raises(UserError, match=r"schema 99, this version reads schema 2"):
+    with pytest.raises(UserError, match=r"schema 99, this version reads schema 3"):
         trainer.load(path)
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 

@@ -15,15 +15,15 @@ def test_the_four_settings_are_searched_by_default() -> None:
     space = build_space(preset("default", "dsprites_v4"), {})
     assert space == {
         "model.latent_size": CategoricalDistribution((4, 6, 8, 12, 16)),
-        "loss.lambda": FloatDistribution(0.05, 1.0, log=True),
+        "loss.lambda": FloatDistribution(0.3, 8.0, log=True),
         "training.warmup": FloatDistribution(0.02, 0.25),
         "data.labels": CategoricalDistribution((100, 300, 1000)),
     }
 
 
 def test_lambda_follows_the_prior_matching() -> None:
-    space = build_space(preset("default", "shapes3d_v2"), {})
-    assert space["loss.lambda"] == FloatDistribution(0.3, 8.0, log=True)
+    space = build_space(preset("paper", "dsprites_v4"), {})
+    assert space["loss.lambda"] == FloatDistribution(0.05, 1.0, log=True)
 
 
 def test_the_learning_rate_is_searched_on_demand() -> None:

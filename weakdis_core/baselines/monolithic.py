@@ -129,9 +129,9 @@ def monolithic(config: Config, literal: bool) -> Config:
     """The monolithic model's settings beside those of a modular one: same data, steps and losses.
 
     The one code is as large as all partitions together. Off is what makes no sense for one code:
-    nuisance partitions and label swaps between partitions (there is one), the joint discriminator
-    (it would be a copy of the other), and resampling (a fresh sample of the component would
-    replace what the image shows beside its factor values, and could not be reconstructed).
+    nuisance partitions and label swaps between partitions (there is one), and resampling (a fresh
+    sample of the component would replace what the image shows beside its factor values, and could
+    not be reconstructed).
     All components share one covariance, for most own too few labelled images for one.
 
     Args:
@@ -146,7 +146,6 @@ def monolithic(config: Config, literal: bool) -> Config:
         "model.kind": "monolithic",
         "model.latent_size": size,
         "model.nuisance_partitions": 0,
-        "loss.joint_discriminator": False,
         "loss.cycle_swaps": 0.0,
         "loss.resample_probability": 0.0,
         "loss.shared_covariance": not literal,

@@ -29,8 +29,7 @@ class Discriminator(nn.Module):
         partitions: Number of latent partitions.
         latent: Dimensions of a code.
         width: Units of each layer.
-        joint: Addition: a second network that sees all partitions at once.
-        autocast: Context of the networks' own arithmetic; the logits are float32.
+        autocast: Context of the network's own arithmetic; the logits are float32.
     """
 
     def __init__(
@@ -38,25 +37,17 @@ class Discriminator(nn.Module):
         partitions: int,
         latent: int,
         width: int,
-        joint: bool,
         autocast: Autocast = FULL_PRECISION,
     ) -> None:
         super().__init__()
         self.autocast = autocast
-        self.single = three_layers(latent + partitions, width, 1)
-        self.joint = three_layers(partitions * latent, width, 1) if joint else None
+        self.network = three_layers(latent + partitions, width, 1)
         self.identity: Tensor
         self.register_buffer("identity", torch.eye(partitions), persistent=False)
 
-    def forward(self, codes: Tensor) -> list[Tensor]:
-        """Logits that codes `(batch, partitions, latent)` are prior samples.
-
-        Returns:
-            `[(batch, partitions, 1)]`, and with the joint network also `(batch, 1)`.
-        """
+    def forward(self, codes: Tensor) -> Tensor:
+        """Logits `(batch, partitions, 1)` that codes `(batch, partitions, latent)` are samples."""
         identity = self.identity.expand(len(codes), -1, -1)
         with self.autocast:
-            logits = [self.single(torch.cat([codes, identity], dim=-1)).float()]
-            if self.joint is not None:
-                logits.append(self.joint(codes.flatten(1)).float())
+            logits: Tensor = self.network(torch.cat([codes, identity], dim=-1)).float()
         return logits
