@@ -124,11 +124,11 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
         "seed 11 of shapes3d_v2 had reached 0.730 without it (`python -m reproduction models "
         "--variants shapes3d_v2 --seeds 11` at commit 0c6c6f1); the sizes of batches and the "
         "numbers of steps, chosen on seed 2 and data seed 0, came after all rows had been measured "
-        "once and Shapes3D's pictures were not sharp enough (this file at commit 1755310); and dSprites' "
-        "closed-form KL with its weights, chosen on seeds 2 and 3 and data seed 0, came after its "
-        "rows had been measured with the adversary, whose pictures after a relation were 6 to 9 dB "
-        "below its reconstructions (this file at commit 9d25c2c). The previous work's model is "
-        "ours of "
+        "once and Shapes3D's pictures were not sharp enough (this file at commit 1755310); and "
+        "dSprites' closed-form KL with its weights, chosen on seeds 2 and 3 and data seed 0, came "
+        "after its rows had been measured with the adversary, whose pictures after a relation were "
+        "6 to 9 dB below its reconstructions (this file at commit 9d25c2c). The previous work's "
+        "model is ours of "
         f"`--model monolithic` on seeds {_list(cells.FEWER_SEEDS)}: one code for the whole image."
     )
     yield _markdown(tables.table1(evidence, source, published))
