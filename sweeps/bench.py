@@ -12,12 +12,15 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import allot, cluster
+from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
+from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stored import claim_folder
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.writer import Writer
@@ -52,20 +55,12 @@ def trial_overhead(trials: int = 20) -> float:
             storage=folder,
             tracking_uri=f"sqlite:///{folder}/mlflow.db",
         )
-        writer = Writer(settings.tracking)
-        try:
-            experiment = writer.ask(
-                lambda client: open_experiment(client, settings.tracking, _VARIANT, "overhead")
-            ).result()
-            with cluster(settings.address) as available:
-                return _timed(settings, available, writer, experiment) / trials
-        finally:
-            writer.close()
+        open_experiment(settings.tracking, _VARIANT, "overhead")
+        with cluster(settings.address) as available:
+            return _timed(settings, available) / trials
 
 
-def _timed(
-    settings: SweepSettings, available: dict[str, float], writer: Writer, experiment: str
-) -> float:
+def _timed(settings: SweepSettings, available: dict[str, float]) -> float:
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     base = settings.base_config(_VARIANT)
     space = build_space(base, {})
@@ -75,11 +70,17 @@ def _timed(
     interruption = Interruption()
     ledger = Ledger(settings.objective, base.training.steps, interruption)
     run = SweepRun("overhead", _VARIANT, common_tags(base, "rendered"), {})
-    tracking = Tracking(writer, experiment, run, ledger)
+    writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, "overhead"))
+    tracking = Tracking(writer, run, ledger)
     budget = Budget(settings.time_budget, interruption)
-    study = sweep_study(sweep)
+    study = search_study(sweep)
     started = time.perf_counter()
-    run_trials(sweep, study, ledger, budget, [tracking], trivial_trial)
+    tracking.open()
+    try:
+        run_trials(sweep, study, ledger, budget, [tracking], trivial_trial)
+    finally:
+        tracking.close("FINISHED")
+        writer.close()
     if len(ledger.complete()) != settings.trials:
         raise RuntimeError(f"only {len(ledger.complete())} of {settings.trials} trials completed")
     return time.perf_counter() - started

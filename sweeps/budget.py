@@ -88,21 +88,28 @@ class Budget(Stopper):
     Args:
         seconds: Seconds of running trials, counted from `start`; infinite for no end.
         interruption: The signals received.
+        spent: Seconds of them that earlier sessions took.
     """
 
-    def __init__(self, seconds: float, interruption: Interruption) -> None:
+    def __init__(self, seconds: float, interruption: Interruption, spent: float = 0.0) -> None:
         self.seconds = seconds
         self._interruption = interruption
-        self._end = time.monotonic() + seconds
+        self._spent = spent
+        self._start = time.monotonic()
 
     def start(self) -> None:
         """Start the clock."""
-        self._end = time.monotonic() + self.seconds
+        self._start = time.monotonic()
+
+    @property
+    def spent(self) -> float:
+        """Seconds taken so far, in all sessions."""
+        return self._spent + time.monotonic() - self._start
 
     @property
     def left(self) -> float:
         """Seconds left."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self.seconds - self.spent)
 
     @property
     def interrupted(self) -> bool:

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+from optuna.study import Study
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from rich.console import Console
@@ -13,11 +14,19 @@ from rich.console import Console
 from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
 from sweeps.console import View
-from sweeps.launch import Sweep, Trainable, run_confirmations
+from sweeps.launch import Sweep, confirm_study, run_confirmations
 from sweeps.ledger import Ledger, Record
+from sweeps.records import Records
 from sweeps.results import write_trials
+from sweeps.study import end_running
 from sweeps.tracking import Tracking
-from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, PICTURE_FILE, confirm_trial
+from sweeps.trainable import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    PICTURE_FILE,
+    Trainable,
+    confirm_trial,
+)
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
@@ -38,7 +47,7 @@ class _Keeper(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        record = self._ledger.records.get(trial.trial_id)
+        record = self._ledger.of(trial)
         if record is None or record.checkpoint is None or record.outcome != "complete":
             return
         run, folder = record.trial_id, record.checkpoint
@@ -116,9 +125,12 @@ def confirm(
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, interruption)
+    study = confirm_study(sweep, values)
+    ledger = Ledger(
+        sweep.settings.objective, sweep.base.training.steps, interruption, Records(study).load()
+    )
     try:
-        _train_again(sweep, values, ledger, tracking, interruption, console, trainable)
+        _train_again(sweep, study, ledger, tracking, interruption, console, trainable)
     finally:
         _log_table(sweep, ledger, tracking, console)
     confirmed = [_confirmed(sweep, trial, seeds, ledger) for trial in trials]
@@ -134,7 +146,7 @@ def confirm(
 
 def _train_again(
     sweep: Sweep,
-    values: list[dict[str, Any]],
+    study: Study,
     ledger: Ledger,
     tracking: Tracking,
     interruption: Interruption,
@@ -144,7 +156,8 @@ def _train_again(
     """Run the confirm runs, until they have ended or the user interrupts."""
     own = tracking.confirming(ledger)
     budget = Budget(math.inf, interruption)
-    view = View(console, sweep.name, ledger, budget, len(values), "confirm run")
+    runs = len(study.get_trials(deepcopy=False))
+    view = View(console, sweep.name, ledger, budget, runs, "confirm run")
     callbacks: list[Callback] = [own, _Keeper(own, ledger), view]
 
     def rescue() -> None:
@@ -154,7 +167,9 @@ def _train_again(
 
     try:
         with interruption.deferred(rescue):
-            run_confirmations(sweep, values, ledger, budget, callbacks, trainable)
+            run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
+        if interruption.signal is None:
+            end_running(study)
     finally:
         view.close()
         own.cut_short()

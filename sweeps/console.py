@@ -61,7 +61,8 @@ class View(Callback):
         self._trials = trials
         self._word = word
         self._live: Live | None = None
-        self._told: set[str] = set()
+        # Of trials that ended in an earlier session nothing is told again.
+        self._told = {record.trial_id for record in ledger.ended()}
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; a restored sweep makes its own.

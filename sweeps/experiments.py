@@ -5,44 +5,50 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from mlflow import MlflowClient
-
+from sweeps.delivery import connect
 from weakdis_core.errors import UserError
 
 
-def open_experiment(client: MlflowClient, uri: str, name: str, sweep: str) -> str:
-    """The id of the experiment called `name`, made if there is none.
+def open_experiment(uri: str, name: str, sweep: str, resumed: bool = False) -> None:
+    """Make sure that there is an experiment for a sweep.
 
     Artifacts of a local database lie in `mlruns` beside it; a server knows its own place.
+
+    Args:
+        uri: MLflow's database or server.
+        name: Name of the experiment.
+        sweep: Name of the sweep.
+        resumed: Whether it may be there already.
 
     Raises:
         UserError: The experiment is deleted, or holds a sweep of the name `sweep` already.
     """
+    client = connect(uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         if experiment.lifecycle_stage != "active":
             raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
         known = str(experiment.experiment_id)
         query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
-        if client.search_runs([known], query, max_results=1):
+        if not resumed and client.search_runs([known], query, max_results=1):
             raise UserError(f"name: MLflow has a sweep {sweep!r} of {name} already, in {uri}")
-        return known
+        return
     place = None
     if uri.startswith("sqlite:///"):
         place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
     # Opens in the UI's view for training, not in that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    return client.create_experiment(name, artifact_location=place, tags=tags)
+    client.create_experiment(name, artifact_location=place, tags=tags)
 
 
-def opened(experiment: Future[str], uri: str) -> str:
-    """The experiment's id, once the database or server has answered.
+def opened(experiment: Future[None], uri: str) -> None:
+    """Wait until the database or server has answered.
 
     Raises:
         UserError: It cannot be used.
     """
     try:
-        return experiment.result()
+        experiment.result()
     except UserError:
         raise
     except Exception as error:

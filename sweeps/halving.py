@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.schedulers.async_hyperband import _Bracket
 
@@ -40,9 +44,17 @@ class Halving(ASHAScheduler):
         objective: What the sweep optimises; decides the metric of the rungs.
         config: The settings that every trial shares.
         space: What is searched.
+        earlier: What earlier sessions saw: step and value of each report, by trial id. Tune saves
+            no rungs.
     """
 
-    def __init__(self, objective: Objective, config: Config, space: Space) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        config: Config,
+        space: Space,
+        earlier: Mapping[str, Sequence[tuple[int, float]]] | None = None,
+    ) -> None:
         steps, rung = config.training.steps, first_rung(space, config)
         super().__init__(
             time_attr="step",
@@ -53,3 +65,20 @@ class Halving(ASHAScheduler):
             reduction_factor=REDUCTION_FACTOR,
         )
         self._brackets = [_PatientBracket(rung, steps, REDUCTION_FACTOR, 0)]
+        for trial_id, reports in (earlier or {}).items():
+            for step, value in reports:
+                self._brackets[0].on_result(cast(Trial, _Seen(trial_id)), step, value)
+
+    def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Take a trial in. One that goes on stays on the rungs that it has reached."""
+        super().on_trial_add(tune_controller, trial)
+        for _, recorded in self._brackets[0]._rungs:
+            if (value := recorded.pop(trial.config["trial_id"], None)) is not None:
+                recorded[trial.trial_id] = value
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a bracket needs of a trial."""
+
+    trial_id: str

@@ -1,17 +1,20 @@
 """Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping.
 
-Confirm runs are trials too, of given settings and without early stopping.
+Confirm runs are trials too, of given settings and without early stopping. Where a sweep was cut
+short, the same calls run what is left of it: the study knows.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from optuna.distributions import IntDistribution
 from optuna.study import Study
+from optuna.trial import TrialState
 from ray import tune
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -19,17 +22,25 @@ from ray.tune.experiment import Trial
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
-from sweeps.ledger import Ledger
+from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
+from sweeps.records import Keeper, Records
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
-from sweeps.trainable import confirm_trial, train_trial, trial_parameters
+from sweeps.trainable import (
+    Trainable,
+    confirm_trial,
+    reporting_errors,
+    train_trial,
+    trial_parameters,
+)
 from weakdis_core.config import Config
-from weakdis_core.errors import UserError
+from weakdis_core.seeding import derive
 
-Trainable = Callable[[dict[str, Any]], None]
+Stage = Literal["search", "confirm"]
 
-CONFIRM_FOLDER = "confirm"
+_RETRIES = 3
+"""Times that a trial whose process died is tried again: errors of its own do not count."""
 
 
 @dataclass(frozen=True)
@@ -55,33 +66,39 @@ class Sweep:
     allotment: Allotment
 
 
-def claim_folder(storage: Path, name: str) -> Path:
-    """Make the folder of a new sweep.
-
-    Raises:
-        UserError: There is one already, or it cannot be made.
-    """
-    folder = storage.absolute() / name
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except FileExistsError:
-        raise UserError(f"name: there is a sweep {name!r} in {storage} already") from None
-    except OSError as error:
-        raise UserError(f"storage: {folder} cannot be written ({error.strerror})") from None
-    return folder
-
-
-def sweep_study(sweep: Sweep) -> Study:
-    """The Optuna study of a new sweep, its first trial set to the preset's own values."""
+def search_study(sweep: Sweep) -> Study:
+    """The Optuna study of a sweep's search; of a new one the first trial is the preset's values."""
     settings = sweep.settings
-    sampler = make_sampler(settings.sampler, settings.seed, settings.trials)
-    storage = open_storage(sweep.folder)
-    study = open_study(storage, sweep.base.data.variant, settings.objective, sweep.space, sampler)
+    storage = open_storage(sweep.folder, settings.optuna_storage)
+    study = open_study(storage, sweep.name, settings.objective, sweep.space)
+    known = len(study.get_trials(deepcopy=False))
+    # A session that repeated the draws of the one before would search the same places again.
+    seed = derive(settings.seed, f"sampler/{known}") % 2**31 if known else settings.seed
+    study.sampler = make_sampler(settings.sampler, seed, settings.trials)
     point = starting_point(sweep.space, sweep.base)
-    if point is not None and not study.get_trials(deepcopy=False):
+    if point is not None and not known:
         study.enqueue_trial(point)
     return study
+
+
+def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
+    """The Optuna study of a sweep's confirm runs: the given values, and nothing drawn.
+
+    Args:
+        sweep: The sweep.
+        values: What each run changes in the sweep's settings, its seed included.
+    """
+    storage = open_storage(sweep.folder, sweep.settings.optuna_storage)
+    space = confirm_space(sweep)
+    study = open_study(storage, f"{sweep.name}/confirm", sweep.settings.objective, space)
+    for run in values:
+        study.enqueue_trial(run, skip_if_exists=True)
+    return study
+
+
+def confirm_space(sweep: Sweep) -> Space:
+    """What distinguishes confirm runs: what was searched, and the seed."""
+    return {**sweep.space, "seed": IntDistribution(0, 2**31 - 1)}
 
 
 def run_trials(
@@ -102,30 +119,21 @@ def run_trials(
         callbacks: Called after the ledger.
         trainable: What a trial runs.
     """
-    settings = sweep.settings
+    settings, base = sweep.settings, sweep.base
+    enough = functools.partial(enough_time, ledger, budget)
+    earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
     searcher = StudySearcher(
-        study,
-        sweep.space,
-        settings.objective,
-        ledger.steps,
-        functools.partial(enough_time, ledger, budget),
+        study, sweep.space, settings.objective, ledger, base.data.labels, enough
     )
     _run(
-        sweep,
-        trainable,
-        trial_parameters(sweep.base, sweep.prepared),
-        sweep.folder,
-        budget,
-        [ledger, *callbacks],
-        search_alg=searcher,
-        scheduler=Halving(settings.objective, sweep.base, sweep.space),
-        num_samples=settings.trials,
-    )
+        sweep, "search", study, ledger, budget, callbacks, trainable, searcher, settings.trials,
+        scheduler=Halving(settings.objective, base, sweep.space, earlier),
+    )  # fmt: skip
 
 
 def run_confirmations(
     sweep: Sweep,
-    values: list[dict[str, Any]],
+    study: Study,
     ledger: Ledger,
     budget: Budget,
     callbacks: list[Callback],
@@ -135,44 +143,53 @@ def run_confirmations(
 
     Args:
         sweep: Whose settings they are.
-        values: What each run changes in the sweep's settings, its seed included.
+        study: The confirm runs.
         ledger: Receives what became of every run.
         budget: Tells when the user interrupts.
         callbacks: Called after the ledger.
         trainable: What a run is.
     """
-    parameters = trial_parameters(sweep.base, sweep.prepared)
-    _run(
-        sweep,
-        trainable,
-        parameters | {"values": tune.grid_search(values)},
-        sweep.folder / CONFIRM_FOLDER,
-        budget,
-        [ledger, *callbacks],
+    space, objective = confirm_space(sweep), sweep.settings.objective
+    searcher = StudySearcher(
+        study, space, objective, ledger, sweep.base.data.labels, stage="confirm"
     )
+    runs = len(study.get_trials(deepcopy=False))
+    _run(sweep, "confirm", study, ledger, budget, callbacks, trainable, searcher, runs)
 
 
 def _run(
     sweep: Sweep,
-    trainable: Trainable,
-    parameters: dict[str, Any],
-    folder: Path,
+    stage: Stage,
+    study: Study,
+    ledger: Ledger,
     budget: Budget,
     callbacks: list[Callback],
-    **search: Any,
+    trainable: Trainable,
+    searcher: StudySearcher,
+    trials: int,
+    **how: Any,
 ) -> None:
-    """Run trials under Tune; `search` says how their settings are found and who goes on."""
+    """Run what is left of `trials` under Tune; `how` says who goes on."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    left = trials - len(study.get_trials(deepcopy=False, states=ended))
+    budget.start()
+    if left <= 0:
+        return
     allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
+    folder = _session_folder(sweep.folder, stage)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, resources),
-        param_space=parameters,
+        tune.with_resources(reporting_errors(trainable), resources),
+        param_space=trial_parameters(sweep.base, sweep.prepared),
         tune_config=tune.TuneConfig(
-            **search,
+            **how,
+            search_alg=searcher,
+            num_samples=left,
             # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
             max_concurrent_trials=allotment.concurrent,
-            # A process that has loaded torch serves trial after trial.
-            reuse_actors=True,
+            # A process that has loaded torch serves trial after trial; one that saw an error of
+            # CUDA would hand it on.
+            reuse_actors=not allotment.gpus,
             trial_name_creator=_trial_id,
             trial_dirname_creator=_trial_id,
         ),
@@ -181,12 +198,21 @@ def _run(
             storage_path=str(folder.parent),
             stop=budget,
             verbose=0,
-            callbacks=callbacks,
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            # The keeper last: what it stores, the others have heard of.
+            callbacks=[ledger, *callbacks, Keeper(Records(study), ledger, budget)],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )
-    budget.start()
     tuner.fit()
+
+
+def _session_folder(folder: Path, stage: Stage) -> Path:
+    """A folder for the checkpoints of this session, beside those of earlier ones."""
+    for number in itertools.count(1):
+        if not (place := folder / f"{stage}-{number}").exists():
+            return place
+    raise AssertionError("unreachable")
 
 
 def enough_time(ledger: Ledger, budget: Budget) -> bool:
@@ -198,4 +224,4 @@ def enough_time(ledger: Ledger, budget: Budget) -> bool:
 
 
 def _trial_id(trial: Trial) -> str:
-    return str(trial.trial_id)
+    return str(trial.config["trial_id"])

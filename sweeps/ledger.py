@@ -1,10 +1,13 @@
-"""What became of every trial: the one account that tracking, console and results read."""
+"""What became of every trial: the one account that tracking, console and results read.
+
+The study keeps it (`sweeps/records.py`), so that a resumed sweep goes on with it.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +16,12 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Interruption
+from sweeps.halving import RUNG_METRICS
 from sweeps.settings import Objective
 from sweeps.space import METRICS
+
+CHECKPOINTS_KEPT = 2
+"""Of each trial: the last, and the one before it for where the last cannot be read."""
 
 Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
 
@@ -24,18 +31,21 @@ class Record:
     """A trial so far.
 
     Attributes:
-        number: Position among the sweep's trials, from 1.
-        trial_id: Tune's id.
+        number: Position among the sweep's trials, from 1; the study's number and one.
+        trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
         values: The settings searched, by dotted name.
         outcome: How it ended; `complete` means that it reached its last step with a score.
         step: Training step of the last report.
         stage: Stage of training at the last report.
         metrics: Numbers of the last report that has the objective, else of the last report.
         score: The objective at the last report that has it.
+        rungs: Step and value of each report that early stopping judges.
         test: Scores on test, `test/...`; of confirm runs only.
-        seconds: Seconds since it started, or that it took.
-        checkpoint: Folder of its last checkpoint.
+        seconds: Seconds that it took so far, in all sessions.
+        checkpoints: Folders of its last checkpoints, the newest last.
         error: Why it failed, in one line.
+        note: What else there is to say of it: a checkpoint that could not be read.
+        mended: Whether the session in which it ended was killed before it could say so.
     """
 
     number: int
@@ -46,11 +56,19 @@ class Record:
     stage: str = "starting"
     metrics: dict[str, float] = field(default_factory=dict)
     score: float | None = None
+    rungs: list[tuple[int, float]] = field(default_factory=list)
     test: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
-    checkpoint: Path | None = None
+    checkpoints: list[str] = field(default_factory=list)
     error: str = ""
+    note: str = ""
+    mended: bool = False
     started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Folder of its last checkpoint."""
+        return Path(self.checkpoints[-1]) if self.checkpoints else None
 
 
 class Ledger(Callback):
@@ -60,22 +78,46 @@ class Ledger(Callback):
         objective: What the sweep optimises.
         steps: Training steps of a full trial.
         interruption: Tells whether trials cut short were so by the user.
+        records: What earlier sessions of the sweep left, by trial id.
     """
 
-    def __init__(self, objective: Objective, steps: int, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        steps: int,
+        interruption: Interruption,
+        records: Mapping[str, Record] | None = None,
+    ) -> None:
         self.metric = METRICS[objective]
         self.steps = steps
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, Record] = dict(records or {})
+        self.mended = {record.trial_id for record in self.ended() if record.mended}
+        self._rung_metric = RUNG_METRICS[objective]
         self._interruption = interruption
+        self._started: set[str] = set()
+        for record in self.running():
+            record.started = time.monotonic() - record.seconds
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; a resumed sweep reads the records from its study.
+        return {}
+
+    def of(self, trial: Trial) -> Record | None:
+        """The record of a trial of Tune's; None of one that never started."""
+        return self.records.get(trial.config["trial_id"])
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Open a trial's record; a retried trial keeps its own."""
-        if trial.trial_id not in self.records:
-            values = dict(trial.config["values"])
-            record = Record(len(self.records) + 1, trial.trial_id, values)
-            self.records[trial.trial_id] = record
+        """Open a trial's record; a trial that goes on keeps its own."""
+        record = self.of(trial)
+        if record is None:
+            number, trial_id = trial.config["number"], trial.config["trial_id"]
+            self.records[trial_id] = Record(number, trial_id, dict(trial.config["values"]))
+        elif trial.trial_id not in self._started:
+            record.outcome = "running"
+            record.started = time.monotonic() - record.seconds
+        self._started.add(trial.trial_id)
 
     def on_trial_result(
         self,
@@ -86,15 +128,22 @@ class Ledger(Callback):
         **info: Any,
     ) -> None:
         """Note a report's step, metrics and score."""
-        record = self.records[trial.trial_id]
+        record = self.records[trial.config["trial_id"]]
+        record.seconds = time.monotonic() - record.started
+        record.note = str(result.get("note", record.note))
+        if "error" in result:
+            record.error = str(result["error"])
+            return
         record.step = int(result["step"])
         record.stage = str(result.get("stage", "training"))
-        record.seconds = time.monotonic() - record.started
         score = result.get(self.metric)
         if score is not None or record.score is None:
             record.metrics = numbers(result)
         if score is not None:
             record.score = float(score)
+        rung = (record.step, result.get(self._rung_metric))
+        if rung[1] is not None and all(step < record.step for step, _ in record.rungs):
+            record.rungs.append((rung[0], float(rung[1])))
         record.test |= numbers(result, ("test",))
 
     def on_checkpoint(
@@ -105,17 +154,21 @@ class Ledger(Callback):
         checkpoint: Checkpoint,
         **info: Any,
     ) -> None:
-        """Note where the last checkpoint lies."""
-        self.records[trial.trial_id].checkpoint = Path(checkpoint.path)
+        """Note where the last checkpoints lie."""
+        record = self.records[trial.config["trial_id"]]
+        if checkpoint.path not in record.checkpoints:
+            record.checkpoints = [*record.checkpoints, checkpoint.path][-CHECKPOINTS_KEPT:]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Note how a trial ended that raised no error."""
-        record = self.records.get(trial.trial_id)
+        record = self.of(trial)
         if record is None:
             return
-        if record.step < self.steps:
+        if record.error:
+            self._end(record, "failed")
+        elif record.step < self.steps:
             self._end(record, "pruned")
         elif record.score is not None and math.isfinite(record.score):
             self._end(record, "complete")
@@ -127,7 +180,7 @@ class Ledger(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Note why a trial failed."""
-        record = self.records.get(trial.trial_id)
+        record = self.of(trial)
         if record is not None:
             record.error = reason_of(trial)
             self._end(record, "failed")

@@ -81,7 +81,7 @@ def write_trials(ledger: Ledger, path: Path) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    records = list(ledger.records.values())
+    records = sorted(ledger.records.values(), key=lambda record: record.number)
     settings = sorted({name for record in records for name in record.values})
     scores = [record.metrics | record.test for record in records]
     metrics = sorted({name for found in scores for name in found})

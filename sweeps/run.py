@@ -13,6 +13,15 @@ from weakdis_core.console import main
 def run() -> None:
     """Read the flags, then plan or run a sweep of each variant."""
     settings = parse_arguments()
+    if settings.list or settings.status is not None:
+        from sweeps.status import show
+
+        show(settings, Console())
+        return
+    if settings.resume is not None:
+        from sweeps.stored import resumed
+
+        settings = resumed(settings)
     for variant in settings.variants:
         settings.base_config(variant)
     # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -13,10 +14,13 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment, allot, cluster
 from sweeps.confirm import confirm
 from sweeps.console import View
+from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
-from sweeps.launch import Sweep, claim_folder, run_trials, sweep_study
+from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.records import Records
 from sweeps.results import (
     BEST_FILE,
     STUDY_EXPORT,
@@ -28,8 +32,9 @@ from sweeps.results import (
 )
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
-from sweeps.study import end_running, export_study
-from sweeps.tracking import Tracking
+from sweeps.stored import claim_folder, claimed, find, keep
+from sweeps.study import STUDY_FILE, end_running, export_study
+from sweeps.tracking import Status, Tracking
 from sweeps.trainable import PICTURE_FILE
 from sweeps.writer import Writer
 from weakdis_core.config import Config
@@ -98,43 +103,69 @@ def search(
     """
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
-    writer = Writer(settings.tracking)
-    # A new database takes seconds to make: meanwhile the data are prepared.
-    experiment = writer.ask(
-        lambda client: open_experiment(client, settings.tracking, variant, name)
-    )
-    try:
-        base, prepared, oracle = prepare_variant(base)
-        if not allotment.gpus:
-            # Ray hides no GPU from a trial that asks for none.
-            base = base.with_values({"runtime.device": "cpu"})
-        experiment_id = opened(experiment, settings.tracking)
-        folder = claim_folder(Path(settings.storage), name)
-        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
-        ledger = Ledger(settings.objective, base.training.steps, interruption)
-        run = _sweep_run(sweep)
-        tracking = Tracking(writer, experiment_id, run, ledger)
-        status = "FAILED"
+    folder = Path(settings.storage).absolute() / name
+    old = find(Path(settings.storage), name, settings.optuna_storage) if _is_there(folder) else None
+    with ThreadPoolExecutor(1) as other:
+        # A new database takes seconds to make: meanwhile the data are prepared.
+        opening = other.submit(open_experiment, settings.tracking, variant, name, old is not None)
+        base, prepared, oracle = prepare_variant(old.base if old else base)
+        opened(opening, settings.tracking)
+    if not allotment.gpus:
+        # Ray hides no GPU from a trial that asks for none.
+        base = base.with_values({"runtime.device": "cpu"})
+    if old is None:
+        claim_folder(Path(settings.storage), name)
+    sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
+    with claimed(folder):
+        study = search_study(sweep)
+        keep(study, settings, base)
+        records = Records(study)
+        ledger = Ledger(settings.objective, base.training.steps, interruption, records.load())
+        writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
+        tracking = Tracking(writer, _sweep_run(sweep), ledger)
+        tracking.open()
+        status: Status = "FAILED"
+        found = False
         try:
-            found = _run(sweep, ledger, tracking, interruption, console, prepared, oracle)
+            budget = Budget(settings.time_budget, interruption, records.seconds)
+            found = _run(
+                sweep, study, ledger, budget, tracking, interruption, console, prepared, oracle
+            )
             if found and settings.confirm_seeds:
                 found = confirm(sweep, ledger, tracking, interruption, console)
             status = "FINISHED" if found else "FAILED"
         finally:
             # Whatever happened, no run is left RUNNING.
             tracking.close("KILLED" if interruption.signal is not None else status)
-    finally:
-        writer.close()
-    if writer.failures:
-        console.print(f"{len(writer.failures)} calls to MLflow failed: {writer.failures[0]}")
+            writer.close()
+    _say_what_mlflow_lacks(writer, settings, name, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
     return found
 
 
+def _is_there(folder: Path) -> bool:
+    return (folder / STUDY_FILE).exists()
+
+
+def _say_what_mlflow_lacks(
+    writer: Writer, settings: SweepSettings, name: str, console: Console
+) -> None:
+    if writer.failures:
+        console.print(f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}")
+    if writer.undelivered:
+        console.print(
+            f"MLflow does not answer ({settings.tracking}): {writer.undelivered} entries wait in "
+            f"{settings.storage}/{name}; deliver them with python sweeps/run.py --resume {name}"
+        )
+
+
 def _run(
     sweep: Sweep,
+    study: Study,
     ledger: Ledger,
+    budget: Budget,
     tracking: Tracking,
     interruption: Interruption,
     console: Console,
@@ -142,23 +173,27 @@ def _run(
     oracle: Oracle,
 ) -> bool:
     """Search, then evaluate the best trial; whether there is one."""
-    settings = sweep.settings
-    budget = Budget(settings.time_budget, interruption)
-    view = View(console, sweep.name, ledger, budget, settings.trials)
-    optuna_logging.set_verbosity(optuna_logging.WARNING)
-    study = sweep_study(sweep)
+    view = View(console, sweep.name, ledger, budget, sweep.settings.trials)
+
+    def say_interrupted() -> None:
+        console.print(
+            f"{sweep.name}: interrupted; trials are in {sweep.folder}; "
+            f"go on with python sweeps/run.py --resume {sweep.name}"
+        )
 
     def rescue() -> None:
         view.close()
-        end_running(study)
+        say_interrupted()
         tracking.abandon()
 
     try:
         with interruption.deferred(rescue):
             run_trials(sweep, study, ledger, budget, [tracking, view])
+        # What an interruption or an error stopped goes on when the sweep is resumed.
+        if interruption.signal is None:
+            end_running(study)
     finally:
         view.close()
-        end_running(study)
         try:
             _log_tables(sweep, study, ledger, tracking)
         except UserError as error:
@@ -166,7 +201,7 @@ def _run(
             console.print(f"tables not written: {error}")
     record = ledger.best_of_any()
     if budget.interrupted:
-        console.print(f"{sweep.name}: interrupted; trials are in {sweep.folder}")
+        say_interrupted()
         return False
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]

@@ -39,8 +39,8 @@ _TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", 
 class SweepSettings(Settings):
     """Search the settings of one variant (or of all six) and report the best."""
 
-    variant: VariantName | Literal["all"]
-    """Data set variant, or all six one after another."""
+    variant: VariantName | Literal["all"] | None = None
+    """Data set variant, or all six one after another. Needed unless a sweep is resumed."""
     name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
     """Name of the sweep and of its folder under the storage; with `--variant all` each sweep is
     called NAME-<variant>. Default: the variant and the time."""
@@ -48,6 +48,13 @@ class SweepSettings(Settings):
     """Most trials to run."""
     time_budget: float = Field(840.0, gt=0, le=10_000_000)
     """Seconds of searching. What runs when they are over is stopped, its last result kept."""
+    resume: Annotated[str | None, Field(min_length=1)] = None
+    """Name, or folder, of a sweep to go on with: one that was cut short, or with more --trials, a
+    larger --time-budget or --confirm-seeds one that has ended. It keeps its other settings."""
+    status: Annotated[str | None, Field(min_length=1)] = None
+    """Name of a sweep to look at: its trials so far. Nothing is started."""
+    list: Annotated[bool, FlagCreatePairsOff] = False
+    """List the sweeps in the storage, and stop."""
     max_steps: Annotated[int | None, Field(ge=10, le=10_000_000)] = None
     """Training steps of a full trial, instead of the preset's."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -84,6 +91,9 @@ class SweepSettings(Settings):
     """Ray cluster to run on (`auto` on its head node); default: this machine."""
     storage: Annotated[str, Field(min_length=1)] = "runs"
     """Folder of the sweeps: results, checkpoints, Optuna study."""
+    optuna_storage: Annotated[str | None, Field(min_length=1)] = None
+    """Database of the Optuna study (`postgresql://...`), which optuna-dashboard can read; default:
+    sqlite in `study.db` of the sweep's folder."""
     tracking_uri: str | None = None
     """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else sqlite in
     `mlflow.db` of the current folder."""
@@ -96,6 +106,9 @@ class SweepSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSettings:
+        if self.variant is None and not (self.resume or self.status or self.list):
+            allowed = ", ".join([*VARIANTS, "all"])
+            raise UserError(f"variant: it is needed, one of {allowed}; or resume, a sweep's name")
         for field, amount in (
             ("cpus_per_trial", self.cpus_per_trial),
             ("gpus_per_trial", self.gpus_per_trial),
@@ -134,13 +147,18 @@ class SweepSettings(Settings):
     @property
     def variants(self) -> tuple[str, ...]:
         """The variants to search, in order."""
+        if self.variant is None:
+            return ()
         return tuple(VARIANTS) if self.variant == "all" else (self.variant,)
 
     @property
     def tracking(self) -> str:
         """Where MLflow keeps the runs."""
         named = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        return named or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+        scheme, separator, path = (named or "sqlite:///mlflow.db").partition(":///")
+        if scheme == "sqlite":
+            return f"sqlite:///{Path(path).absolute()}"
+        return f"{scheme}{separator}{path}"
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -154,7 +172,7 @@ class SweepSettings(Settings):
             return {variant: f"{variant}-{now}" for variant in self.variants}
         if self.variant == "all":
             return {variant: f"{self.name}-{variant}" for variant in self.variants}
-        return {self.variant: self.name}
+        return dict.fromkeys(self.variants, self.name)
 
     def check_storage(self) -> None:
         """Find out before anything starts whether the sweeps' folders can be made.
@@ -170,7 +188,7 @@ class SweepSettings(Settings):
         except OSError as error:
             raise UserError(f"storage: {storage} cannot be written ({error.strerror})") from None
         for name in self.sweep_names().values():
-            if (storage / name).exists():
+            if self.resume is None and (storage / name).exists():
                 raise UserError(f"name: there is a sweep {name!r} in {storage} already")
 
     def base_config(self, variant: str) -> Config:

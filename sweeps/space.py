@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from math import ceil
 from typing import Any
@@ -12,7 +10,6 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
-    distribution_to_json,
 )
 
 from sweeps.settings import Objective
@@ -27,14 +24,13 @@ LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
 WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
 
-# Metric of each objective; pareto has labels as a second one.
+# Metric of each objective; pareto has the number of labels as a second one.
 METRICS: dict[Objective, str] = {
     "pixels": "val/relation_accuracy_pixels",
     "latent": "val/relation_accuracy_latent",
     "encoded": "val/relation_accuracy_encoded",
     "pareto": "val/relation_accuracy_pixels",
 }
-LABELS_METRIC = "labels"
 
 
 def build_space(
@@ -94,12 +90,6 @@ def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
         for values, value in ((space[name], value) for name, value in point.items())
     )
     return point if inside else None
-
-
-def space_hash(space: Space) -> str:
-    """Eight hex digits that identify the ranges searched."""
-    text = json.dumps({name: distribution_to_json(space[name]) for name in sorted(space)})
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def longest_warmup(space: Space, config: Config) -> int:

@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import distribution_to_json
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
+from sweeps.ledger import Ledger, Record
 from sweeps.settings import Objective, Sampler
-from sweeps.space import LABELS_METRIC, METRICS, Space, space_hash
+from sweeps.space import METRICS, Space
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
-TRIAL_ID = "trial_id"
+_SPACE = "space"
 Values = list[float]
 
 
@@ -53,50 +55,66 @@ def make_sampler(name: Sampler, seed: int, trials: int) -> BaseSampler:
     return TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 4)), constant_liar=True)
 
 
-def open_storage(folder: Path) -> BaseStorage:
-    """The storage of the study: a database beside the sweep that optuna-dashboard can read."""
-    return RDBStorage(f"sqlite:///{folder / STUDY_FILE}")
+def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
+    """Where a sweep's study lies, so that optuna-dashboard can read it.
 
-
-def open_study(
-    storage: BaseStorage, variant: str, objective: Objective, space: Space, sampler: BaseSampler
-) -> Study:
-    """Open the sweep's study, or make it.
-
-    Its name holds the variant, the space and the objective, so that different searches never
-    share one. Optuna silently keeps the direction of a study it finds, so that is checked.
+    Args:
+        folder: Folder of the sweep, for a database beside it.
+        url: A database of the user's, which outlives the machine.
 
     Raises:
-        UserError: A study of that name optimises in another direction.
+        UserError: It cannot be opened.
     """
-    name = f"{variant}-{space_hash(space)}-{objective}"
+    address = url or f"sqlite:///{folder / STUDY_FILE}"
+    try:
+        return RDBStorage(address)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"optuna_storage: {address!r} cannot be used: {reason}") from None
+
+
+def open_study(storage: BaseStorage, name: str, objective: Objective, space: Space) -> Study:
+    """Open a study, or make it.
+
+    Optuna silently keeps the direction of a study it finds, and lets a changed space change what
+    its trials mean, so both are checked.
+
+    Raises:
+        UserError: A study of that name optimises in another direction, or searches another space.
+    """
     wanted = directions(objective)
     study = optuna.create_study(
         storage=storage,
         study_name=name,
-        sampler=sampler,
         directions=wanted,
         load_if_exists=True,
     )
     if study.directions != wanted:
         found = ", ".join(direction.name.lower() for direction in study.directions)
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
+    described = {key: distribution_to_json(values) for key, values in space.items()}
+    if study.user_attrs.get(_SPACE, described) != described:
+        raise UserError(f"study {name}: it searches {study.user_attrs[_SPACE]}, not {described}")
+    study.set_user_attr(_SPACE, described)
     return study
 
 
 class StudySearcher(Searcher):
     """Asks an Optuna study for settings and tells it how each trial ended.
 
-    A trial that reaches its last step with a finite value is COMPLETE; one that ends earlier
-    (stopped by ASHA or by the time budget) is PRUNED with the values seen; an error, and a value
-    that is missing or not finite at the end, is FAIL. No trial is left RUNNING.
+    Trials of an earlier session that have not ended come first, with their checkpoints. A trial
+    that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
+    ASHA) is PRUNED with the values seen; an error, and a value that is missing or not finite at
+    the end, is FAIL.
 
     Args:
         study: The study.
         space: The settings to suggest.
         objective: What is optimised.
-        steps: Training steps of a full trial.
+        ledger: Account of the trials; a value is what it says.
+        labels: Labels of every trial where their number is not searched.
         enough_time: Whether there is time for another trial; where not, the search ends.
+        stage: Word before the number in a trial's id; the search has none.
     """
 
     def __init__(
@@ -104,8 +122,10 @@ class StudySearcher(Searcher):
         study: Study,
         space: Space,
         objective: Objective,
-        steps: int,
+        ledger: Ledger,
+        labels: int,
         enough_time: Callable[[], bool] = lambda: True,
+        stage: str = "",
     ) -> None:
         # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
         # this one reads its results itself.
@@ -113,28 +133,40 @@ class StudySearcher(Searcher):
         self._study = study
         self._space = space
         self._objective = objective
-        self._steps = steps
+        self._ledger = ledger
+        self._labels = labels
         self._enough_time = enough_time
+        self._stage = stage
+        self._unfinished = deque(unfinished(study, space))
+        # By the trial's id of Tune, which is another in every session.
         self._running: dict[str, Trial] = {}
-        self._ended: set[str] = set()
+        self._reported: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Settings for a new trial, `{"values": {dotted name: value}}`."""
+        """What a new trial is given: values by dotted name, its number, id and checkpoints."""
         if trial_id not in self._running:
-            if not self._enough_time():
+            if self._unfinished:
+                trial = self._unfinished.popleft()
+            elif self._enough_time():
+                trial = self._study.ask(self._space)
+            else:
                 return Searcher.FINISHED  # type: ignore[return-value]  # a word of Tune's
-            trial = self._study.ask(self._space)
-            trial.set_user_attr(TRIAL_ID, trial_id)
             self._running[trial_id] = trial
-        return {"values": dict(self._running[trial_id].params)}
+        trial = self._running[trial_id]
+        record = self._record(trial)
+        self._reported.setdefault(trial_id, record.step if record else 0)
+        return {
+            "values": dict(trial.params),
+            "number": trial.number + 1,
+            "trial_id": trial_id_of(trial.number, self._stage),
+            "checkpoints": list(record.checkpoints) if record else [],
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Remember a trial's value at a step, where it exists already."""
-        trial = self._running.get(trial_id)
-        values = self._values(result)
-        # Optuna has no intermediate values of several objectives.
-        if trial is not None and values is not None and self._objective != "pareto":
-            trial.report(values[0], int(result["step"]))
+        trial, value = self._running.get(trial_id), result.get(METRICS[self._objective])
+        if trial is not None and value is not None:
+            self._report(trial_id, trial, int(result["step"]), float(value))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -143,44 +175,63 @@ class StudySearcher(Searcher):
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
-        self._ended.add(trial_id)
-        values = None if error or not result else self._values(result)
-        if result and not error and int(result.get("step", 0)) < self._steps:
+        record = self._record(trial)
+        if record is None or error or record.error:
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif record.step < self._ledger.steps:
             # Optuna takes the last intermediate value of a pruned trial as its value.
-            if values is not None and self._objective != "pareto":
-                trial.report(values[0], int(result["step"]))
+            if record.score is not None:
+                self._report(trial_id, trial, record.step, record.score)
             self._study.tell(trial, state=TrialState.PRUNED)
-        elif values is not None:
-            self._study.tell(trial, values)
+        elif record.score is not None and math.isfinite(record.score):
+            self._study.tell(trial, self._values(record))
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 
     def save(self, checkpoint_path: str) -> None:
-        """Write what the study itself does not hold: which trial of Tune is which of Optuna."""
-        numbers = {trial_id: trial._trial_id for trial_id, trial in self._running.items()}
-        state = {"running": numbers, "ended": sorted(self._ended)}
-        Path(checkpoint_path).write_bytes(pickle.dumps(state))
+        """Nothing is kept that the study does not hold: no sweep is resumed from Tune's files."""
+        Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
-        """Read what `save` wrote and find the trials in the study again."""
-        state = pickle.loads(Path(checkpoint_path).read_bytes())
-        self._ended = set(state["ended"])
-        self._running = {
-            trial_id: Trial(self._study, number) for trial_id, number in state["running"].items()
-        }
+        """Nothing to read."""
 
-    def _values(self, result: dict[str, Any]) -> Values | None:
-        names = [METRICS[self._objective]]
-        if self._objective == "pareto":
-            names.append(LABELS_METRIC)
-        values = [result.get(name) for name in names]
-        if any(value is None or not math.isfinite(value) for value in values):
-            return None
-        return [float(value) for value in values if value is not None]
+    def _record(self, trial: Trial) -> Record | None:
+        return self._ledger.records.get(trial_id_of(trial.number, self._stage))
+
+    def _report(self, trial_id: str, trial: Trial, step: int, value: float) -> None:
+        # Optuna has no intermediate values of several objectives, and one for each step.
+        if self._objective == "pareto" or step <= self._reported[trial_id]:
+            return
+        if math.isfinite(value):
+            trial.report(value, step)
+            self._reported[trial_id] = step
+
+    def _values(self, record: Record) -> Values:
+        assert record.score is not None
+        if self._objective != "pareto":
+            return [record.score]
+        return [record.score, float(record.values.get("data.labels", self._labels))]
+
+
+def trial_id_of(number: int, stage: str = "") -> str:
+    """What a trial is called in MLflow and on disk, by its number in the study."""
+    return f"{stage}-{number + 1:05d}" if stage else f"{number + 1:05d}"
+
+
+def unfinished(study: Study, space: Space) -> Iterator[Trial]:
+    """The trials of a study that have not ended, as a session that was killed leaves them.
+
+    One that has no settings yet, as it was killed while they were drawn, is told to have failed.
+    """
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if trial.params.keys() == space.keys():
+            yield Trial(study, trial._trial_id)
+        else:
+            study.tell(trial.number, state=TrialState.FAIL)
 
 
 def end_running(study: Study) -> None:
-    """End what Tune stopped without saying so: PRUNED with a value seen, else FAIL."""
+    """End what the time budget stopped, which Tune does not say: PRUNED with a value, else FAIL."""
     for trial in study.get_trials(states=[TrialState.RUNNING]):
         seen = trial.intermediate_values
         study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
@@ -192,7 +243,7 @@ def export_study(study: Study, path: Path) -> None:
         {
             "number": trial.number,
             "state": trial.state.name,
-            "trial_id": trial.user_attrs.get(TRIAL_ID),
+            "trial_id": trial_id_of(trial.number),
             "params": trial.params,
             "values": trial.values,
             "intermediate_values": {str(k): v for k, v in trial.intermediate_values.items()},

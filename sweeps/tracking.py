@@ -11,93 +11,79 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from ray.tune import Callback, Stopper
+from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweeps.launch import Stage
 from sweeps.ledger import Ledger, Outcome, Record, numbers
+from sweeps.outbox import PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
 
-Stage = Literal["search", "confirm"]
+Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 # A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
-STATUS: dict[Outcome, str] = {
+STATUS: dict[Outcome, Status] = {
     "complete": "FINISHED",
     "pruned": "FINISHED",
     "failed": "FAILED",
     "out_of_time": "KILLED",
     "interrupted": "KILLED",
 }
-_PARENT = "sweep"
 
 
 class Tracking(Callback):
-    """Sends what happens to MLflow, one `log_batch` per report.
+    """Writes down for MLflow what happens, one entry per report.
 
     Args:
-        writer: The thread that makes the calls.
-        experiment: Id of the experiment.
+        writer: Takes entries and delivers them.
         sweep: What the runs have in common.
         ledger: Account of the trials; it must come before this among the callbacks.
         stage: What the trials are for.
     """
 
     def __init__(
-        self,
-        writer: Writer,
-        experiment: str,
-        sweep: SweepRun,
-        ledger: Ledger,
-        stage: Stage = "search",
+        self, writer: Writer, sweep: SweepRun, ledger: Ledger, stage: Stage = "search"
     ) -> None:
         self._writer = writer
-        self._experiment = experiment
         self._sweep = sweep
         self._ledger = ledger
         self._stage = stage
         self._notes: list[str] = []
-        # Filled and read by the writer's thread alone.
-        self._run_ids: dict[str, str] = {}
-        self._closed: set[str] = set()
-        self._devices: set[str] = set()
+        # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
+        self._closed = {record.trial_id for record in ledger.ended()} - ledger.mended
+        # A trial that goes on from a checkpoint reports some steps again: MLflow has them.
+        self._steps = {record.trial_id: record.step for record in ledger.records.values()}
+        self._device_known: set[str] = set()
 
     def confirming(self, ledger: Ledger) -> Tracking:
         """The tracking of the same sweep's confirm runs."""
-        return Tracking(self._writer, self._experiment, self._sweep, ledger, "confirm")
+        return Tracking(self._writer, self._sweep, ledger, "confirm")
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a thread cannot be, and a restored sweep makes its own.
+        # Tune pickles its callbacks; a thread cannot be, and a resumed sweep makes its own.
         return {}
 
-    def setup(
-        self,
-        stop: Stopper | None = None,
-        num_samples: int | None = None,
-        total_num_samples: int | None = None,
-        **info: Any,
-    ) -> None:
-        """Open the parent run."""
-        params = _params(self._sweep.params)
-        self._submit(_PARENT, lambda client, run: client.log_batch(run, params=params))
+    def open(self) -> None:
+        """Open the parent run, or take it up again."""
+        name = self._sweep.name
+        tags = {"kind": "sweep", "mlflow.runName": name}
+        self._submit(PARENT, "begin", tags=self._tags(tags), params=_text(self._sweep.params))
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Open a trial's run with its params and tags."""
+        """Open a trial's run with its params and tags, or take it up again."""
         config = trial_config(trial.config)
-        record = self._ledger.records[trial.trial_id]
+        record = self._ledger.records[trial.config["trial_id"]]
         name = f"trial {record.number}"
         if self._stage == "confirm":
             name = f"confirm {config.hash()} seed {config.seed}"
-        tags = _tags({"config_hash": config.hash(), "seed": config.seed, "mlflow.runName": name})
-        params = _params(config.flat())
-        self._submit(
-            trial.trial_id, lambda client, run: client.log_batch(run, params=params, tags=tags)
-        )
+        tags = {"kind": "trial", "trial_id": record.trial_id, "stage": self._stage}
+        tags |= {"config_hash": config.hash(), "seed": str(config.seed), "mlflow.runName": name}
+        self._closed.discard(record.trial_id)
+        self._submit(record.trial_id, "begin", tags=self._tags(tags), params=_text(config.flat()))
 
     def on_trial_result(
         self,
@@ -107,31 +93,36 @@ class Tracking(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """Log a report: all its numbers in one call, at the training step."""
-        values = numbers(result, ("train", "val", "test"))
+        """Log a report: all its numbers in one entry, at the training step."""
+        key, tags = trial.config["trial_id"], {}
+        if "note" in result:
+            tags["note"] = str(result["note"])
+        if "device" in result and key not in self._device_known:
+            tags["device"] = str(result["device"])
+            if not self._device_known:
+                self.set_tags(None, {"device": result["device"]})
+            self._device_known.add(key)
         # The report of the test scores trains nothing.
-        if "seconds" in result:
-            values["seconds"] = result["seconds"]
-        metrics = _metrics(values, int(result["step"]))
-        tags = _tags({"device": result["device"]}) if trial.trial_id not in self._devices else []
-        if not self._devices:
-            self.set_tags(None, {"device": result["device"]})
-        self._devices.add(trial.trial_id)
-        self._submit(
-            trial.trial_id, lambda client, run: client.log_batch(run, metrics=metrics, tags=tags)
-        )
+        trains = "seconds" in result
+        again = trains and int(result["step"]) <= self._steps.get(key, 0)
+        metrics = {} if again else numbers(result, ("train", "val", "test"))
+        if trains and not again:
+            metrics["seconds"] = float(result["seconds"])
+            self._steps[key] = int(result["step"])
+        if metrics or tags:
+            self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """End a trial's run; in a search, log the best score so far on the parent."""
-        self._end(self._ledger.records.get(trial.trial_id))
+        self._end(self._ledger.of(trial))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """End a trial's run as FAILED, with the reason."""
-        self._end(self._ledger.records.get(trial.trial_id))
+        self._end(self._ledger.of(trial))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """End the runs of trials that were cut short."""
@@ -149,29 +140,25 @@ class Tracking(Callback):
 
     def log_final(self, trial_id: str | None, metrics: Mapping[str, float], step: int) -> None:
         """Log numbers of the end of the sweep on a trial's run, or on the parent (None)."""
-        batch = _metrics(metrics, step)
-        self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, metrics=batch))
+        self._submit(trial_id or PARENT, "log", metrics=dict(metrics), step=step)
 
     def log_file(self, trial_id: str | None, path: Path, folder: str | None = None) -> None:
         """Store a file with a trial's run, or with the parent (None)."""
-        self._submit(
-            trial_id or _PARENT, lambda client, run: client.log_artifact(run, str(path), folder)
-        )
+        self._submit(trial_id or PARENT, "file", file=str(path), folder=folder)
 
     def set_tags(self, trial_id: str | None, tags: Mapping[str, Any]) -> None:
         """Set tags of a trial's run, or of the parent (None)."""
-        batch = _tags(tags)
-        self._submit(trial_id or _PARENT, lambda client, run: client.log_batch(run, tags=batch))
+        self._submit(trial_id or PARENT, "log", tags=_text(tags))
 
     def add_note(self, text: str) -> None:
         """Add to the parent's note, which MLflow's UI shows as its description."""
         self._notes.append(text)
         self.set_tags(None, {"mlflow.note.content": " ".join(self._notes)})
 
-    def close(self, status: str) -> None:
+    def close(self, status: Status) -> None:
         """End the parent run, and every trial's that is still open."""
         self.cut_short()
-        self._submit(_PARENT, lambda client, run: client.set_terminated(run, status))
+        self._submit(PARENT, "end", status=status)
 
     def abandon(self) -> None:
         """End all runs as KILLED, and wait until MLflow knows."""
@@ -183,54 +170,22 @@ class Tracking(Callback):
         if record is None or record.trial_id in self._closed:
             return
         self._closed.add(record.trial_id)
-        tags = _tags({"outcome": record.outcome, "reason": record.error[:500] or None})
-        status = STATUS[record.outcome]
-
-        # Two calls: whatever becomes of the tags, the state must be true.
-        self._submit(record.trial_id, lambda client, run: client.log_batch(run, tags=tags))
-        self._submit(record.trial_id, lambda client, run: client.set_terminated(run, status))
+        tags: dict[str, str] = {"outcome": record.outcome}
+        if record.error:
+            tags["reason"] = record.error[:500]
+        self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
         best = self._ledger.best() if self._stage == "search" else None
         if best is not None and best.score is not None:
             name = self._ledger.metric.replace("val/", "best/")
             self.log_final(None, {name: best.score}, len(self._ledger.ended()))
 
-    def _submit(self, key: str, call: Any) -> None:
-        """Queue `call(client, run_id)` for the run of a trial or of the parent."""
-        self._writer.submit(lambda client: call(client, self._run_id(client, key)))
+    def _tags(self, own: Mapping[str, str]) -> dict[str, str]:
+        source = {"mlflow.source.name": "sweeps/run.py", "mlflow.source.type": "LOCAL"}
+        return {**self._sweep.tags, "sweep": self._sweep.name, **source, **own}
 
-    def _run_id(self, client: MlflowClient, key: str) -> str:
-        """The run of a trial: known, found by its trial id, or made."""
-        if key not in self._run_ids:
-            self._run_ids[key] = self._found(client, key) or self._made(client, key)
-        return self._run_ids[key]
-
-    def _found(self, client: MlflowClient, key: str) -> str | None:
-        own = "tags.kind = 'sweep'" if key == _PARENT else f"tags.trial_id = '{key}'"
-        query = f"tags.sweep = '{self._sweep.name}' and {own}"
-        runs = client.search_runs([self._experiment], query, max_results=1)
-        return runs[0].info.run_id if runs else None
-
-    def _made(self, client: MlflowClient, key: str) -> str:
-        name = self._sweep.name
-        tags = self._sweep.tags | {"sweep": name, "mlflow.runName": name}
-        tags["mlflow.source.name"] = "sweeps/run.py"
-        tags["mlflow.source.type"] = "LOCAL"
-        if key == _PARENT:
-            tags["kind"] = "sweep"
-        else:
-            tags |= {"kind": "trial", "trial_id": key, "stage": self._stage}
-            tags[MLFLOW_PARENT_RUN_ID] = self._run_id(client, _PARENT)
-        return str(client.create_run(self._experiment, tags=tags).info.run_id)
+    def _submit(self, key: str, kind: Kind, **content: Any) -> None:
+        self._writer.submit(Entry(key=key, kind=kind, at=int(time.time() * 1000), **content))
 
 
-def _params(values: Mapping[str, Any]) -> list[Param]:
-    return [Param(name, str(value)) for name, value in values.items()]
-
-
-def _metrics(values: Mapping[str, float], step: int) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(name, value, now, step) for name, value in values.items()]
-
-
-def _tags(values: Mapping[str, Any]) -> list[RunTag]:
-    return [RunTag(name, str(value)) for name, value in values.items() if value is not None]
+def _text(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}

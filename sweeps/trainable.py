@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import platform
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,6 @@ from typing import Any
 import torch
 from ray import tune
 
-from sweeps.space import LABELS_METRIC
 from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
@@ -21,6 +22,8 @@ from weakdis_core.errors import UserError
 from weakdis_core.manipulation import write_manipulation_grid
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.trainer import Report, Trainer
+
+Trainable = Callable[[dict[str, Any]], None]
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
@@ -44,12 +47,15 @@ def trial_config(parameters: dict[str, Any]) -> Config:
 def train_trial(parameters: dict[str, Any]) -> None:
     """Train one trial and report each evaluation with a checkpoint.
 
+    It goes on from the newest of its checkpoints that can be read.
+
     The process is used for trial after trial, so nothing is kept between them: the Trainer draws
     every random number from generators seeded by its config, sets the threads and builds its
     networks anew, and the images are a memory map.
 
     Args:
-        parameters: `trial_parameters` and the chosen `values`.
+        parameters: `trial_parameters`, the chosen `values` and the `checkpoints` of an earlier
+            session.
     """
     _train(parameters)
 
@@ -74,6 +80,25 @@ def confirm_trial(parameters: dict[str, Any]) -> None:
         tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
 
 
+def reporting_errors(trainable: Trainable) -> Trainable:
+    """The trainable, its errors reported instead of raised.
+
+    What failed by itself would fail again, but Tune would try it again like a trial whose process
+    died.
+    """
+
+    @functools.wraps(trainable)
+    def reporting(parameters: dict[str, Any]) -> None:
+        try:
+            trainable(parameters)
+        except Exception as error:
+            traceback.print_exc()
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            tune.report({"error": f"{kind}{error}".strip().splitlines()[0]})
+
+    return reporting
+
+
 def scores_on_test(trainer: Trainer, oracle: Oracle) -> dict[str, float]:
     """Everything that is measured of a trained model on test, NaN where undefined."""
     scores = trainer.evaluate("test") | oracle.accuracies()
@@ -86,18 +111,46 @@ def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:
     prepared = _open(Path(parameters["prepared"]), config)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
-    checkpoint = tune.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            trainer.load(Path(folder) / CHECKPOINT_FILE)
+    note = _continue(trainer, _checkpoints(parameters))
     for report in trainer.fit():
         with _saved(trainer) as folder:
-            result = result_of(report, config, trainer.device)
+            result = result_of(report, trainer.device) | note
             tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
     return trainer, oracle
 
 
-def result_of(report: Report, config: Config, device: torch.device) -> dict[str, Any]:
+def _checkpoints(parameters: dict[str, Any]) -> list[Path]:
+    """Folders of a trial's checkpoints, the newest first: this session's, then earlier ones."""
+    own = tune.get_checkpoint()
+    folders = sorted(Path(own.path).parent.glob("checkpoint_*"), reverse=True) if own else []
+    return [*folders, *map(Path, reversed(parameters["checkpoints"]))]
+
+
+def _continue(trainer: Trainer, folders: list[Path]) -> dict[str, str]:
+    """Load the newest checkpoint that can be read.
+
+    Returns:
+        A `note` on those that could not be read; nothing where all is well.
+
+    Raises:
+        UserError: There are checkpoints, and none can be read.
+    """
+    unreadable: list[str] = []
+    for folder in folders:
+        try:
+            trainer.load(folder / CHECKPOINT_FILE)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
+        if not unreadable:
+            return {}
+        return {"note": f"went on from step {trainer.step}: {'; '.join(unreadable)}"}
+    if unreadable:
+        raise UserError(f"no checkpoint can be read: {'; '.join(unreadable)}")
+    return {}
+
+
+def result_of(report: Report, device: torch.device) -> dict[str, Any]:
     """A Report as Tune takes it. Metrics that do not exist (yet) are absent, never NaN."""
     metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
     return {
@@ -105,7 +158,6 @@ def result_of(report: Report, config: Config, device: torch.device) -> dict[str,
         "step": report.step,
         "stage": report.stage,
         "seconds": report.seconds,
-        LABELS_METRIC: config.data.labels,
         "device": device_name(device),
     }
 

@@ -1,4 +1,4 @@
-"""MLflow calls made in order by one background thread, so that training never waits for them."""
+"""The background thread that tells MLflow what the outbox holds: training never waits for it."""
 
 from __future__ import annotations
 
@@ -7,82 +7,92 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import TypeVar
 
-from mlflow import MlflowClient
+from sweeps.delivery import may_work_later
+from sweeps.outbox import Entry, Outbox
 
-T = TypeVar("T")
-
-_ATTEMPTS = 4
 _log = logging.getLogger(__name__)
+_LONGEST_PAUSE = 5.0
 
 
 class Writer:
-    """A queue of MLflow calls and the thread that makes them.
+    """Delivers the entries of an outbox in order, those of an earlier process first.
 
-    A call that fails is tried again, after a pause that doubles; one that fails for good is noted
-    in `failures` and the next one follows.
+    Where MLflow does not answer, the same entry is tried again until it does. What it refuses for
+    good is noted in `failures`, and the next one follows.
 
     Args:
-        uri: MLflow's database or server.
-        pause: Seconds before the first repetition.
+        outbox: The entries.
+        deliver: Tells MLflow one of them.
+        pause: Seconds before the first repetition; they double up to five.
     """
 
-    def __init__(self, uri: str, pause: float = 0.5) -> None:
-        self.uri = uri
+    def __init__(
+        self, outbox: Outbox, deliver: Callable[[Entry], None], pause: float = 0.5
+    ) -> None:
         self.failures: list[str] = []
+        self.undelivered = 0
+        self._outbox = outbox
+        self._deliver = deliver
         self._pause = pause
-        self._calls: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._client: MlflowClient | None = None
+        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._deadline: float | None = None
+        self._closing = threading.Event()
+        for entry in outbox.waiting():
+            self._queue.put(entry)
         self._thread = threading.Thread(target=self._run, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, call: Callable[[MlflowClient], object]) -> None:
-        """Have `call` made after all earlier ones."""
-        self._calls.put(lambda: call(self._connected()))
+    def submit(self, entry: Entry) -> None:
+        """Write an entry down and have it delivered after all earlier ones.
 
-    def ask(self, call: Callable[[MlflowClient], T]) -> Future[T]:
-        """Have `call` made after all earlier ones, once; the future holds its result or error."""
-        answer: Future[T] = Future()
+        Raises:
+            OSError: The disk is full.
+        """
+        self._outbox.append(entry)
+        self._queue.put(entry)
 
-        def answered() -> None:
-            try:
-                answer.set_result(call(self._connected()))
-            except Exception as error:
-                answer.set_exception(error)
+    def close(self, grace: float = 15.0) -> None:
+        """Deliver what is waiting, then end the thread.
 
-        self._calls.put(answered)
-        return answer
-
-    def close(self) -> None:
-        """Make all calls still waiting, then end the thread."""
-        self._calls.put(None)
+        Args:
+            grace: Seconds that MLflow is given to answer again where it does not; what it then has
+                not been told stays in the outbox, counted in `undelivered`.
+        """
+        self._deadline = time.monotonic() + grace
+        self._closing.set()
+        self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
-            self._make(call)
-
-    def _connected(self) -> MlflowClient:
-        # Not in the constructor: making the tables of a new database takes seconds.
-        if self._client is None:
-            # MLflow's and alembic's notes about that are of no use to anyone.
-            for name in ("mlflow.store.db.utils", "alembic"):
-                logging.getLogger(name).setLevel(logging.WARNING)
-            self._client = MlflowClient(self.uri)
-        return self._client
-
-    def _make(self, call: Callable[[], object]) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                call()
-            except Exception as error:
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                if attempt + 1 == _ATTEMPTS:
-                    self.failures.append(reason)
-                    _log.warning("MLflow call given up: %s", reason)
-                else:
-                    time.sleep(self._pause * 2**attempt)
+        while (entry := self._queue.get()) is not None:
+            if self._told(entry):
+                self._outbox.delivered()
             else:
+                self.undelivered = 1 + sum(1 for _ in iter(self._queue.get, None))
                 return
+
+    def _told(self, entry: Entry) -> bool:
+        """Whether the entry is done with: MLflow has it, or will never take it."""
+        pause = self._pause
+        while True:
+            try:
+                self._deliver(entry)
+            except Exception as error:
+                if not may_work_later(error):
+                    self.failures.append(f"{type(error).__name__}: {error}".splitlines()[0])
+                    _log.warning("MLflow refuses: %s", self.failures[-1])
+                    return True
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    return False
+                self._wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return True
+
+    def _wait(self, seconds: float) -> None:
+        # Closing cuts a pause short once; from then on its deadline decides.
+        if self._closing.is_set():
+            time.sleep(min(seconds, 1.0))
+        else:
+            self._closing.wait(seconds)

@@ -22,12 +22,15 @@ from analysis.statistics import t_interval
 from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
 from sweeps.confirm import confirm, fresh_seeds, leaders
+from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep, claim_folder
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger, Outcome, Record
+from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.settings import SweepSettings
-from sweeps.space import METRICS, build_space
+from sweeps.space import METRICS, build_space, starting_point
+from sweeps.stored import claim_folder
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import SCRIPT, Finished, interrupted, of_stage, runs_of
@@ -53,7 +56,7 @@ def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
     ledger = Ledger("pixels", STEPS, Interruption())
     for number, (size, score, outcome) in enumerate(trials, 1):
         record = Record(number, f"t{number}", {"model.latent_size": size}, outcome, score=score)
-        record.checkpoint = Path("somewhere")
+        record.checkpoints = ["somewhere"]
         ledger.records[record.trial_id] = record
     return ledger
 
@@ -187,11 +190,15 @@ def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[
     """Confirm one configuration on three seeds with scripted runs; what is printed and tracked."""
     sweep = a_sweep(folder, confirm_seeds=3)
     ledger = searched((8, 0.9, "complete"))
-    writer = Writer(database)
-    experiment = writer.ask(lambda client: open_experiment(client, database, VARIANT, "scripted"))
+    point = starting_point(sweep.space, sweep.base)
+    assert point is not None
+    for record in ledger.records.values():
+        record.values = point | record.values
+    open_experiment(database, VARIANT, "scripted")
+    writer = Writer(Outbox(sweep.folder), Delivery(database, VARIANT, "scripted"))
     run = SweepRun("scripted", VARIANT, common_tags(sweep.base, "rendered"), {})
-    tracking = Tracking(writer, experiment.result(), run, ledger)
-    tracking.setup()
+    tracking = Tracking(writer, run, ledger)
+    tracking.open()
     output = io.StringIO()
     try:
         found = confirm(sweep, ledger, tracking, Interruption(), Console(file=output), script)
@@ -253,7 +260,7 @@ def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
     flags = ["--name", "cut", "--trials", "1", "--max-steps", "300", "--max-concurrent", "1"]
     flags += ["--set", "training.evaluations=60", "--confirm-seeds", "3"]
     flags += ["--tracking-uri", database]
-    code, output = interrupted(flags, tmp_path, "runs/cut/confirm/*/checkpoint_*")
+    code, output = interrupted(flags, tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
     assert code == 130, output
     assert "Traceback" not in output
     parent, children = runs_of(database, VARIANT, "cut")

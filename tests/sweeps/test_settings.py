@@ -80,6 +80,11 @@ def test_bad_values_are_named(flags: str, message: str) -> None:
         parse_arguments(["--variant", "dsprites_v2", *flags.split()]).base_config("dsprites_v2")
 
 
+def test_a_variant_is_needed() -> None:
+    with pytest.raises(UserError, match=r"variant: it is needed, one of dsprites_v2, .*resume"):
+        parse_arguments([])
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -89,7 +94,6 @@ def test_bad_values_are_named(flags: str, message: str) -> None:
         ("--variant all --trials few", ("--trials", "few")),
         ("--variant all --confirm-seeds 2.5", ("--confirm-seeds", "2.5")),
         ("--variant all --colour red", ("--colour",)),
-        ("", ("--variant",)),
     ],
 )
 def test_unknown_choices_are_named(

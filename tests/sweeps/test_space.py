@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from sweeps.space import build_space, first_rung, longest_warmup, space_hash, starting_point
+from sweeps.space import build_space, first_rung, longest_warmup, starting_point
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
@@ -80,10 +80,3 @@ def test_the_search_starts_from_the_preset(variant: str) -> None:
 def test_no_start_outside_the_space() -> None:
     config = preset("default", "dsprites_v4").with_values({"loss.lambda": 50})
     assert starting_point(build_space(config, {}), config) is None
-
-
-def test_the_hash_identifies_the_ranges() -> None:
-    config = preset("default", "dsprites_v4")
-    same, other = build_space(config, {}), build_space(config, {"data.labels": 100})
-    assert space_hash(build_space(config, {})) == space_hash(same)
-    assert space_hash(other) != space_hash(same)

@@ -12,8 +12,10 @@ from optuna.study import Study
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from sweeps.budget import Interruption
+from sweeps.ledger import Ledger, Record
 from sweeps.settings import Objective, Sampler
-from sweeps.space import LABELS_METRIC, METRICS, build_space
+from sweeps.space import METRICS, build_space
 from sweeps.study import (
     StudySearcher,
     end_running,
@@ -31,139 +33,182 @@ PIXELS = METRICS["pixels"]
 
 
 def a_study(folder: Path, objective: Objective = "pixels") -> Study:
-    sampler = make_sampler("random", 0, 10)
-    return open_study(open_storage(folder), "dsprites_v4", objective, SPACE, sampler)
+    study = open_study(open_storage(folder), "a sweep", objective, SPACE)
+    study.sampler = make_sampler("random", 0, 10)
+    return study
 
 
-def a_searcher(study: Study, objective: Objective = "pixels") -> StudySearcher:
-    return StudySearcher(study, SPACE, objective, STEPS)
+class Playing:
+    """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
 
+    def __init__(self, study: Study, objective: Objective = "pixels") -> None:
+        self.ledger = Ledger(objective, STEPS, Interruption())
+        self.searcher = StudySearcher(study, SPACE, objective, self.ledger, 1000)
 
-def report(step: int, score: float | None, labels: int = 100) -> dict[str, float]:
-    result: dict[str, float] = {"step": step, LABELS_METRIC: labels}
-    return result if score is None else result | {PIXELS: score}
+    def start(self, tune_id: str) -> Record:
+        given = self.searcher.suggest(tune_id)
+        assert given is not None
+        record = Record(given["number"], given["trial_id"], given["values"])
+        return self.ledger.records.setdefault(record.trial_id, record)
+
+    def report(self, tune_id: str, record: Record, step: int, score: float | None) -> None:
+        result = {"step": step} if score is None else {"step": step, PIXELS: score}
+        self.searcher.on_trial_result(tune_id, result)
+        record.step, record.score = step, score if score is not None else record.score
+
+    def play(self, tune_id: str, *reports: tuple[int, float | None], error: bool = False) -> None:
+        record = self.start(tune_id)
+        for step, score in reports:
+            self.report(tune_id, record, step, score)
+        self.searcher.on_trial_complete(tune_id, {}, error)
 
 
 def test_a_suggestion_is_inside_the_space(tmp_path: Path) -> None:
-    suggestion = a_searcher(a_study(tmp_path)).suggest("t1")
+    suggestion = Playing(a_study(tmp_path)).searcher.suggest("t1")
     assert suggestion is not None
     for name, value in suggestion["values"].items():
         assert SPACE[name]._contains(SPACE[name].to_internal_repr(value))
+    assert (suggestion["number"], suggestion["trial_id"]) == (1, "00001")
+    assert suggestion["checkpoints"] == []
 
 
 def test_asking_twice_for_a_trial_gives_the_same(tmp_path: Path) -> None:
-    searcher = a_searcher(a_study(tmp_path))
+    searcher = Playing(a_study(tmp_path)).searcher
     assert searcher.suggest("t1") == searcher.suggest("t1")
 
 
 def test_the_last_step_completes_a_trial(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
-    searcher.suggest("t1")
-    searcher.on_trial_result("t1", report(25, None))
-    searcher.on_trial_result("t1", report(50, 0.2))
-    searcher.on_trial_complete("t1", report(STEPS, 0.7))
+    Playing(study).play("t1", (25, None), (50, 0.2), (STEPS, 0.7))
     trial = study.trials[0]
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.7)
-    assert trial.intermediate_values == {50: 0.2}
-    assert trial.user_attrs == {"trial_id": "t1"}
+    assert trial.intermediate_values == {50: 0.2, STEPS: 0.7}
 
 
 def test_a_trial_stopped_early_is_pruned_with_its_value(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
-    searcher.suggest("t1")
-    # Tune marks the last result of a stopped trial as done too.
-    searcher.on_trial_complete("t1", report(50, 0.3) | {"done": True})
+    Playing(study).play("t1", (50, 0.3))
     trial = study.trials[0]
     assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {50: 0.3})
 
 
 @pytest.mark.parametrize(
-    ("result", "error"),
+    ("reports", "error"),
     [
-        (None, True),
-        (report(STEPS, 0.5), True),
-        (report(STEPS, float("nan")), False),
-        (report(STEPS, float("inf")), False),
-        (report(STEPS, None), False),
-        (None, False),
+        ([], True),
+        ([(STEPS, 0.5)], True),
+        ([(STEPS, float("nan"))], False),
+        ([(STEPS, float("inf"))], False),
+        ([(STEPS, None)], False),
     ],
 )
 def test_errors_and_missing_values_fail(
-    result: dict[str, float] | None, error: bool, tmp_path: Path
+    reports: list[tuple[int, float | None]], error: bool, tmp_path: Path
 ) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
+    Playing(study).play("t1", *reports, error=error)
+    assert study.trials[0].state == TrialState.FAIL
+
+
+def test_a_trial_that_reports_an_error_fails(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    playing.start("t1").error = "the loss is NaN"
+    playing.searcher.on_trial_complete("t1", {})
+    assert study.trials[0].state == TrialState.FAIL
+
+
+def test_a_trial_that_never_started_fails(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    searcher = Playing(study).searcher
     searcher.suggest("t1")
-    searcher.on_trial_complete("t1", result, error)
+    searcher.on_trial_complete("t1", None, error=True)
     assert study.trials[0].state == TrialState.FAIL
 
 
 def test_nothing_is_left_running(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
-    searcher.suggest("seen")
-    searcher.suggest("unseen")
-    searcher.on_trial_result("seen", report(50, 0.3))
+    playing = Playing(study)
+    seen = playing.start("seen")
+    playing.start("unseen")
+    playing.report("seen", seen, 50, 0.3)
     end_running(study)
     assert [trial.state for trial in study.trials] == [TrialState.PRUNED, TrialState.FAIL]
 
 
 def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
-    searcher.suggest("t1")
-    searcher.on_trial_complete("t1", report(STEPS, 0.7))
-    searcher.on_trial_result("t1", report(STEPS, 0.1))
-    searcher.on_trial_complete("t1", None, error=True)
+    playing = Playing(study)
+    playing.play("t1", (STEPS, 0.7))
+    playing.searcher.on_trial_result("t1", {"step": STEPS, PIXELS: 0.1})
+    playing.searcher.on_trial_complete("t1", None, error=True)
     assert study.trials[0].value == 0.7
 
 
 def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
-    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", STEPS, lambda: False)
+    ledger = Ledger("pixels", STEPS, Interruption())
+    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, lambda: False)
     suggestion: object = searcher.suggest("t1")
     assert suggestion == Searcher.FINISHED
 
 
 def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     study = a_study(tmp_path, "pareto")
-    searcher = a_searcher(study, "pareto")
-    for name in ("t1", "t2", "t3"):
-        searcher.suggest(name)
-    searcher.on_trial_result("t1", report(50, 0.2))
-    searcher.on_trial_complete("t1", report(STEPS, 0.7, labels=300))
-    searcher.on_trial_complete("t2", report(50, 0.1))
+    playing = Playing(study, "pareto")
+    playing.play("t1", (50, 0.2), (STEPS, 0.7))
+    playing.play("t2", (50, 0.1))
+    playing.start("t3")
     end_running(study)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-    assert study.trials[0].values == [0.7, 300]
+    assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]
 
 
-def test_the_searcher_finds_its_trials_again(tmp_path: Path) -> None:
-    searcher = a_searcher(a_study(tmp_path))
-    searcher.suggest("t1")
-    searcher.save(str(tmp_path / "state"))
+def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> None:
+    killed = Playing(a_study(tmp_path))
+    killed.play("a", (STEPS, 0.4))
+    running = killed.start("b")
+    killed.report("b", running, 50, 0.3)
+    running.checkpoints = ["/somewhere/checkpoint_000001"]
     study = a_study(tmp_path)
-    again = a_searcher(study)
-    again.restore(str(tmp_path / "state"))
-    again.on_trial_complete("t1", report(STEPS, 0.4))
-    assert [trial.value for trial in study.trials] == [0.4]
+    again = Playing(study)
+    again.ledger.records[running.trial_id] = running
+    given = again.searcher.suggest("x")
+    assert given == {
+        "values": running.values, "number": 2, "trial_id": "00002",
+        "checkpoints": running.checkpoints,
+    }  # fmt: skip
+    # It reports the step after its checkpoint again, which the study has.
+    again.report("x", running, 50, 0.3)
+    again.report("x", running, STEPS, 0.6)
+    again.searcher.on_trial_complete("x", {})
+    assert [trial.value for trial in study.trials] == [0.4, 0.6]
+    assert again.start("y").number == 3
 
 
-def test_studies_are_named_after_variant_space_and_objective(tmp_path: Path) -> None:
-    first, second = a_study(tmp_path), a_study(tmp_path, "latent")
-    assert first.study_name.startswith("dsprites_v4-")
-    assert first.study_name != second.study_name
+def test_a_trial_killed_while_its_settings_were_drawn_fails(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    study.ask()
+    assert Playing(study).start("x").number == 2
+    assert study.trials[0].state == TrialState.FAIL
 
 
 def test_another_direction_is_refused(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path)
-    name = a_study(tmp_path).study_name
-    optuna.delete_study(study_name=name, storage=storage)
-    optuna.create_study(study_name=name, storage=storage, direction="minimize")
+    optuna.create_study(study_name="a sweep", storage=open_storage(tmp_path), direction="minimize")
     with pytest.raises(UserError, match="found directions minimize"):
         a_study(tmp_path)
+
+
+def test_another_space_is_refused(tmp_path: Path) -> None:
+    a_study(tmp_path)
+    space = {name: values for name, values in SPACE.items() if name != "data.labels"}
+    with pytest.raises(UserError, match=r"it searches .*labels"):
+        open_study(open_storage(tmp_path), "a sweep", "pixels", space)
+
+
+def test_a_storage_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"optuna_storage: 'sqlite:////dev/null/x\.db' cannot be"):
+        open_storage(tmp_path, "sqlite:////dev/null/x.db")
 
 
 def test_samplers() -> None:
@@ -174,30 +219,21 @@ def test_samplers() -> None:
 
 def test_the_export_is_readable_json(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    searcher = a_searcher(study)
-    searcher.suggest("t1")
-    searcher.on_trial_complete("t1", report(STEPS, 0.7))
+    Playing(study).play("t1", (STEPS, 0.7))
     export_study(study, tmp_path / "study.json")
     text = (tmp_path / "study.json").read_text()
     assert '"COMPLETE"' in text
-    assert '"trial_id": "t1"' in text
+    assert '"trial_id": "00001"' in text
 
 
 @pytest.mark.parametrize("objective", ["pixels", "pareto"])
 @pytest.mark.parametrize("name", ["tpe", "random", "nsga2"])
-def test_every_sampler_serves_every_objective(
-    name: Sampler, objective: Objective, tmp_path: Path
-) -> None:
-    storage, sampler = InMemoryStorage(), make_sampler(name, 0, 12)
-    study = open_study(storage, "dsprites_v4", objective, SPACE, sampler)
-    searcher = a_searcher(study, objective)
+def test_every_sampler_serves_every_objective(name: Sampler, objective: Objective) -> None:
+    study = open_study(InMemoryStorage(), "a sweep", objective, SPACE)
+    study.sampler = make_sampler(name, 0, 12)
+    playing = Playing(study, objective)
     for number in range(24):
-        trial = str(number)
-        suggestion = searcher.suggest(trial)
-        assert suggestion is not None
-        labels = suggestion["values"]["data.labels"]
-        step = STEPS if number % 3 else 50
-        searcher.on_trial_complete(trial, report(step, number / 24, labels))
+        playing.play(str(number), (STEPS if number % 3 else 50, number / 24))
     states = [trial.state for trial in study.trials]
     assert states.count(TrialState.PRUNED) == 8
     assert states.count(TrialState.COMPLETE) == 16

@@ -1,92 +1,173 @@
-"""The thread that talks to MLflow: order, repetition, failure."""
+"""What MLflow is told: in order, once it answers, and never lost."""
 
 from __future__ import annotations
 
-import functools
+import threading
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
+from sweeps.outbox import PARENT, Entry, Outbox
 from sweeps.writer import Writer
+from tests.sweeps.finished import runs_of
 from weakdis_core.errors import UserError
 
-
-def _append(made: list[int], number: int, client: MlflowClient) -> None:
-    made.append(number)
+VARIANT = "dsprites_v2"
 
 
-def test_calls_are_made_in_order(database: str) -> None:
-    writer = Writer(database)
-    made: list[int] = []
+def numbered(number: int) -> Entry:
+    return Entry(key="00001", kind="log", at=number, step=number, metrics={"train/loss": 0.5})
+
+
+class Mlflow:
+    """Takes entries, except while it is down."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self.up = threading.Event()
+        self.asked = threading.Event()
+
+    def __call__(self, entry: Entry) -> None:
+        self.asked.set()
+        if not self.up.is_set():
+            raise ConnectionError("down")
+        self.told.append(entry.step)
+
+
+def test_entries_are_told_in_order(tmp_path: Path) -> None:
+    mlflow = Mlflow()
+    mlflow.up.set()
+    writer = Writer(Outbox(tmp_path), mlflow)
     for number in range(50):
-        writer.submit(functools.partial(_append, made, number))
+        writer.submit(numbered(number))
     writer.close()
-    assert made == list(range(50))
-    assert not writer.failures
+    assert mlflow.told == list(range(50))
+    assert (writer.undelivered, writer.failures) == (0, [])
+    assert list(Outbox(tmp_path).waiting()) == []
 
 
-def test_a_call_that_fails_is_made_again_before_the_next(database: str) -> None:
-    writer = Writer(database, pause=0.01)
-    made: list[str] = []
-
-    def shaky(client: MlflowClient) -> None:
-        made.append("try")
-        if len(made) < 3:
-            raise ConnectionError("not yet")
-
-    writer.submit(shaky)
-    writer.submit(lambda client: made.append("next"))
+def test_a_server_that_comes_back_is_told_everything_in_order(tmp_path: Path) -> None:
+    mlflow = Mlflow()
+    writer = Writer(Outbox(tmp_path), mlflow, pause=0.01)
+    for number in range(5):
+        writer.submit(numbered(number))
+    assert mlflow.asked.wait(10)
+    assert mlflow.told == []
+    mlflow.up.set()
     writer.close()
-    assert made == ["try", "try", "try", "next"]
-    assert not writer.failures
+    assert mlflow.told == list(range(5))
 
 
-def test_a_call_that_never_works_is_noted(database: str, caplog: pytest.LogCaptureFixture) -> None:
-    writer = Writer(database, pause=0.01)
+def test_what_a_dead_server_was_not_told_the_next_session_tells(tmp_path: Path) -> None:
+    mlflow = Mlflow()
+    writer = Writer(Outbox(tmp_path), mlflow, pause=0.01)
+    for number in range(5):
+        writer.submit(numbered(number))
+    writer.close(grace=0.05)
+    assert (writer.undelivered, mlflow.told) == (5, [])
+    mlflow.up.set()
+    again = Writer(Outbox(tmp_path), mlflow)
+    again.submit(numbered(5))
+    again.close()
+    assert mlflow.told == list(range(6))
 
-    def broken(client: MlflowClient) -> None:
-        raise ConnectionError("gone")
 
-    made: list[str] = []
-    writer.submit(broken)
-    writer.submit(lambda client: made.append("next"))
+def test_a_process_killed_while_writing_leaves_whole_entries(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.append(numbered(1))
+    outbox.append(numbered(2))
+    outbox.delivered()
+    content = outbox.path.read_bytes()
+    outbox.path.write_bytes(content + content[:20])
+    again = Outbox(tmp_path)
+    again.append(numbered(3))
+    assert [entry.step for entry in Outbox(tmp_path).waiting()] == [2, 3]
+
+
+def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.jsonl").write_text("hello\n")
+    with pytest.raises(UserError, match=r"mlflow\.jsonl, line 1: not an entry"):
+        list(Outbox(tmp_path).waiting())
+
+
+def test_what_mlflow_refuses_is_noted_and_the_next_follows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[int] = []
+
+    def deliver(entry: Entry) -> None:
+        if entry.step == 1:
+            raise MlflowException.invalid_parameter_value("no such thing")
+        told.append(entry.step)
+
+    writer = Writer(Outbox(tmp_path), deliver)
+    for number in range(3):
+        writer.submit(numbered(number))
     writer.close()
-    assert writer.failures == ["ConnectionError: gone"]
-    assert made == ["next"]
-    assert "gone" in caplog.text
+    assert told == [0, 2]
+    assert writer.failures == ["MlflowException: no such thing"]
+    assert "no such thing" in caplog.text
 
 
-def test_an_answer_or_its_error_comes_back(database: str) -> None:
-    writer = Writer(database)
-    assert writer.ask(lambda client: 7).result() == 7
-    with pytest.raises(ZeroDivisionError):
-        writer.ask(lambda client: 1 / 0).result()
-    writer.close()
+def begin(key: str, **params: str) -> Entry:
+    kind = {"kind": "sweep"} if key == PARENT else {"kind": "trial", "trial_id": key}
+    return Entry(key=key, kind="begin", at=1000, tags={"sweep": "one", **kind}, params=params)
 
 
-def test_a_database_that_cannot_be_opened_does_not_hang() -> None:
-    writer = Writer("sqlite:////dev/null/mlflow.db", pause=0.01)
-    with pytest.raises(Exception, match=r"unable to open|Not a directory|exists"):
-        writer.ask(lambda client: client.search_experiments()).result(timeout=60)
-    writer.close()
+def test_runs_are_made_found_again_and_ended(database: str) -> None:
+    open_experiment(database, VARIANT, "one")
+    first = Delivery(database, VARIANT, "one")
+    told = Entry(key="00001", kind="log", at=2000, step=7, metrics={"train/loss": 0.5})
+    for entry in (begin(PARENT, trials="3"), begin("00001"), told, told):
+        first(entry)
+    # Another session, as after a crash.
+    second = Delivery(database, VARIANT, "one")
+    second(begin(PARENT, trials="5", seed="0"))
+    second(begin("00001"))
+    second(told)
+    second(Entry(key="00001", kind="end", at=3000, status="FINISHED", tags={"outcome": "complete"}))
+    second(Entry(key=PARENT, kind="end", at=4000, status="KILLED"))
+    parent, children = runs_of(database, VARIANT, "one")
+    (child,) = children
+    assert (parent.info.status, child.info.status) == ("KILLED", "FINISHED")
+    assert (child.info.start_time, child.info.end_time) == (1000, 3000)
+    assert child.data.tags["outcome"] == "complete"
+    # Params are what the first session said; what the next had otherwise is a tag.
+    assert parent.data.params == {"trials": "3", "seed": "0"}
+    assert parent.data.tags["resumed.trials"] == "5"
+    client = MlflowClient(tracking_uri=database)
+    history = client.get_metric_history(child.info.run_id, "train/loss")
+    assert [(point.step, point.value) for point in history] == [(7, 0.5)]
+
+
+def test_a_deleted_run_is_not_made_again_without_its_beginning(database: str) -> None:
+    open_experiment(database, VARIANT, "one")
+    with pytest.raises(ValueError, match="no run of 00001 of one"):
+        Delivery(database, VARIANT, "one")(numbered(1))
 
 
 def test_an_experiment_is_made_once_with_artifacts_beside_the_database(
     database: str, tmp_path: Path
 ) -> None:
     client = MlflowClient(tracking_uri=database)
-    first = open_experiment(client, database, "dsprites_v2", "one")
-    assert open_experiment(client, database, "dsprites_v2", "one") == first
-    place = client.get_experiment(first).artifact_location
-    assert place == (tmp_path / "mlruns" / "dsprites_v2").as_uri()
+    open_experiment(database, VARIANT, "one")
+    first = client.get_experiment_by_name(VARIANT)
+    open_experiment(database, VARIANT, "one")
+    again = client.get_experiment_by_name(VARIANT)
+    assert first is not None
+    assert again is not None
+    assert again.experiment_id == first.experiment_id
+    assert first.artifact_location == (tmp_path / "mlruns" / VARIANT).as_uri()
 
 
 def test_a_sweep_is_not_tracked_twice(database: str) -> None:
-    client = MlflowClient(tracking_uri=database)
-    experiment = open_experiment(client, database, "dsprites_v2", "one")
-    client.create_run(experiment, tags={"kind": "sweep", "sweep": "one"})
+    open_experiment(database, VARIANT, "one")
+    Delivery(database, VARIANT, "one")(begin(PARENT))
     with pytest.raises(UserError, match="name: MLflow has a sweep 'one' of dsprites_v2 already"):
-        open_experiment(client, database, "dsprites_v2", "one")
-    open_experiment(client, database, "dsprites_v2", "two")
+        open_experiment(database, VARIANT, "one")
+    open_experiment(database, VARIANT, "one", resumed=True)
+    open_experiment(database, VARIANT, "two")

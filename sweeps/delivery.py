@@ -1,0 +1,123 @@
+"""Entries of the outbox as calls of MLflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from requests.exceptions import RequestException
+
+from sweeps.outbox import PARENT, Entry
+
+# The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
+# makes the calls for minutes.
+_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
+
+class Delivery:
+    """Makes the calls of MLflow that entries stand for.
+
+    Args:
+        uri: MLflow's database or server.
+        experiment: Name of the experiment, which exists.
+        sweep: Name of the sweep, by which its runs are found again.
+    """
+
+    def __init__(self, uri: str, experiment: str, sweep: str) -> None:
+        self.uri = uri
+        self._experiment = experiment
+        self._sweep = sweep
+        self._client: MlflowClient | None = None
+        self._experiment_id = ""
+        self._run_ids: dict[str, str] = {}
+
+    def __call__(self, entry: Entry) -> None:
+        """Tell MLflow.
+
+        Raises:
+            Exception: It refuses, or is not there; `may_work_later` tells which.
+        """
+        client = self._connected()
+        run = self._run_id(client, entry)
+        params, tags = entry.params, entry.tags
+        if entry.kind == "begin":
+            # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
+            # sweep has otherwise is a tag.
+            client.update_run(run, status="RUNNING")
+            known = client.get_run(run).data.params
+            changed = {k: v for k, v in params.items() if known.get(k, v) != v}
+            tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
+            params = {name: value for name, value in params.items() if name not in known}
+        if entry.metrics or params or tags:
+            client.log_batch(
+                run,
+                metrics=[Metric(k, v, entry.at, entry.step) for k, v in entry.metrics.items()],
+                params=[Param(name, value) for name, value in params.items()],
+                tags=[RunTag(name, value) for name, value in tags.items()],
+            )
+        if entry.file is not None:
+            client.log_artifact(run, entry.file, entry.folder)
+        if entry.kind == "end":
+            client.set_terminated(run, entry.status, end_time=entry.at)
+
+    def _connected(self) -> MlflowClient:
+        if self._client is None:
+            client = connect(self.uri)
+            experiment = client.get_experiment_by_name(self._experiment)
+            if experiment is None:
+                raise ValueError(f"MLflow has no experiment {self._experiment} any more")
+            self._experiment_id = str(experiment.experiment_id)
+            self._client = client
+        return self._client
+
+    def _run_id(self, client: MlflowClient, entry: Entry) -> str:
+        """The run of a trial: known, found by its trial id, or made."""
+        key = entry.key
+        if key not in self._run_ids:
+            found = self._found(client, key)
+            if found is None:
+                found = self._made(client, entry)
+            self._run_ids[key] = found
+        return self._run_ids[key]
+
+    def _found(self, client: MlflowClient, key: str) -> str | None:
+        own = "tags.kind = 'sweep'" if key == PARENT else f"tags.trial_id = '{key}'"
+        query = f"tags.sweep = '{self._sweep}' and {own}"
+        runs = client.search_runs([self._experiment_id], query, max_results=1)
+        return runs[0].info.run_id if runs else None
+
+    def _made(self, client: MlflowClient, entry: Entry) -> str:
+        if entry.kind != "begin":
+            raise ValueError(f"MLflow has no run of {entry.key} of {self._sweep} any more")
+        tags = dict(entry.tags)
+        if entry.key != PARENT:
+            parent = self._run_ids.get(PARENT) or self._found(client, PARENT)
+            if parent is None:
+                raise ValueError(f"MLflow has no run of {self._sweep} any more")
+            tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
+        made = client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
+        return str(made.info.run_id)
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client that fails fast."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    # Their notes about making the tables of a new database are of no use to anyone.
+    for name in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(uri)
+
+
+def may_work_later(error: Exception) -> bool:
+    """Whether a call failed because MLflow could not be reached or was busy."""
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        return status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
+    return isinstance(error, (RequestException, ConnectionError, TimeoutError))

@@ -1,0 +1,123 @@
+"""What MLflow is to be told, kept on disk until it has been: a crash or a dead server loses none.
+
+One line of JSON for each thing to tell, in order, in a file beside the sweep. A second file holds
+how many of them MLflow has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from weakdis_core.errors import UserError
+
+OUTBOX_FILE = "mlflow.jsonl"
+DELIVERED_FILE = "mlflow.delivered"
+
+PARENT = "sweep"
+"""Key of the sweep's own run; a trial's key is its id."""
+
+Kind = Literal["begin", "log", "file", "end"]
+
+
+class Entry(BaseModel):
+    """One thing to tell MLflow of one run.
+
+    Attributes:
+        key: The run: a trial's id, or `PARENT`.
+        kind: `begin` makes the run or takes it up again, `log` adds numbers, params and tags,
+            `file` stores a file, `end` sets the run's state.
+        at: Milliseconds since 1970, when it happened: a number told twice is then one point.
+        step: Training step of the metrics.
+        metrics: Numbers by name.
+        params: Settings by name.
+        tags: Tags by name.
+        file: A file to store.
+        folder: Where among the run's artifacts; None for the top.
+        status: State of the run at its end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    kind: Kind
+    at: int
+    step: int = 0
+    metrics: dict[str, float] = {}
+    params: dict[str, str] = {}
+    tags: dict[str, str] = {}
+    file: str | None = None
+    folder: str | None = None
+    status: Literal["FINISHED", "FAILED", "KILLED"] | None = None
+
+
+class Outbox:
+    """The file of entries of one sweep. One process writes to it.
+
+    Args:
+        folder: Folder of the sweep.
+
+    Raises:
+        UserError: The file cannot be read or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / OUTBOX_FILE
+        self._delivered_path = folder / DELIVERED_FILE
+        try:
+            self.path.touch()
+            self._cut_half_line()
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from None
+        self._delivered = self._read_delivered()
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry; it is in the operating system's hands when this returns.
+
+        Raises:
+            OSError: The disk is full.
+        """
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(entry.model_dump_json(exclude_defaults=True) + "\n")
+
+    def waiting(self) -> Iterator[Entry]:
+        """Entries that MLflow has not been told, oldest first.
+
+        Raises:
+            UserError: The file is not what `append` writes.
+        """
+        with self.path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file):
+                if number < self._delivered:
+                    continue
+                try:
+                    yield Entry.model_validate_json(line)
+                except ValidationError:
+                    where = f"{self.path}, line {number + 1}"
+                    raise UserError(f"{where}: not an entry for MLflow") from None
+
+    def delivered(self) -> None:
+        """Note that the oldest waiting entry has been told."""
+        self._delivered += 1
+        # One small write in place: whoever is killed meanwhile tells one entry twice at worst.
+        self._delivered_path.write_text(f"{self._delivered:012d}\n")
+
+    def _read_delivered(self) -> int:
+        try:
+            return int(self._delivered_path.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _cut_half_line(self) -> None:
+        """Drop what a process killed while writing left of its last line."""
+        with self.path.open("rb+") as file:
+            content = file.read()
+            end = content.rfind(b"\n") + 1
+            if end < len(content):
+                file.truncate(end)
+                file.flush()
+                os.fsync(file.fileno())

@@ -1,0 +1,80 @@
+"""Looking at sweeps without starting anything: `--list` and `--status NAME`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from optuna import logging as optuna_logging
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.console import clock, short
+from sweeps.ledger import Record
+from sweeps.records import Records
+from sweeps.settings import SweepSettings
+from sweeps.stored import Stored, find, is_running, names
+from weakdis_core.errors import UserError
+
+
+def show(settings: SweepSettings, console: Console) -> None:
+    """Print what the user asks to see.
+
+    Raises:
+        UserError: There is no such sweep.
+    """
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
+    storage = Path(settings.storage)
+    if settings.status is not None:
+        stored = find(storage, settings.status, settings.optuna_storage)
+        console.print(_status(stored, storage))
+        return
+    table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
+    for name in names(storage):
+        try:
+            table.add_row(*_row(find(storage, name), storage))
+        except UserError as error:
+            table.add_row(name, str(error))
+    console.print(table if table.row_count else f"no sweeps in {storage}")
+
+
+def _row(stored: Stored, storage: Path) -> tuple[str, ...]:
+    records = Records(stored.study)
+    known = list(records.load().values())
+    best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
+    return (
+        stored.name,
+        _state(stored, known, storage),
+        str(stored.settings.trials),
+        _ends(known),
+        "-" if best is None else f"{best:.3f}",
+        clock(records.seconds),
+    )
+
+
+def _state(stored: Stored, known: list[Record], storage: Path) -> str:
+    if is_running(storage.absolute() / stored.name):
+        return "running"
+    cut = any(record.outcome in ("running", "interrupted") for record in known)
+    return f"interrupted: --resume {stored.name}" if cut else "ended"
+
+
+def _ends(known: list[Record]) -> str:
+    counts = Counter(record.outcome.replace("_", " ") for record in known)
+    return ", ".join(f"{number} {end}" for end, number in counts.items()) or "none"
+
+
+def _status(stored: Stored, storage: Path) -> Table:
+    known = list(Records(stored.study).load().values())
+    title = f"{stored.name}: {_state(stored, known, storage)}; {_ends(known)}"
+    table = Table(
+        "trial", "state", "step", "score", "time", "settings",
+        title=title, title_justify="left", box=None,
+    )  # fmt: skip
+    for record in known:
+        score = "-" if record.score is None else f"{record.score:.3f}"
+        told = "; ".join(filter(None, (short(record.values), record.error, record.note)))
+        state = record.outcome.replace("_", " ")
+        steps = f"{record.step}/{stored.base.training.steps}"
+        table.add_row(str(record.number), state, steps, score, clock(record.seconds), told)
+    return table

@@ -1,0 +1,164 @@
+"""Sweeps that were run before: what is kept of each, and how to find it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.study import Study
+from pydantic import ValidationError
+
+from sweeps.settings import SweepSettings
+from sweeps.study import STUDY_FILE, open_storage
+from weakdis_core.config import Config, validated
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.errors import UserError
+
+_SWEEP = "sweep"
+_LOCK_FILE = ".lock"
+
+_MAY_CHANGE = {
+    "trials", "time_budget", "confirm_seeds", "confirm_top", "cpus_per_trial", "gpus_per_trial",
+    "max_concurrent", "address", "tracking_uri", "data_dir",
+}  # fmt: skip
+"""Settings that a resumed sweep may be given anew: they change no trial's numbers."""
+_FINDS = {"resume", "storage", "optuna_storage", "plan"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is kept of a sweep beside its trials.
+
+    Attributes:
+        name: Its name.
+        study: Its Optuna study.
+        settings: What the user asked for.
+        base: The settings its trials share, the data source resolved.
+    """
+
+    name: str
+    study: Study
+    settings: SweepSettings
+    base: Config
+
+
+def keep(study: Study, settings: SweepSettings, base: Config) -> None:
+    """Keep with a study what its sweep is, for whoever resumes it, without any password."""
+    asked = settings.model_dump(mode="json", by_alias=True, exclude={"optuna_storage", "resume"})
+    # Whoever resumes may stand in another folder, where the default means another database.
+    asked["tracking_uri"] = None if "@" in settings.tracking else settings.tracking
+    study.set_user_attr(_SWEEP, {"settings": asked, "base": base.to_dict()})
+
+
+def find(storage: Path, name: str, optuna_storage: str | None = None) -> Stored:
+    """What is kept of the sweep called `name`.
+
+    Raises:
+        UserError: There is no such sweep, or it never got as far as a trial.
+    """
+    folder = storage.absolute() / name
+    if optuna_storage is None and not (folder / STUDY_FILE).exists():
+        known = ", ".join(names(storage)) or "none"
+        raise UserError(f"resume: there is no sweep {name!r} in {storage}; there are: {known}")
+    try:
+        study = optuna.load_study(study_name=name, storage=open_storage(folder, optuna_storage))
+        kept = study.user_attrs[_SWEEP]
+    except KeyError:
+        raise UserError(f"resume: {name!r} ended before its first trial: start it anew") from None
+    return Stored(name, study, _settings(kept["settings"], name), validated(kept["base"]))
+
+
+def names(storage: Path) -> list[str]:
+    """Names of the sweeps in a folder, oldest first."""
+    files = sorted(
+        storage.absolute().glob(f"*/{STUDY_FILE}"), key=lambda file: file.stat().st_ctime
+    )
+    return [file.parent.name for file in files]
+
+
+def resumed(asked: SweepSettings) -> SweepSettings:
+    """The settings of a sweep to resume: its own, with what the user asks for now.
+
+    A name given to `--variant all` stands for all its sweeps.
+
+    Raises:
+        UserError: There is no such sweep, or a setting is given that cannot change.
+    """
+    assert asked.resume is not None
+    place = Path(asked.resume)
+    storage = place.parent if len(place.parts) > 1 else Path(asked.storage)
+    name = place.name
+    group = [f"{name}-{variant}" for variant in VARIANTS]
+    found = [each for each in group if (storage / each / STUDY_FILE).exists()]
+    stored = find(storage, found[0] if found else name, asked.optuna_storage)
+    given = {
+        field
+        for field, info in SweepSettings.model_fields.items()
+        if getattr(asked, field) != info.get_default(call_default_factory=True)
+    }
+    for field in sorted(given - _MAY_CHANGE - _FINDS):
+        raise UserError(
+            f"{field.rstrip('_')}: {getattr(asked, field)!r} is not allowed with resume: "
+            f"the sweep keeps what it has ({getattr(stored.settings, field)!r})"
+        )
+    changes: dict[str, Any] = {field: getattr(asked, field) for field in given & _MAY_CHANGE}
+    if not found:
+        changes["variant"] = stored.base.data.variant
+    changes |= {"name": name, "resume": name, "storage": str(storage), "plan": asked.plan}
+    return stored.settings.model_copy(update=changes | {"optuna_storage": asked.optuna_storage})
+
+
+def claim_folder(storage: Path, name: str) -> Path:
+    """Make the folder of a new sweep.
+
+    Raises:
+        UserError: There is one already, or it cannot be made.
+    """
+    folder = storage.absolute() / name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except FileExistsError:
+        raise UserError(f"name: there is a sweep {name!r} in {storage} already") from None
+    except OSError as error:
+        raise UserError(f"storage: {folder} cannot be written ({error.strerror})") from None
+    return folder
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder: one process runs it at a time.
+
+    Raises:
+        UserError: Another one does.
+    """
+    lock = FileLock(folder / _LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"name: the sweep {folder.name!r} is running already") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process runs the sweep of this folder."""
+    try:
+        with claimed(folder):
+            return False
+    except UserError:
+        return True
+
+
+def _settings(kept: dict[str, Any], name: str) -> SweepSettings:
+    try:
+        return SweepSettings.model_validate(kept)
+    except ValidationError as error:
+        raise UserError(f"resume: {name!r} is of another version of weakdis ({error})") from None

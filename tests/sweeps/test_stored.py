@@ -1,0 +1,117 @@
+"""Sweeps found again: what may change when one is resumed, and what others may see of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sweeps.ledger import Record
+from sweeps.records import Records
+from sweeps.settings import SweepSettings, parse_arguments
+from sweeps.space import build_space
+from sweeps.status import show
+from sweeps.stored import claim_folder, claimed, find, is_running, keep, names, resumed
+from sweeps.study import open_storage, open_study
+from weakdis_core.errors import UserError
+
+VARIANT = "dsprites_v2"
+SECRET = "postgresql://user:swordfish@host/db"
+
+
+def a_stored_sweep(storage: Path, name: str = "one", *flags: str) -> SweepSettings:
+    settings = parse_arguments(
+        ["--variant", VARIANT, "--name", name, "--storage", str(storage), "--trials", "7", *flags]
+    )
+    base = settings.base_config(VARIANT)
+    folder = claim_folder(storage, name)
+    study = open_study(open_storage(folder), name, "pixels", build_space(base, {}))
+    keep(study, settings, base)
+    study.ask(build_space(base, {}))
+    record = Record(1, "00001", {"data.labels": 100}, "running", 30, score=0.25)
+    Records(study).save(record, 12.0)
+    return settings
+
+
+def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
+    before = a_stored_sweep(tmp_path, "one", "--seed", "3", "--set", "data.max_images=1000")
+    asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path), "--trials", "9"])
+    after = resumed(asked)
+    assert after.trials == 9
+    assert after.sweep_names() == {VARIANT: "one"}
+    assert after.base_config(VARIANT) == before.base_config(VARIANT)
+    assert find(tmp_path, "one").base == before.base_config(VARIANT)
+
+
+def test_a_folder_is_as_good_as_a_name(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path)
+    after = resumed(parse_arguments(["--resume", str(tmp_path / "one")]))
+    assert (after.name, after.storage) == ("one", str(tmp_path))
+
+
+def test_the_database_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a_stored_sweep(tmp_path / "runs")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    after = resumed(parse_arguments(["--resume", str(tmp_path / "runs" / "one")]))
+    assert after.tracking == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--resume one --seed 5", r"seed: 5 is not allowed with resume: .*\(0\)"),
+        ("--resume one --variant dsprites_v4", r"variant: 'dsprites_v4' is not allowed"),
+        ("--resume two", r"no sweep 'two' in .*; there are: one"),
+        ("--status two", r"no sweep 'two'"),
+    ],
+)
+def test_what_cannot_be_resumed_is_said(flags: str, message: str, tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path)
+    settings = parse_arguments([*flags.split(), "--storage", str(tmp_path)])
+    with pytest.raises(UserError, match=message):
+        show(settings, Console()) if settings.status else resumed(settings)
+
+
+def test_no_password_is_kept(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path, "one", "--optuna-storage", SECRET, "--tracking-uri", SECRET)
+    kept = json.dumps(find(tmp_path, "one").study.user_attrs)
+    assert "swordfish" not in kept
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path)
+    assert not is_running(tmp_path / "one")
+    with claimed(tmp_path / "one"):
+        assert is_running(tmp_path / "one")
+        with (
+            pytest.raises(UserError, match="the sweep 'one' is running already"),
+            claimed(tmp_path / "one"),
+        ):
+            pass
+
+
+def test_sweeps_are_listed_and_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert names(tmp_path) == []
+    a_stored_sweep(tmp_path)
+    for flags in (["--list"], ["--status", "one"]):
+        show(parse_arguments([*flags, "--storage", str(tmp_path)]), Console(width=200))
+        shown = capsys.readouterr().out
+        assert "interrupted: --resume one" in shown
+        assert "1 running" in shown
+    assert "0.250" in shown
+
+
+def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path)
+    study = find(tmp_path, "one").study
+    study.tell(0, 0.75)
+    (record,) = Records(study).load().values()
+    assert (record.outcome, record.mended) == ("complete", True)
