@@ -209,10 +209,8 @@ def _run(
 
 def _session_folder(folder: Path, stage: Stage) -> Path:
     """A folder for the checkpoints of this session, beside those of earlier ones."""
-    for number in itertools.count(1):
-        if not (place := folder / f"{stage}-{number}").exists():
-            return place
-    raise AssertionError("unreachable")
+    places = (folder / f"{stage}-{number}" for number in itertools.count(1))
+    return next(place for place in places if not place.exists())
 
 
 def enough_time(ledger: Ledger, budget: Budget) -> bool:

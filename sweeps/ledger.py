@@ -91,7 +91,6 @@ class Ledger(Callback):
         self.metric = METRICS[objective]
         self.steps = steps
         self.records: dict[str, Record] = dict(records or {})
-        self.mended = {record.trial_id for record in self.ended() if record.mended}
         self._rung_metric = RUNG_METRICS[objective]
         self._interruption = interruption
         self._started: set[str] = set()
@@ -141,9 +140,9 @@ class Ledger(Callback):
             record.metrics = numbers(result)
         if score is not None:
             record.score = float(score)
-        rung = (record.step, result.get(self._rung_metric))
-        if rung[1] is not None and all(step < record.step for step, _ in record.rungs):
-            record.rungs.append((rung[0], float(rung[1])))
+        rung = result.get(self._rung_metric)
+        if rung is not None and all(step < record.step for step, _ in record.rungs):
+            record.rungs.append((record.step, float(rung)))
         record.test |= numbers(result, ("test",))
 
     def on_checkpoint(

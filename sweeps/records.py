@@ -134,9 +134,11 @@ class Keeper(Callback):
         self._save(trial)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Store the ends of trials that were cut short."""
+        """Store the ends of trials that were cut short; the others are stored already."""
         for trial in trials:
-            self._save(trial)
+            record = self._ledger.of(trial)
+            if record is not None and record.outcome in ("out_of_time", "interrupted"):
+                self._save(trial)
 
     def _save(self, trial: Trial) -> None:
         record = self._ledger.of(trial)

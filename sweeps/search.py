@@ -33,7 +33,7 @@ from sweeps.results import (
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.stored import claim_folder, claimed, find, keep
-from sweeps.study import STUDY_FILE, end_running, export_study
+from sweeps.study import end_running, export_study
 from sweeps.tracking import Status, Tracking
 from sweeps.trainable import PICTURE_FILE
 from sweeps.writer import Writer
@@ -104,7 +104,9 @@ def search(
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
     folder = Path(settings.storage).absolute() / name
-    old = find(Path(settings.storage), name, settings.optuna_storage) if _is_there(folder) else None
+    # Of a resumed `--variant all` some variants may not have been started.
+    goes_on = settings.resume is not None and folder.exists()
+    old = find(Path(settings.storage), name, settings.optuna_storage) if goes_on else None
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to make: meanwhile the data are prepared.
         opening = other.submit(open_experiment, settings.tracking, variant, name, old is not None)
@@ -145,10 +147,6 @@ def search(
     return found
 
 
-def _is_there(folder: Path) -> bool:
-    return (folder / STUDY_FILE).exists()
-
-
 def _say_what_mlflow_lacks(
     writer: Writer, settings: SweepSettings, name: str, console: Console
 ) -> None:
@@ -156,7 +154,7 @@ def _say_what_mlflow_lacks(
         console.print(f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}")
     if writer.undelivered:
         console.print(
-            f"MLflow does not answer ({settings.tracking}): {writer.undelivered} entries wait in "
+            f"MLflow does not answer: {writer.undelivered} entries wait in "
             f"{settings.storage}/{name}; deliver them with python sweeps/run.py --resume {name}"
         )
 

@@ -101,7 +101,8 @@ def resumed(asked: SweepSettings) -> SweepSettings:
         for field, info in SweepSettings.model_fields.items()
         if getattr(asked, field) != info.get_default(call_default_factory=True)
     }
-    for field in sorted(given - _MAY_CHANGE - _FINDS):
+    if fixed := sorted(given - _MAY_CHANGE - _FINDS):
+        field = fixed[0]
         raise UserError(
             f"{field.rstrip('_')}: {getattr(asked, field)!r} is not allowed with resume: "
             f"the sweep keeps what it has ({getattr(stored.settings, field)!r})"

@@ -70,7 +70,9 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         return RDBStorage(address)
     except Exception as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"optuna_storage: {address!r} cannot be used: {reason}") from None
+        # What stands before the last @ may hold a password.
+        shown = address.rpartition("@")[2]
+        raise UserError(f"optuna_storage: {shown!r} cannot be used: {reason}") from None
 
 
 def open_study(storage: BaseStorage, name: str, objective: Objective, space: Space) -> Study:

@@ -52,7 +52,7 @@ class Tracking(Callback):
         self._stage = stage
         self._notes: list[str] = []
         # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
-        self._closed = {record.trial_id for record in ledger.ended()} - ledger.mended
+        self._closed = {record.trial_id for record in ledger.ended() if not record.mended}
         # A trial that goes on from a checkpoint reports some steps again: MLflow has them.
         self._steps = {record.trial_id: record.step for record in ledger.records.values()}
         self._device_known: set[str] = set()

@@ -238,3 +238,15 @@ def reported(uri: str, run: Run) -> list[int]:
     """The steps of a run's reports that MLflow has."""
     client = MlflowClient(tracking_uri=uri)
     return [point.step for point in client.get_metric_history(run.info.run_id, "seconds")]
+
+
+def test_a_study_that_lies_elsewhere_is_resumed_too(
+    cache: Path, database: str, tmp_path: Path
+) -> None:
+    elsewhere = ["--optuna-storage", f"sqlite:///{tmp_path / 'studies.db'}"]
+    with started(tmp_path, *flags(trials=1), *elsewhere) as process:
+        wait_for(tmp_path)
+        os.kill(process.pid, signal.SIGKILL)
+    resume(tmp_path, *elsewhere)
+    assert not (tmp_path / "runs/faulty/study.db").exists()
+    assert [row["outcome"] for row in rows(tmp_path)] == ["complete"]
