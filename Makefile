@@ -6,11 +6,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: test lint bench ui clean
+.PHONY: install test test-cluster system-deps lint bench ui tracking clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
+HOST ?= 127.0.0.1
 PORT ?= 5000
+ARTIFACTS ?= mlartifacts
+ALLOWED_HOSTS ?=
 BIN := .venv/bin
 
 # Named after the lock's content, not its date: switching branches does not rebuild. It is written
@@ -23,6 +26,8 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 28
+
+install: $(PROJECT) ## install everything into .venv, as every other target does first
 
 sweep: $(PROJECT) ## tune dsprites_v4 and print the best configuration
 	$(BIN)/python sweeps/run.py --variant dsprites_v4 $(ARGS)
@@ -42,6 +47,14 @@ reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
 test: $(PROJECT) ## run all tests, the fast ones first
 	$(BIN)/python -m pytest $(ARGS)
 
+test-cluster: $(PROJECT) ## bring up a real cluster on two machines made of namespaces (root only)
+	$(BIN)/python -m pytest -m cluster $(ARGS)
+
+system-deps: ## install the Debian packages that some tests need (root only)
+	apt-get update
+	apt-get install --yes --no-install-recommends \
+		postgresql openssh-server openssh-client rsync iproute2 util-linux
+
 lint: $(PROJECT) ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,6 +68,14 @@ ui: $(PROJECT) ## open the MLflow UI on this machine
 	@# One worker and no job runner: two processes instead of fourteen.
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 \
 		--backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+
+# In the environment, where no list of processes shows the password it may hold.
+tracking: export MLFLOW_BACKEND_STORE_URI ?= sqlite:///mlflow-server.db
+tracking: $(PROJECT) ## start an MLflow server for other machines too: HOST=, PORT=, ALLOWED_HOSTS=
+	@echo "MLflow: http://$(HOST):$(PORT) (Ctrl-C ends it)"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow server --workers 1 \
+		--artifacts-destination $(ARTIFACTS) --host $(HOST) --port $(PORT) \
+		$(if $(ALLOWED_HOSTS),--allowed-hosts "$(ALLOWED_HOSTS)")
 
 clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
 	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

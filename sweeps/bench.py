@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +15,63 @@ from optuna import logging as optuna_logging
 from ray import tune
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import allot, cluster
+from sweeps.cluster import Allotment, cluster
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
-from sweeps.outbox import Outbox
+from sweeps.outbox import OUTBOX_FILE, Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
-from sweeps.stored import claim_folder
+from sweeps.study import STUDY_FILE
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.writer import Writer
 
 _VARIANT = "dsprites_v2"
+_NAME = "overhead"
+REPORTS = 5
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a sweep of trivial trials took.
+
+    Attributes:
+        trials: How many.
+        seconds: Seconds a trial, one after another, all of them together.
+        late: Seconds a trial of the last tenth.
+        memory: MiB of the driver, at most.
+        study: MiB of the Optuna study.
+        mlflow: MiB of the MLflow database.
+        outbox: MiB of what MLflow is told.
+        tune: MiB of Tune's snapshot.
+    """
+
+    trials: int
+    seconds: float
+    late: float
+    memory: float
+    study: float
+    mlflow: float
+    outbox: float
+    tune: float
 
 
 def trivial_trial(parameters: dict[str, Any]) -> None:
-    """Report once, with a checkpoint and what a real last report holds, and train nothing."""
+    """Report as often as a short trial does, with a small checkpoint, and train nothing."""
     steps = parameters["base"]["training"]["steps"]
-    result = {METRICS["pixels"]: 0.5, "step": steps, "stage": "full", "seconds": 0.0}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / CHECKPOINT_FILE).write_bytes(bytes(2**20))
-        tune.report({**result, "device": "none"}, checkpoint=tune.Checkpoint(folder))
+    for report in range(1, REPORTS + 1):
+        result = {METRICS["pixels"]: 0.5, "stage": "full", "seconds": 0.0, "device": "none"}
+        result["step"] = steps * report // REPORTS
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / CHECKPOINT_FILE).write_bytes(bytes(2**10))
+            tune.report(result, checkpoint=tune.Checkpoint(folder))
 
 
-def trial_overhead(trials: int = 20) -> float:
-    """Seconds a trial takes beyond its training, one after another, start of the process included.
+def measure(trials: int) -> Measured:
+    """Run trivial trials, one after another, start of the process included.
 
     Tune, the Optuna study and the MLflow database are the real ones, in a temporary folder.
 
@@ -48,29 +81,42 @@ def trial_overhead(trials: int = 20) -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = SweepSettings(
             variant=_VARIANT,
-            name="overhead",
+            name=_NAME,
             trials=trials,
             preset="quick",
-            max_concurrent=1,
+            time_budget=1e6,
             storage=folder,
             tracking_uri=f"sqlite:///{folder}/mlflow.db",
         )
-        open_experiment(settings.tracking, _VARIANT, "overhead")
-        with cluster(settings.address) as available:
-            return _timed(settings, available) / trials
+        open_experiment(settings.tracking, _VARIANT, _NAME)
+        with cluster():
+            seconds, late = _timed(settings)
+        place = settings.folder / _NAME
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        return Measured(
+            trials=trials,
+            seconds=seconds / trials,
+            late=late,
+            memory=peak,
+            study=_size(place / STUDY_FILE),
+            mlflow=_size(Path(folder) / "mlflow.db"),
+            outbox=_size(place / OUTBOX_FILE),
+            tune=sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),
+        )
 
 
-def _timed(settings: SweepSettings, available: dict[str, float]) -> float:
+def _timed(settings: SweepSettings) -> tuple[float, float]:
+    """Seconds of all trials, and of one of the last tenth."""
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     base = settings.base_config(_VARIANT)
-    space = build_space(base, {})
-    folder = claim_folder(Path(settings.storage), "overhead")
-    allotment = allot(settings, available)
-    sweep = Sweep("overhead", folder, settings, base, space, folder, allotment)
+    folder = settings.folder / _NAME
+    folder.mkdir(parents=True)
+    one = Allotment(1.0, 0.0, 1)
+    sweep = Sweep(_NAME, folder, settings, base, build_space(base, {}), folder, one)
     interruption = Interruption()
     ledger = Ledger(settings.objective, base.training.steps, interruption)
-    run = SweepRun("overhead", _VARIANT, common_tags(base, "rendered"), {})
-    writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, "overhead"))
+    run = SweepRun(_NAME, _VARIANT, common_tags(base, "rendered"), {})
+    writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, _NAME))
     tracking = Tracking(writer, run, ledger)
     budget = Budget(settings.time_budget, interruption)
     study = search_study(sweep)
@@ -81,10 +127,17 @@ def _timed(settings: SweepSettings, available: dict[str, float]) -> float:
     finally:
         tracking.close("FINISHED")
         writer.close()
-    if len(ledger.complete()) != settings.trials:
+    if writer.failures or len(ledger.complete()) != settings.trials:
         raise RuntimeError(f"only {len(ledger.complete())} of {settings.trials} trials completed")
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    starts = [record.started for record in ledger.complete()]
+    last = max(2, len(starts) // 10)
+    return seconds, (starts[-1] - starts[-last]) / (last - 1)
+
+
+def _size(file: Path) -> float:
+    return file.stat().st_size / 2**20
 
 
 if __name__ == "__main__":
-    print(f"{trial_overhead():.3f} s a trial beyond its training")
+    print(json.dumps(asdict(measure(int(sys.argv[1]) if sys.argv[1:] else 20))))

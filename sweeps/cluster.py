@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
 from typing import Protocol
 
+from sweeps.growth import grown
 from weakdis_core.errors import UserError
 
 # Read by Ray and Tune when they are imported or start.
@@ -26,6 +27,8 @@ _ENVIRONMENT = {
     # Results go to MLflow; CSV, JSON and TensorBoard files of the same would cost time and disk.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Nothing reads Tune's snapshots: a sweep is resumed from its study. They grow with every trial.
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -39,6 +42,9 @@ ALLOCATOR = {
     "MALLOC_TOP_PAD_": str(2**26),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
+
+LOCAL = "local"
+"""The address that stands for a Ray of our own on this machine."""
 
 DEFAULT_GPU_SHARE = 0.25
 _CONNECT_SECONDS = 10
@@ -74,10 +80,10 @@ class Allotment:
 
 @contextmanager
 def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
-    """Ray, started on this machine or joined, with its resources.
+    """Ray, started on this machine or joined, with the resources that it has or may grow to.
 
     Args:
-        address: Where to join it; None for what RAY_ADDRESS says, or else this machine.
+        address: Where to join it, as `address_of` says.
 
     Raises:
         UserError: There is no cluster at the address given.
@@ -88,8 +94,7 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
 
     # Failed trials are shown by our own console; Tune would print their tracebacks.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    # Without an address Ray would join whatever cluster this machine last saw.
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    address = address_of(address)
     _check_reachable(address)
     try:
         ray.init(
@@ -97,15 +102,22 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
             runtime_env={"env_vars": ALLOCATOR},
             log_to_driver=False,
             logging_level=logging.ERROR,
-            include_dashboard=False if address == "local" else None,
+            include_dashboard=False if address == LOCAL else None,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"address: {address!r} is not allowed: no Ray there ({reason})") from None
     try:
-        yield dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield dict(there) if address == LOCAL else grown(there)
     finally:
         ray.shutdown()
+
+
+def address_of(address: str | None) -> str:
+    """Where to join Ray: what is given, else what RAY_ADDRESS says, else a Ray of our own."""
+    # Without an address Ray would join whatever cluster this machine last saw.
+    return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def _check_reachable(address: str) -> None:
@@ -119,18 +131,23 @@ def _check_reachable(address: str) -> None:
         raise UserError(f"address: {address!r} is not allowed: no Ray there ({error})") from None
 
 
-def allot(settings: Wishes, available: dict[str, float]) -> Allotment:
+def allot(settings: Wishes, available: Mapping[str, float], grows: bool = False) -> Allotment:
     """Divide what there is: a core a trial; with GPUs, a quarter of one a trial.
 
     Args:
         settings: What the user asked for.
         available: Ray's resources, `CPU` and `GPU` among them.
+        grows: Whether more may come than is known: then whoever says how many trials are to run
+            at once is believed.
 
     Raises:
         UserError: A trial asks for more than there is.
     """
     all_cpus, all_gpus = available.get("CPU", 0.0), available.get("GPU", 0.0)
     gpus = settings.gpus_per_trial
+    if grows and settings.max_concurrent is not None:
+        all_cpus = max(all_cpus, (settings.cpus_per_trial or 1.0) * settings.max_concurrent)
+        all_gpus = max(all_gpus, (gpus or 0.0) * settings.max_concurrent)
     if gpus is None:
         gpus = DEFAULT_GPU_SHARE if all_gpus else 0.0
     if gpus > all_gpus:

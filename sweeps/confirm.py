@@ -36,7 +36,8 @@ CONFIRM_TABLE = "confirm.csv"
 class _Keeper(Callback):
     """Stores a confirm run's files with it as soon as it has ended."""
 
-    def __init__(self, tracking: Tracking, ledger: Ledger) -> None:
+    def __init__(self, sweep: Sweep, tracking: Tracking, ledger: Ledger) -> None:
+        self._sweep = sweep
         self._tracking = tracking
         self._ledger = ledger
 
@@ -50,7 +51,8 @@ class _Keeper(Callback):
         record = self._ledger.of(trial)
         if record is None or record.checkpoint is None or record.outcome != "complete":
             return
-        run, folder = record.trial_id, record.checkpoint
+        run = record.trial_id
+        folder = self._sweep.storage.fetch(record.checkpoint, self._sweep.folder)
         self._tracking.log_file(run, folder / CONFIG_FILE)
         self._tracking.log_file(run, folder / PICTURE_FILE)
         self._tracking.log_file(run, folder / CHECKPOINT_FILE, "checkpoint")
@@ -158,7 +160,7 @@ def _train_again(
     budget = Budget(math.inf, interruption)
     runs = len(study.get_trials(deepcopy=False))
     view = View(console, sweep.name, ledger, budget, runs, "confirm run")
-    callbacks: list[Callback] = [own, _Keeper(own, ledger), view]
+    callbacks: list[Callback] = [own, _Keeper(sweep, own, ledger), view]
 
     def rescue() -> None:
         view.close()

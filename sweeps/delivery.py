@@ -15,7 +15,12 @@ from sweeps.outbox import PARENT, Entry
 
 # The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
 # makes the calls for minutes.
-_ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    # The address of every run that ends, between the lines of the console.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 

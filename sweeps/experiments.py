@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
+from sweeps.addresses import without_password
 from sweeps.delivery import connect
 from weakdis_core.errors import UserError
 
@@ -31,7 +32,9 @@ def open_experiment(uri: str, name: str, sweep: str, resumed: bool = False) -> N
         known = str(experiment.experiment_id)
         query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
         if not resumed and client.search_runs([known], query, max_results=1):
-            raise UserError(f"name: MLflow has a sweep {sweep!r} of {name} already, in {uri}")
+            raise UserError(
+                f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"
+            )
         return
     place = None
     if uri.startswith("sqlite:///"):
@@ -52,12 +55,12 @@ def opened(experiment: Future[None], uri: str) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"tracking_uri: {uri!r} cannot be used: {reason}") from None
+        message = f"tracking_uri: {uri!r} cannot be used: {str(error).splitlines()[0]}"
+        raise UserError(without_password(message)) from None
 
 
 def ui_command(tracking_uri: str) -> str:
     """How to look at the runs."""
     if tracking_uri.startswith("http"):
-        return tracking_uri
-    return f"mlflow ui --backend-store-uri {tracking_uri}"
+        return without_password(tracking_uri)
+    return f"mlflow ui --backend-store-uri {without_password(tracking_uri)}"

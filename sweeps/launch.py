@@ -6,6 +6,7 @@ short, the same calls run what is left of it: the study knows.
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 from dataclasses import dataclass
@@ -15,17 +16,21 @@ from typing import Any, Literal
 from optuna.distributions import IntDistribution
 from optuna.study import Study
 from optuna.trial import TrialState
+from pyarrow.fs import FileSelector, FileSystem
 from ray import tune
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
+from ray.tune.stopper import CombinedStopper
 
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
-from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
+from sweeps.ledger import Ledger
+from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
+from sweeps.storage import Storage
 from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
 from sweeps.trainable import (
     Trainable,
@@ -65,11 +70,16 @@ class Sweep:
     prepared: Path
     allotment: Allotment
 
+    @property
+    def storage(self) -> Storage:
+        """Where its checkpoints lie."""
+        return self.settings.checkpoints
+
 
 def search_study(sweep: Sweep) -> Study:
     """The Optuna study of a sweep's search; of a new one the first trial is the preset's values."""
     settings = sweep.settings
-    storage = open_storage(sweep.folder, settings.optuna_storage)
+    storage = open_storage(sweep.folder, settings.study_storage)
     study = open_study(storage, sweep.name, settings.objective, sweep.space)
     known = len(study.get_trials(deepcopy=False))
     # A session that repeated the draws of the one before would search the same places again.
@@ -88,7 +98,7 @@ def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
         sweep: The sweep.
         values: What each run changes in the sweep's settings, its seed included.
     """
-    storage = open_storage(sweep.folder, sweep.settings.optuna_storage)
+    storage = open_storage(sweep.folder, sweep.settings.study_storage)
     space = confirm_space(sweep)
     study = open_study(storage, f"{sweep.name}/confirm", sweep.settings.objective, space)
     for run in values:
@@ -172,15 +182,19 @@ def _run(
     """Run what is left of `trials` under Tune; `how` says who goes on."""
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     left = trials - len(study.get_trials(deepcopy=False, states=ended))
-    budget.start()
     if left <= 0:
         return
     allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-    folder = _session_folder(sweep.folder, stage)
+    system, place = sweep.storage.opened()
+    place = f"{place}/{sweep.name}"
+    nodes = NodeCheck(sweep.storage, place)
+    nodes.check()
+    keeper = Keeper(Records(study), ledger, budget, sweep.storage)
+    budget.start()
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
-        param_space=trial_parameters(sweep.base, sweep.prepared),
+        param_space=trial_parameters(sweep.base, sweep.prepared, sweep.storage),
         tune_config=tune.TuneConfig(
             **how,
             search_alg=searcher,
@@ -194,23 +208,46 @@ def _run(
             trial_dirname_creator=_trial_id,
         ),
         run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            stop=budget,
+            name=_session(system, place, stage),
+            storage_path=place,
+            storage_filesystem=system if sweep.storage.remote else None,
+            stop=CombinedStopper(budget, _DiskStopper(ledger)),
             verbose=0,
             # The keeper last: what it stores, the others have heard of.
-            callbacks=[ledger, *callbacks, Keeper(Records(study), ledger, budget)],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            callbacks=[nodes, ledger, *callbacks, keeper],
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )
     tuner.fit()
+    if ledger.disk_error:
+        raise OSError(errno.ENOSPC, ledger.disk_error)
 
 
-def _session_folder(folder: Path, stage: Stage) -> Path:
-    """A folder for the checkpoints of this session, beside those of earlier ones."""
-    places = (folder / f"{stage}-{number}" for number in itertools.count(1))
-    return next(place for place in places if not place.exists())
+class _DiskStopper(Stopper):
+    """Stops all trials when one could not write its checkpoint: no other one could.
+
+    Args:
+        ledger: Knows of it.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped here."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether everything is to stop."""
+        return bool(self._ledger.disk_error)
+
+
+def _session(system: FileSystem, place: str, stage: Stage) -> str:
+    """Name of a folder for the checkpoints of this session, beside those of earlier ones."""
+    there = system.get_file_info(FileSelector(place, allow_not_found=True))
+    taken = {each.base_name for each in there}
+    names = (f"{stage}-{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 def enough_time(ledger: Ledger, budget: Budget) -> bool:

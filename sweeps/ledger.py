@@ -42,7 +42,8 @@ class Record:
         rungs: Step and value of each report that early stopping judges.
         test: Scores on test, `test/...`; of confirm runs only.
         seconds: Seconds that it took so far, in all sessions.
-        checkpoints: Folders of its last checkpoints, the newest last.
+        checkpoints: Paths of its last checkpoints in the storage, the newest last.
+        hosts: Names of the machines that it ran on, in order.
         error: Why it failed, in one line.
         note: What else there is to say of it: a checkpoint that could not be read.
         mended: Whether the session in which it ended was killed before it could say so.
@@ -60,15 +61,16 @@ class Record:
     test: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     checkpoints: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
     error: str = ""
     note: str = ""
     mended: bool = False
     started: float = field(default_factory=time.monotonic)
 
     @property
-    def checkpoint(self) -> Path | None:
-        """Folder of its last checkpoint."""
-        return Path(self.checkpoints[-1]) if self.checkpoints else None
+    def checkpoint(self) -> str | None:
+        """Path of its last checkpoint in the storage."""
+        return self.checkpoints[-1] if self.checkpoints else None
 
 
 class Ledger(Callback):
@@ -90,6 +92,7 @@ class Ledger(Callback):
     ) -> None:
         self.metric = METRICS[objective]
         self.steps = steps
+        self.disk_error = ""
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
         self._interruption = interruption
@@ -129,7 +132,13 @@ class Ledger(Callback):
         """Note a report's step, metrics and score."""
         record = self.records[trial.config["trial_id"]]
         record.seconds = time.monotonic() - record.started
+        host = result.get("hostname")
+        if host is not None and host not in record.hosts[-1:]:
+            record.hosts.append(str(host))
         record.note = str(result.get("note", record.note))
+        if "disk" in result:
+            self.disk_error = str(result["disk"])
+            return
         if "error" in result:
             record.error = str(result["error"])
             return
@@ -190,7 +199,7 @@ class Ledger(Callback):
 
     def cut_short(self) -> None:
         """End the records of trials still running: the time is over, or the user stopped them."""
-        interrupted = self._interruption.signal is not None
+        interrupted = self._interruption.signal is not None or bool(self.disk_error)
         for record in self.running():
             self._end(record, "interrupted" if interrupted else "out_of_time")
 

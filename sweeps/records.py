@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
 from sweeps.ledger import Ledger, Outcome, Record
+from sweeps.storage import Storage
 
 _PREFIX = "trial "
 _SECONDS = "seconds"
@@ -87,12 +88,16 @@ class Keeper(Callback):
         records: Where to.
         ledger: The records.
         budget: The time that the sweep has taken, which is kept too.
+        storage: Where checkpoints lie: those that no record names any more are deleted. (Tune
+            would delete them too, but then it writes all that it knows at every checkpoint.)
     """
 
-    def __init__(self, records: Records, ledger: Ledger, budget: Budget) -> None:
+    def __init__(self, records: Records, ledger: Ledger, budget: Budget, storage: Storage) -> None:
         self._records = records
         self._ledger = ledger
         self._budget = budget
+        self._storage = storage
+        self._named = {key: record.checkpoints for key, record in ledger.records.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; a resumed sweep makes its own.
@@ -118,8 +123,13 @@ class Keeper(Callback):
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
     ) -> None:
-        """Store where the last checkpoints lie."""
+        """Store where the last checkpoints lie, and delete what came before them."""
         self._save(trial)
+        record = self._ledger.of(trial)
+        if record is not None:
+            for path in set(self._named.get(record.trial_id, ())) - set(record.checkpoints):
+                self._storage.delete(path)
+            self._named[record.trial_id] = record.checkpoints
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

@@ -36,6 +36,7 @@ class Best:
 
     Attributes:
         record: What became of it.
+        checkpoint: Folder of its last checkpoint, on this machine.
         config: Its settings.
         validation: Its validation scores, as the search saw them.
         test: Its scores on test, evaluated once.
@@ -43,6 +44,7 @@ class Best:
     """
 
     record: Record
+    checkpoint: Path
     config: Config
     validation: dict[str, float]
     test: dict[str, float]
@@ -63,8 +65,9 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     trainer = Trainer(config, prepared, oracle)
     if record.checkpoint is None:
         raise ValueError(f"trial {record.trial_id} has no checkpoint")
+    checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on GPUs that the driver has not.
-    trainer.load(record.checkpoint / CHECKPOINT_FILE, to_continue=False)
+    trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
     test = trainer.evaluate("test") | oracle.accuracies()
     write_manipulation_grid(trainer, sweep.folder / PICTURE_FILE)
     validation = {
@@ -72,7 +75,7 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
         for name, value in record.metrics.items()
         if name.startswith("val/")
     }
-    return Best(record, config, validation, test, oracle.clean_accuracy)
+    return Best(record, checkpoint, config, validation, test, oracle.clean_accuracy)
 
 
 def write_trials(ledger: Ledger, path: Path) -> None:
@@ -141,14 +144,13 @@ def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) ->
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"validation accuracy against labels: {shown}", highlight=False)
-    if record.checkpoint is not None:
-        file = os.path.relpath(record.checkpoint / CHECKPOINT_FILE)
-        console.print(
-            f"picture: {sweep.folder / PICTURE_FILE}; another: "
-            f"python -m weakdis_core manipulate --checkpoint {file}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    file = os.path.relpath(best.checkpoint / CHECKPOINT_FILE)
+    console.print(
+        f"picture: {sweep.folder / PICTURE_FILE}; another: "
+        f"python -m weakdis_core manipulate --checkpoint {file}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _scores(variant: str, best: Best) -> Table:

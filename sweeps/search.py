@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import torch
 from optuna import logging as optuna_logging
@@ -11,7 +10,7 @@ from optuna.study import Study
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import Allotment, allot, cluster
+from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
 from sweeps.console import View
 from sweeps.delivery import Delivery
@@ -19,23 +18,15 @@ from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
-from sweeps.provenance import SweepRun, common_tags
 from sweeps.records import Records
-from sweeps.results import (
-    BEST_FILE,
-    STUDY_EXPORT,
-    TRIALS_FILE,
-    Best,
-    evaluate_best,
-    print_results,
-    write_trials,
-)
+from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
-from sweeps.stored import claim_folder, claimed, find, keep
-from sweeps.study import end_running, export_study
+from sweeps.storage import disk_errors_explained
+from sweeps.stored import check_new, claimed, find, keep, names
+from sweeps.study import end_running
+from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
-from sweeps.trainable import PICTURE_FILE
 from sweeps.writer import Writer
 from weakdis_core.config import Config
 from weakdis_core.console import progress
@@ -69,8 +60,11 @@ def search_all(settings: SweepSettings, console: Console) -> int:
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
+    if settings.resume is None:
+        check_new(settings)
     with cluster(settings.address) as available, Interruption() as interruption:
-        allotment = allot(settings, available)
+        joined = address_of(settings.address) != LOCAL
+        allotment = allot(settings, available, grows=joined)
         found = True
         try:
             for variant, name in settings.sweep_names().items():
@@ -103,10 +97,9 @@ def search(
     """
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
-    folder = Path(settings.storage).absolute() / name
+    folder = settings.folder / name
     # Of a resumed `--variant all` some variants may not have been started.
-    goes_on = settings.resume is not None and folder.exists()
-    old = find(Path(settings.storage), name, settings.optuna_storage) if goes_on else None
+    old = find(settings, name) if settings.resume and name in names(settings) else None
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to make: meanwhile the data are prepared.
         opening = other.submit(open_experiment, settings.tracking, variant, name, old is not None)
@@ -115,17 +108,21 @@ def search(
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
-    if old is None:
-        claim_folder(Path(settings.storage), name)
+    moved = old is not None and not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with claimed(folder):
+    with disk_errors_explained(folder, resume_command(name)), claimed(folder):
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)
         ledger = Ledger(settings.objective, base.training.steps, interruption, records.load())
+        if moved:
+            # The machine that ran it before is gone, and what it had not told MLflow with it.
+            for record in ledger.ended():
+                record.mended = True
         writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
-        tracking = Tracking(writer, _sweep_run(sweep), ledger)
+        tracking = Tracking(writer, sweep_run(sweep), ledger)
         tracking.open()
         status: Status = "FAILED"
         found = False
@@ -147,6 +144,11 @@ def search(
     return found
 
 
+def resume_command(name: str) -> str:
+    """How to go on with a sweep."""
+    return f"python sweeps/run.py --resume {name}"
+
+
 def _say_what_mlflow_lacks(
     writer: Writer, settings: SweepSettings, name: str, console: Console
 ) -> None:
@@ -155,7 +157,7 @@ def _say_what_mlflow_lacks(
     if writer.undelivered:
         console.print(
             f"MLflow does not answer: {writer.undelivered} entries wait in "
-            f"{settings.storage}/{name}; deliver them with python sweeps/run.py --resume {name}"
+            f"{settings.folder / name}; deliver them with {resume_command(name)}"
         )
 
 
@@ -176,7 +178,7 @@ def _run(
     def say_interrupted() -> None:
         console.print(
             f"{sweep.name}: interrupted; trials are in {sweep.folder}; "
-            f"go on with python sweeps/run.py --resume {sweep.name}"
+            f"go on with {resume_command(sweep.name)}"
         )
 
     def rescue() -> None:
@@ -193,7 +195,7 @@ def _run(
     finally:
         view.close()
         try:
-            _log_tables(sweep, study, ledger, tracking)
+            log_tables(sweep, study, ledger, tracking)
         except UserError as error:
             # A full disk must not cost the result.
             console.print(f"tables not written: {error}")
@@ -207,53 +209,6 @@ def _run(
         console.print(f"{sweep.name}: no trial has a result: {reason}")
         return False
     best = evaluate_best(sweep, record, prepared, oracle)
-    _log_best(sweep, best, tracking)
+    log_best(sweep, best, tracking)
     print_results(console, sweep, ledger, best)
     return True
-
-
-def _sweep_run(sweep: Sweep) -> SweepRun:
-    settings = sweep.settings
-    searched = {f"space.{name}": values for name, values in sweep.space.items()}
-    asked = {
-        "trials": settings.trials,
-        "time_budget": settings.time_budget,
-        "confirm_seeds": settings.confirm_seeds,
-        "confirm_top": settings.confirm_top,
-        "objective": settings.objective,
-        "sampler": settings.sampler,
-        "preset": settings.preset,
-        "cpus_per_trial": sweep.allotment.cpus,
-        "gpus_per_trial": sweep.allotment.gpus,
-        "max_concurrent": sweep.allotment.concurrent,
-    }
-    fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
-    tags = common_tags(sweep.base, sweep.base.data.source)
-    return SweepRun(sweep.name, sweep.base.data.variant, tags, {**asked, **searched, **fixed})
-
-
-def _log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
-    write_trials(ledger, sweep.folder / TRIALS_FILE)
-    export_study(study, sweep.folder / STUDY_EXPORT)
-    for file in (TRIALS_FILE, STUDY_EXPORT):
-        tracking.log_file(None, sweep.folder / file)
-
-
-def _log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
-    """The test scores and the files of the best trial, on its run and on the parent."""
-    trial = best.record.trial_id
-    test = {f"test/{name}": value for name, value in best.test.items()}
-    for run in (trial, None):
-        tracking.log_final(run, test, best.record.step)
-    tracking.set_tags(trial, {"best": "true"})
-    tracking.set_tags(None, {"best_trial_id": trial})
-    tracking.add_note(
-        f"Best: trial {best.record.number}. A search result of one seed, not a table row."
-    )
-    tracking.log_file(None, sweep.folder / BEST_FILE)
-    tracking.log_file(trial, sweep.folder / BEST_FILE)
-    for run in (trial, None):
-        tracking.log_file(run, sweep.folder / PICTURE_FILE)
-    if best.record.checkpoint is not None:
-        for file in sorted(best.record.checkpoint.iterdir()):
-            tracking.log_file(trial, file, "checkpoint")

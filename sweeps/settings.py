@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,8 @@ import yaml
 from pydantic import Field, model_validator
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
+from sweeps.addresses import without_password
+from sweeps.storage import Storage
 from weakdis_core.config import Config, Settings, Source, VariantName
 from weakdis_core.console import parse
 from weakdis_core.data.variants import VARIANTS
@@ -33,6 +34,7 @@ _FLAG_OF = {
     "seed": "--seed",
     "training.steps": "--max-steps",
 }
+_STORAGE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 _TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
@@ -89,11 +91,14 @@ class SweepSettings(Settings):
     """Most trials at once (default: as many as fit)."""
     address: str | None = None
     """Ray cluster to run on (`auto` on its head node); default: this machine."""
-    storage: Annotated[str, Field(min_length=1)] = "runs"
-    """Folder of the sweeps: results, checkpoints, Optuna study."""
+    storage: Annotated[str | None, Field(min_length=1)] = None
+    """Folder of the sweeps: results, checkpoints, Optuna study; default: WEAKDIS_STORAGE of the
+    environment, else `runs`. At an address (`s3://bucket/folder`, `gs://...`) only checkpoints lie,
+    for a cluster whose machines come and go; the rest is then in `runs` and in MLflow."""
     optuna_storage: Annotated[str | None, Field(min_length=1)] = None
-    """Database of the Optuna study (`postgresql://...`), which optuna-dashboard can read; default:
-    sqlite in `study.db` of the sweep's folder."""
+    """Database of the Optuna study (`postgresql://...`), or a journal file, which optuna-dashboard
+    can read; default: WEAKDIS_OPTUNA_STORAGE of the environment, else sqlite in `study.db` of the
+    sweep's folder."""
     tracking_uri: str | None = None
     """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else sqlite in
     `mlflow.db` of the current folder."""
@@ -120,14 +125,13 @@ class SweepSettings(Settings):
                 f"name: {self.name!r} is not allowed: it becomes a folder's name; "
                 "letters, digits, '.', '_' and '-' only, a letter or digit first"
             )
-        if "://" in self.storage:
-            raise UserError(f"storage: {self.storage!r} is not allowed: a folder is needed")
         if self.data_dir is not None and not self.data_dir.is_dir():
             raise UserError(f"data_dir: '{self.data_dir}' is not allowed: there is no such folder")
-        scheme = self.tracking.partition(":")[0].partition("+")[0]
+        scheme = _scheme(self.tracking)
         if "://" not in self.tracking or scheme not in _TRACKING_SCHEMES:
             raise UserError(
-                f"tracking_uri: {self.tracking!r} is not allowed: a database or server such as "
+                f"tracking_uri: {without_password(self.tracking)!r} is not allowed: "
+                "a database or server such as "
                 f"sqlite:///mlflow.db, postgresql://... or http://... is needed"
             )
         database = Path(self.tracking.partition(":///")[2] if scheme == "sqlite" else "")
@@ -137,12 +141,58 @@ class SweepSettings(Settings):
                 f"tracking_uri: {self.tracking!r} is not allowed: there is no folder "
                 f"{database.parent}"
             )
+        self._check_outlives_the_head()
         if self.objective == "pareto" and "data.labels" in self.fixed:
             raise UserError(
                 "objective: pareto weighs accuracy against data.labels, which --set fixes; "
                 "use pixels, latent or encoded, or leave data.labels free"
             )
         return self
+
+    def _check_outlives_the_head(self) -> None:
+        """Where checkpoints outlive the machine, so must all else that a sweep is resumed from."""
+        root = self.checkpoints.root
+        if not self.checkpoints.remote:
+            return
+        if _scheme(root) not in _STORAGE_SCHEMES:
+            known = ", ".join(f"{scheme}://" for scheme in _STORAGE_SCHEMES)
+            raise UserError(f"storage: {root!r} is not allowed: a folder is needed, or {known}")
+        if "@" in root:
+            shown = without_password(root)
+            raise UserError(f"storage: {shown!r} is not allowed: keys belong in the environment")
+        local = "is not allowed with a storage elsewhere: it would be lost with this machine"
+        study = self.study_storage
+        if study is None or "://" not in study or _scheme(study) == "sqlite":
+            raise UserError(
+                f"optuna_storage: {study or 'study.db of the folder'} {local}; "
+                "a database such as postgresql://... is needed"
+            )
+        if _scheme(self.tracking) == "sqlite":
+            raise UserError(
+                f"tracking_uri: {self.tracking!r} {local}; http://... of a server or "
+                "postgresql://... is needed"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the sweeps on this machine."""
+        place = self._storage
+        return (Path("runs") if "://" in place else Path(place)).absolute()
+
+    @property
+    def checkpoints(self) -> Storage:
+        """Where checkpoints lie."""
+        place = self._storage
+        return Storage(place if "://" in place else str(self.folder))
+
+    @property
+    def _storage(self) -> str:
+        return self.storage or os.environ.get("WEAKDIS_STORAGE") or "runs"
+
+    @property
+    def study_storage(self) -> str | None:
+        """Database of the Optuna study, if it is not in the sweep's folder."""
+        return self.optuna_storage or os.environ.get("WEAKDIS_OPTUNA_STORAGE") or None
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -178,18 +228,10 @@ class SweepSettings(Settings):
         """Find out before anything starts whether the sweeps' folders can be made.
 
         Raises:
-            UserError: The storage cannot be written, or holds a sweep of the same name.
+            UserError: The storage cannot be written.
         """
-        storage = Path(self.storage).absolute()
-        try:
-            storage.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=storage):
-                pass
-        except OSError as error:
-            raise UserError(f"storage: {storage} cannot be written ({error.strerror})") from None
-        for name in self.sweep_names().values():
-            if self.resume is None and (storage / name).exists():
-                raise UserError(f"name: there is a sweep {name!r} in {storage} already")
+        for storage in {Storage(str(self.folder)), self.checkpoints}:
+            storage.check()
 
     def base_config(self, variant: str) -> Config:
         """The settings every trial of a variant's sweep shares, before the search changes any.
@@ -207,6 +249,11 @@ class SweepSettings(Settings):
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
         return preset(self.preset, variant).with_values(changes | self.fixed)
+
+
+def _scheme(address: str) -> str:
+    """`postgresql` of `postgresql+psycopg://host/name`."""
+    return address.partition(":")[0].partition("+")[0]
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

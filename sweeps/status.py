@@ -24,27 +24,25 @@ def show(settings: SweepSettings, console: Console) -> None:
         UserError: There is no such sweep.
     """
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    storage = Path(settings.storage)
     if settings.status is not None:
-        stored = find(storage, settings.status, settings.optuna_storage)
-        console.print(_status(stored, storage))
+        console.print(_status(find(settings, settings.status), settings.folder))
         return
     table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
-    for name in names(storage):
+    for name in names(settings):
         try:
-            table.add_row(*_row(find(storage, name), storage))
+            table.add_row(*_row(find(settings, name), settings.folder))
         except UserError as error:
             table.add_row(name, str(error))
-    console.print(table if table.row_count else f"no sweeps in {storage}")
+    console.print(table if table.row_count else f"no sweeps in {settings.folder}")
 
 
-def _row(stored: Stored, storage: Path) -> tuple[str, ...]:
+def _row(stored: Stored, folder: Path) -> tuple[str, ...]:
     records = Records(stored.study)
     known = list(records.load().values())
     best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
     return (
         stored.name,
-        _state(stored, known, storage),
+        _state(stored, known, folder),
         str(stored.settings.trials),
         _ends(known),
         "-" if best is None else f"{best:.3f}",
@@ -52,8 +50,8 @@ def _row(stored: Stored, storage: Path) -> tuple[str, ...]:
     )
 
 
-def _state(stored: Stored, known: list[Record], storage: Path) -> str:
-    if is_running(storage.absolute() / stored.name):
+def _state(stored: Stored, known: list[Record], folder: Path) -> str:
+    if is_running(folder / stored.name):
         return "running"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
     return f"interrupted: --resume {stored.name}" if cut else "ended"
@@ -64,9 +62,9 @@ def _ends(known: list[Record]) -> str:
     return ", ".join(f"{number} {end}" for end, number in counts.items()) or "none"
 
 
-def _status(stored: Stored, storage: Path) -> Table:
+def _status(stored: Stored, folder: Path) -> Table:
     known = list(Records(stored.study).load().values())
-    title = f"{stored.name}: {_state(stored, known, storage)}; {_ends(known)}"
+    title = f"{stored.name}: {_state(stored, known, folder)}; {_ends(known)}"
     table = Table(
         "trial", "state", "step", "score", "time", "settings",
         title=title, title_justify="left", box=None,

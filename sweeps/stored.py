@@ -51,34 +51,67 @@ def keep(study: Study, settings: SweepSettings, base: Config) -> None:
     """Keep with a study what its sweep is, for whoever resumes it, without any password."""
     asked = settings.model_dump(mode="json", by_alias=True, exclude={"optuna_storage", "resume"})
     # Whoever resumes may stand in another folder, where the default means another database.
+    asked["storage"] = settings.checkpoints.root
     asked["tracking_uri"] = None if "@" in settings.tracking else settings.tracking
     study.set_user_attr(_SWEEP, {"settings": asked, "base": base.to_dict()})
 
 
-def find(storage: Path, name: str, optuna_storage: str | None = None) -> Stored:
-    """What is kept of the sweep called `name`.
+def find(settings: SweepSettings, name: str) -> Stored:
+    """What is kept of the sweep called `name`, where the settings say that sweeps lie.
 
     Raises:
         UserError: There is no such sweep, or it never got as far as a trial.
     """
-    folder = storage.absolute() / name
-    if optuna_storage is None and not (folder / STUDY_FILE).exists():
-        known = ", ".join(names(storage)) or "none"
-        raise UserError(f"resume: there is no sweep {name!r} in {storage}; there are: {known}")
+    if name not in (known := names(settings)):
+        where = "that database" if settings.study_storage else settings.folder
+        among = ", ".join(known) or "none"
+        raise UserError(f"resume: there is no sweep {name!r} in {where}; there are: {among}")
+    storage = open_storage(settings.folder / name, settings.study_storage)
     try:
-        study = optuna.load_study(study_name=name, storage=open_storage(folder, optuna_storage))
+        study = optuna.load_study(study_name=name, storage=storage)
         kept = study.user_attrs[_SWEEP]
     except KeyError:
         raise UserError(f"resume: {name!r} ended before its first trial: start it anew") from None
     return Stored(name, study, _settings(kept["settings"], name), validated(kept["base"]))
 
 
-def names(storage: Path) -> list[str]:
-    """Names of the sweeps in a folder, oldest first."""
-    files = sorted(
-        storage.absolute().glob(f"*/{STUDY_FILE}"), key=lambda file: file.stat().st_ctime
-    )
+def names(settings: SweepSettings) -> list[str]:
+    """Names of the sweeps where the settings say that they lie, the oldest first.
+
+    Raises:
+        UserError: The database named cannot be opened.
+    """
+    if settings.study_storage is not None:
+        studies = open_storage(settings.folder, settings.study_storage).get_all_studies()
+        return [study.study_name for study in studies if _SWEEP in study.user_attrs]
+    files = sorted(settings.folder.glob(f"*/{STUDY_FILE}"), key=lambda file: file.stat().st_ctime)
     return [file.parent.name for file in files]
+
+
+def check_new(settings: SweepSettings) -> None:
+    """Find out whether the names of new sweeps are free.
+
+    A sweep that was killed before it was kept, and so before its first trial, is none.
+
+    Raises:
+        UserError: One is taken.
+    """
+    known = names(settings)
+    for name in settings.sweep_names().values():
+        folder = settings.folder / name
+        if name in known and not _is_kept(settings, name):
+            (folder / STUDY_FILE).unlink()
+        elif name in known:
+            raise UserError(f"name: there is a sweep {name!r} already; go on with --resume {name}")
+
+
+def _is_kept(settings: SweepSettings, name: str) -> bool:
+    if settings.study_storage is not None:
+        return True
+    folder = settings.folder / name
+    with claimed(folder):
+        studies = open_storage(folder).get_all_studies()
+    return any(_SWEEP in study.user_attrs for study in studies)
 
 
 def resumed(asked: SweepSettings) -> SweepSettings:
@@ -91,11 +124,12 @@ def resumed(asked: SweepSettings) -> SweepSettings:
     """
     assert asked.resume is not None
     place = Path(asked.resume)
-    storage = place.parent if len(place.parts) > 1 else Path(asked.storage)
+    if len(place.parts) > 1:
+        asked = asked.model_copy(update={"storage": str(place.parent)})
     name = place.name
-    group = [f"{name}-{variant}" for variant in VARIANTS]
-    found = [each for each in group if (storage / each / STUDY_FILE).exists()]
-    stored = find(storage, found[0] if found else name, asked.optuna_storage)
+    known = names(asked)
+    found = [each for variant in VARIANTS if (each := f"{name}-{variant}") in known]
+    stored = find(asked, found[0] if found else name)
     given = {
         field
         for field, info in SweepSettings.model_fields.items()
@@ -110,25 +144,13 @@ def resumed(asked: SweepSettings) -> SweepSettings:
     changes: dict[str, Any] = {field: getattr(asked, field) for field in given & _MAY_CHANGE}
     if not found:
         changes["variant"] = stored.base.data.variant
-    changes |= {"name": name, "resume": name, "storage": str(storage), "plan": asked.plan}
-    return stored.settings.model_copy(update=changes | {"optuna_storage": asked.optuna_storage})
-
-
-def claim_folder(storage: Path, name: str) -> Path:
-    """Make the folder of a new sweep.
-
-    Raises:
-        UserError: There is one already, or it cannot be made.
-    """
-    folder = storage.absolute() / name
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except FileExistsError:
-        raise UserError(f"name: there is a sweep {name!r} in {storage} already") from None
-    except OSError as error:
-        raise UserError(f"storage: {folder} cannot be written ({error.strerror})") from None
-    return folder
+    changes |= {"name": name, "resume": name, "plan": asked.plan}
+    if not stored.settings.checkpoints.remote:
+        # A folder is where it was found, whatever it was called then.
+        changes["storage"] = str(asked.folder)
+    settings = stored.settings.model_copy(update=changes | {"optuna_storage": asked.optuna_storage})
+    # Each part was allowed where it was said; together they may not be.
+    return SweepSettings.model_validate(settings.model_dump(by_alias=True))
 
 
 @contextmanager
@@ -150,7 +172,9 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process runs the sweep of this folder."""
+    """Whether a process of this machine runs the sweep of this folder."""
+    if not folder.exists():
+        return False
     try:
         with claimed(folder):
             return False

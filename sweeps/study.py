@@ -16,11 +16,13 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
+from sweeps.addresses import without_password
 from sweeps.ledger import Ledger, Record
 from sweeps.settings import Objective, Sampler
 from sweeps.space import METRICS, Space
@@ -60,19 +62,19 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
 
     Args:
         folder: Folder of the sweep, for a database beside it.
-        url: A database of the user's, which outlives the machine.
+        url: A database of the user's, which outlives the machine, or a journal file.
 
     Raises:
         UserError: It cannot be opened.
     """
     address = url or f"sqlite:///{folder / STUDY_FILE}"
     try:
+        if "://" not in address:
+            return JournalStorage(JournalFileBackend(address))
         return RDBStorage(address)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        # What stands before the last @ may hold a password.
-        shown = address.rpartition("@")[2]
-        raise UserError(f"optuna_storage: {shown!r} cannot be used: {reason}") from None
+        message = f"optuna_storage: {address!r} cannot be used: {str(error).splitlines()[0]}"
+        raise UserError(without_password(message)) from None
 
 
 def open_study(storage: BaseStorage, name: str, objective: Objective, space: Space) -> Study:

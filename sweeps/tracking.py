@@ -56,6 +56,7 @@ class Tracking(Callback):
         # A trial that goes on from a checkpoint reports some steps again: MLflow has them.
         self._steps = {record.trial_id: record.step for record in ledger.records.values()}
         self._device_known: set[str] = set()
+        self._hosts = {record.trial_id: list(record.hosts) for record in ledger.records.values()}
 
     def confirming(self, ledger: Ledger) -> Tracking:
         """The tracking of the same sweep's confirm runs."""
@@ -102,6 +103,10 @@ class Tracking(Callback):
             if not self._device_known:
                 self.set_tags(None, {"device": result["device"]})
             self._device_known.add(key)
+        hosts = self._ledger.records[key].hosts
+        if hosts != self._hosts.get(key):
+            self._hosts[key] = list(hosts)
+            tags["host"] = " ".join(hosts)
         # The report of the test scores trains nothing.
         trains = "seconds" in result
         again = trains and int(result["step"]) <= self._steps.get(key, 0)

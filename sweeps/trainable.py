@@ -6,6 +6,7 @@ import functools
 import math
 import platform
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from typing import Any
 
 import torch
 from ray import tune
+from ray.tune import Checkpoint
 
+from sweeps.storage import Storage, disk_error, siblings
 from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
@@ -28,11 +31,12 @@ Trainable = Callable[[dict[str, Any]], None]
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
 PICTURE_FILE = "manipulation.png"
+_UNTIL_STOPPED = 3600
 
 
-def trial_parameters(base: Config, prepared: Path) -> dict[str, Any]:
+def trial_parameters(base: Config, prepared: Path, storage: Storage) -> dict[str, Any]:
     """What every trial is given, beside the values that the search chooses for it."""
-    return {"base": base.to_dict(), "prepared": str(prepared)}
+    return {"base": base.to_dict(), "prepared": str(prepared), "storage": storage.root}
 
 
 def trial_config(parameters: dict[str, Any]) -> Config:
@@ -92,6 +96,10 @@ def reporting_errors(trainable: Trainable) -> Trainable:
         try:
             trainable(parameters)
         except Exception as error:
+            if (reason := disk_error(error)) is not None:
+                # Of no trial's making, and the end of every other one too: the sweep stops.
+                tune.report({"disk": reason})
+                time.sleep(_UNTIL_STOPPED)
             traceback.print_exc()
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             tune.report({"error": f"{kind}{error}".strip().splitlines()[0]})
@@ -119,14 +127,14 @@ def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:
     return trainer, oracle
 
 
-def _checkpoints(parameters: dict[str, Any]) -> list[Path]:
-    """Folders of a trial's checkpoints, the newest first: this session's, then earlier ones."""
-    own = tune.get_checkpoint()
-    folders = sorted(Path(own.path).parent.glob("checkpoint_*"), reverse=True) if own else []
-    return [*folders, *map(Path, reversed(parameters["checkpoints"]))]
+def _checkpoints(parameters: dict[str, Any]) -> list[Checkpoint]:
+    """A trial's checkpoints, the newest first: this session's, then those of earlier ones."""
+    last = tune.get_checkpoint()
+    earlier = map(Storage(parameters["storage"]).checkpoint, reversed(parameters["checkpoints"]))
+    return [*(siblings(last) if last else []), *earlier]
 
 
-def _continue(trainer: Trainer, folders: list[Path]) -> dict[str, str]:
+def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]:
     """Load the newest checkpoint that can be read.
 
     Returns:
@@ -136,10 +144,11 @@ def _continue(trainer: Trainer, folders: list[Path]) -> dict[str, str]:
         UserError: There are checkpoints, and none can be read.
     """
     unreadable: list[str] = []
-    for folder in folders:
+    for checkpoint in checkpoints:
         try:
-            trainer.load(folder / CHECKPOINT_FILE)
-        except UserError as error:
+            with checkpoint.as_directory() as folder:
+                trainer.load(Path(folder) / CHECKPOINT_FILE)
+        except (UserError, OSError) as error:
             unreadable.append(str(error))
             continue
         if not unreadable:

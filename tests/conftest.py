@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +22,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing; where CI=true nothing may be missing."""
     for marker in item.iter_markers("needs_command"):
         name, package = marker.args
-        if shutil.which(name) is None:
-            reason = f"needs {name} (Debian package {package})"
-            if os.environ.get("CI") == "true":
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
+        if program(name) is None:
+            _missing(f"needs {name} (Debian package {package}; make system-deps installs it)")
+    if item.get_closest_marker("needs_root") and os.geteuid() != 0:
+        _missing("needs root, to mount file systems")
+
+
+def program(name: str) -> str | None:
+    """A program, also one that Debian keeps out of the path; None where there is none."""
+    elsewhere = itertools.chain(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), Path("/usr/sbin").glob(name)
+    )
+    return shutil.which(name) or next(map(str, elsewhere), None)
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

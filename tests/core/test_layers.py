@@ -62,3 +62,9 @@ def test_importing_everything_loads_no_forbidden_package(package: str) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     assert result.stdout.split() == []
+
+
+def test_no_file_beside_a_script_hides_a_module_of_python() -> None:
+    # `python sweeps/run.py` puts sweeps/ first among the places where modules are looked for.
+    files = {file.stem for file in (ROOT / "sweeps").glob("*.py")}
+    assert not files & sys.stdlib_module_names

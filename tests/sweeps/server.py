@@ -4,50 +4,48 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 
 import requests
 
+from tests.sweeps.services import free_port
+
+ROOT = Path(__file__).parents[2]
+
 
 class Server:
-    """`mlflow server` on this machine, its runs in a sqlite file.
+    """`make tracking` on this machine.
 
     Args:
-        folder: Where database, artifacts and log lie.
+        folder: Where artifacts and log lie.
+        database: Its database; by default a sqlite file in the folder.
+        settings: Variables for `make`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str | None = None, *settings: str) -> None:
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self._process: subprocess.Popen[bytes] | None = None
+        self.database = database or f"sqlite:///{folder / 'server.db'}"
+        self.settings = settings
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
-    @property
-    def database(self) -> str:
-        """Its database, to be read beside it."""
-        return f"sqlite:///{self.folder / 'server.db'}"
-
     def start(self) -> None:
         """Start it and wait until it answers."""
-        flags = ["--backend-store-uri", self.database, "--host", "127.0.0.1", "--port"]
-        flags += [f"{self.port}", "--workers", "1"]
-        flags += ["--artifacts-destination", str(self.folder / "artifacts")]
+        # What is installed is not looked at again.
+        make = ["make", "-C", str(ROOT), "-o", ".venv/project", "tracking"]
+        make += [f"PORT={self.port}", f"ARTIFACTS={self.folder / 'artifacts'}", *self.settings]
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *flags],
-                stdout=log, stderr=log, start_new_session=True,
-                env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            self.process = subprocess.Popen(
+                make, stdout=log, stderr=log, start_new_session=True,
+                env=os.environ | {"MLFLOW_BACKEND_STORE_URI": self.database},
             )  # fmt: skip
         deadline = time.monotonic() + 120
         while True:
@@ -56,15 +54,15 @@ class Server:
                     return
             except requests.ConnectionError:
                 assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
-                assert self._process.poll() is None
+                assert self.process.poll() is None
                 time.sleep(0.2)
 
     def kill(self) -> None:
         """End it without a warning."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
 
     def __enter__(self) -> Server:
         self.start()

@@ -6,14 +6,18 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster
+from sweeps.growth import grown
 from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
+
+ROOT = Path(__file__).parents[2]
 
 
 def settings(**flags: Any) -> SweepSettings:
@@ -36,6 +40,24 @@ def settings(**flags: Any) -> SweepSettings:
 )
 def test_allotment(flags: dict[str, Any], available: dict[str, float], expected: Allotment) -> None:
     assert allot(settings(**flags), available) == expected
+
+
+def test_machines_that_are_still_to_come_are_believed() -> None:
+    asked = settings(gpus_per_trial=0.25, max_concurrent=32)
+    with pytest.raises(UserError, match=r"gpus_per_trial: 0\.25 is not allowed"):
+        allot(asked, {"CPU": 2.0})
+    assert allot(asked, {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.25, 32)
+    # What is there already is used as always.
+    assert allot(settings(), {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.0, 2)
+
+
+def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
+    file = tmp_path / "bootstrap.yaml"
+    file.write_text((ROOT / "cluster.yaml").read_text())
+    # Eight machines in all, whatever kind they are; the head does no trials.
+    assert grown({"CPU": 0.0, "memory": 5.0}, file) == {"CPU": 32.0, "GPU": 8.0, "memory": 5.0}
+    assert allot(settings(), grown({}, file)) == Allotment(1.0, 0.25, 32)
+    assert grown({"CPU": 2.0}, tmp_path / "none") == {"CPU": 2.0}
 
 
 def test_gpus_that_are_not_there() -> None:

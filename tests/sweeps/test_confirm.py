@@ -30,7 +30,6 @@ from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
-from sweeps.stored import claim_folder
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import SCRIPT, Finished, interrupted, of_stage, runs_of
@@ -42,10 +41,16 @@ STEPS = 400
 
 def a_sweep(folder: Path, **flags: Any) -> Sweep:
     settings = SweepSettings(
-        variant=VARIANT, name="scripted", preset="quick", max_steps=STEPS, **flags
+        variant=VARIANT,
+        name="scripted",
+        preset="quick",
+        max_steps=STEPS,
+        storage=str(folder),
+        **flags,
     )
     base = settings.base_config(VARIANT)
-    place = claim_folder(folder, "scripted")
+    place = folder / "scripted"
+    place.mkdir()
     return Sweep(
         "scripted", place, settings, base, build_space(base, {}), folder, Allotment(1.0, 0.0, 1)
     )

@@ -2,106 +2,35 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import optuna
-import psutil  # type: ignore[import-untyped]
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from optuna.trial import TrialState
 
+from tests.sweeps.faulty import (
+    EVALUATIONS,
+    STEPS,
+    VARIANT,
+    check_invariants,
+    flags,
+    last_checkpoint,
+    own_studies,
+    reported,
+    resume,
+    rows,
+    started,
+    study_of,
+    wait_for,
+    workers,
+)
 from tests.sweeps.finished import SCRIPT, command, interrupted, runs_of
 from tests.sweeps.server import Server
 
 pytestmark = pytest.mark.slow
-VARIANT = "dsprites_v2"
-STEPS, EVALUATIONS = 400, 20
 OUTAGE = 40.0
-
-
-def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -> list[str]:
-    sizes = ["--trials", f"{trials}", "--max-steps", f"{steps}", "--max-concurrent", "2"]
-    return ["--name", "faulty", *sizes, "--set", f"training.evaluations={evaluations}"]
-
-
-@contextmanager
-def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a session of its own, so that it can be killed with all that it started."""
-    output = (place / "output.txt").open("a")
-    with output, subprocess.Popen(
-        command(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
-        start_new_session=True,
-    ) as process:  # fmt: skip
-        yield process
-
-
-def wait_for(place: Path, trial: str = "*", reports: int = 5) -> None:
-    """Wait until a trial of the first session has so many reports."""
-    deadline = time.monotonic() + 240
-    while last_checkpoint(place / "runs/faulty/search-1", trial) < reports:
-        assert time.monotonic() < deadline, (place / "output.txt").read_text()
-        time.sleep(0.05)
-
-
-def last_checkpoint(folder: Path, trial: str) -> int:
-    """Number of the newest checkpoint of a session, from 0; -1 without one."""
-    found = (each.name.rpartition("_")[2] for each in folder.glob(f"{trial}/checkpoint_*"))
-    return max((int(number) for number in found if number.isdigit()), default=-1)
-
-
-def resume(place: Path, *more: str) -> str:
-    """Go on with the sweep, by the command a user types; what it prints."""
-    call = [command()[0], str(SCRIPT), "--resume", "faulty", *more]
-    done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def rows(place: Path) -> list[dict[str, str]]:
-    with (place / "runs/faulty/trials.csv").open() as file:
-        # A column that other trials alone have is no change of this one.
-        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
-
-
-def check_invariants(place: Path, trials: int = 3, uri: str | None = None) -> list[Run]:
-    """One run per trial, each with a true end, each step told once; the study agrees."""
-    uri = uri or f"sqlite:///{place / 'mlflow.db'}"
-    parent, children = runs_of(uri, VARIANT, "faulty")
-    assert parent.info.status == "FINISHED"
-    children.sort(key=lambda run: str(run.data.tags["trial_id"]))
-    told = [run.data.tags["trial_id"] for run in children]
-    assert told == [row["trial_id"] for row in rows(place)]
-    assert len(children) == trials
-    client = MlflowClient(tracking_uri=uri)
-    for run in children:
-        assert run.info.status in ("FINISHED", "FAILED")
-        for name in ("train/reconstruction", "val/relation_accuracy_pixels"):
-            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
-            assert steps == sorted(set(steps))
-    study = optuna.load_study(
-        study_name="faulty", storage=f"sqlite:///{place / 'runs/faulty/study.db'}"
-    )
-    states = {"FINISHED": (TrialState.COMPLETE, TrialState.PRUNED), "FAILED": (TrialState.FAIL,)}
-    assert len(study.trials) == trials
-    for run in children:
-        trial = study.trials[int(run.data.tags["trial_id"]) - 1]
-        assert trial.state in states[run.info.status]
-        assert sorted(trial.intermediate_values) == list(trial.intermediate_values)
-    return children
-
-
-def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes of a sweep that train."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    return [each for each in family if "ray::" in " ".join(each.cmdline())]
 
 
 def test_a_killed_sweep_goes_on_where_it_was(cache: Path, database: str, tmp_path: Path) -> None:
@@ -170,9 +99,8 @@ def test_a_broken_checkpoint_falls_back_to_the_one_before(
     with started(tmp_path) as process:
         wait_for(tmp_path, "00001")
         os.kill(process.pid, signal.SIGKILL)
-    url = f"sqlite:///{tmp_path / 'runs/faulty/study.db'}"
-    study = optuna.load_study(study_name="faulty", storage=url)
-    before, last = (Path(each) for each in study.user_attrs["trial 00001"]["checkpoints"])
+    with study_of(own_studies(tmp_path)) as study:
+        before, last = map(Path, study.user_attrs["trial 00001"]["checkpoints"])
     file = last / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     resume(tmp_path)
@@ -232,12 +160,6 @@ def test_what_a_dead_mlflow_misses_is_delivered_by_the_next_resume(
         server.start()
         resume(tmp_path)
         check_invariants(tmp_path, uri=server.database)
-
-
-def reported(uri: str, run: Run) -> list[int]:
-    """The steps of a run's reports that MLflow has."""
-    client = MlflowClient(tracking_uri=uri)
-    return [point.step for point in client.get_metric_history(run.info.run_id, "seconds")]
 
 
 def test_a_study_that_lies_elsewhere_is_resumed_too(

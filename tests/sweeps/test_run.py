@@ -117,7 +117,7 @@ def test_a_name_is_used_once(finished: Finished) -> None:
         cwd=finished.folder.parents[1], capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.startswith("error: name: there is a sweep 'small' in ")
+    assert done.stderr.startswith("error: name: there is a sweep 'small' already")
 
 
 def test_gpus_are_asked_for_in_vain(cache: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sweeps.records import Records
 from sweeps.settings import SweepSettings, parse_arguments
 from sweeps.space import build_space
 from sweeps.status import show
-from sweeps.stored import claim_folder, claimed, find, is_running, keep, names, resumed
+from sweeps.stored import check_new, claimed, find, is_running, keep, names, resumed
 from sweeps.study import open_storage, open_study
 from weakdis_core.errors import UserError
 
@@ -26,7 +26,8 @@ def a_stored_sweep(storage: Path, name: str = "one", *flags: str) -> SweepSettin
         ["--variant", VARIANT, "--name", name, "--storage", str(storage), "--trials", "7", *flags]
     )
     base = settings.base_config(VARIANT)
-    folder = claim_folder(storage, name)
+    folder = storage / name
+    folder.mkdir(parents=True)
     study = open_study(open_storage(folder), name, "pixels", build_space(base, {}))
     keep(study, settings, base)
     study.ask(build_space(base, {}))
@@ -42,7 +43,7 @@ def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
     assert after.trials == 9
     assert after.sweep_names() == {VARIANT: "one"}
     assert after.base_config(VARIANT) == before.base_config(VARIANT)
-    assert find(tmp_path, "one").base == before.base_config(VARIANT)
+    assert find(asked, "one").base == before.base_config(VARIANT)
 
 
 def test_a_folder_is_as_good_as_a_name(tmp_path: Path) -> None:
@@ -79,9 +80,30 @@ def test_what_cannot_be_resumed_is_said(flags: str, message: str, tmp_path: Path
 
 
 def test_no_password_is_kept(tmp_path: Path) -> None:
-    a_stored_sweep(tmp_path, "one", "--optuna-storage", SECRET, "--tracking-uri", SECRET)
-    kept = json.dumps(find(tmp_path, "one").study.user_attrs)
+    settings = a_stored_sweep(tmp_path, "one", "--tracking-uri", SECRET)
+    study = find(settings, "one").study
+    keep(
+        study, settings.model_copy(update={"optuna_storage": SECRET}), settings.base_config(VARIANT)
+    )
+    kept = json.dumps(study.user_attrs)
     assert "swordfish" not in kept
+
+
+def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
+    settings = a_stored_sweep(tmp_path, "N-shapes3d_v3")
+    check_new(settings.model_copy(update={"name": "free"}))
+    with pytest.raises(UserError, match="there is a sweep 'N-shapes3d_v3' already; go on with"):
+        check_new(parse_arguments(["--variant", "all", "--name", "N", "--storage", str(tmp_path)]))
+    with (
+        claimed(tmp_path / "N-shapes3d_v3"),
+        pytest.raises(UserError, match="the sweep 'N-shapes3d_v3' is running already"),
+    ):
+        check_new(settings)
+    # Killed while it started, it is nothing that could be resumed.
+    study = find(settings, "N-shapes3d_v3").study
+    open_storage(tmp_path / "N-shapes3d_v3").delete_study(study._study_id)
+    check_new(settings)
+    assert names(settings) == []
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -99,7 +121,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_sweeps_are_listed_and_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert names(tmp_path) == []
+    assert names(parse_arguments(["--list", "--storage", str(tmp_path)])) == []
     a_stored_sweep(tmp_path)
     for flags in (["--list"], ["--status", "one"]):
         show(parse_arguments([*flags, "--storage", str(tmp_path)]), Console(width=200))
@@ -110,8 +132,7 @@ def test_sweeps_are_listed_and_looked_at(
 
 
 def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
-    a_stored_sweep(tmp_path)
-    study = find(tmp_path, "one").study
+    study = find(a_stored_sweep(tmp_path), "one").study
     study.tell(0, 0.75)
     (record,) = Records(study).load().values()
     assert (record.outcome, record.mended) == ("complete", True)

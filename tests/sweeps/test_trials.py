@@ -26,7 +26,6 @@ from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
-from sweeps.stored import claim_folder
 from sweeps.study import end_running, make_sampler, open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
@@ -61,11 +60,12 @@ def run_script(
     """Run one trial after another, their latent sizes given, as a sweep does."""
     settings = SweepSettings(
         variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
-        time_budget=time_budget, max_steps=STEPS,
+        time_budget=time_budget, max_steps=STEPS, storage=str(folder),
     )  # fmt: skip
     base = settings.base_config(VARIANT)
     space = build_space(base, {})
-    place = claim_folder(folder, "scripted")
+    place = folder / "scripted"
+    place.mkdir()
     sweep = Sweep("scripted", place, settings, base, space, folder, Allotment(1.0, 0.0, 1))
     study = open_study(open_storage(place), "scripted", "pixels", space)
     study.sampler = make_sampler("random", 0, 10)
@@ -186,8 +186,8 @@ def test_metrics_lie_at_their_training_steps(ran: Ran, resources: dict[str, floa
 def test_the_last_two_checkpoints_are_kept_of_each_trial(ran: Ran) -> None:
     record = by_size(ran)[4]
     assert record.checkpoint is not None
-    assert (record.checkpoint / "file").read_text() == "400"
-    kept = record.checkpoint.parent.glob("checkpoint_*")
+    assert (Path(record.checkpoint) / "file").read_text() == "400"
+    kept = Path(record.checkpoint).parent.glob("checkpoint_*")
     assert sorted(map(str, kept)) == record.checkpoints
     assert len(record.checkpoints) == 2
 

@@ -1,0 +1,135 @@
+"""The machines of a cluster: whether each of them can do a trial's work."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.tune import Callback
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sweeps.storage import Storage
+from weakdis_core.errors import UserError
+from weakdis_core.version import CODE_VERSION
+
+_SECONDS = 60.0
+_EVERY = 10.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster.
+
+    Attributes:
+        id: Ray's name for it.
+        address: Its IP address.
+    """
+
+    id: str
+    address: str
+
+
+class NodeCheck(Callback):
+    """Makes sure that all machines run this code and reach the storage, late ones included.
+
+    Without it Tune moves the trials of a machine that does not to another one, and says nothing:
+    of a large cluster one machine works.
+
+    Args:
+        storage: Where checkpoints lie.
+        folder: Folder of the sweep in the storage, for a file that all machines must see.
+    """
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._checked: set[str] = set()
+        self._last = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; a resumed sweep makes its own.
+        return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look for machines that have come since, from time to time."""
+        if time.monotonic() - self._last > _EVERY:
+            self.check()
+
+    def check(self) -> None:
+        """Ask every machine that has not been asked.
+
+        Raises:
+            UserError: One has other code, or does not reach the storage.
+        """
+        # The driver's own has written the storage already.
+        known = {*self._checked, ray.get_runtime_context().get_node_id()}
+        new = [node for node in working_nodes() if node.id not in known]
+        if new:
+            self._ask(new)
+        self._checked |= {node.id for node in new}
+        self._last = time.monotonic()
+
+    def _ask(self, nodes: list[Node]) -> None:
+        system, _ = self._storage.opened()
+        mark = f"{self._folder}/.reachable-{uuid.uuid4().hex}"
+        system.create_dir(self._folder, recursive=True)
+        with system.open_output_stream(mark) as file:
+            file.write(b"the driver was here")
+        try:
+            answers = [(node, _ask(node, self._storage, mark)) for node in nodes]
+            for node, answer in answers:
+                if reason := _reason(answer, node):
+                    raise UserError(f"storage: node {node.address} {reason}")
+        finally:
+            system.delete_file(mark)
+
+
+def working_nodes() -> list[Node]:
+    """The machines that trials can run on."""
+    return [
+        Node(str(node["NodeID"]), str(node["NodeManagerAddress"]))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
+    ]
+
+
+def _ask(node: Node, storage: Storage, mark: str) -> Any:
+    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    asked = ray.remote(_probe).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    return asked.remote(storage.root, mark, CODE_VERSION)
+
+
+def _reason(answer: Any, node: Node) -> str:
+    """What is wrong with a machine; empty where nothing is, or where it has gone meanwhile."""
+    try:
+        return str(ray.get(answer, timeout=_SECONDS))
+    except RayTaskError as error:
+        return f"cannot run this code: {str(error).strip().splitlines()[-1]}"
+    except (RayError, TimeoutError) as error:
+        if node.id not in {each.id for each in working_nodes()}:
+            return ""
+        return f"does not answer: {str(error).strip().splitlines()[0]}"
+
+
+def _probe(root: str, mark: str, version: int) -> str:
+    """On a machine: what keeps it from doing a trial's work."""
+    if version != CODE_VERSION:
+        return f"has version {CODE_VERSION} of this code, not {version}"
+    try:
+        system, _ = Storage(root).opened()
+        with system.open_input_stream(mark) as file:
+            file.read()
+        own = f"{mark}-{uuid.uuid4().hex}"
+        with system.open_output_stream(own):
+            pass
+        system.delete_file(own)
+    except (OSError, UserError) as error:
+        return (
+            f"does not reach {root}, which all nodes must share ({error}); "
+            "--storage names a shared folder or an address such as s3://bucket/folder"
+        )
+    return ""

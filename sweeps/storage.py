@@ -1,0 +1,147 @@
+"""Where checkpoints lie: a folder that every node sees, or an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weakdis_core.errors import UserError
+
+# Both take long to load, and flags are read before.
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+    from ray.tune import Checkpoint
+
+_FETCHED = "fetched"
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_SQLITE = ("disk is full", "readonly database", "disk I/O error", "unable to open database")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A place for checkpoints that all nodes of a cluster reach.
+
+    Attributes:
+        root: A folder, or an address such as `s3://bucket/folder`, as pyarrow reads it.
+    """
+
+    root: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is no folder of this machine."""
+        return "://" in self.root
+
+    def opened(self) -> tuple[FileSystem, str]:
+        """Its file system and the root's path within.
+
+        Raises:
+            UserError: There is no such file system, or it cannot be reached.
+        """
+        from pyarrow.fs import FileSystem, LocalFileSystem
+
+        if not self.remote:
+            return LocalFileSystem(), str(Path(self.root).absolute())
+        try:
+            system, path = FileSystem.from_uri(self.root)
+        except (OSError, ValueError) as error:
+            raise self._refused(error) from None
+        return system, str(path)
+
+    def check(self) -> None:
+        """Find out whether something can be written there.
+
+        Raises:
+            UserError: Nothing can.
+        """
+        system, path = self.opened()
+        probe = f"{path}/.writable"
+        try:
+            system.create_dir(path)
+            with system.open_output_stream(probe):
+                pass
+            system.delete_file(probe)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def checkpoint(self, path: str) -> Checkpoint:
+        """A checkpoint by the path that a record keeps of it."""
+        from ray.tune import Checkpoint
+
+        return Checkpoint(path, self.opened()[0])
+
+    def delete(self, path: str) -> None:
+        """Delete a checkpoint; one that is gone, or cannot be deleted, is no reason to stop."""
+        with contextlib.suppress(OSError):
+            self.opened()[0].delete_dir(path)
+
+    def fetch(self, path: str, folder: Path) -> Path:
+        """The folder of a checkpoint on this machine: itself, or a copy of it under `folder`."""
+        if not self.remote:
+            return Path(path)
+        own = folder / _FETCHED / Path(path).parent.name / Path(path).name
+        self.checkpoint(path).to_directory(own)
+        return own
+
+    def _refused(self, error: Exception) -> UserError:
+        # pyarrow's own words repeat the path and more.
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else str(error).splitlines()[0]
+        where = self.root if self.remote else str(Path(self.root).absolute())
+        return UserError(f"storage: {where} cannot be written ({reason})")
+
+
+def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
+    """The checkpoints of a trial's session, the given one among them, the newest first."""
+    from pyarrow.fs import FileSelector
+    from ray.tune import Checkpoint
+
+    folder = str(Path(checkpoint.path).parent)
+    system = checkpoint.filesystem
+    assert system is not None
+    found = system.get_file_info(FileSelector(folder, allow_not_found=True))
+    names = sorted((each.base_name for each in found), reverse=True)
+    return [
+        Checkpoint(f"{folder}/{name}", system) for name in names if name.startswith("checkpoint_")
+    ]
+
+
+@contextmanager
+def disk_errors_explained(folder: Path, go_on: str) -> Iterator[None]:
+    """Within it a full or read-only disk is an error that a user understands.
+
+    Args:
+        folder: What is written.
+        go_on: The command that goes on once there is room.
+
+    Raises:
+        UserError: The disk is full, or does not let itself be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = disk_error(error)
+        if reason is None:
+            raise
+        raise UserError(
+            f"storage: {folder} cannot be written any more ({reason}); what has ended is kept; "
+            f"then go on with {go_on}"
+        ) from None
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """What is wrong with the disk, if that is what an error is about, or what led to it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return os.strerror(error.errno)
+        if isinstance(error, sqlite3.OperationalError) and any(s in str(error) for s in _SQLITE):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return None

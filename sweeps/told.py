@@ -1,0 +1,65 @@
+"""What MLflow is told of a sweep as a whole: its params, its tables, and the files of its best."""
+
+from __future__ import annotations
+
+from optuna.study import Study
+
+from sweeps.launch import Sweep
+from sweeps.ledger import Ledger
+from sweeps.provenance import SweepRun, common_tags
+from sweeps.results import BEST_FILE, STUDY_EXPORT, TRIALS_FILE, Best, write_trials
+from sweeps.study import export_study
+from sweeps.tracking import Tracking
+from sweeps.trainable import PICTURE_FILE
+
+
+def sweep_run(sweep: Sweep) -> SweepRun:
+    """What its runs have in common, and the params of its own: asked for, searched, fixed."""
+    settings = sweep.settings
+    searched = {f"space.{name}": values for name, values in sweep.space.items()}
+    asked = {
+        "trials": settings.trials,
+        "time_budget": settings.time_budget,
+        "confirm_seeds": settings.confirm_seeds,
+        "confirm_top": settings.confirm_top,
+        "objective": settings.objective,
+        "sampler": settings.sampler,
+        "preset": settings.preset,
+        "cpus_per_trial": sweep.allotment.cpus,
+        "gpus_per_trial": sweep.allotment.gpus,
+        "max_concurrent": sweep.allotment.concurrent,
+    }
+    fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
+    tags = common_tags(sweep.base, sweep.base.data.source)
+    return SweepRun(sweep.name, sweep.base.data.variant, tags, {**asked, **searched, **fixed})
+
+
+def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
+    """Write the tables of the trials into the sweep's folder, and store them with its run.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    write_trials(ledger, sweep.folder / TRIALS_FILE)
+    export_study(study, sweep.folder / STUDY_EXPORT)
+    for file in (TRIALS_FILE, STUDY_EXPORT):
+        tracking.log_file(None, sweep.folder / file)
+
+
+def log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
+    """The test scores and the files of the best trial, on its run and on the parent."""
+    trial = best.record.trial_id
+    test = {f"test/{name}": value for name, value in best.test.items()}
+    for run in (trial, None):
+        tracking.log_final(run, test, best.record.step)
+    tracking.set_tags(trial, {"best": "true"})
+    tracking.set_tags(None, {"best_trial_id": trial})
+    tracking.add_note(
+        f"Best: trial {best.record.number}. A search result of one seed, not a table row."
+    )
+    tracking.log_file(None, sweep.folder / BEST_FILE)
+    tracking.log_file(trial, sweep.folder / BEST_FILE)
+    for run in (trial, None):
+        tracking.log_file(run, sweep.folder / PICTURE_FILE)
+    for file in sorted(best.checkpoint.iterdir()):
+        tracking.log_file(trial, file, "checkpoint")

@@ -1,0 +1,127 @@
+"""A sweep made to fail: how to start it, what it is waited for, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+import psutil  # type: ignore[import-untyped]
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.storages import RDBStorage
+from optuna.trial import TrialState
+
+from tests.sweeps.finished import SCRIPT, command, runs_of
+
+VARIANT = "dsprites_v2"
+STEPS, EVALUATIONS = 400, 20
+
+
+def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -> list[str]:
+    sizes = ["--trials", f"{trials}", "--max-steps", f"{steps}", "--max-concurrent", "2"]
+    return ["--name", "faulty", *sizes, "--set", f"training.evaluations={evaluations}"]
+
+
+def call_of(*given: str) -> list[str]:
+    """The command that a user types; a resumed sweep has its sizes already."""
+    return [command()[0], str(SCRIPT), *given] if "--resume" in given else command(*given)
+
+
+@contextmanager
+def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a session of its own, so that it can be killed with all that it started."""
+    output = (place / "output.txt").open("a")
+    with output, subprocess.Popen(
+        call_of(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
+        yield process
+
+
+def wait_for(place: Path, trial: str = "*", reports: int = 5) -> None:
+    """Wait until a trial of the first session has so many reports."""
+    deadline = time.monotonic() + 240
+    while last_checkpoint(place / "runs/faulty/search-1", trial) < reports:
+        assert time.monotonic() < deadline, (place / "output.txt").read_text()
+        time.sleep(0.05)
+
+
+def last_checkpoint(folder: Path, trial: str) -> int:
+    """Number of the newest checkpoint of a session, from 0; -1 without one."""
+    found = (each.name.rpartition("_")[2] for each in folder.glob(f"{trial}/checkpoint_*"))
+    return max((int(number) for number in found if number.isdigit()), default=-1)
+
+
+def resume(place: Path, *more: str) -> str:
+    """Go on with the sweep, by the command a user types; what it prints."""
+    call = call_of("--resume", "faulty", *more)
+    done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def rows(place: Path) -> list[dict[str, str]]:
+    with (place / "runs/faulty/trials.csv").open() as file:
+        # A column that other trials alone have is no change of this one.
+        return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def check_invariants(
+    place: Path, trials: int = 3, uri: str | None = None, studies: str | None = None
+) -> list[Run]:
+    """One run per trial, each with a true end, each step told once; the study agrees."""
+    uri = uri or f"sqlite:///{place / 'mlflow.db'}"
+    parent, children = runs_of(uri, VARIANT, "faulty")
+    assert parent.info.status == "FINISHED"
+    children.sort(key=lambda run: str(run.data.tags["trial_id"]))
+    told = [run.data.tags["trial_id"] for run in children]
+    assert told == [row["trial_id"] for row in rows(place)]
+    assert len(children) == trials
+    client = MlflowClient(tracking_uri=uri)
+    for run in children:
+        assert run.info.status in ("FINISHED", "FAILED")
+        for name in ("train/reconstruction", "val/relation_accuracy_pixels"):
+            steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+            assert steps == sorted(set(steps))
+    states = {"FINISHED": (TrialState.COMPLETE, TrialState.PRUNED), "FAILED": (TrialState.FAIL,)}
+    with study_of(studies or own_studies(place)) as study:
+        known = study.trials
+    assert len(known) == trials
+    for run in children:
+        trial = known[int(run.data.tags["trial_id"]) - 1]
+        assert trial.state in states[run.info.status]
+        assert sorted(trial.intermediate_values) == list(trial.intermediate_values)
+    return children
+
+
+def own_studies(place: Path) -> str:
+    """Where the study lies if nothing else is said."""
+    return f"sqlite:///{place / 'runs/faulty/study.db'}"
+
+
+@contextmanager
+def study_of(studies: str) -> Iterator[optuna.Study]:
+    """The sweep's study, its connections closed afterwards."""
+    storage = RDBStorage(studies)
+    try:
+        yield optuna.load_study(study_name="faulty", storage=storage)
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes of a sweep that train."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    return [each for each in family if "ray::" in " ".join(each.cmdline())]
+
+
+def reported(uri: str, run: Run) -> list[int]:
+    """The steps of a run's reports that MLflow has."""
+    client = MlflowClient(tracking_uri=uri)
+    return [point.step for point in client.get_metric_history(run.info.run_id, "seconds")]

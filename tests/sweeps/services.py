@@ -1,0 +1,100 @@
+"""Real services that a cluster keeps its sweeps in, on loopback: PostgreSQL and an object store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from tests.conftest import program
+
+PASSWORD = "swordfish"
+"""Of the database; it may turn up nowhere."""
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+"""What the environment must hold to use the object store."""
+
+
+def free_port() -> int:
+    """A port that nobody uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A fresh PostgreSQL server; yields the address of a database, password included."""
+    folder, port = Path(tempfile.mkdtemp(prefix="weakdis-pg-")), free_port()
+    # The server refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    if user is not None:
+        shutil.chown(folder, user)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    try:
+        made = [found("initdb"), "--username=weakdis", f"--pwfile={secret}", "--auth=scram-sha-256"]
+        subprocess.run(
+            [*made, "--no-sync", str(folder / "data")],
+            check=True, capture_output=True, user=user, cwd=folder,
+        )  # fmt: skip
+        options = [f"-p{port}", f"-k{folder}", "-clisten_addresses=127.0.0.1", "-cfsync=off"]
+        with (folder / "log").open("wb") as log, subprocess.Popen(
+            [found("postgres"), f"-D{folder / 'data'}", *options],
+            stdout=log, stderr=log, user=user, cwd=folder,
+        ) as server:  # fmt: skip
+            try:
+                _wait_for(port, folder / "log")
+                yield f"postgresql://weakdis:{PASSWORD}@127.0.0.1:{port}/postgres"
+            finally:
+                server.kill()
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def object_store(place: Path) -> Iterator[str]:
+    """An S3 server with a bucket; yields an address for `--storage`."""
+    port = free_port()
+    with (
+        (place / "s3.log").open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H127.0.0.1", f"-p{port}"],
+            stdout=log,
+            stderr=log,
+        ) as server,
+    ):
+        try:
+            _wait_for(port, place / "s3.log")
+            requests.put(f"http://127.0.0.1:{port}/bucket", timeout=10).raise_for_status()
+            yield f"s3://bucket/sweeps?endpoint_override=127.0.0.1:{port}&scheme=http"
+        finally:
+            server.kill()
+
+
+def found(name: str) -> str:
+    """A program that is there: tests that use it need the command."""
+    place = program(name)
+    assert place is not None
+    return place
+
+
+def _wait_for(port: int, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)

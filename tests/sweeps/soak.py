@@ -1,0 +1,134 @@
+"""`make soak`: a long sweep whose processes are killed one after another, and what must hold."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+from mlflow import MlflowClient
+from optuna import logging as optuna_logging
+from optuna.trial import TrialState
+
+from tests.sweeps.faulty import (
+    VARIANT,
+    check_invariants,
+    flags,
+    own_studies,
+    resume,
+    started,
+    study_of,
+    workers,
+)
+from tests.sweeps.finished import runs_of
+
+TARGETS = {"training process": 6, "driver": 2, "raylet": 1}
+"""What is killed, and how often in proportion."""
+
+
+def main() -> None:
+    """Kill for as long as asked, then let the sweep end and check it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sweeps.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--pause", type=float, default=6.0, help="most seconds between two kills")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
+    place = Path(tempfile.mkdtemp(prefix="weakdis-soak-"))
+    print(f"in {place}", flush=True)
+    kills = soak(place, 60 * asked.minutes, asked.pause, random.Random(asked.seed))
+    trials = known_trials(place)
+    resume(place, "--trials", str(trials), "--time-budget", "1000000")
+    check_invariants(place, trials)
+    check_best(place)
+    told = ", ".join(f"{number} of a {target}" for target, number in sorted(kills.items()))
+    print(f"{sum(kills.values())} kills ({told}); {trials} trials, {ends(place)}: all is well")
+
+
+def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Counter[str]:
+    """Run a sweep, and kill parts of it until the time is over; how often what was killed."""
+    kills: Counter[str] = Counter()
+    deadline = time.monotonic() + seconds
+    start = [*flags(100_000), "--time-budget", "1000000"]
+    while time.monotonic() < deadline:
+        with started(place, *start) as process:
+            while process.poll() is None and time.monotonic() < deadline:
+                time.sleep(choice.uniform(0.5, pause))
+                target = choice.choices(list(TARGETS), list(TARGETS.values()))[0]
+                if not kill(process, target, choice):
+                    continue
+                kills[target] += 1
+                if target != "training process":
+                    break
+            end(process)
+        if sweep_exists(place):
+            start = ["--resume", "faulty"]
+            check_best(place)
+    return kills
+
+
+def kill(process: subprocess.Popen[str], target: str, choice: random.Random) -> bool:
+    """Kill -9 one process of the sweep, if there is one of that kind."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        if target == "driver":
+            found = [psutil.Process(process.pid)]
+        elif target == "raylet":
+            family = psutil.Process(process.pid).children(recursive=True)
+            found = [each for each in family if each.name() == "raylet"]
+        else:
+            found = [each for each in workers(process) if "IDLE" not in " ".join(each.cmdline())]
+        if found:
+            choice.choice(found).kill()
+            return True
+    return False
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End what a killed driver leaves: without it Ray's processes take a while to notice."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def sweep_exists(place: Path) -> bool:
+    """Whether a sweep was killed late enough to be gone on with."""
+    if not (place / "runs/faulty/study.db").exists():
+        return False
+    with contextlib.suppress(KeyError), study_of(own_studies(place)) as study:
+        return "sweep" in study.user_attrs
+    return False
+
+
+def known_trials(place: Path) -> int:
+    """How many trials the study has."""
+    with study_of(own_studies(place)) as study:
+        return len(study.trials)
+
+
+def ends(place: Path) -> str:
+    """How many trials ended how."""
+    with study_of(own_studies(place)) as study:
+        states = Counter(trial.state for trial in study.trials)
+    return ", ".join(f"{states[state]} {state.name.lower()}" for state in TrialState)
+
+
+def check_best(place: Path) -> None:
+    """The best score of the sweep never gets worse, as MLflow was told."""
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    parent, _ = runs_of(uri, VARIANT, "faulty")
+    name = "best/relation_accuracy_pixels"
+    told = MlflowClient(tracking_uri=uri).get_metric_history(parent.info.run_id, name)
+    values = [point.value for point in sorted(told, key=lambda point: (point.step, point.value))]
+    assert values == sorted(values), values
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""A disk that is full, or does not let itself be written: said clearly, and nothing is lost."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps.faulty import check_invariants, flags, resume, rows, started, wait_for
+from tests.sweeps.finished import command
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_root]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk where a sweep in `tmp_path` puts its results."""
+    place = tmp_path / "runs"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", place], check=True)
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_full_disk_stops_the_sweep_and_costs_no_trial(
+    cache: Path, database: str, disk: Path, tmp_path: Path
+) -> None:
+    filler = disk / "filler"
+    with started(tmp_path) as process:
+        # The first trials have ended, or nearly so.
+        wait_for(tmp_path, "00003", reports=1)
+        fill(filler)
+        assert process.wait(timeout=240) == 2
+    output = (tmp_path / "output.txt").read_text()
+    assert f"error: storage: {disk / 'faulty'} cannot be written any more" in output
+    assert "No space left" in output or "disk is full" in output
+    assert "go on with python sweeps/run.py --resume faulty" in output
+    assert "Traceback" not in output
+    filler.unlink()
+    resume(tmp_path)
+    check_invariants(tmp_path)
+    assert {row["outcome"] for row in rows(tmp_path)} <= {"complete", "pruned"}
+
+
+def test_a_read_only_disk_is_refused(
+    cache: Path, database: str, disk: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    done = subprocess.run(
+        command(*flags()), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: storage: {disk} cannot be written (Read-only file")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def fill(file: Path) -> None:
+    """Leave no room on a file's disk."""
+    with file.open("wb", buffering=0) as content:
+        try:
+            while True:
+                content.write(bytes(2**12))
+        except OSError:
+            pass
