@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-cluster system-deps lint bench ui tracking clean
+.PHONY: install test test-cluster soak system-deps lint bench scaling ui tracking clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
@@ -50,6 +50,9 @@ test: $(PROJECT) ## run all tests, the fast ones first
 test-cluster: $(PROJECT) ## bring up a real cluster on two machines made of namespaces (root only)
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 
+soak: $(PROJECT) ## kill parts of a sweep for half an hour, then check what must hold
+	$(BIN)/python -m tests.sweeps.soak $(ARGS)
+
 system-deps: ## install the Debian packages that some tests need (root only)
 	apt-get update
 	apt-get install --yes --no-install-recommends \
@@ -62,6 +65,9 @@ lint: $(PROJECT) ## check style, formatting and types
 
 bench: $(PROJECT) ## measure speed against the targets
 	$(BIN)/python benchmarks/run.py
+
+scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (half an hour)
+	$(BIN)/python -m benchmarks.scaling
 
 ui: $(PROJECT) ## open the MLflow UI on this machine
 	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"

@@ -192,6 +192,10 @@ class StudySearcher(Searcher):
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune writes what it pickles into the storage, and the study knows a password.
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing is kept that the study does not hold: no sweep is resumed from Tune's files."""
         Path(checkpoint_path).touch()
