@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from tests.sweeps.finished import SCRIPT, command, runs_of
 
 VARIANT = "dsprites_v2"
-STEPS, EVALUATIONS = 400, 20
+STEPS, EVALUATIONS = 200, 10
 
 
 def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -> list[str]:
@@ -43,7 +43,7 @@ def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def wait_for(place: Path, trial: str = "*", reports: int = 5) -> None:
+def wait_for(place: Path, trial: str = "*", reports: int = 3) -> None:
     """Wait until a trial of the first session has so many reports."""
     deadline = time.monotonic() + 240
     while last_checkpoint(place / "runs/faulty/search-1", trial) < reports:

@@ -78,7 +78,7 @@ def test_an_interrupted_sweep_can_be_resumed(
     number: signal.Signals, cache: Path, database: str, tmp_path: Path
 ) -> None:
     code, output = interrupted(
-        flags(), tmp_path, "runs/faulty/search-1/*/checkpoint_000005", number
+        flags(trials=2), tmp_path, "runs/faulty/search-1/*/checkpoint_000003", number
     )
     # Ctrl-C in a terminal reaches Ray's processes too, which ignore it; SIGTERM, as `timeout` sends
     # it, kills them.
@@ -90,85 +90,82 @@ def test_an_interrupted_sweep_can_be_resumed(
     assert "KILLED" in {run.info.status for run in children}
     assert "RUNNING" not in {run.info.status for run in children}
     resume(tmp_path)
-    check_invariants(tmp_path)
+    check_invariants(tmp_path, trials=2)
 
 
 def test_a_broken_checkpoint_falls_back_to_the_one_before(
     cache: Path, database: str, tmp_path: Path
 ) -> None:
-    with started(tmp_path) as process:
-        wait_for(tmp_path, "00001")
+    with started(tmp_path, *flags(trials=2)) as process:
+        for trial in ("00001", "00002"):
+            wait_for(tmp_path, trial, reports=2)
         os.kill(process.pid, signal.SIGKILL)
     with study_of(own_studies(tmp_path)) as study:
         before, last = map(Path, study.user_attrs["trial 00001"]["checkpoints"])
-    file = last / "checkpoint.pt"
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    resume(tmp_path)
-    first = check_invariants(tmp_path)[0]
-    assert first.info.status == "FINISHED"
-    step = (int(before.name.rpartition("_")[2]) + 1) * STEPS // EVALUATIONS
-    assert first.data.tags["note"].startswith(f"went on from step {step}: {file}")
-
-
-def test_without_a_readable_checkpoint_the_trial_fails_and_says_so(
-    cache: Path, database: str, tmp_path: Path
-) -> None:
-    with started(tmp_path) as process:
-        wait_for(tmp_path, "00001", reports=2)
-        os.kill(process.pid, signal.SIGKILL)
-    for file in (tmp_path / "runs/faulty/search-1/00001").glob("checkpoint_*/checkpoint.pt"):
+    truncated = last / "checkpoint.pt"
+    truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
+    # Of the second trial none can be read any more.
+    for file in last.parents[1].glob("00002/checkpoint_*/checkpoint.pt"):
         file.write_bytes(b"")
     resume(tmp_path)
-    first = check_invariants(tmp_path)[0]
-    assert first.info.status == "FAILED"
-    assert first.data.tags["reason"].startswith("no checkpoint can be read: ")
+    first, second = check_invariants(tmp_path, trials=2)
+    assert first.info.status == "FINISHED"
+    step = (int(before.name.rpartition("_")[2]) + 1) * STEPS // EVALUATIONS
+    assert first.data.tags["note"].startswith(f"went on from step {step}: {truncated}")
+    assert second.info.status == "FAILED"
+    assert second.data.tags["reason"].startswith("no checkpoint can be read: ")
 
 
-def test_mlflow_may_be_down_for_a_while(cache: Path, tmp_path: Path) -> None:
+def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path) -> None:
     steps, evaluations = 3000, 50
     long = flags(trials=2, steps=steps, evaluations=evaluations)
+    session = tmp_path / "runs/faulty/search-1"
     with Server(tmp_path) as server:
         with started(tmp_path, *long, "--tracking-uri", server.uri) as process:
             wait_for(tmp_path, reports=2)
             server.kill()
             down = time.monotonic()
-            seen = last_checkpoint(tmp_path / "runs/faulty/search-1", "*")
             # Training goes on meanwhile.
-            wait_for(tmp_path, reports=seen + 5)
+            wait_for(tmp_path, reports=last_checkpoint(session, "*") + 5)
             assert process.poll() is None
             time.sleep(max(0.0, OUTAGE - (time.monotonic() - down)))
+            told = delivered(tmp_path)
             server.start()
-            assert process.wait(timeout=400) == 0, (tmp_path / "output.txt").read_text()
-        runs = check_invariants(tmp_path, trials=2, uri=server.database)
-    for run, row in zip(runs, rows(tmp_path), strict=True):
-        each = steps // evaluations
-        assert reported(server.database, run) == list(range(each, int(row["step"]) + 1, each))
-
-
-def test_what_a_dead_mlflow_misses_is_delivered_by_the_next_resume(
-    cache: Path, tmp_path: Path
-) -> None:
-    with Server(tmp_path) as server:
-        with started(tmp_path, *flags(), "--tracking-uri", server.uri) as process:
-            wait_for(tmp_path)
+            while delivered(tmp_path) < told + 5:
+                assert process.poll() is None
+                time.sleep(0.1)
+            # And now it stays away.
             server.kill()
-            assert process.wait(timeout=240) == 0
+            assert process.wait(timeout=400) == 0, (tmp_path / "output.txt").read_text()
         output = (tmp_path / "output.txt").read_text()
         assert "MLflow does not answer" in output
         assert "--resume faulty" in output
         assert "best: trial" in output
         server.start()
         resume(tmp_path)
-        check_invariants(tmp_path, uri=server.database)
+        runs = check_invariants(tmp_path, trials=2, uri=server.database)
+    for run, row in zip(runs, rows(tmp_path), strict=True):
+        each = steps // evaluations
+        assert reported(server.database, run) == list(range(each, int(row["step"]) + 1, each))
 
 
-def test_a_study_that_lies_elsewhere_is_resumed_too(
+def delivered(place: Path) -> int:
+    """How much MLflow has been told."""
+    return int((place / "runs/faulty/mlflow.delivered").read_text())
+
+
+def test_trials_that_diverge_fail_with_their_reason_and_the_sweep_goes_on(
     cache: Path, database: str, tmp_path: Path
 ) -> None:
-    elsewhere = ["--optuna-storage", f"sqlite:///{tmp_path / 'studies.db'}"]
-    with started(tmp_path, *flags(trials=1), *elsewhere) as process:
-        wait_for(tmp_path)
-        os.kill(process.pid, signal.SIGKILL)
-    resume(tmp_path, *elsewhere)
-    assert not (tmp_path / "runs/faulty/study.db").exists()
-    assert [row["outcome"] for row in rows(tmp_path)] == ["complete"]
+    wild = [*flags(trials=3), "--set", "training.learning_rate=1", "--set", "training.clip=0"]
+    with started(tmp_path, *wild) as process:
+        # No trial has a result.
+        assert process.wait(timeout=240) == 1
+    parent, children = runs_of(database, VARIANT, "faulty")
+    assert parent.info.status == "FAILED"
+    assert [run.info.status for run in children] == ["FAILED"] * 3
+    for run in children:
+        assert run.data.tags["reason"].startswith("TrainingDiverged: ")
+    output = (tmp_path / "output.txt").read_text()
+    assert "no trial has a result: TrainingDiverged" in output
+    assert "Traceback" not in output

@@ -28,6 +28,7 @@ from tests.sweeps.server import Server
 from tests.sweeps.services import KEYS, object_store, postgres
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 
 
 def wait_for_step(studies: str, step: int) -> None:
@@ -86,6 +87,17 @@ def test_a_machine_that_does_not_share_the_storage_is_refused(
     assert "Traceback" not in done.stderr
     # Not a single trial was started.
     assert last_checkpoint(storage / "faulty", "*/*") == -1
+
+
+def test_four_trials_share_a_gpu(machines: Machines, tmp_path: Path) -> None:
+    # Ray hands out a GPU that it is told of: who gets it when is what is tested.
+    machines.start_head("--num-cpus=4", "--num-gpus=1")
+    call = [sys.executable, "-m", "tests.sweeps.packing", str(tmp_path)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "Allotment(cpus=1.0, gpus=0.25, concurrent=4) " + str(["complete"] * 4)
+    )
 
 
 @pytest.mark.needs_command("initdb", "postgresql")

@@ -1,0 +1,53 @@
+"""Run by a test: four trials that each want a quarter of a GPU, and end only when all have met."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import allot, cluster
+from sweeps.launch import Sweep, run_trials, search_study
+from sweeps.ledger import Ledger
+from sweeps.settings import SweepSettings
+from sweeps.space import METRICS, build_space
+
+VARIANT, TRIALS = "dsprites_v2", 4
+
+
+def meeting_trial(parameters: dict[str, Any]) -> None:
+    """Wait for the others, then end."""
+    place = Path(parameters["prepared"])
+    (place / f"here-{parameters['trial_id']}").touch()
+    deadline = time.monotonic() + 120
+    while len(list(place.glob("here-*"))) < TRIALS:
+        if time.monotonic() > deadline:
+            raise TimeoutError("the others never came")
+        time.sleep(0.1)
+    steps = parameters["base"]["training"]["steps"]
+    tune.report({METRICS["pixels"]: 0.5, "step": steps, "stage": "full"})
+
+
+def main(folder: Path) -> None:
+    """Run them on the cluster of the environment."""
+    settings = SweepSettings(variant=VARIANT, name="packed", trials=TRIALS, storage=str(folder))
+    base = settings.base_config(VARIANT)
+    place = folder / "packed"
+    place.mkdir()
+    interruption = Interruption()
+    ledger = Ledger("pixels", base.training.steps, interruption)
+    with cluster() as available:
+        allotment = allot(settings, available)
+        space = build_space(base, {})
+        sweep = Sweep("packed", place, settings, base, space, folder, allotment)
+        budget = Budget(200.0, interruption)
+        run_trials(sweep, search_study(sweep), ledger, budget, [], meeting_trial)
+    print(allotment, [record.outcome for record in ledger.records.values()])
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
