@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
+_SETTINGS = re.compile(r"(?<=[?&])(\w*(?:password|secret|key|token)\w*)=[^&\s'\"]*", re.I)
 
 
 def without_password(text: str) -> str:
-    """A text with what stands before the @ of every address in it replaced by `***`."""
-    return _CREDENTIALS.sub("***@", text)
+    """A text whose addresses have `***` for what stands before the @, and for secret settings."""
+    return _SETTINGS.sub(r"\1=***", _CREDENTIALS.sub("***@", text))

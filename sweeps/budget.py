@@ -95,16 +95,16 @@ class Budget(Stopper):
         self.seconds = seconds
         self._interruption = interruption
         self._spent = spent
-        self._start = time.monotonic()
+        self._start: float | None = None
 
     def start(self) -> None:
-        """Start the clock."""
-        self._start = time.monotonic()
+        """Start the clock, with the first trial; once it runs it goes on."""
+        self._start = self._start or time.monotonic()
 
     @property
     def spent(self) -> float:
         """Seconds taken so far, in all sessions."""
-        return self._spent + time.monotonic() - self._start
+        return self._spent + (time.monotonic() - self._start if self._start else 0.0)
 
     @property
     def left(self) -> float:

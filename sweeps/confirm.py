@@ -41,6 +41,8 @@ class _Keeper(Callback):
         self._tracking = tracking
         self._ledger = ledger
 
+        self._left: list[Record] = []
+
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; nothing of this one outlives the process.
         return {}
@@ -49,7 +51,25 @@ class _Keeper(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         record = self._ledger.of(trial)
-        if record is None or record.checkpoint is None or record.outcome != "complete":
+        if record is None or record.outcome != "complete":
+            return
+        try:
+            self._store(record)
+        except OSError:
+            # Tune would train the run again.
+            self._left.append(record)
+
+    def rest(self) -> None:
+        """Store what could not be stored when its run ended.
+
+        Raises:
+            OSError: It still cannot.
+        """
+        for record in self._left:
+            self._store(record)
+
+    def _store(self, record: Record) -> None:
+        if record.checkpoint is None:
             return
         run = record.trial_id
         folder = self._sweep.storage.fetch(record.checkpoint, self._sweep.folder)
@@ -131,6 +151,8 @@ def confirm(
     ledger = Ledger(
         sweep.settings.objective, sweep.base.training.steps, interruption, Records(study).load()
     )
+    if sweep.moved:
+        ledger.mend()
     try:
         _train_again(sweep, study, ledger, tracking, interruption, console, trainable)
     finally:
@@ -160,7 +182,8 @@ def _train_again(
     budget = Budget(math.inf, interruption)
     runs = len(study.get_trials(deepcopy=False))
     view = View(console, sweep.name, ledger, budget, runs, "confirm run")
-    callbacks: list[Callback] = [own, _Keeper(sweep, own, ledger), view]
+    keeper = _Keeper(sweep, own, ledger)
+    callbacks: list[Callback] = [own, keeper, view]
 
     def rescue() -> None:
         view.close()
@@ -170,6 +193,7 @@ def _train_again(
     try:
         with interruption.deferred(rescue):
             run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
+        keeper.rest()
         if interruption.signal is None:
             end_running(study)
     finally:

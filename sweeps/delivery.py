@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 
@@ -41,6 +42,7 @@ class Delivery:
         self._client: MlflowClient | None = None
         self._experiment_id = ""
         self._run_ids: dict[str, str] = {}
+        self._begun: set[str] = set()
 
     def __call__(self, entry: Entry) -> None:
         """Tell MLflow.
@@ -52,6 +54,7 @@ class Delivery:
         run = self._run_id(client, entry)
         params, tags = entry.params, entry.tags
         if entry.kind == "begin":
+            self._begun.add(run)
             # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
             # sweep has otherwise is a tag.
             client.update_run(run, status="RUNNING")
@@ -68,8 +71,14 @@ class Delivery:
             )
         if entry.file is not None:
             client.log_artifact(run, entry.file, entry.folder)
-        if entry.kind == "end":
+        if entry.kind == "end" and not self._has_ended(client, run, entry):
             client.set_terminated(run, entry.status, end_time=entry.at)
+
+    def _has_ended(self, client: MlflowClient, run: str, entry: Entry) -> bool:
+        """Whether a run of an earlier process has ended just so: then the time is right too."""
+        if run in self._begun:
+            return False
+        return bool(client.get_run(run).info.status == entry.status)
 
     def _connected(self) -> MlflowClient:
         if self._client is None:
@@ -125,4 +134,6 @@ def may_work_later(error: Exception) -> bool:
     if isinstance(error, MlflowException):
         status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
         return status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
     return isinstance(error, (RequestException, ConnectionError, TimeoutError))

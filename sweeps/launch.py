@@ -6,7 +6,6 @@ short, the same calls run what is left of it: the study knows.
 
 from __future__ import annotations
 
-import errno
 import functools
 import itertools
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
-from sweeps.storage import Storage
+from sweeps.storage import Storage, cannot_be_written
 from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
 from sweeps.trainable import (
     Trainable,
@@ -40,6 +39,7 @@ from sweeps.trainable import (
     trial_parameters,
 )
 from weakdis_core.config import Config
+from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
 Stage = Literal["search", "confirm"]
@@ -60,6 +60,7 @@ class Sweep:
         space: What is searched.
         prepared: Folder of the prepared images.
         allotment: What a trial gets.
+        moved: Whether another machine ran it before, and is gone.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Sweep:
     space: Space
     prepared: Path
     allotment: Allotment
+    moved: bool = False
 
     @property
     def storage(self) -> Storage:
@@ -191,7 +193,6 @@ def _run(
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
     keeper = Keeper(Records(study), ledger, budget, sweep.storage)
-    budget.start()
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space=trial_parameters(sweep.base, sweep.prepared, sweep.storage),
@@ -218,9 +219,10 @@ def _run(
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )
+    ledger.time_is_over = lambda: budget.left == 0
     tuner.fit()
     if ledger.disk_error:
-        raise OSError(errno.ENOSPC, ledger.disk_error)
+        raise UserError(cannot_be_written(sweep.storage.root, ledger.disk_error))
 
 
 class _DiskStopper(Stopper):

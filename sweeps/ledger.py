@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +93,7 @@ class Ledger(Callback):
         self.metric = METRICS[objective]
         self.steps = steps
         self.disk_error = ""
+        self.time_is_over: Callable[[], bool] = lambda: False
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
         self._interruption = interruption
@@ -199,9 +200,15 @@ class Ledger(Callback):
 
     def cut_short(self) -> None:
         """End the records of trials still running: the time is over, or the user stopped them."""
-        interrupted = self._interruption.signal is not None or bool(self.disk_error)
+        # An error that ends the sweep is none of the trials': they can go on.
+        interrupted = self._interruption.signal is not None or not self.time_is_over()
         for record in self.running():
             self._end(record, "interrupted" if interrupted else "out_of_time")
+
+    def mend(self) -> None:
+        """Note that MLflow may not know how trials ended: the machine that told it is gone."""
+        for record in self.ended():
+            record.mended = True
 
     def running(self) -> list[Record]:
         """Trials that have not ended."""

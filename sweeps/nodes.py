@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from sweeps.storage import Storage
 from weakdis_core.errors import UserError
 from weakdis_core.version import CODE_VERSION
 
-_SECONDS = 60.0
+_SECONDS = 30.0
 _EVERY = 10.0
 
 
@@ -69,21 +71,31 @@ class NodeCheck(Callback):
         known = {*self._checked, ray.get_runtime_context().get_node_id()}
         new = [node for node in working_nodes() if node.id not in known]
         if new:
-            self._ask(new)
-        self._checked |= {node.id for node in new}
+            # Who does not answer is asked again next time.
+            self._checked |= self._ask(new)
         self._last = time.monotonic()
 
-    def _ask(self, nodes: list[Node]) -> None:
+    def _ask(self, nodes: list[Node]) -> set[str]:
+        """Ask machines, all at once; the ids of those that answered that all is well."""
+        try:
+            with self._marked() as mark:
+                asked = {_ask(node, self._storage, mark): node for node in nodes}
+                answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS)
+                return {asked[each].id for each in answered if _is_well(each, asked[each])}
+        except OSError:
+            # The storage itself does not answer: trials will tell, if it stays so.
+            return set()
+
+    @contextmanager
+    def _marked(self) -> Iterator[str]:
+        """A file in the storage that every machine must see."""
         system, _ = self._storage.opened()
         mark = f"{self._folder}/.reachable-{uuid.uuid4().hex}"
         system.create_dir(self._folder, recursive=True)
         with system.open_output_stream(mark) as file:
             file.write(b"the driver was here")
         try:
-            answers = [(node, _ask(node, self._storage, mark)) for node in nodes]
-            for node, answer in answers:
-                if reason := _reason(answer, node):
-                    raise UserError(f"storage: node {node.address} {reason}")
+            yield mark
         finally:
             system.delete_file(mark)
 
@@ -103,16 +115,22 @@ def _ask(node: Node, storage: Storage, mark: str) -> Any:
     return asked.remote(storage.root, mark, CODE_VERSION)
 
 
-def _reason(answer: Any, node: Node) -> str:
-    """What is wrong with a machine; empty where nothing is, or where it has gone meanwhile."""
+def _is_well(answer: Any, node: Node) -> bool:
+    """Whether a machine can do a trial's work; False where it does not say.
+
+    Raises:
+        UserError: It cannot.
+    """
     try:
-        return str(ray.get(answer, timeout=_SECONDS))
+        reason = str(ray.get(answer))
     except RayTaskError as error:
-        return f"cannot run this code: {str(error).strip().splitlines()[-1]}"
-    except (RayError, TimeoutError) as error:
-        if node.id not in {each.id for each in working_nodes()}:
-            return ""
-        return f"does not answer: {str(error).strip().splitlines()[0]}"
+        reason = f"cannot run this code: {str(error).strip().splitlines()[-1]}"
+    except RayError:
+        # Gone meanwhile, or going.
+        return False
+    if reason:
+        raise UserError(f"storage: node {node.address} {reason}")
+    return True
 
 
 def _probe(root: str, mark: str, version: int) -> str:

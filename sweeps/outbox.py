@@ -71,6 +71,8 @@ class Outbox:
         try:
             self.path.touch()
             self._cut_half_line()
+            if not self._delivered_path.exists():
+                self._delivered_path.write_text(f"{0:012d}\n")
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from None
         self._delivered = self._read_delivered()
@@ -103,8 +105,10 @@ class Outbox:
     def delivered(self) -> None:
         """Note that the oldest waiting entry has been told."""
         self._delivered += 1
-        # One small write in place: whoever is killed meanwhile tells one entry twice at worst.
-        self._delivered_path.write_text(f"{self._delivered:012d}\n")
+        # One small write in place, which takes no room: whoever is killed meanwhile tells one entry
+        # twice at worst.
+        with self._delivered_path.open("r+") as file:
+            file.write(f"{self._delivered:012d}\n")
 
     def _read_delivered(self) -> int:
         try:

@@ -106,7 +106,8 @@ class Keeper(Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Store that it runs."""
+        """Start the clock, and store that it runs."""
+        self._budget.start()
         self._save(trial)
 
     def on_trial_result(

@@ -110,17 +110,15 @@ def search(
         base = base.with_values({"runtime.device": "cpu"})
     moved = old is not None and not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment)
+    sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with disk_errors_explained(folder, resume_command(name)), claimed(folder):
+    with disk_errors_explained(folder), claimed(folder):
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)
         ledger = Ledger(settings.objective, base.training.steps, interruption, records.load())
         if moved:
-            # The machine that ran it before is gone, and what it had not told MLflow with it.
-            for record in ledger.ended():
-                record.mended = True
+            ledger.mend()
         writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
         tracking = Tracking(writer, sweep_run(sweep), ledger)
         tracking.open()
@@ -136,8 +134,10 @@ def search(
             status = "FINISHED" if found else "FAILED"
         finally:
             # Whatever happened, no run is left RUNNING.
-            tracking.close("KILLED" if interruption.signal is not None else status)
-            writer.close()
+            try:
+                tracking.close("KILLED" if interruption.signal is not None else status)
+            finally:
+                writer.close()
     _say_what_mlflow_lacks(writer, settings, name, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")

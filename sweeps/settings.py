@@ -157,8 +157,8 @@ class SweepSettings(Settings):
         if _scheme(root) not in _STORAGE_SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in _STORAGE_SCHEMES)
             raise UserError(f"storage: {root!r} is not allowed: a folder is needed, or {known}")
-        if "@" in root:
-            shown = without_password(root)
+        shown = without_password(root)
+        if shown != root:
             raise UserError(f"storage: {shown!r} is not allowed: keys belong in the environment")
         local = "is not allowed with a storage elsewhere: it would be lost with this machine"
         study = self.study_storage

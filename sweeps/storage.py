@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,15 +47,14 @@ class Storage:
         Raises:
             UserError: There is no such file system, or it cannot be reached.
         """
-        from pyarrow.fs import FileSystem, LocalFileSystem
+        from pyarrow.fs import LocalFileSystem
 
         if not self.remote:
             return LocalFileSystem(), str(Path(self.root).absolute())
         try:
-            system, path = FileSystem.from_uri(self.root)
+            return _opened(self.root)
         except (OSError, ValueError) as error:
             raise self._refused(error) from None
-        return system, str(path)
 
     def check(self) -> None:
         """Find out whether something can be written there.
@@ -62,7 +63,8 @@ class Storage:
             UserError: Nothing can.
         """
         system, path = self.opened()
-        probe = f"{path}/.writable"
+        # Of its own name: two sweeps may start at once.
+        probe = f"{path}/.writable-{uuid.uuid4().hex}"
         try:
             system.create_dir(path)
             with system.open_output_stream(probe):
@@ -98,6 +100,15 @@ class Storage:
         return UserError(f"storage: {where} cannot be written ({reason})")
 
 
+@functools.cache
+def _opened(address: str) -> tuple[FileSystem, str]:
+    # A client of an object store takes a moment to make.
+    from pyarrow.fs import FileSystem
+
+    system, path = FileSystem.from_uri(address)
+    return system, str(path)
+
+
 def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
     """The checkpoints of a trial's session, the given one among them, the newest first."""
     from pyarrow.fs import FileSelector
@@ -114,12 +125,11 @@ def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
 
 
 @contextmanager
-def disk_errors_explained(folder: Path, go_on: str) -> Iterator[None]:
+def disk_errors_explained(folder: Path) -> Iterator[None]:
     """Within it a full or read-only disk is an error that a user understands.
 
     Args:
         folder: What is written.
-        go_on: The command that goes on once there is room.
 
     Raises:
         UserError: The disk is full, or does not let itself be written.
@@ -130,17 +140,23 @@ def disk_errors_explained(folder: Path, go_on: str) -> Iterator[None]:
         reason = disk_error(error)
         if reason is None:
             raise
-        raise UserError(
-            f"storage: {folder} cannot be written any more ({reason}); what has ended is kept; "
-            f"then go on with {go_on}"
-        ) from None
+        raise UserError(cannot_be_written(str(folder), reason)) from None
+
+
+def cannot_be_written(place: str, reason: str) -> str:
+    """What a user is told of a disk that filled up, or failed, under a sweep."""
+    return (
+        f"storage: {place} cannot be written any more ({reason}); what has ended is kept: "
+        "make room, then go on with --resume"
+    )
 
 
 def disk_error(error: BaseException | None) -> str | None:
     """What is wrong with the disk, if that is what an error is about, or what led to it."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _DISK:
-            return os.strerror(error.errno)
+            where = f": {error.filename}" if error.filename else ""
+            return os.strerror(error.errno) + where
         if isinstance(error, sqlite3.OperationalError) and any(s in str(error) for s in _SQLITE):
             return str(error)
         error = error.__cause__ or error.__context__

@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 from optuna.study import Study
 from pydantic import ValidationError
 
+from sweeps.addresses import without_password
+from sweeps.outbox import OUTBOX_FILE
 from sweeps.settings import SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
 from weakdis_core.config import Config, validated
@@ -52,7 +54,8 @@ def keep(study: Study, settings: SweepSettings, base: Config) -> None:
     asked = settings.model_dump(mode="json", by_alias=True, exclude={"optuna_storage", "resume"})
     # Whoever resumes may stand in another folder, where the default means another database.
     asked["storage"] = settings.checkpoints.root
-    asked["tracking_uri"] = None if "@" in settings.tracking else settings.tracking
+    secret = without_password(settings.tracking) != settings.tracking
+    asked["tracking_uri"] = None if secret else settings.tracking
     study.set_user_attr(_SWEEP, {"settings": asked, "base": base.to_dict()})
 
 
@@ -99,6 +102,8 @@ def check_new(settings: SweepSettings) -> None:
     known = names(settings)
     for name in settings.sweep_names().values():
         folder = settings.folder / name
+        if name not in known and (folder / OUTBOX_FILE).exists():
+            raise UserError(f"name: {folder} holds a sweep of another database already")
         if name in known and not _is_kept(settings, name):
             (folder / STUDY_FILE).unlink()
         elif name in known:
@@ -145,7 +150,7 @@ def resumed(asked: SweepSettings) -> SweepSettings:
     if not found:
         changes["variant"] = stored.base.data.variant
     changes |= {"name": name, "resume": name, "plan": asked.plan}
-    if not stored.settings.checkpoints.remote:
+    if asked.study_storage is None and not stored.settings.checkpoints.remote:
         # A folder is where it was found, whatever it was called then.
         changes["storage"] = str(asked.folder)
     settings = stored.settings.model_copy(update=changes | {"optuna_storage": asked.optuna_storage})

@@ -71,7 +71,9 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
     try:
         if "://" not in address:
             return JournalStorage(JournalFileBackend(address))
-        return RDBStorage(address)
+        # A connection that a database, or a router, has cut meanwhile is made anew.
+        alive = {} if address.startswith("sqlite") else {"pool_pre_ping": True}
+        return RDBStorage(address, engine_kwargs=alive)
     except Exception as error:
         message = f"optuna_storage: {address!r} cannot be used: {str(error).splitlines()[0]}"
         raise UserError(without_password(message)) from None
@@ -176,9 +178,14 @@ class StudySearcher(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the study how a trial ended."""
-        trial = self._running.pop(trial_id, None)
+        trial = self._running.get(trial_id)
         if trial is None:
             return
+        self._tell(trial_id, trial, error)
+        # Last: Tune says it again where the database did not answer.
+        del self._running[trial_id]
+
+    def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
         record = self._record(trial)
         if record is None or error or record.error:
             self._study.tell(trial, state=TrialState.FAIL)

@@ -88,7 +88,7 @@ def reporting_errors(trainable: Trainable) -> Trainable:
     """The trainable, its errors reported instead of raised.
 
     What failed by itself would fail again, but Tune would try it again like a trial whose process
-    died.
+    died. Errors of the storage, which may pass, are raised.
     """
 
     @functools.wraps(trainable)
@@ -98,8 +98,11 @@ def reporting_errors(trainable: Trainable) -> Trainable:
         except Exception as error:
             if (reason := disk_error(error)) is not None:
                 # Of no trial's making, and the end of every other one too: the sweep stops.
-                tune.report({"disk": reason})
+                tune.report({"disk": f"{reason} on {platform.node()}"})
                 time.sleep(_UNTIL_STOPPED)
+            if isinstance(error, OSError):
+                # A storage that does not answer now may do so in a moment.
+                raise
             traceback.print_exc()
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             tune.report({"error": f"{kind}{error}".strip().splitlines()[0]})
@@ -148,7 +151,7 @@ def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]
         try:
             with checkpoint.as_directory() as folder:
                 trainer.load(Path(folder) / CHECKPOINT_FILE)
-        except (UserError, OSError) as error:
+        except (UserError, FileNotFoundError) as error:
             unreadable.append(str(error))
             continue
         if not unreadable:

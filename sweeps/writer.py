@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -67,7 +68,9 @@ class Writer:
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
             if self._told(entry):
-                self._outbox.delivered()
+                with contextlib.suppress(OSError):
+                    # On a disk that fails: what MLflow knows it is then told again.
+                    self._outbox.delivered()
             else:
                 self.undelivered = 1 + sum(1 for _ in iter(self._queue.get, None))
                 return

@@ -11,6 +11,9 @@ import pytest
 
 # Before anything imports MLflow, which would report its use over the network.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# On the head of a cluster they would lead tests to the user's own sweeps.
+for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
+    os.environ.pop(_name, None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
 
 NETWORK = "10.77.0"
 BRIDGE = "weakdis"
@@ -83,12 +82,7 @@ class Laboratory:
             self._start(name, address)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         for name in list(self._machines):
             self.kill(name)
         self._clean()

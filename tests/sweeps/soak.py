@@ -126,7 +126,7 @@ def check_best(place: Path) -> None:
     parent, _ = runs_of(uri, VARIANT, "faulty")
     name = "best/relation_accuracy_pixels"
     told = MlflowClient(tracking_uri=uri).get_metric_history(parent.info.run_id, name)
-    values = [point.value for point in sorted(told, key=lambda point: (point.step, point.value))]
+    values = [point.value for point in sorted(told, key=lambda point: point.timestamp)]
     assert values == sorted(values), values
 
 

@@ -34,9 +34,10 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(
         fill(filler)
         assert process.wait(timeout=240) == 2
     output = (tmp_path / "output.txt").read_text()
-    assert f"error: storage: {disk / 'faulty'} cannot be written any more" in output
-    assert "No space left" in output or "disk is full" in output
-    assert "go on with python sweeps/run.py --resume faulty" in output
+    assert f"error: storage: {disk}" in output
+    assert (
+        "cannot be written any more (No space left on device" in output or "disk is full" in output
+    )
     assert "Traceback" not in output
     filler.unlink()
     resume(tmp_path)

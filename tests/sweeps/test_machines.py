@@ -61,9 +61,12 @@ def test_trials_of_a_machine_that_dies_move(
 ) -> None:
     machines.start_head()
     machines.start_other()
-    with started(tmp_path) as process:
+    with started(tmp_path, *flags(steps=1000, evaluations=20)) as process:
         for trial in ("00001", "00002"):
             wait_for(tmp_path, trial, reports=2)
+        # Neither has ended: each has a machine of its own.
+        session = tmp_path / "runs/faulty/search-1"
+        assert max(last_checkpoint(session, trial) for trial in ("00001", "00002")) < 19
         machines.kill(OTHER)
         assert process.wait(timeout=240) == 0, (tmp_path / "output.txt").read_text()
     runs = check_invariants(tmp_path)

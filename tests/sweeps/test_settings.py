@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.addresses import without_password
 from sweeps.settings import SweepSettings, parse_arguments, parse_assignment
 from tests.sweeps.finished import SCRIPT
 from weakdis_core.errors import UserError
@@ -86,6 +87,19 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
 def test_bad_values_are_named(flags: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_arguments(["--variant", "dsprites_v2", *flags.split()]).base_config("dsprites_v2")
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://u:pa/ss@word@h/db", "postgresql://***@h/db"),
+        ("postgresql://h/db?user=u&password=p&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("s3://bucket/a?secret_key=s", "s3://bucket/a?secret_key=***"),
+        ("'http://u:p@h' and sqlite:///m.db", "'http://***@h' and sqlite:///m.db"),
+    ],
+)
+def test_no_password_is_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown
 
 
 def test_a_variant_is_needed() -> None:
