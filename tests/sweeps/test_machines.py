@@ -61,7 +61,7 @@ def test_trials_of_a_machine_that_dies_move(
 ) -> None:
     machines.start_head()
     machines.start_other()
-    with started(tmp_path, *flags(steps=1000, evaluations=20)) as process:
+    with started(tmp_path, *flags(steps=600, evaluations=20)) as process:
         for trial in ("00001", "00002"):
             wait_for(tmp_path, trial, reports=2)
         # Neither has ended: each has a machine of its own.
