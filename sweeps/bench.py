@@ -15,7 +15,7 @@ from optuna import logging as optuna_logging
 from ray import tune
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import Allotment, cluster
+from sweeps.cluster import LOCAL, Allotment, cluster
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, run_trials, search_study
@@ -85,11 +85,13 @@ def measure(trials: int) -> Measured:
             trials=trials,
             preset="quick",
             time_budget=1e6,
+            # Whatever the environment says: nothing of this is the user's.
             storage=folder,
+            optuna_storage=f"sqlite:///{folder}/{STUDY_FILE}",
             tracking_uri=f"sqlite:///{folder}/mlflow.db",
         )
         open_experiment(settings.tracking, _VARIANT, _NAME)
-        with cluster():
+        with cluster(LOCAL):
             seconds, late = _timed(settings)
         place = settings.folder / _NAME
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
@@ -98,7 +100,7 @@ def measure(trials: int) -> Measured:
             seconds=seconds / trials,
             late=late,
             memory=peak,
-            study=_size(place / STUDY_FILE),
+            study=_size(Path(folder) / STUDY_FILE),
             mlflow=_size(Path(folder) / "mlflow.db"),
             outbox=_size(place / OUTBOX_FILE),
             tune=sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),

@@ -30,7 +30,6 @@ _ENVIRONMENT = {
     # Nothing reads Tune's snapshots: a sweep is resumed from its study. They grow with every trial.
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
 # glibc reads these when a process starts, so trials get them from Ray. By default large tensors

@@ -33,14 +33,13 @@ from weakdis_core.seeding import derive
 CONFIRM_TABLE = "confirm.csv"
 
 
-class _Keeper(Callback):
+class _Files(Callback):
     """Stores a confirm run's files with it as soon as it has ended."""
 
     def __init__(self, sweep: Sweep, tracking: Tracking, ledger: Ledger) -> None:
         self._sweep = sweep
         self._tracking = tracking
         self._ledger = ledger
-
         self._left: list[Record] = []
 
     def __getstate__(self) -> dict[str, Any]:
@@ -182,8 +181,8 @@ def _train_again(
     budget = Budget(math.inf, interruption)
     runs = len(study.get_trials(deepcopy=False))
     view = View(console, sweep.name, ledger, budget, runs, "confirm run")
-    keeper = _Keeper(sweep, own, ledger)
-    callbacks: list[Callback] = [own, keeper, view]
+    files = _Files(sweep, own, ledger)
+    callbacks: list[Callback] = [own, files, view]
 
     def rescue() -> None:
         view.close()
@@ -193,7 +192,7 @@ def _train_again(
     try:
         with interruption.deferred(rescue):
             run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
-        keeper.rest()
+        files.rest()
         if interruption.signal is None:
             end_running(study)
     finally:
