@@ -22,12 +22,8 @@ def grown(available: Mapping[str, float], file: Path = BOOTSTRAP_FILE) -> dict[s
     Returns:
         At least what is there.
     """
-    try:
-        config = yaml.safe_load(file.expanduser().read_text())
-    except (OSError, yaml.YAMLError):
-        return dict(available)
     most: dict[str, float] = {}
-    for count, resources in _machines(config if isinstance(config, dict) else {}):
+    for count, resources in kinds(file):
         for name, amount in resources.items():
             most[name] = most.get(name, 0.0) + count * float(amount)
     return {
@@ -35,15 +31,23 @@ def grown(available: Mapping[str, float], file: Path = BOOTSTRAP_FILE) -> dict[s
     }
 
 
-def _machines(config: Mapping[str, Any]) -> list[tuple[int, Mapping[str, float]]]:
-    """Kinds of machines: the most of each that there may be, and the resources of one."""
-    kinds = config.get("available_node_types") or {}
+def kinds(file: Path = BOOTSTRAP_FILE) -> list[tuple[int, dict[str, float]]]:
+    """Kinds of machines in a cluster file: the most of each, and the resources of one."""
+    try:
+        config = yaml.safe_load(file.expanduser().read_text())
+    except (OSError, yaml.YAMLError):
+        return []
+    return _machines(config if isinstance(config, dict) else {})
+
+
+def _machines(config: Mapping[str, Any]) -> list[tuple[int, dict[str, float]]]:
+    known = config.get("available_node_types") or {}
     head = config.get("head_node_type")
     # The limit of the cluster holds for all kinds together: the first ones use it up.
     left = int(config.get("max_workers") or 0)
-    machines: list[tuple[int, Mapping[str, float]]] = []
+    machines: list[tuple[int, dict[str, float]]] = []
     by_size = sorted(
-        kinds.items(), key=lambda kind: -float((kind[1].get("resources") or {}).get("GPU", 0))
+        known.items(), key=lambda kind: -float((kind[1].get("resources") or {}).get("GPU", 0))
     )
     for name, kind in by_size:
         workers = min(left, int(kind.get("max_workers", 0 if name == head else left)))

@@ -14,6 +14,8 @@ from ray.exceptions import RayError, RayTaskError
 from ray.tune import Callback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.cluster import Allotment
+from sweeps.growth import kinds
 from sweeps.storage import Storage
 from weakdis_core.errors import UserError
 from weakdis_core.version import CODE_VERSION
@@ -29,10 +31,12 @@ class Node:
     Attributes:
         id: Ray's name for it.
         address: Its IP address.
+        resources: What it has, `CPU` and `GPU` among it.
     """
 
     id: str
     address: str
+    resources: dict[str, float]
 
 
 class NodeCheck(Callback):
@@ -103,10 +107,31 @@ class NodeCheck(Callback):
 def working_nodes() -> list[Node]:
     """The machines that trials can run on."""
     return [
-        Node(str(node["NodeID"]), str(node["NodeManagerAddress"]))
+        Node(str(node["NodeID"]), str(node["NodeManagerAddress"]), dict(node["Resources"]))
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
     ]
+
+
+def check_fits(allotment: Allotment) -> None:
+    """Find out whether some machine, there or still to come, has what a trial gets.
+
+    Together they may have it, and then Ray would wait for ever without a word.
+
+    Raises:
+        UserError: None has.
+    """
+    machines = [node.resources for node in working_nodes()]
+    machines += [resources for count, resources in kinds() if count]
+    for field, name, amount in (
+        ("cpus_per_trial", "CPU", allotment.cpus),
+        ("gpus_per_trial", "GPU", allotment.gpus),
+    ):
+        most = max((machine.get(name, 0.0) for machine in machines), default=0.0)
+        if amount > most:
+            raise UserError(
+                f"{field}: {amount:g} is not allowed: no machine has more than {most:g}"
+            )
 
 
 def _ask(node: Node, storage: Storage, mark: str) -> Any:

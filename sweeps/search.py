@@ -17,12 +17,13 @@ from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
 from sweeps.records import Records
 from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
-from sweeps.storage import disk_errors_explained
+from sweeps.storage import storage_errors_explained
 from sweeps.stored import check_new, claimed, find, keep, names
 from sweeps.study import end_running
 from sweeps.told import log_best, log_tables, sweep_run
@@ -65,6 +66,8 @@ def search_all(settings: SweepSettings, console: Console) -> int:
     with cluster(settings.address) as available, Interruption() as interruption:
         joined = address_of(settings.address) != LOCAL
         allotment = allot(settings, available, grows=joined)
+        if settings.max_concurrent is None:
+            check_fits(allotment)
         found = True
         try:
             for variant, name in settings.sweep_names().items():
@@ -112,7 +115,7 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with disk_errors_explained(folder), claimed(folder):
+    with storage_errors_explained(folder), claimed(folder):
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)

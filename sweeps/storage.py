@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweeps.addresses import without_password
 from weakdis_core.errors import UserError
 
 # Both take long to load, and flags are read before.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _FETCHED = "fetched"
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_KEPT = "what has ended is kept; go on with --resume"
 _SQLITE = ("disk is full", "readonly database", "disk I/O error", "unable to open database")
 
 
@@ -125,39 +127,57 @@ def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
 
 
 @contextmanager
-def disk_errors_explained(folder: Path) -> Iterator[None]:
-    """Within it a full or read-only disk is an error that a user understands.
+def storage_errors_explained(folder: Path) -> Iterator[None]:
+    """Within it a full or read-only disk, or a database that is gone, is a clear error.
 
     Args:
         folder: What is written.
 
     Raises:
-        UserError: The disk is full, or does not let itself be written.
+        UserError: The disk is full, or does not let itself be written, or the study's database
+            does not answer.
     """
     try:
         yield
     except Exception as error:
         reason = disk_error(error)
-        if reason is None:
-            raise
-        raise UserError(cannot_be_written(str(folder), reason)) from None
+        if reason is not None:
+            raise UserError(cannot_be_written(str(folder), reason)) from None
+        reason = database_error(error)
+        if reason is not None:
+            message = f"optuna_storage: the database does not answer any more ({reason}); {_KEPT}"
+            raise UserError(without_password(message)) from None
+        raise
 
 
 def cannot_be_written(place: str, reason: str) -> str:
     """What a user is told of a disk that filled up, or failed, under a sweep."""
-    return (
-        f"storage: {place} cannot be written any more ({reason}); what has ended is kept: "
-        "make room, then go on with --resume"
-    )
+    return f"storage: {place} cannot be written any more ({reason}); make room: {_KEPT}"
 
 
 def disk_error(error: BaseException | None) -> str | None:
     """What is wrong with the disk, if that is what an error is about, or what led to it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in _DISK:
-            where = f": {error.filename}" if error.filename else ""
-            return os.strerror(error.errno) + where
-        if isinstance(error, sqlite3.OperationalError) and any(s in str(error) for s in _SQLITE):
-            return str(error)
-        error = error.__cause__ or error.__context__
+    for each in _causes(error):
+        if isinstance(each, OSError) and each.errno in _DISK:
+            where = f": {each.filename}" if each.filename else ""
+            return os.strerror(each.errno) + where
+        if isinstance(each, sqlite3.OperationalError) and any(s in str(each) for s in _SQLITE):
+            return str(each)
     return None
+
+
+def database_error(error: BaseException) -> str | None:
+    """What is wrong with the study's database, if that is what an error is about."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    for each in _causes(error):
+        if isinstance(each, (InterfaceError, OperationalError)):
+            # The driver's own words, without the statement and its values.
+            return str(each.orig).strip().splitlines()[0]
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

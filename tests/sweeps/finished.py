@@ -50,12 +50,12 @@ def command(*flags: str) -> list[str]:
 
 
 def interrupted(
-    flags: list[str], place: Path, until: str, number: signal.Signals = signal.SIGINT
+    call: list[str], place: Path, until: str, number: signal.Signals = signal.SIGINT
 ) -> tuple[int, str]:
     """Send a signal to a sweep and all its processes, and see how it ends.
 
     Args:
-        flags: The sweep's.
+        call: The sweep's command.
         place: Its working folder.
         until: Pattern of files in there: the signal is sent when the first exists.
         number: The signal.
@@ -64,7 +64,7 @@ def interrupted(
         The exit code, and what was printed.
     """
     with subprocess.Popen(
-        command(*flags),
+        call,
         cwd=place,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,35 +32,56 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-@contextmanager
-def postgres() -> Iterator[str]:
-    """A fresh PostgreSQL server; yields the address of a database, password included."""
-    folder, port = Path(tempfile.mkdtemp(prefix="weakdis-pg-")), free_port()
-    # The server refuses to run as root.
-    user = "postgres" if os.geteuid() == 0 else None
-    if user is not None:
-        shutil.chown(folder, user)
-    secret = folder / "password"
-    secret.write_text(PASSWORD)
-    secret.chmod(0o644)
-    try:
+class Postgres:
+    """A fresh PostgreSQL server that tests stop and start."""
+
+    def __init__(self) -> None:
+        self._folder, self._port = Path(tempfile.mkdtemp(prefix="weakdis-pg-")), free_port()
+        # The server refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Address of a database, password included."""
+        return f"postgresql://weakdis:{PASSWORD}@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        folder = self._folder
+        options = [f"-p{self._port}", f"-k{folder}", "-clisten_addresses=127.0.0.1", "-cfsync=off"]
+        with (folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [found("postgres"), f"-D{folder / 'data'}", *options],
+                stdout=log, stderr=log, user=self._user, cwd=folder,
+            )  # fmt: skip
+        _wait_for(self._port, folder / "log")
+
+    def stop(self) -> None:
+        """End it, and with it all connections."""
+        if self._server is not None:
+            # SIGINT is its fast shutdown; killed, it would leave shared memory behind.
+            self._server.send_signal(signal.SIGINT)
+            self._server.wait(timeout=60)
+            self._server = None
+
+    def __enter__(self) -> Postgres:
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        secret = self._folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
         made = [found("initdb"), "--username=weakdis", f"--pwfile={secret}", "--auth=scram-sha-256"]
         subprocess.run(
-            [*made, "--no-sync", str(folder / "data")],
-            check=True, capture_output=True, user=user, cwd=folder,
+            [*made, "--no-sync", str(self._folder / "data")],
+            check=True, capture_output=True, user=self._user, cwd=self._folder,
         )  # fmt: skip
-        options = [f"-p{port}", f"-k{folder}", "-clisten_addresses=127.0.0.1", "-cfsync=off"]
-        with (folder / "log").open("wb") as log, subprocess.Popen(
-            [found("postgres"), f"-D{folder / 'data'}", *options],
-            stdout=log, stderr=log, user=user, cwd=folder,
-        ) as server:  # fmt: skip
-            try:
-                _wait_for(port, folder / "log")
-                yield f"postgresql://weakdis:{PASSWORD}@127.0.0.1:{port}/postgres"
-            finally:
-                server.kill()
-    finally:
-        shutil.rmtree(folder)
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
-from tests.sweeps.finished import SCRIPT, Finished, interrupted, of_stage, runs_of
+from tests.sweeps.finished import SCRIPT, Finished, command, interrupted, of_stage, runs_of
 from weakdis_core.config import Config
 
 VARIANT = "dsprites_v2"
@@ -265,7 +265,7 @@ def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
     flags = ["--name", "cut", "--trials", "1", "--max-steps", "300", "--max-concurrent", "1"]
     flags += ["--set", "training.evaluations=60", "--confirm-seeds", "3"]
     flags += ["--tracking-uri", database]
-    code, output = interrupted(flags, tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
+    code, output = interrupted(command(*flags), tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
     assert code == 130, output
     assert "Traceback" not in output
     parent, children = runs_of(database, VARIANT, "cut")

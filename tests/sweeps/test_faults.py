@@ -14,6 +14,7 @@ from tests.sweeps.faulty import (
     EVALUATIONS,
     STEPS,
     VARIANT,
+    call_of,
     check_invariants,
     flags,
     last_checkpoint,
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.slow
 OUTAGE = 40.0
 
 
-def test_a_killed_sweep_goes_on_where_it_was(cache: Path, database: str, tmp_path: Path) -> None:
+def test_killed_processes_go_on_where_they_were(cache: Path, database: str, tmp_path: Path) -> None:
     with started(tmp_path, *flags(steps=400, evaluations=EVALUATIONS)) as process:
         wait_for(tmp_path, reports=0)
         # While it runs nobody else may touch it.
@@ -41,7 +42,11 @@ def test_a_killed_sweep_goes_on_where_it_was(cache: Path, database: str, tmp_pat
         second = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert second.returncode == 2
         assert "error: name: the sweep 'faulty' is running already" in second.stderr
-        wait_for(tmp_path)
+        # A process that trains: its trial goes on in another one.
+        training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
+        training.kill()
+        for trial in ("00001", "00002"):
+            wait_for(tmp_path, trial, reports=4)
         os.kill(process.pid, signal.SIGKILL)
     resume(tmp_path)
     runs = check_invariants(tmp_path)
@@ -61,34 +66,20 @@ def test_a_killed_sweep_goes_on_where_it_was(cache: Path, database: str, tmp_pat
     check_invariants(tmp_path, trials=4)
 
 
-def test_a_killed_worker_s_trial_goes_on_in_the_same_run(
-    cache: Path, database: str, tmp_path: Path
-) -> None:
-    with started(tmp_path) as process:
-        wait_for(tmp_path)
-        training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
-        training.kill()
-        assert process.wait(timeout=240) == 0
-    check_invariants(tmp_path)
-    assert {row["outcome"] for row in rows(tmp_path)} <= {"complete", "pruned"}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_can_be_resumed(
-    number: signal.Signals, cache: Path, database: str, tmp_path: Path
-) -> None:
-    code, output = interrupted(
-        flags(trials=2), tmp_path, "runs/faulty/search-1/*/checkpoint_000003", number
-    )
+def test_an_interrupted_sweep_can_be_resumed(cache: Path, database: str, tmp_path: Path) -> None:
     # Ctrl-C in a terminal reaches Ray's processes too, which ignore it; SIGTERM, as `timeout` sends
     # it, kills them.
-    assert code == 128 + number, output
-    assert "Traceback" not in output
-    assert "--resume faulty" in output
-    parent, children = runs_of(database, VARIANT, "faulty")
-    assert parent.info.status == "KILLED"
-    assert "KILLED" in {run.info.status for run in children}
-    assert "RUNNING" not in {run.info.status for run in children}
+    calls = {signal.SIGINT: flags(trials=2), signal.SIGTERM: ["--resume", "faulty"]}
+    for session, (number, call) in enumerate(calls.items(), start=1):
+        reports = f"runs/faulty/search-{session}/*/checkpoint_00000[3-9]"
+        code, output = interrupted(call_of(*call), tmp_path, reports, number)
+        assert code == 128 + number, output
+        assert "Traceback" not in output
+        assert "--resume faulty" in output
+        parent, children = runs_of(database, VARIANT, "faulty")
+        assert parent.info.status == "KILLED"
+        assert "KILLED" in {run.info.status for run in children}
+        assert "RUNNING" not in {run.info.status for run in children}
     resume(tmp_path)
     check_invariants(tmp_path, trials=2)
 

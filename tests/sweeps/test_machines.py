@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.sweeps.faulty import (
+    VARIANT,
+    call_of,
     check_invariants,
     flags,
     last_checkpoint,
@@ -22,24 +26,24 @@ from tests.sweeps.faulty import (
     study_of,
     wait_for,
 )
-from tests.sweeps.finished import SCRIPT, command
+from tests.sweeps.finished import command, runs_of
 from tests.sweeps.machines import HEAD, OTHER, Machines
 from tests.sweeps.server import Server
-from tests.sweeps.services import KEYS, object_store, postgres
+from tests.sweeps.services import KEYS, PASSWORD, Postgres, object_store
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def wait_for_step(studies: str, step: int) -> None:
-    """Wait until a trial of a study has been trained so far."""
+def wait_for_record(studies: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Wait until a trial's record in a study is as wanted; the record."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         with contextlib.suppress(KeyError), study_of(studies) as study:
             known = study.user_attrs
-            records = [known[name] for name in known if name.startswith("trial ")]
-            if any(record["step"] >= step for record in records):
-                return
+            records = [dict(known[name]) for name in known if name.startswith("trial ")]
+            if found := [record for record in records if wanted(record)]:
+                return found[0]
         time.sleep(0.5)
     raise AssertionError("no trial got so far")
 
@@ -56,12 +60,13 @@ def machines(
         yield nodes
 
 
-def test_trials_of_a_machine_that_dies_move(
+def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
     machines: Machines, cache: Path, database: str, tmp_path: Path
 ) -> None:
     machines.start_head()
-    machines.start_other()
-    with started(tmp_path, *flags(steps=600, evaluations=20)) as process:
+    with started(tmp_path, *flags(steps=1000, evaluations=20)) as process:
+        wait_for(tmp_path, "00001", reports=1)
+        machines.start_other()
         for trial in ("00001", "00002"):
             wait_for(tmp_path, trial, reports=2)
         # Neither has ended: each has a machine of its own.
@@ -75,19 +80,25 @@ def test_trials_of_a_machine_that_dies_move(
 
 @pytest.mark.needs_root
 @pytest.mark.needs_command("unshare", "util-linux")
-def test_a_machine_that_does_not_share_the_storage_is_refused(
+def test_machines_that_cannot_do_the_work_are_said_before_the_first_trial(
     machines: Machines, cache: Path, database: str, tmp_path: Path
 ) -> None:
     storage = tmp_path / "runs"
     storage.mkdir()
-    machines.start_head()
-    machines.start_other(hidden=storage)
-    done = subprocess.run(
-        command(*flags()), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert f"error: storage: node {OTHER} does not reach {storage}" in done.stderr
-    assert "Traceback" not in done.stderr
+    machines.start_head("--num-gpus=1")
+    machines.start_other(storage, "--num-gpus=1")
+    # Together they have two GPUs, and Ray would wait for one machine that has both.
+    for more, reason in {
+        "--gpus-per-trial=2": "gpus_per_trial: 2 is not allowed: no machine has more than 1",
+        "--gpus-per-trial=0": f"storage: node {OTHER} does not reach {storage}",
+    }.items():
+        call = command("--name", "faulty", more)
+        done = subprocess.run(
+            call, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert f"error: {reason}" in done.stderr
+        assert "Traceback" not in done.stderr
     # Not a single trial was started.
     assert last_checkpoint(storage / "faulty", "*/*") == -1
 
@@ -112,23 +123,37 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
-    with postgres() as studies, object_store(tmp_path) as storage, Server(tmp_path) as server:
-        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies)
+    with Postgres() as studies, object_store(tmp_path) as storage, Server(tmp_path) as server:
+        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies.address)
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         machines.start_head()
         with started(old) as process:
-            wait_for_step(studies, 100)
+            wait_for_record(studies.address, lambda record: record["step"] >= 60)
+            studies.stop()
+            assert process.wait(timeout=120) == 2
+        output = (old / "output.txt").read_text()
+        assert "error: optuna_storage: the database does not answer any more" in output
+        assert "Traceback" not in output
+        assert PASSWORD not in output
+        studies.start()
+        with started(old, "--resume", "faulty") as process:
+            ended = wait_for_record(studies.address, lambda each: each["outcome"] == "complete")
             machines.kill(HEAD)
             os.kill(process.pid, signal.SIGKILL)
         (old / "runs").rename(tmp_path / "lost")
+        # As if the head had died before it had told MLflow how a trial ended.
+        client = MlflowClient(tracking_uri=server.database)
+        _, children = runs_of(server.database, VARIANT, "faulty")
+        (run,) = [each for each in children if each.data.tags["trial_id"] == ended["trial_id"]]
+        client.update_run(run.info.run_id, status="RUNNING")
         machines.start_head()
-        call = [sys.executable, str(SCRIPT), "--resume", "faulty"]
+        call = call_of("--resume", "faulty")
         done = subprocess.run(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        check_invariants(new, uri=server.database, studies=studies)
+        check_invariants(new, uri=server.database, studies=studies.address)
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
         # Somebody else's name is not taken over.
         call = command(*flags())

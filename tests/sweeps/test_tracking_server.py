@@ -16,7 +16,7 @@ from mlflow.entities import Metric
 from tests.sweeps.faulty import VARIANT, flags
 from tests.sweeps.finished import command, runs_of
 from tests.sweeps.server import Server
-from tests.sweeps.services import PASSWORD, postgres
+from tests.sweeps.services import PASSWORD, Postgres
 
 pytestmark = pytest.mark.slow
 WRITERS, POINTS = 8, 40
@@ -69,7 +69,8 @@ def steps(client: MlflowClient, run: str) -> list[int]:
 def test_a_password_turns_up_nowhere(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with postgres() as database:
+    with Postgres() as server:
+        database = server.address
         monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
         monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", database.replace("/postgres", "/studies"))
         create(database, "studies")
