@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-cluster soak system-deps lint bench scaling ui tracking clean
+.PHONY: install test test-cluster soak system-deps lint bench scaling report ui tracking clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
@@ -56,7 +56,7 @@ soak: $(PROJECT) ## kill parts of a sweep for half an hour, then check what must
 system-deps: ## install the Debian packages that some tests need (root only)
 	apt-get update
 	apt-get install --yes --no-install-recommends \
-		postgresql openssh-server openssh-client rsync iproute2 util-linux
+		postgresql openssh-server openssh-client rsync iproute2 util-linux chromium
 
 lint: $(PROJECT) ## check style, formatting and types
 	$(BIN)/ruff check .
@@ -68,6 +68,9 @@ bench: $(PROJECT) ## measure speed against the targets
 
 scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (half an hour)
 	$(BIN)/python -m benchmarks.scaling
+
+report: $(PROJECT) ## write report.html, the page of the newest sweep
+	$(BIN)/python -m analysis report $(ARGS)
 
 ui: $(PROJECT) ## open the MLflow UI on this machine
 	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"

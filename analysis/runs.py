@@ -16,11 +16,18 @@ COLUMNS = (
     "variant",
     "source",
     "stage",
+    "sweep",
     "trial_id",
     "seed",
     "config_hash",
     "sklearn",
     "status",
+    "outcome",
+    "reason",
+    "device",
+    "host",
+    "commit",
+    "step",
     "started",
     "finished",
 )
@@ -44,7 +51,9 @@ def read_runs(tracking_uri: str) -> pd.DataFrame:
         UserError: The store cannot be read.
     """
     client = open_store(tracking_uri)
-    return frame([_row(run) for run in _trials(client)])
+    # The tag keeps other projects' runs out where a store is shared.
+    found = pages(client, "tags.variant LIKE '%'")
+    return frame([_row(run) for run in found if _PARENT in run.data.tags])
 
 
 def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -67,15 +76,18 @@ def _numbers(column: pd.Series) -> pd.Series:
         return column
 
 
-def _trials(client: MlflowClient) -> Iterator[Run]:
+def pages(client: MlflowClient, query: str) -> Iterator[Run]:
+    """All runs of a store that a query finds, page by page.
+
+    Args:
+        client: The store.
+        query: MLflow's filter.
+    """
     experiments = [experiment.experiment_id for experiment in _experiments(client)]
     token = None
     while experiments:
-        # The tag keeps other projects' runs out where a store is shared.
-        page = client.search_runs(
-            experiments, "tags.variant LIKE '%'", max_results=_PAGE, page_token=token
-        )
-        yield from (run for run in page if _PARENT in run.data.tags)
+        page = client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
+        yield from page
         token = page.token
         if not token:
             return
@@ -102,11 +114,25 @@ def _row(run: Run) -> dict[str, object]:
         "source": tags.get("data.source", "unknown"),
         # A run that does not say is taken for the weaker claim.
         "stage": tags.get("stage", "search"),
+        "sweep": tags.get("sweep"),
         "trial_id": tags.get("trial_id"),
         "seed": tags.get("seed", run.data.params.get("seed")),
         "config_hash": tags.get("config_hash", "unknown"),
         "sklearn": tags.get("version.scikit-learn", "unknown"),
         "status": run.info.status,
+        # The sweep's own word for how it ended; a search that is killed leaves none.
+        "outcome": tags.get("outcome", "running"),
+        "reason": tags.get("reason"),
+        "device": tags.get("device"),
+        "host": tags.get("host"),
+        "commit": tags.get("git_commit"),
+        "step": _last_step(run),
         "started": run.info.start_time,
         "finished": run.info.end_time,
     }
+
+
+def _last_step(run: Run) -> int | None:
+    """The training step of the last report; the values alone are in `run.data.metrics`."""
+    steps = [each.step for each in run.data.to_proto().metrics if each.key == "seconds"]
+    return max(steps, default=None)

@@ -1,17 +1,18 @@
-"""Tables of words -> text: Markdown to read, LaTeX (booktabs) to print; what tables share."""
+"""Tables of words -> text: Markdown or HTML to read, LaTeX (booktabs) to print."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Literal
 
 import pandas as pd
 
 from analysis.statistics import Interval
 
-Format = Literal["md", "csv", "latex"]
+Format = Literal["md", "csv", "latex", "html"]
 
 FEWEST_SEEDS = 5
 """A cell of fewer seeds is preliminary."""
@@ -78,16 +79,26 @@ def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
     return notes
 
 
-def write(shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, words: int) -> str:
+def write(
+    shown: pd.DataFrame,
+    notes: Sequence[str],
+    form: Format,
+    label: str,
+    words: int,
+    dim: Sequence[bool] = (),
+) -> str:
     """A table of words with its notes.
 
     Args:
         shown: The words.
         notes: What stands beneath it, or in the caption.
-        form: md or latex.
+        form: md, html or latex.
         label: LaTeX's label of the table.
         words: Columns that hold words, which stand to the left, before the numbers.
+        dim: For each row whether it matters less, which HTML shows.
     """
+    if form == "html":
+        return _html(shown, notes, words, dim)
     align = ["left"] * words + ["right"] * (len(shown.columns) - words)
     if form == "md":
         text = shown.to_markdown(index=False, disable_numparse=True, colalign=align)
@@ -103,6 +114,26 @@ def write(shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, w
     for symbol, command in _LATEX.items():
         text = text.replace(symbol, command)
     return text
+
+
+def _html(shown: pd.DataFrame, notes: Sequence[str], words: int, dim: Sequence[bool]) -> str:
+    kinds = ["w"] * words + ["n"] * (len(shown.columns) - words)
+    heads = "".join(
+        f'<th class="{kind}">{escape(str(name))}</th>'
+        for kind, name in zip(kinds, shown.columns, strict=True)
+    )
+    rows = []
+    for number, cells in enumerate(shown.itertuples(index=False)):
+        row = "".join(
+            f'<td class="{kind}">{escape(str(cell))}</td>'
+            for kind, cell in zip(kinds, cells, strict=True)
+        )
+        dimmed = ' class="dim"' if number < len(dim) and dim[number] else ""
+        rows.append(f"<tr{dimmed}>{row}</tr>")
+    body = "\n".join(rows)
+    table = f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+    said = [re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)) for note in notes]
+    return table + "<ul>\n" + "\n".join(f"<li>{note}</li>" for note in said) + "\n</ul>\n"
 
 
 def _escaped(note: str) -> str:

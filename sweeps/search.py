@@ -20,6 +20,7 @@ from sweeps.ledger import Ledger
 from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
 from sweeps.records import Records
+from sweeps.reported import report
 from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
@@ -141,6 +142,8 @@ def search(
                 tracking.close("KILLED" if interruption.signal is not None else status)
             finally:
                 writer.close()
+        if found and not writer.undelivered:
+            report(sweep, console)
     _say_what_mlflow_lacks(writer, settings, name, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")

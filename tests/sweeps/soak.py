@@ -33,7 +33,7 @@ from tests.sweeps.finished import runs_of
 TARGETS = {"training process": 8, "driver": 1, "raylet": 1}
 """What is killed, and how often in proportion."""
 
-_STARTING = 25.0
+_STARTING = 20.0
 """Seconds within which the first of a session is killed: starting takes ten or so."""
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     """Kill for as long as asked, then let the sweep end and check it."""
     parser = argparse.ArgumentParser(prog="python -m tests.sweeps.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--pause", type=float, default=8.0, help="most seconds between two kills")
+    parser.add_argument("--pause", type=float, default=6.0, help="most seconds between two kills")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     optuna_logging.set_verbosity(optuna_logging.WARNING)
@@ -65,14 +65,18 @@ def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Co
         with started(place, *start) as process:
             # Most sessions get as far as training, or nothing would ever be seen to go on.
             time.sleep(choice.uniform(0.0, _STARTING))
+            target = ""
             while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(choice.uniform(0.5, pause))
-                target = choice.choices(list(TARGETS), list(TARGETS.values()))[0]
+                target = target or choice.choices(list(TARGETS), list(TARGETS.values()))[0]
                 if not kill(process, target, choice):
+                    # None of that kind yet: the next one trains in a moment.
+                    time.sleep(0.5)
                     continue
                 kills[target] += 1
                 if target != "training process":
                     break
+                target = ""
+                time.sleep(choice.uniform(0.5, pause))
             end(process)
         if sweep_exists(place):
             start = ["--resume", "faulty"]

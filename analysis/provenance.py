@@ -1,0 +1,90 @@
+"""Where a sweep's numbers come from, and how to have them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import yaml
+
+from analysis.sweep import Sweep
+from weakdis_core.config import Config, ModelKind, validated
+from weakdis_core.presets import PresetName, preset
+
+_VERSION = "version."
+# What a machine has, and what a flag of its own says.
+_UNTOLD = ("runtime.", "data.variant", "data.source", "model.kind")
+
+
+def config_of(params: Mapping[str, str]) -> Config:
+    """A trial's settings from what MLflow keeps of them, which is text.
+
+    Args:
+        params: The params of its run.
+
+    Raises:
+        UserError: They are of another version of weakdis.
+    """
+    settings: dict[str, object] = {}
+    for name, text in params.items():
+        group, _, rest = name.rpartition(".")
+        value = None if text == "None" else yaml.safe_load(text)
+        inside = settings.setdefault(group, {}) if group else settings
+        assert isinstance(inside, dict)
+        inside[rest] = value
+    return validated(settings)
+
+
+def command_of(config: Config, preset_name: PresetName = "default") -> str:
+    """The command that trains a configuration again, on one machine and without Ray.
+
+    Args:
+        config: The settings.
+        preset_name: What they are told as a difference to.
+    """
+    kind: ModelKind = config.model.kind
+    start = preset(preset_name, config.data.variant, kind).flat()
+    flags = [f"--variant {config.data.variant}"]
+    flags += [f"--preset {preset_name}"] if preset_name != "default" else []
+    flags += [f"--model {kind}"] if kind != "modular" else []
+    flags += [f"--data.source {config.data.source}"]
+    for name, value in config.flat().items():
+        if not name.startswith(_UNTOLD) and start.get(name) != value:
+            flags.append(f"--{name.replace('_', '-')} {value}")
+    return " ".join(["python -m weakdis_core train", *flags])
+
+
+def provenance(sweep: Sweep) -> pd.DataFrame:
+    """What made a sweep: versions, commit, data, machines and the time it took.
+
+    Returns:
+        Columns `what` and `value`, both text.
+    """
+    tags, params = sweep.run.data.tags, sweep.run.data.params
+    trials = pd.concat([sweep.trials, sweep.confirmed])
+    cores = float(params.get("cpus_per_trial", "nan"))
+    gpus = float(params.get("gpus_per_trial", "nan"))
+    began = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
+    hours = trials["seconds"].sum() / 3600
+    rows = {
+        "sweep": f"{sweep.name} (MLflow run {sweep.run.info.run_id})",
+        "state": sweep.run.info.status,
+        "began": f"{began:%Y-%m-%d %H:%M} UTC",
+        "code": f"weakdis {tags.get(f'{_VERSION}weakdis', '?')}, commit {tags['git_commit']}",
+        "data": f"{sweep.source} images of {sweep.variant}, at most {params['data.max_images']}, "
+        f"split by seed {params['data.data_seed']}",
+        "search": f"{params['sampler']} sampler, objective {params['objective']}, "
+        f"preset {params['preset']}, seed {tags['seed']}, up to {params['trials']} trials or "
+        f"{float(params['time_budget']):g} s",
+        "trained": f"{len(sweep.trials)} trials and {len(sweep.confirmed)} confirm runs, "
+        f"{hours:.2f} hours of a trial: {hours * cores:.2f} core-hours"
+        + (f", {hours * gpus:.2f} GPU-hours" if gpus else ""),
+        "devices": ", ".join(sorted(trials["device"].dropna().unique())) or "unknown",
+        "machines": ", ".join(sorted(set(" ".join(trials["host"].dropna()).split()))) or "unknown",
+        "libraries": ", ".join(
+            f"{name.removeprefix(_VERSION)} {version}"
+            for name, version in sorted(tags.items())
+            if name.startswith(_VERSION) and name != f"{_VERSION}weakdis"
+        ),
+    }
+    return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

@@ -1,0 +1,196 @@
+"""The report of a sweep: one page that opens without a network.
+
+It is made of what MLflow has, so that it can be made on another machine, and while a sweep runs.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from mlflow import MlflowClient
+
+from analysis import accuracy_table, disentanglement_table, published, search_figures
+from analysis.drawing import Drawing
+from analysis.importance import importances
+from analysis.leaderboard import leaderboard, note_on, write_leaderboard
+from analysis.limits import limits
+from analysis.pictures import Picture, read_pictures
+from analysis.provenance import command_of, config_of, provenance
+from analysis.runs import read_runs
+from analysis.selection import unconfirmed
+from analysis.statistics import Interval
+from analysis.store import open_store
+from analysis.sweep import Sweep, find_sweep, read_history, study_of
+from analysis.text import mean, write
+from analysis.training_figures import ACCURACIES, RECONSTRUCTION, learning_curves, rungs
+from analysis.verdict import confirmations, verdict
+from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
+
+_TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report, made.
+
+    Attributes:
+        sweep: What it is about.
+        html: The page.
+        drawings: Its figures, for print.
+    """
+
+    sweep: Sweep
+    html: str
+    drawings: list[Drawing]
+
+    def write(self, path: Path) -> None:
+        """Write the page.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        write_text(path, self.html)
+
+
+def make_report(tracking_uri: str, name: str | None = None, variant: str | None = None) -> Report:
+    """Make the report of a sweep.
+
+    Args:
+        tracking_uri: The store.
+        name: The sweep's name or run id; the newest by default.
+        variant: The data set variant that it must be of.
+
+    Raises:
+        UserError: The store cannot be read, or there is no such sweep.
+    """
+    client, runs = open_store(tracking_uri), read_runs(tracking_uri)
+    sweep, quoted = find_sweep(client, runs, name, variant), published.load()
+    importance = importances(study_of(sweep))
+    drawings = _drawings(sweep, importance, client)
+    page = _environment().get_template(_TEMPLATE)
+    html = page.render(
+        sweep=sweep,
+        running=sweep.run.info.status == "RUNNING",
+        made=datetime.datetime.now(datetime.UTC),
+        verdict=verdict(sweep, importance, quoted),
+        settings=_settings(sweep),
+        command=_command(sweep),
+        confirmed=_confirmed(sweep),
+        table1=_table1(runs, quoted),
+        table2=_table2(runs, quoted),
+        trials=Markup(write_leaderboard(leaderboard(sweep), "html", note_on(sweep))),
+        drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
+        pictures=_pictures(sweep, client),
+        provenance=provenance(sweep).itertuples(index=False),
+        limits=limits(sweep),
+    )
+    return Report(sweep, html, drawings)
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def _drawings(sweep: Sweep, importance: pd.DataFrame, client: MlflowClient) -> list[Drawing]:
+    best = sweep.best
+    if best is None:
+        return []
+    history = read_history(client, sweep.scored["run_id"], [sweep.metric])
+    own = read_history(client, [best["run_id"]], [RECONSTRUCTION, *ACCURACIES])
+    made = [
+        search_figures.progress(sweep),
+        search_figures.importance(sweep, importance),
+        search_figures.slices(sweep),
+        search_figures.parallel(sweep),
+        search_figures.front(sweep),
+        rungs(sweep, history),
+        learning_curves(sweep, own),
+    ]
+    return [drawing for drawing in made if drawing is not None]
+
+
+def _settings(sweep: Sweep) -> list[tuple[str, Any]]:
+    best = sweep.best
+    return [] if best is None else [(name, best[name]) for name in sweep.space]
+
+
+def _command(sweep: Sweep) -> str:
+    """How to train the best configuration again."""
+    best = sweep.best
+    if best is None:
+        return ""
+    given = dict(sweep.run.data.params) | {name: str(best[name]) for name in sweep.space}
+    names = [name for name in given if name == "seed" or name.partition(".")[0] in _GROUPS]
+    try:
+        return command_of(config_of({name: given[name] for name in names}))
+    except UserError:
+        # Settings come and go; the page of an old sweep is still worth having.
+        commit = sweep.run.data.tags["git_commit"]
+        return f"# settings of another version of weakdis: check out commit {commit}"
+
+
+def _confirmed(sweep: Sweep) -> str:
+    table = confirmations(sweep)
+    if table.empty:
+        return ""
+    rows = [
+        {
+            "Configuration": row["config_hash"],
+            "Labels": str(row["labels"]),
+            "Seeds": str(row["seeds"]),
+            "Pixels, test": _cell(row, "pixels", "low", "high"),
+            "Behind the first": _cell(row, "behind", "behind_low", "behind_high"),
+        }
+        for _, row in table.iterrows()
+    ]
+    note = (
+        "Mean over seeds and half the width of its 95% t-interval; differences are paired on the "
+        "same seeds. The first is the best on validation."
+    )
+    return Markup(write(pd.DataFrame(rows), [note], "html", "", words=1))
+
+
+def _cell(row: pd.Series[Any], value: str, low: str, high: str) -> str:
+    return mean(Interval(row[value], row[low], row[high], int(row["seeds"])))
+
+
+def _table1(runs: pd.DataFrame, quoted: published.Published) -> str:
+    waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
+    table = accuracy_table.table1(runs, quoted)
+    return Markup(accuracy_table.write_table1(table, quoted, "html", waiting))
+
+
+def _table2(runs: pd.DataFrame, quoted: published.Published) -> str:
+    waiting = unconfirmed(runs, disentanglement_table.DATA_SETS.values())
+    table = disentanglement_table.table2(runs, quoted, disentanglement_table.ceilings())
+    return Markup(disentanglement_table.write_table2(table, quoted, "html", waiting))
+
+
+def _pictures(sweep: Sweep, client: MlflowClient) -> Sequence[Picture]:
+    """Those of a confirm run where there is one, else those of the best trial."""
+    for runs in (sweep.confirmed, sweep.trials):
+        for run in _candidates(sweep, runs):
+            if found := read_pictures(client, run):
+                return found
+    return []
+
+
+def _candidates(sweep: Sweep, runs: pd.DataFrame) -> list[str]:
+    if runs.empty or sweep.metric not in runs:
+        return []
+    # By validation: the pictures are of test images.
+    return list(runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3))
+
+
+_GROUPS = ("data", "model", "loss", "training", "runtime")

@@ -1,0 +1,206 @@
+"""One sweep as MLflow has it: what was searched, its trials, and how they went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import TrialState, create_trial
+
+from analysis.runs import pages
+from weakdis_core.errors import UserError
+
+_SPACE = "space."
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "out_of_time": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+HISTORY = ("run_id", "metric", "step", "value", "at")
+"""Columns of a history: a row for each report of a metric."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's own run, and those of its trials.
+
+    Attributes:
+        run: The parent run.
+        trials: Rows of `analysis.runs.read_runs`: the trials of the search, in their order.
+        confirmed: Likewise the confirm runs.
+    """
+
+    run: Run
+    trials: pd.DataFrame
+    confirmed: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.run.data.tags["sweep"]
+
+    @property
+    def variant(self) -> str:
+        """Its data set variant."""
+        return self.run.data.tags["variant"]
+
+    @property
+    def source(self) -> str:
+        """Where its images come from: official or rendered."""
+        return self.run.data.tags["data.source"]
+
+    @property
+    def metric(self) -> str:
+        """The validation accuracy that it maximises; under pareto the first of two objectives."""
+        objective = self.run.data.params.get("objective", "pixels")
+        return f"val/relation_accuracy_{'pixels' if objective == 'pareto' else objective}"
+
+    @property
+    def steps(self) -> int:
+        """Training steps of a full trial."""
+        return int(self.run.data.params["training.steps"])
+
+    @property
+    def space(self) -> dict[str, BaseDistribution]:
+        """What was searched, by dotted name; empty where the run does not say it as JSON."""
+        try:
+            return {
+                name.removeprefix(_SPACE): json_to_distribution(text)
+                for name, text in self.run.data.params.items()
+                if name.startswith(_SPACE)
+            }
+        except json.JSONDecodeError:
+            return {}
+
+    @property
+    def last_steps(self) -> pd.Series[Any]:
+        """The training step that each trial has reached; missing where it has not reported."""
+        return self.trials["step"].astype("Int64")
+
+    @property
+    def scored(self) -> pd.DataFrame:
+        """The trials of the search that have a score."""
+        if self.metric not in self.trials:
+            return self.trials.iloc[:0]
+        return self.trials[self.trials[self.metric].notna()]
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """The trials of the search that reached their last step with a score."""
+        return self.scored[self.scored["outcome"].eq("complete")]
+
+    @property
+    def best(self) -> pd.Series[Any] | None:
+        """The complete trial with the best score or, without any, the best of those cut short."""
+        among = self.complete if len(self.complete) else self.scored
+        if among.empty:
+            return None
+        # The first of equals, as the sweep itself chooses.
+        return among.iloc[int(among[self.metric].argmax())]
+
+
+def find_sweep(
+    client: MlflowClient, runs: pd.DataFrame, name: str | None = None, variant: str | None = None
+) -> Sweep:
+    """A sweep by its name or the id of its run, or else the newest.
+
+    Args:
+        client: The store.
+        runs: All its trials, the frame of `analysis.runs.read_runs`.
+        name: Its name, or the id of its run.
+        variant: The data set variant that it must be of.
+
+    Raises:
+        UserError: There is no such sweep, or there are several of that name.
+    """
+    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
+    parents.sort(key=lambda run: run.info.start_time)
+    if variant is not None:
+        known = ", ".join(sorted({run.data.tags["variant"] for run in parents})) or "none"
+        parents = [run for run in parents if run.data.tags["variant"] == variant]
+        if not parents:
+            raise UserError(f"variant: no sweep of {variant!r} in this store; of: {known}")
+    if name is not None:
+        among = ", ".join(dict.fromkeys(run.data.tags["sweep"] for run in parents)) or "none"
+        parents = [run for run in parents if name in (run.data.tags["sweep"], run.info.run_id)]
+        if len(parents) > 1:
+            ids = ", ".join(f"{run.info.run_id} ({run.data.tags['variant']})" for run in parents)
+            raise UserError(f"sweep: {name!r} is the name of several; say which run: {ids}")
+        if not parents:
+            raise UserError(f"sweep: there is no {name!r}; there are: {among}")
+    if not parents:
+        raise UserError("sweep: there is none in this store; python sweeps/run.py makes one")
+    run = parents[-1]
+    own = runs[runs["parent_run_id"].eq(run.info.run_id)].copy()
+    own = own.reindex(columns=list(dict.fromkeys([*own.columns, "seconds"])))
+    own = own.sort_values("trial_id", kind="stable", ignore_index=True)
+    stage = own["stage"]
+    return Sweep(run, own[stage.eq("search")], own[stage.eq("confirm")])
+
+
+def read_history(
+    client: MlflowClient, run_ids: Iterable[str], metrics: Sequence[str]
+) -> pd.DataFrame:
+    """Every report of some metrics of some runs.
+
+    Args:
+        client: The store.
+        run_ids: The runs.
+        metrics: Names of the metrics.
+
+    Returns:
+        Columns `HISTORY`, ordered by step within a run and metric; `at` is the time in UTC.
+    """
+    points = [
+        (run, metric, point.step, point.value, point.timestamp)
+        for run in run_ids
+        for metric in metrics
+        for point in client.get_metric_history(run, metric)
+    ]
+    history = pd.DataFrame(points, columns=list(HISTORY))
+    history["at"] = pd.to_datetime(history["at"], unit="ms", utc=True)
+    return history.sort_values(["run_id", "metric", "step"], ignore_index=True)
+
+
+def study_of(sweep: Sweep) -> optuna.Study:
+    """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
+
+    It is built from what MLflow has, so that it can be read from another machine than the one
+    with the sweep's database, and while the sweep runs.
+    """
+    study, space = empty_study(), sweep.space
+    for _, row in sweep.scored.iterrows():
+        params = {name: _like(values, row.get(name)) for name, values in space.items()}
+        study.add_trial(
+            create_trial(
+                state=_STATES.get(row["outcome"], TrialState.PRUNED),
+                params=params,
+                distributions=space,
+                value=float(row[sweep.metric]),
+            )
+        )
+    return study
+
+
+def empty_study() -> optuna.Study:
+    """A study in memory, made without a word on the console."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(direction="maximize")
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+def _like(values: BaseDistribution, value: object) -> object:
+    """A param as the search drew it: MLflow keeps text, and the frame numbers."""
+    return values.to_external_repr(values.to_internal_repr(value))

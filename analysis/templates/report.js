@@ -1,0 +1,28 @@
+// Sorts a table by the column whose head is clicked; a second click turns the order round.
+for (const table of document.querySelectorAll("table")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down < 0 ? "descending" : "ascending");
+      const key = (row) => {
+        const text = row.cells[column].textContent.trim();
+        const number = parseFloat(text);
+        return { text, number, missing: text === "-" || text === "" };
+      };
+      const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
+      rows.sort(([a], [b]) => {
+        // What is missing stays at the end, whichever way the rest is sorted.
+        if (a.missing !== b.missing) return a.missing ? 1 : -1;
+        if (!isNaN(a.number) && !isNaN(b.number)) return down * (a.number - b.number);
+        return down * a.text.localeCompare(b.text);
+      });
+      table.tBodies[0].append(...rows.map(([, row]) => row));
+    });
+  });
+}
