@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-cluster soak system-deps lint bench scaling report ui tracking clean
+.PHONY: install test test-cluster soak docs-check system-deps lint bench scaling report ui tracking
+.PHONY: clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
@@ -52,6 +53,9 @@ test-cluster: $(PROJECT) ## bring up a real cluster on two machines made of name
 
 soak: $(PROJECT) ## kill parts of a sweep for half an hour, then check what must hold
 	$(BIN)/python -m tests.sweeps.soak $(ARGS)
+
+docs-check: $(PROJECT) ## run every command of docs/tutorial.md and docs/extending.md
+	$(BIN)/python -m tests.docs_check $(ARGS)
 
 system-deps: ## install the Debian packages that some tests need (root only)
 	apt-get update

@@ -16,7 +16,6 @@ from reproduction.evidence import Evidence
 from reproduction.figures import draw_labels
 from reproduction.rows import Run, Stored
 from weakdis_core.config import Source
-from weakdis_core.data.variants import VARIANTS
 from weakdis_core.files import write_text
 
 FILE = "results.md"
@@ -138,8 +137,8 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
         "alone."
     )
     yield _markdown(tables.on_images(evidence, source))
-    ours = [cells.ours(variant, source) for variant in VARIANTS]
-    previous = [row for v in VARIANTS for row in cells.previous_work(v, source).values()]
+    ours = [cells.ours(variant, source) for variant in cells.VARIANTS]
+    previous = [row for v in cells.VARIANTS for row in cells.previous_work(v, source).values()]
     yield from _folded("Every seed", tables.each_seed(evidence, [*ours, *previous]))
     yield "### Table 2: disentanglement"
     yield (
@@ -197,7 +196,7 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
     others: list[Row] = [
         row
         for name in ("labels", "ablation", "controls")
-        for variant in VARIANTS
+        for variant in cells.VARIANTS
         for row in cells.SETS[name](variant, source)
         if row[0].name != variant
     ]

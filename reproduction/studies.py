@@ -11,7 +11,7 @@ from reproduction.cells import Cell, Row
 from reproduction.evidence import Evidence
 from reproduction.tables import ACCURACIES, PSNR, accuracies, cell_text, number
 from weakdis_core.config import Source
-from weakdis_core.data.variants import VARIANTS, get_variant
+from weakdis_core.data.variants import get_variant
 
 
 def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def chance(variant: str) -> tuple[float, float]:
 def spread(evidence: Evidence, source: Source) -> pd.DataFrame:
     """How wide components are and how far apart, how sharp the pictures, and what it cost."""
     rows = []
-    for variant in VARIANTS:
+    for variant in cells.VARIANTS:
         row = cells.ours(variant, source)
         floor = row[0].config.loss.covariance_floor ** 0.5
         rows.append(

@@ -14,7 +14,6 @@ from reproduction import cells
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
 from weakdis_core.config import Source
-from weakdis_core.data.variants import VARIANTS
 
 ACCURACIES = {
     "Latent": "relation_accuracy_latent",
@@ -95,7 +94,7 @@ def table1(evidence: Evidence, source: Source, published: Published) -> pd.DataF
 def on_images(evidence: Evidence, source: Source) -> pd.DataFrame:
     """The stricter accuracies beside the latent one, of our model and the previous work's."""
     rows = []
-    for variant in VARIANTS:
+    for variant in cells.VARIANTS:
         previous = cells.previous_work(variant, source).values()
         models = [("ours", cells.ours(variant, source))]
         models += [("previous work", row) for row in previous]

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -226,7 +231,7 @@ def _images(config: Config) -> int:
 def _range(values: BaseDistribution) -> str:
     if isinstance(values, CategoricalDistribution):
         return "{" + ", ".join(str(choice) for choice in values.choices) + "}"
-    if isinstance(values, FloatDistribution):
+    if isinstance(values, FloatDistribution | IntDistribution):
         return f"{values.low:g} to {values.high:g}" + (", log" if values.log else "")
     return str(values)
 

@@ -10,6 +10,7 @@ from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
+    IntDistribution,
 )
 
 from sweeps.settings import Objective
@@ -86,7 +87,8 @@ def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
     inside = all(
         value in values.choices
         if isinstance(values, CategoricalDistribution)
-        else isinstance(values, FloatDistribution) and values.low <= value <= values.high
+        else isinstance(values, FloatDistribution | IntDistribution)
+        and values.low <= value <= values.high
         for values, value in ((space[name], value) for name, value in point.items())
     )
     return point if inside else None

@@ -124,7 +124,7 @@ class FactorCoding:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Uniform values, and one relation for the code and the image of a row."""
         relation = self.relations.sample(len(true), generator)
-        return self.sample(len(true), generator), relation, relation
+        return self.values(self.sample(len(true), generator)), relation, relation
 
     def judged(self, values: Tensor, relation: Tensor) -> Tensor:
         """All."""

@@ -15,7 +15,12 @@ from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
 VariantName = Literal[
-    "dsprites_v2", "dsprites_v3", "dsprites_v4", "shapes3d_v2", "shapes3d_v3", "shapes3d_v5"
+    "dsprites_v2",
+    "dsprites_v3",
+    "dsprites_v4",
+    "shapes3d_v2",
+    "shapes3d_v3",
+    "shapes3d_v5",
 ]
 ModelKind = Literal["modular", "monolithic"]
 Source = Literal["auto", "official", "rendered"]

@@ -1,4 +1,4 @@
-"""The evaluation protocol of DESIGN.md section 4: a model's accuracies on one split."""
+"""The evaluation protocol (docs/how-it-works.md): a model's accuracies on one split."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from weakdis_core.data.variants import VARIANTS, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.metrics import identifiability_ceiling, mig_ceiling, sap_ceiling
 
-# DESIGN.md section 6; each from a single draw, and single draws differ by 0.04.
+# Each from a single draw, and single draws differ by 0.04.
 PROTOTYPE_SAP = {
     "dsprites_v2": 0.66,
     "dsprites_v3": 0.64,

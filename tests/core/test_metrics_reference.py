@@ -1,4 +1,4 @@
-"""The metrics beside plain transcriptions of their definitions (DESIGN.md section 6)."""
+"""The metrics beside plain transcriptions of their definitions."""
 
 from __future__ import annotations
 

@@ -12,10 +12,9 @@ from reproduction.rows import Key, Stored
 from reproduction.settings import Reproduction, SetName
 from tests.reproduction.made_up import run_of, stored
 from weakdis_core.config import Source
-from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
-RENDERED: dict[str, Source] = dict.fromkeys(VARIANTS, "rendered")
+RENDERED: dict[str, Source] = dict.fromkeys(cells.VARIANTS, "rendered")
 SETS: tuple[SetName, ...] = get_args(SetName)
 
 
@@ -72,7 +71,7 @@ def test_the_ablation_takes_out_each_addition_on_the_full_models_seeds() -> None
 
 def test_official_and_rendered_cells_are_never_the_same() -> None:
     rendered = {Key.of(cell.config).config for cell in cells.cells_of("models", RENDERED)}
-    official = cells.cells_of("models", dict.fromkeys(VARIANTS, "official"))
+    official = cells.cells_of("models", dict.fromkeys(cells.VARIANTS, "official"))
     assert not rendered & {Key.of(cell.config).config for cell in official}
 
 

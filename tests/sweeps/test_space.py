@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeps.space import build_space, first_rung, longest_warmup, starting_point
 from weakdis_core.data.variants import VARIANTS
@@ -75,6 +75,13 @@ def test_the_search_starts_from_the_preset(variant: str) -> None:
     point = starting_point(space, config)
     assert point is not None
     assert config.with_values(point) == config
+
+
+def test_the_search_starts_from_whole_numbers_too() -> None:
+    config = preset("default", "dsprites_v4")
+    whole = IntDistribution(500, 5000)
+    assert starting_point({"training.steps": whole}, config) == {"training.steps": 2200}
+    assert starting_point({"training.steps": IntDistribution(1, 10)}, config) is None
 
 
 def test_no_start_outside_the_space() -> None:

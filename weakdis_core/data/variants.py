@@ -26,7 +26,7 @@ GRIDS: dict[str, Grid] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A data set with its relevant factors, nuisance and relations (DESIGN.md section 3).
+    """A data set with its relevant factors, nuisance and relations.
 
     Attributes:
         name: `dsprites_v4` and the like.

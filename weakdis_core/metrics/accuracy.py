@@ -1,4 +1,4 @@
-"""Factor and relation accuracy: integer arrays in, numbers out (DESIGN.md section 4)."""
+"""Factor and relation accuracy: integer arrays in, numbers out."""
 
 from __future__ import annotations
 
