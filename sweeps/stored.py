@@ -68,7 +68,8 @@ def find(settings: SweepSettings, name: str) -> Stored:
     if name not in (known := names(settings)):
         where = "that database" if settings.study_storage else settings.folder
         among = ", ".join(known) or "none"
-        raise UserError(f"resume: there is no sweep {name!r} in {where}; there are: {among}")
+        asked = "resume" if settings.status is None else "status"
+        raise UserError(f"{asked}: there is no sweep {name!r} in {where}; there are: {among}")
     storage = open_storage(settings.folder / name, settings.study_storage)
     try:
         study = optuna.load_study(study_name=name, storage=storage)

@@ -114,7 +114,8 @@ def _rows(trainer: Trainer, index: Tensor) -> _Rows:
     parts = [part for part in index.split(_CHUNK) if len(part)]
     none = torch.empty(0, model.partitions, model.latent, device=index.device)
     codes = torch.cat([none, *(model.encode(bank.batch(part)).means for part in parts)])
-    values = trainer.prior.classify(codes)[:, : len(trainer.variant.factors)]
+    coding = trainer.coding
+    values = coding.values(trainer.prior.classify(codes)[:, : len(coding.n_components)])
     true = bank.values[index]
     return _Rows(codes.flatten(1).cpu().numpy(), values.cpu().numpy(), true.cpu().numpy())
 
