@@ -20,14 +20,9 @@ from sweeps.records import Records
 from sweeps.results import write_trials
 from sweeps.study import end_running
 from sweeps.tracking import Tracking
-from sweeps.trainable import (
-    CHECKPOINT_FILE,
-    CONFIG_FILE,
-    PICTURE_FILE,
-    Trainable,
-    confirm_trial,
-)
+from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, confirm_trial
 from weakdis_core.errors import UserError
+from weakdis_core.pictures import FOLDER
 from weakdis_core.seeding import derive
 
 CONFIRM_TABLE = "confirm.csv"
@@ -73,7 +68,7 @@ class _Files(Callback):
         run = record.trial_id
         folder = self._sweep.storage.fetch(record.checkpoint, self._sweep.folder)
         self._tracking.log_file(run, folder / CONFIG_FILE)
-        self._tracking.log_file(run, folder / PICTURE_FILE)
+        self._tracking.log_files(run, folder / FOLDER, FOLDER)
         self._tracking.log_file(run, folder / CHECKPOINT_FILE, "checkpoint")
 
 

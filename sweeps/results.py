@@ -16,12 +16,12 @@ from analysis import published
 from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger, Record
-from sweeps.trainable import CHECKPOINT_FILE, PICTURE_FILE
+from sweeps.trainable import CHECKPOINT_FILE
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
-from weakdis_core.manipulation import write_manipulation_grid
 from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.pictures import FOLDER, write_pictures
 from weakdis_core.trainer import Trainer
 
 BEST_FILE = "best.yaml"
@@ -52,7 +52,7 @@ class Best:
 
 
 def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Oracle) -> Best:
-    """Evaluate a trial's checkpoint on test, and write `best.yaml` and the picture.
+    """Evaluate a trial's checkpoint on test, and write `best.yaml` and its pictures.
 
     Args:
         sweep: The sweep.
@@ -69,7 +69,7 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     # Trials may have run on GPUs that the driver has not.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
     test = trainer.evaluate("test") | oracle.accuracies()
-    write_manipulation_grid(trainer, sweep.folder / PICTURE_FILE)
+    write_pictures(trainer, oracle, sweep.folder / FOLDER)
     validation = {
         name.removeprefix("val/"): value
         for name, value in record.metrics.items()
@@ -146,7 +146,7 @@ def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) ->
         console.print(f"validation accuracy against labels: {shown}", highlight=False)
     file = os.path.relpath(best.checkpoint / CHECKPOINT_FILE)
     console.print(
-        f"picture: {sweep.folder / PICTURE_FILE}; another: "
+        f"pictures: {sweep.folder / FOLDER}; another: "
         f"python -m weakdis_core manipulate --checkpoint {file}",
         highlight=False,
         soft_wrap=True,

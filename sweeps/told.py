@@ -10,7 +10,7 @@ from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import BEST_FILE, STUDY_EXPORT, TRIALS_FILE, Best, write_trials
 from sweeps.study import export_study
 from sweeps.tracking import Tracking
-from sweeps.trainable import PICTURE_FILE
+from weakdis_core.pictures import FOLDER
 
 
 def sweep_run(sweep: Sweep) -> SweepRun:
@@ -57,9 +57,7 @@ def log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
     tracking.add_note(
         f"Best: trial {best.record.number}. A search result of one seed, not a table row."
     )
-    tracking.log_file(None, sweep.folder / BEST_FILE)
-    tracking.log_file(trial, sweep.folder / BEST_FILE)
     for run in (trial, None):
-        tracking.log_file(run, sweep.folder / PICTURE_FILE)
-    for file in sorted(best.checkpoint.iterdir()):
-        tracking.log_file(trial, file, "checkpoint")
+        tracking.log_file(run, sweep.folder / BEST_FILE)
+        tracking.log_files(run, sweep.folder / FOLDER, FOLDER)
+    tracking.log_files(trial, best.checkpoint, "checkpoint")

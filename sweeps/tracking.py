@@ -151,6 +151,11 @@ class Tracking(Callback):
         """Store a file with a trial's run, or with the parent (None)."""
         self._submit(trial_id or PARENT, "file", file=str(path), folder=folder)
 
+    def log_files(self, trial_id: str | None, files: Path, folder: str) -> None:
+        """Store every file of a folder with a trial's run, or with the parent (None)."""
+        for path in sorted(files.iterdir()):
+            self.log_file(trial_id, path, folder)
+
     def set_tags(self, trial_id: str | None, tags: Mapping[str, Any]) -> None:
         """Set tags of a trial's run, or of the parent (None)."""
         self._submit(trial_id or PARENT, "log", tags=_text(tags))

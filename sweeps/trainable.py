@@ -22,15 +22,14 @@ from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
-from weakdis_core.manipulation import write_manipulation_grid
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.pictures import FOLDER, write_pictures
 from weakdis_core.trainer import Report, Trainer
 
 Trainable = Callable[[dict[str, Any]], None]
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
-PICTURE_FILE = "manipulation.png"
 _UNTIL_STOPPED = 3600
 
 
@@ -67,7 +66,7 @@ def train_trial(parameters: dict[str, Any]) -> None:
 def confirm_trial(parameters: dict[str, Any]) -> None:
     """Train as a trial does, then evaluate on test, once, and report the scores.
 
-    The last checkpoint comes with the picture of relations and the settings of the run.
+    The last checkpoint comes with the pictures and the settings of the run.
 
     Args:
         parameters: As for `train_trial`; the `values` hold the configuration and its fresh seed.
@@ -80,7 +79,7 @@ def confirm_trial(parameters: dict[str, Any]) -> None:
     result |= {"step": trainer.step, "stage": "test", "device": device_name(trainer.device)}
     with _saved(trainer) as folder:
         trainer.config.save(folder / CONFIG_FILE)
-        write_manipulation_grid(trainer, folder / PICTURE_FILE)
+        write_pictures(trainer, oracle, folder / FOLDER)
         tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
 
 

@@ -20,13 +20,9 @@ from weakdis_core.data.splits import shuffled, split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
-from weakdis_core.manipulation import (
-    load_networks,
-    manipulate,
-    write_grid,
-    write_manipulation_grid,
-)
+from weakdis_core.manipulation import load_networks, manipulate
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.pictures import FOLDER, Head, write_manipulation, write_pictures
 from weakdis_core.presets import PresetName, preset
 from weakdis_core.trainer import Report, Trainer, TrainingDiverged
 
@@ -77,7 +73,7 @@ class Train(Start):
     """
 
     output: Path = Path("runs/train")
-    """Folder for checkpoint.pt, config.yaml, metrics.json and manipulation.png."""
+    """Folder for checkpoint.pt, config.yaml, metrics.json and pictures/."""
     resume: bool = False
     """Continue from the checkpoint in the output folder."""
     settings: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
@@ -117,7 +113,7 @@ def train(args: Sequence[str], prog: str) -> None:
     # JSON has no NaN: undefined is null there.
     scores = {name: value if math.isfinite(value) else None for name, value in test.items()}
     write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")
-    write_manipulation_grid(trainer, output / "manipulation.png")
+    write_pictures(trainer, oracle, output / FOLDER)
     out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))
     if "coverage" in test:
         out.print(
@@ -180,7 +176,8 @@ def manipulate_command(args: Sequence[str], prog: str) -> None:
     chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[: command.images])
     images = ImageBank(prepared, torch.device("cpu")).batch(chosen)
     result = manipulate(networks, variant, images, names)
-    write_grid(result, f"{variant.name}, {command.checkpoint}: test images", command.output)
+    head = Head(f"{variant.name}, {command.checkpoint}: test images")
+    write_manipulation(result, head, command.output)
     print(f"written to {command.output}")
 
 

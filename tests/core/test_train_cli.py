@@ -14,6 +14,7 @@ from PIL import Image
 from tests.core.conftest import SMALL
 from weakdis_core import console
 from weakdis_core.__main__ import run
+from weakdis_core.pictures import CAPTIONS
 from weakdis_core.presets import preset
 
 
@@ -107,7 +108,9 @@ def test_a_run_its_repetition_and_its_pictures(cache: Path, tmp_path: Path) -> N
     assert result.returncode == 0, result.stderr
     assert "step 24 (ending" in result.stdout
     files = {path.name for path in first.iterdir()}
-    assert files == {"checkpoint.pt", "config.yaml", "metrics.json", "manipulation.png"}
+    assert files == {"checkpoint.pt", "config.yaml", "metrics.json", "pictures"}
+    pictures = {path.stem for path in (first / "pictures").iterdir()}
+    assert pictures == set(CAPTIONS)
     metrics = json.loads((first / "metrics.json").read_text())
     assert 0 <= metrics["relation_accuracy_pixels"] <= 1
     assert metrics["oracle_accuracy"] > 0.8

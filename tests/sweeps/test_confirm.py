@@ -34,6 +34,7 @@ from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import SCRIPT, Finished, command, interrupted, of_stage, runs_of
 from weakdis_core.config import Config
+from weakdis_core.pictures import CAPTIONS
 
 VARIANT = "dsprites_v2"
 STEPS = 400
@@ -141,7 +142,9 @@ def test_the_search_result_stays_the_searchs(finished: Finished) -> None:
 def test_artifacts_of_a_confirm_run(finished: Finished) -> None:
     for run in finished.confirmed:
         files = finished.client.list_artifacts(run.info.run_id)
-        assert {file.path for file in files} == {"checkpoint", "config.yaml", "manipulation.png"}
+        assert {file.path for file in files} == {"checkpoint", "config.yaml", "pictures"}
+        pictures = finished.client.list_artifacts(run.info.run_id, "pictures")
+        assert {Path(file.path).stem for file in pictures} == set(CAPTIONS)
         (checkpoint,) = finished.client.list_artifacts(run.info.run_id, "checkpoint")
         assert checkpoint.path == "checkpoint/checkpoint.pt"
 

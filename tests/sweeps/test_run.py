@@ -14,6 +14,7 @@ from tests.sweeps.finished import Finished, command
 from weakdis_core.config import Config
 from weakdis_core.data.store import prepare
 from weakdis_core.metrics.oracle import prepare_oracle
+from weakdis_core.pictures import CAPTIONS
 from weakdis_core.trainer import Trainer
 
 pytestmark = pytest.mark.slow
@@ -81,12 +82,15 @@ def test_artifacts(finished: Finished) -> None:
     def names(run_id: str, folder: str | None = None) -> set[str]:
         return {file.path for file in finished.client.list_artifacts(run_id, folder)}
 
+    pictures = {f"pictures/{stem}.png" for stem in CAPTIONS} | {"pictures/confusion.csv"}
     best = finished.best.info.run_id
-    assert names(best) == {"best.yaml", "checkpoint", "manipulation.png"}
+    assert names(best) == {"best.yaml", "checkpoint", "pictures"}
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
     parent = finished.parent.info.run_id
     tables = {"study.json", "trials.csv", "confirm.csv"}
-    assert names(parent) == {"best.yaml", "manipulation.png", *tables}
+    assert names(parent) == {"best.yaml", "pictures", *tables}
+    for run_id in (best, parent):
+        assert names(run_id, "pictures") == pictures
 
 
 def test_the_study(finished: Finished) -> None:

@@ -1,0 +1,165 @@
+"""Pictures of what relations, components and other images' partitions do to test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakdis_core.manipulation import Images, Manipulation, manipulate, repeat, swap, traverse
+from weakdis_core.pictures.canvas import Head
+from weakdis_core.pictures.grid import Row, write_rows
+from weakdis_core.trainer import Trainer
+
+# Images, or pairs, at most.
+_MANIPULATED = 8
+_REPEATED = 2
+_TRAVERSED = 2
+_PAIRS = 8
+# Colours of decoded pictures take room in a file: so many fit.
+_PICTURES = {1: 200, 3: 64}
+# Among so many test images partners are looked for.
+_CANDIDATES = 200
+# Broken at its hyphen.
+_RECONSTRUCTION = "recon-struction"
+
+
+def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> None:
+    """Draw a row for each image: the image, its reconstruction, and it after each relation.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    parts = [manipulation.images, manipulation.reconstructions, *manipulation.after.values()]
+    rows = [Row(images) for images in zip(*parts, strict=True)]
+    columns = ["image", _RECONSTRUCTION, *map(_words, manipulation.after)]
+    write_rows(rows, columns, head, path)
+
+
+def write_relations(trainer: Trainer, head: Head, path: Path) -> None:
+    """Draw the first test images, their reconstructions, and them after every relation.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    variant = trainer.variant
+    count = _fitting(trainer, _MANIPULATED, 2 + len(variant.relations))
+    images = trainer.bank.batch(trainer.images_of("test", count))
+    result = manipulate(trainer.networks, variant, images, variant.relation_names)
+    write_manipulation(result, head, path)
+
+
+def write_repeated(trainer: Trainer, head: Head, path: Path) -> None:
+    """Draw test images after each relation once, twice and so on, until it has wrapped around.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    variant = trainer.variant
+    sizes = dict(zip(variant.factor_names, variant.n_values, strict=True))
+    times = {relation.name: sizes[relation.factor] for relation in variant.relations}
+    count = _fitting(trainer, _REPEATED, 2 + sum(times.values()))
+    images = trainer.bank.batch(trainer.images_of("test", count))
+    result = repeat(trainer.networks, variant, images, times)
+    rows: list[Row] = []
+    for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
+        for name, after in result.after.items():
+            first = name == variant.relation_names[0]
+            drift = np.sqrt(np.square(after[n, -1] - shown[1]).mean())
+            rows.append(
+                Row(
+                    [*(shown if first else (None, None)), *after[n]],
+                    label=_words(name),
+                    framed=1 + times[name],
+                    note=f"{drift:.3f}",
+                    apart=first and n > 0,
+                )
+            )
+    columns = ["image", _RECONSTRUCTION, *map(str, range(1, max(times.values()) + 1))]
+    write_rows(rows, columns, head, path)
+
+
+def write_traversals(trainer: Trainer, head: Head, path: Path) -> None:
+    """Draw test images with each factor's partition at the mean of each of its components.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    variant = trainer.variant
+    count = _fitting(trainer, _TRAVERSED, 2 + sum(variant.n_values))
+    index = trainer.images_of("test", count)
+    images = trainer.bank.batch(index)
+    values = trainer.bank.values[index].tolist()
+    reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
+    traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
+    rows: list[Row] = []
+    for n, shown in enumerate(zip(images.cpu().numpy(), reconstructions, strict=True)):
+        for factor, name in enumerate(variant.factor_names):
+            rows.append(
+                Row(
+                    [*((None, None) if factor else shown), *traversals[factor][n]],
+                    label=_words(name),
+                    framed=2 + values[n][factor],
+                    apart=not factor and n > 0,
+                )
+            )
+    columns = ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
+    write_rows(rows, columns, head, path)
+
+
+def write_swaps(trainer: Trainer, head: Head, path: Path) -> None:
+    """Draw pairs of test images, and the first with each partition of the second.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    index = trainer.images_of("test", _CANDIDATES)
+    count = _fitting(trainer, _PAIRS, 3 + trainer.networks.autoencoder.partitions)
+    first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
+    images = trainer.bank.batch(index[first])
+    others = trainer.bank.batch(index[second])
+    swapped = swap(trainer.networks, images, others)
+    reconstructions = manipulate(trainer.networks, trainer.variant, images, ()).reconstructions
+    pairs: list[Images] = [images.cpu().numpy(), others.cpu().numpy(), reconstructions]
+    rows = [Row([*shown, *after]) for *shown, after in zip(*pairs, swapped, strict=True)]
+    columns = ["A", "B", f"{_RECONSTRUCTION} of A", *map(_words, partition_names(trainer))]
+    write_rows(rows, columns, head, path)
+
+
+def partition_names(trainer: Trainer) -> list[str]:
+    """Names of a modular model's partitions: of their factors, then of nuisance."""
+    names = list(trainer.variant.factor_names)
+    nuisance = trainer.config.model.nuisance_partitions
+    return [*names, *(f"nuisance {n + 1}" if nuisance > 1 else "nuisance" for n in range(nuisance))]
+
+
+def partners(values: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair the first images with later ones that differ from them in most factors.
+
+    Args:
+        values: `(images, factors)`.
+        n: Pairs at most.
+
+    Returns:
+        Positions of the first and of the second images, `(pairs,)`, each image once: of the later
+        images the first of those that differ most.
+    """
+    first = np.arange(min(n, len(values) // 2))
+    free = np.arange(len(first), len(values))
+    second = np.empty_like(first)
+    for position in first:
+        differences = (values[free] != values[position]).sum(1)
+        best = int(differences.argmax())
+        second[position] = free[best]
+        free = np.delete(free, best)
+    return first, second
+
+
+def _fitting(trainer: Trainer, wanted: int, pictures: int) -> int:
+    """How many images to show where each comes with so many pictures: one at least."""
+    return max(1, min(wanted, _PICTURES[trainer.variant.channels] // pictures))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

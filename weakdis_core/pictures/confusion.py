@@ -1,0 +1,192 @@
+"""Confusion matrices: of the encoder's reading of images, and of what relations lead to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weakdis_core.files import write_text
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.pictures.canvas import Head, save
+from weakdis_core.trainer import Trainer
+
+Counts = NDArray[np.int64]
+
+FACTOR_IMAGES = 1000
+"""Test images that the encoder reads, at most."""
+RELATION_IMAGES = 300
+"""Test images that every relation is applied to, at most."""
+
+_CHUNK = 200
+_DPI = 170
+_COLUMNS = 5
+_PANEL = 1.55
+_LINE = 1.9
+_FONT = 6.0
+# Up to so many values a count fits its cell.
+_COUNTED = 10
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How often each value was read where another, or the same, was expected.
+
+    Attributes:
+        kind: `factor`: the encoder's reading of images against their true value. `relation`: the
+            oracle's reading of the affected factor of decoded images against the value that the
+            relation leads to.
+        name: Name of the factor or relation.
+        counts: `(values, values)`, a row for each value expected.
+    """
+
+    kind: Literal["factor", "relation"]
+    name: str
+    counts: Counts
+
+    @property
+    def accuracy(self) -> float:
+        """Share that was read as expected; NaN without images."""
+        total = int(self.counts.sum())
+        return float(self.counts.trace() / total) if total else math.nan
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Counts by the sum of their row; NaN in rows without images."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self.counts / self.counts.sum(1, keepdims=True))
+
+
+@torch.no_grad()
+def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
+    """Confusion matrices of all factors, then of all relations.
+
+    Of relations only the images count that the model's coding can judge: with a modular model, all.
+
+    Args:
+        trainer: A trained model.
+        oracle: Judge of decoded pictures, on the trainer's device.
+    """
+    variant, coding = trainer.variant, trainer.coding
+    index = trainer.images_of("test", FACTOR_IMAGES)
+    codes = _encode(trainer, index)
+    components = trainer.prior.classify(codes)[:, : len(coding.n_components)]
+    true, read = trainer.bank.values[index], coding.values(components)
+    found = [
+        Confusion("factor", name, _counts(true[:, k], read[:, k], variant.n_values[k]))
+        for k, name in enumerate(variant.factor_names)
+    ]
+    relations = variant.relation_table(str(trainer.device))
+    for r, name in enumerate(variant.relation_names):
+        relation = torch.full((len(true),), r, device=trainer.device)
+        rows = coding.judged(true, relation).nonzero().squeeze(1)[:RELATION_IMAGES]
+        k = int(relations.factor[r])
+        expected = relations.apply(true[rows], relation[rows])[:, k]
+        # There may be none, which networks do not take.
+        read = expected
+        if len(rows):
+            read = _read_after(trainer, oracle, codes[rows], relation[rows])[:, k]
+        found.append(Confusion("relation", name, _counts(expected, read, variant.n_values[k])))
+    return found
+
+
+def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
+    """Write the counts as CSV, a row for each pair of values.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["kind", "name", "expected", "read", "count"])
+    for each in found:
+        for (expected, read), count in np.ndenumerate(each.counts):
+            table.writerow([each.kind, each.name, expected, read, int(count)])
+    write_text(path, text.getvalue())
+
+
+def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
+    """Draw the matrices: factors first, relations on new lines below them.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    kinds = [[each for each in found if each.kind == kind] for kind in ("factor", "relation")]
+    lines = [
+        same[start : start + _COLUMNS] for same in kinds for start in range(0, len(same), _COLUMNS)
+    ]
+    columns = max(map(len, lines))
+    width = columns * _PANEL + 0.75
+    above = head.height(width)
+    height = above + len(lines) * _LINE
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, 1 - above / height))  # type: ignore[call-arg]
+    head.draw(figure)
+    panels = figure.subplots(len(lines), columns, squeeze=False)
+    for panel in panels.ravel():
+        panel.set_axis_off()
+    image: Any = None
+    for line, places in zip(lines, panels, strict=True):
+        for each, panel in zip(line, places, strict=False):
+            image = _draw(panel, each)
+    bar = figure.colorbar(image, ax=panels.ravel().tolist(), fraction=0.02, aspect=40, pad=0.01)
+    bar.set_label("share of the row", fontsize=_FONT)
+    bar.ax.tick_params(labelsize=_FONT - 0.5, length=2)
+    save(figure, path, few_colours=True)
+
+
+def _encode(trainer: Trainer, index: Tensor) -> Tensor:
+    model = trainer.networks.autoencoder
+    return torch.cat([model.encode(trainer.bank.batch(rows)).means for rows in index.split(_CHUNK)])
+
+
+def _read_after(trainer: Trainer, oracle: Oracle, codes: Tensor, relation: Tensor) -> Tensor:
+    """Factor values `(n, factors)` that the oracle reads in images after a relation each."""
+    networks = trainer.networks
+    moved = networks.relational(codes, relation)
+    read = [
+        oracle.classify(networks.autoencoder.decode(part).sigmoid()) for part in moved.split(_CHUNK)
+    ]
+    return torch.cat(read)
+
+
+def _counts(expected: Tensor, read: Tensor, n: int) -> Counts:
+    pairs = (n * expected + read).bincount(minlength=n * n)
+    return np.asarray(pairs.reshape(n, n).cpu().numpy(), dtype=np.int64)
+
+
+def _draw(panel: Axes, each: Confusion) -> Any:
+    n = len(each.counts)
+    panel.set_axis_on()
+    image = panel.imshow(each.shares, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+    total = each.counts.sum()
+    score = f"right: {each.accuracy:.3f} of {total}" if total else "no images"
+    title = f"{each.name.replace('_', ' ')}\n{score}"
+    panel.set_title(title, fontsize=_FONT + 0.5)
+    panel.set_xlabel("read", fontsize=_FONT, labelpad=1)
+    panel.set_ylabel("true" if each.kind == "factor" else "expected", fontsize=_FONT, labelpad=1)
+    panel.set_xticks(range(n), labels=[str(v) for v in range(n)])
+    panel.set_yticks(range(n), labels=[str(v) for v in range(n)])
+    panel.tick_params(labelsize=_FONT - 0.5, length=0, pad=1)
+    if n <= _COUNTED:
+        size = min(_FONT, 44 / n)
+        for (row, column), count in np.ndenumerate(each.counts):
+            if count:
+                colour = "black" if each.shares[row, column] > 0.5 else "white"
+                panel.text(
+                    column, row, str(count), ha="center", va="center", fontsize=size, color=colour
+                )
+    return image

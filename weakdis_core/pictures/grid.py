@@ -1,0 +1,126 @@
+"""Rows of images, drawn pixel by pixel."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from weakdis_core.manipulation import Images
+from weakdis_core.pictures.canvas import Head, save
+
+Pixels = NDArray[np.uint8]
+
+# A power of two: a number of pixels is then exact in inches.
+DPI = 256
+_REPEAT = 2
+_SIDE = 64 * _REPEAT
+_GAP = 10
+_FRAME = 4
+_FRAME_COLOUR = np.round(255 * np.array(to_rgb("#D55E00"))).astype(np.uint8)
+_APART = 24
+_NARROWEST = 4 * DPI
+# Steps of brightness for each channel: finer ones are not seen, and make files twice as large.
+_LEVELS = {1: np.array([63]), 3: np.array([31, 63, 31])}
+_MARGIN = 16
+# Points, and pixels of a letter and of a line.
+_FONT, _LETTER, _LINE = 6.0, 13.5, 26
+_ROW_LETTERS = 11
+_COLUMN_LETTERS = 11
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of images.
+
+    Attributes:
+        images: `(channels, 64, 64)` in [0, 1] each; None leaves a place free.
+        label: Written on its left.
+        framed: Place of an image with a frame around it.
+        note: Written on the right of its last image.
+        apart: Whether it stands apart from the row above.
+    """
+
+    images: Sequence[Images | None]
+    label: str = ""
+    framed: int | None = None
+    note: str = ""
+    apart: bool = False
+
+
+def write_rows(rows: Sequence[Row], columns: Sequence[str], head: Head, path: Path) -> None:
+    """Draw rows of images, each pixel as a square of whole pixels.
+
+    Args:
+        rows: What to draw.
+        columns: Written above the columns.
+        head: Written above all.
+        path: The PNG to write.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
+    right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
+    pitch = _SIDE + _GAP
+    width = max(left + len(columns) * pitch + right, _NARROWEST)
+    names = [textwrap.fill(name, _COLUMN_LETTERS) for name in columns]
+    top = round(DPI * head.height(width / DPI)) + _LINE * max(n.count("\n") + 1 for n in names)
+    tops = top + np.cumsum([_GAP + (_APART if row.apart else 0) for row in rows])
+    tops += _SIDE * np.arange(len(rows))
+    height = int(tops[-1]) + _SIDE + _MARGIN
+
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure.figimage(_pasted(rows, tops, left, (height, width)), origin="upper")
+    head.draw(figure)
+
+    def write(x: float, y: float, text: str, **how: Any) -> None:
+        figure.text(x / width, 1 - y / height, text, fontsize=_FONT, linespacing=1.1, **how)
+
+    for column, name in enumerate(names):
+        middle = left + column * pitch + _SIDE / 2
+        write(middle, int(tops[0]) - _GAP, name, ha="center", va="bottom")
+    for row, y in zip(rows, tops + _SIDE / 2, strict=True):
+        label = textwrap.fill(row.label, _ROW_LETTERS)
+        write(left - _GAP, y, label, ha="right", va="center", multialignment="right")
+        end = left + len(row.images) * pitch
+        write(end, y, row.note, ha="left", va="center")
+    save(figure, path)
+
+
+def _pasted(
+    rows: Sequence[Row], tops: NDArray[np.int64], left: int, size: tuple[int, int]
+) -> Pixels:
+    canvas = np.full((*size, 3), 255, dtype=np.uint8)
+    for row, y in zip(rows, tops.tolist(), strict=True):
+        for place, image in enumerate(row.images):
+            x = left + place * (_SIDE + _GAP)
+            if place == row.framed:
+                around = (
+                    slice(y - _FRAME, y + _SIDE + _FRAME),
+                    slice(x - _FRAME, x + _SIDE + _FRAME),
+                )
+                canvas[around] = _FRAME_COLOUR
+            if image is not None:
+                canvas[y : y + _SIDE, x : x + _SIDE] = _enlarged(image)
+    return canvas
+
+
+def _enlarged(image: Images) -> Pixels:
+    """`(channels, 64, 64)` in [0, 1] as bytes, channels last, every pixel repeated."""
+    levels = _LEVELS[len(image)]
+    pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
+    return np.repeat(np.repeat(pixels.astype(np.uint8), _REPEAT, axis=0), _REPEAT, axis=1)
+
+
+def _width(texts: Sequence[str], letters: int) -> int:
+    """Pixels of the widest line of texts with a gap beside it; none without text."""
+    lines = [line for text in texts for line in textwrap.wrap(text, letters)]
+    return _GAP + round(_LETTER * max(map(len, lines))) if lines else 0
