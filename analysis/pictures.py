@@ -11,10 +11,8 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from PIL import Image
-from weakdis_core.pictures import CAPTIONS
 
-PICTURES = "pictures"
-"""Folder of a run's artifacts that holds them."""
+from weakdis_core.pictures import CAPTIONS, FOLDER
 
 BUDGET = 3_000_000
 """Bytes of all the pictures of a page."""
@@ -54,7 +52,7 @@ def read_pictures(client: MlflowClient, run_id: str) -> list[Picture]:
         run_id: The run; one without pictures has none.
     """
     with tempfile.TemporaryDirectory() as folder:
-        names = [each.path for each in client.list_artifacts(run_id, PICTURES)]
+        names = [each.path for each in client.list_artifacts(run_id, FOLDER)]
         files = [
             Path(client.download_artifacts(run_id, name, folder))
             for name in names

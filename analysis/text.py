@@ -117,7 +117,7 @@ def write(
 
 
 def _html(shown: pd.DataFrame, notes: Sequence[str], words: int, dim: Sequence[bool]) -> str:
-    kinds = ["w"] * words + ["n"] * (len(shown.columns) - words)
+    kinds = ["w" if place < words else "n" for place in range(len(shown.columns))]
     heads = "".join(
         f'<th class="{kind}">{escape(str(name))}</th>'
         for kind, name in zip(kinds, shown.columns, strict=True)

@@ -71,7 +71,8 @@ def test_only_what_differs_is_compared(store: Store) -> None:
     differing = compared.set_index("name")
     # Both have 100 labels and four latent codes.
     assert not {"data.labels", "model.latent_size", "training.steps"} & set(differing.index)
-    assert differing.loc["loss.lambda", ["tried/00001", "tried/00004"]].tolist() == [0.3, 0.659]
+    first, second = differing.loc["loss.lambda", ["tried/00001", "tried/00004"]]
+    assert (first, second) == (0.3, 0.659)
     assert differing.loc[SCORE, "kind"] == "result"
     assert differing.loc["loss.lambda", "kind"] == "setting"
     # Settings first: what was done, then what came of it.

@@ -7,10 +7,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from weakdis_core.pictures import CAPTIONS
 
 from analysis.pictures import embedded
 from analysis.provenance import command_of, config_of
@@ -22,6 +22,7 @@ from tests.analysis.searched import SPACE, config, search
 from tests.analysis.tracked import Store
 from tests.conftest import program
 from weakdis_core.commands import _read_train
+from weakdis_core.pictures import CAPTIONS
 
 LIMIT = 5_000_000
 
@@ -81,7 +82,7 @@ def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> 
     second = sweep.confirmed.assign(config_hash="other")
     second["test/relation_accuracy_pixels"] -= 0.1
     second[sweep.metric] -= 0.1
-    both = type(sweep)(sweep.run, sweep.trials, sweep.confirmed._append(second))
+    both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
     behind = confirmations(both).iloc[1]
     assert (behind["config_hash"], behind["seeds"]) == ("other", 3)
     assert behind["behind"] == pytest.approx(0.1)
@@ -133,9 +134,7 @@ def test_the_page_in_a_browser(page_file: Path, browser: Browser) -> None:
             color_scheme="dark" if scheme == "dark" else "light",
         )
         told: list[str] = []
-        page.on("console", lambda message, told=told: told.append(message.text))
-        page.on("pageerror", lambda error, told=told: told.append(str(error)))
-        page.on("request", lambda request, told=told: told.append(request.url))
+        listen(page, told)
         page.goto(page_file.as_uri())
         assert [text for text in told if not text.startswith(("file:", "data:"))] == []
         # Nothing is wider than the window: tables scroll by themselves.
@@ -144,6 +143,13 @@ def test_the_page_in_a_browser(page_file: Path, browser: Browser) -> None:
         check_links(page)
         check_sorting(page)
         page.close()
+
+
+def listen(page: Page, told: list[str]) -> None:
+    """Note what the page says, and whatever it asks for."""
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url))
 
 
 def check_figures(page: Page) -> None:
