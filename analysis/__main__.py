@@ -1,4 +1,4 @@
-"""`python -m analysis`: the paper's tables, with what the sweeps confirmed beside it."""
+"""`python -m analysis`: the paper's tables beside what sweeps confirmed, and their models."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import accuracy_table, disentanglement_table, published
+from analysis.manipulate import manipulate
 from analysis.runs import frame, read_runs
 from analysis.selection import unconfirmed
 from analysis.store import DEFAULT_TRACKING_URI, resolve_uri
@@ -53,9 +54,9 @@ def _runs(tracking_uri: str | None) -> pd.DataFrame:
 def run() -> None:
     """Read the command and carry it out."""
     run_command(
-        {"table1": table1, "table2": table2},
+        {"table1": table1, "table2": table2, "manipulate": manipulate},
         prog="python -m analysis",
-        description="Tables of what the sweeps confirmed.",
+        description="Tables of what the sweeps confirmed, and what their models do.",
     )
 
 

@@ -1,0 +1,86 @@
+"""A user's pictures as models see them, and back."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from weakdis_core.data.plan import IMAGE_SIZE
+from weakdis_core.data.variants import Variant
+from weakdis_core.errors import UserError
+
+# Every way in which Pillow says that a file is damaged, or no picture.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, ready for a model.
+
+    Attributes:
+        pixels: `(channels, 64, 64)` in [0, 1].
+        changes: What was done to make it so, in words; empty where nothing was.
+    """
+
+    pixels: Tensor
+    changes: str
+
+
+def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
+    """Read a picture of any size and colours, as the model of a variant wants it.
+
+    Transparent parts become black. A picture that is not square is stretched.
+
+    Args:
+        content: A file that Pillow reads: PNG, JPEG, GIF, WebP ...
+        variant: Whose images are grey or in colours.
+        name: What an error calls it.
+
+    Raises:
+        UserError: It is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+            mode = "L" if variant.channels == 1 else "RGB"
+            changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
+            image = _eight_bits(image)
+            if image.has_transparency_data:
+                black = Image.new("RGBA", image.size, "black")
+                image = Image.alpha_composite(black, image.convert("RGBA"))
+            image = image.convert(mode)
+    except _UNREADABLE as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
+        ) from None
+    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+        width, height = image.size
+        changes.append(f"{width}x{height} to {IMAGE_SIZE}x{IMAGE_SIZE} pixels")
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.float32) / 255
+    planes = pixels[None] if variant.channels == 1 else pixels.transpose(2, 0, 1)
+    return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
+
+
+def png_of(image: NDArray[np.float32]) -> bytes:
+    """An image `(channels, 64, 64)` in [0, 1] as a PNG file."""
+    pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(planes).save(file, "png")
+    return file.getvalue()
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
