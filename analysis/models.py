@@ -69,8 +69,18 @@ def _place(client: MlflowClient, address: str) -> str:
         place = client.get_model_version_download_uri(version.name, version.version)
         return f"{place}/{_IN_MODEL}"
     if match := _RUN.fullmatch(address):
-        return f"runs:/{match['run']}/{match['path'] or 'checkpoint'}"
+        return _with_run(client, match["run"], match["path"] or "checkpoint")
     raise UserError(f"model: {address!r} is not an address: {_FORMS}")
+
+
+def _with_run(client: MlflowClient, run_id: str, path: str) -> str:
+    """Where a model of a run lies, or a file: MLflow's own way looks in its default store."""
+    run = client.get_run(run_id)
+    for output in run.outputs.model_outputs if run.outputs else []:
+        model = client.get_logged_model(output.model_id)
+        if model.name == path.rstrip("/"):
+            return f"{model.artifact_location}/{_IN_MODEL}"
+    return f"{run.info.artifact_uri}/{path}"
 
 
 def _version(
