@@ -13,6 +13,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
 HOST ?= 127.0.0.1
 PORT ?= 5000
+OPTUNA_PORT ?= 8080
+SWEEP ?=
 ARTIFACTS ?= mlartifacts
 ALLOWED_HOSTS ?=
 BIN := .venv/bin
@@ -76,11 +78,8 @@ scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (hal
 report: $(PROJECT) ## write report.html, the page of the newest sweep
 	$(BIN)/python -m analysis report $(ARGS)
 
-ui: $(PROJECT) ## open the MLflow UI on this machine
-	@echo "MLflow: http://127.0.0.1:$(PORT) (Ctrl-C ends it)"
-	@# One worker and no job runner: two processes instead of fourteen.
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 \
-		--backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT)
+ui: $(PROJECT) ## MLflow's UI and Optuna's dashboard on this machine: PORT=, OPTUNA_PORT=, SWEEP=
+	@$(BIN)/python -m sweeps.ui --port "$(PORT)" --optuna-port "$(OPTUNA_PORT)" --sweep "$(SWEEP)"
 
 # In the environment, where no list of processes shows the password it may hold.
 tracking: export MLFLOW_BACKEND_STORE_URI ?= sqlite:///mlflow-server.db

@@ -1,4 +1,4 @@
-"""`python -m analysis`: the paper's tables, with what the sweeps confirmed beside it."""
+"""`python -m analysis`: the paper's tables beside what sweeps confirmed, and their models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from analysis import accuracy_table, comparison, disentanglement_table, leaderboard, published
+from analysis.manipulate import manipulate
 from analysis.runs import frame, read_runs
 from analysis.selection import unconfirmed
 from analysis.store import DEFAULT_TRACKING_URI, open_store, resolve_uri
@@ -129,9 +130,10 @@ def run() -> None:
             "trials": trials,
             "compare": compare,
             "report": report,
+            "manipulate": manipulate,
         },
         prog="python -m analysis",
-        description="What the sweeps found: the paper's tables, trials, runs and reports.",
+        description="What the sweeps found: the paper's tables, trials, runs, reports and models.",
     )
 
 

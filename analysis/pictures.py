@@ -1,88 +1,86 @@
-"""The pictures that a run left in MLflow, small enough for a page."""
+"""A user's pictures as models see them, and back."""
 
 from __future__ import annotations
 
-import base64
 import io
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from mlflow import MlflowClient
-from PIL import Image
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
 
-from weakdis_core.pictures import CAPTIONS, FOLDER
+from weakdis_core.data.plan import IMAGE_SIZE
+from weakdis_core.data.variants import Variant
+from weakdis_core.errors import UserError
 
-BUDGET = 3_000_000
-"""Bytes of all the pictures of a page."""
-
-_QUALITY = 82
+# Every way in which Pillow says that a file is damaged, or no picture.
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture in a page.
+    """A picture, ready for a model.
 
     Attributes:
-        name: Name of its file, without its kind.
-        caption: What it shows.
-        data: Its content as an address that needs no network; empty where the budget was used up.
-        width: Pixels.
-        height: Pixels.
+        pixels: `(channels, 64, 64)` in [0, 1].
+        changes: What was done to make it so, in words; empty where nothing was.
     """
 
-    name: str
-    caption: str
-    data: str
-    width: int
-    height: int
-
-    @property
-    def title(self) -> str:
-        """Its name in words."""
-        return self.name.replace("_", " ").capitalize()
+    pixels: Tensor
+    changes: str
 
 
-def read_pictures(client: MlflowClient, run_id: str) -> list[Picture]:
-    """The pictures of a run, in the order in which they are explained.
+def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
+    """Read a picture of any size and colours, as the model of a variant wants it.
+
+    Transparent parts become black. A picture that is not square is stretched.
 
     Args:
-        client: The store.
-        run_id: The run; one without pictures has none.
+        content: A file that Pillow reads: PNG, JPEG, GIF, WebP ...
+        variant: Whose images are grey or in colours.
+        name: What an error calls it.
+
+    Raises:
+        UserError: It is no picture.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        names = [each.path for each in client.list_artifacts(run_id, FOLDER)]
-        files = [
-            Path(client.download_artifacts(run_id, name, folder))
-            for name in names
-            if name.endswith(".png")
-        ]
-        known = {name: place for place, name in enumerate(CAPTIONS)}
-        files.sort(key=lambda file: (known.get(file.stem, len(known)), file.stem))
-        return list(embedded(files))
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+            mode = "L" if variant.channels == 1 else "RGB"
+            changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
+            image = _eight_bits(image)
+            if image.has_transparency_data:
+                black = Image.new("RGBA", image.size, "black")
+                image = Image.alpha_composite(black, image.convert("RGBA"))
+            image = image.convert(mode)
+    except _UNREADABLE as error:
+        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(
+            f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
+        ) from None
+    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+        width, height = image.size
+        changes.append(f"{width}x{height} to {IMAGE_SIZE}x{IMAGE_SIZE} pixels")
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.float32) / 255
+    planes = pixels[None] if variant.channels == 1 else pixels.transpose(2, 0, 1)
+    return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
 
 
-def embedded(files: Iterable[Path], budget: int = BUDGET) -> Iterable[Picture]:
-    """Pictures as parts of a page.
-
-    Args:
-        files: The pictures.
-        budget: Bytes of all together; those beyond it are named without their content.
-    """
-    for file in files:
-        with Image.open(file) as image:
-            # Not every way of writing the same picture is the smallest.
-            content = min(_as_webp(image), file.read_bytes(), key=len)
-            width, height = image.size
-        kind = "png" if content.startswith(b"\x89PNG") else "webp"
-        text = base64.b64encode(content).decode()
-        data = f"data:image/{kind};base64,{text}" if len(text) <= budget else ""
-        budget -= len(data)
-        yield Picture(file.stem, CAPTIONS.get(file.stem, ""), data, width, height)
+def png_of(image: NDArray[np.float32]) -> bytes:
+    """An image `(channels, 64, 64)` in [0, 1] as a PNG file."""
+    pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(planes).save(file, "png")
+    return file.getvalue()
 
 
-def _as_webp(image: Image.Image) -> bytes:
-    content = io.BytesIO()
-    image.convert("RGB").save(content, "WEBP", quality=_QUALITY, method=4)
-    return content.getvalue()
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))

@@ -18,10 +18,10 @@ from mlflow import MlflowClient
 
 from analysis import accuracy_table, disentanglement_table, published, search_figures
 from analysis.drawing import Drawing
+from analysis.embedded import Picture, read_pictures
 from analysis.importance import importances
 from analysis.leaderboard import leaderboard, note_on, write_leaderboard
 from analysis.limits import limits
-from analysis.pictures import Picture, read_pictures
 from analysis.provenance import command_of, config_of, provenance
 from analysis.runs import read_runs
 from analysis.selection import unconfirmed

@@ -16,6 +16,7 @@ from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, pr
 from sweeps.console import View
 from sweeps.launch import Sweep, confirm_study, run_confirmations
 from sweeps.ledger import Ledger, Record
+from sweeps.models import best_confirm_run, log_model
 from sweeps.records import Records
 from sweeps.results import write_trials
 from sweeps.study import end_running
@@ -159,6 +160,9 @@ def confirm(
         print_notes(console, sweep, found[0])
         tracking.add_note(" ".join(note(each) for each in found))
     print_missing(console, ledger, len(values))
+    chosen = best_confirm_run(ledger)
+    if chosen is not None:
+        log_model(sweep, chosen, "confirm", tracking, chosen.test)
     return bool(found)
 
 

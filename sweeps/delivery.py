@@ -7,12 +7,17 @@ import logging
 import os
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+)
 from requests.exceptions import RequestException
 
 from sweeps.outbox import PARENT, Entry
+from sweeps.registry import publish
 
 # The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
 # makes the calls for minutes.
@@ -24,6 +29,8 @@ _ENVIRONMENT = {
 }
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
+# Of a registry that fails while the runs can be read.
+_REGISTRY_TRIES = 3
 
 
 class Delivery:
@@ -43,6 +50,7 @@ class Delivery:
         self._experiment_id = ""
         self._run_ids: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._registry_errors = 0
 
     def __call__(self, entry: Entry) -> None:
         """Tell MLflow.
@@ -52,6 +60,9 @@ class Delivery:
         """
         client = self._connected()
         run = self._run_id(client, entry)
+        if entry.kind == "model":
+            self._publish(client, run, entry)
+            return
         params, tags = entry.params, entry.tags
         if entry.kind == "begin":
             self._begun.add(run)
@@ -62,6 +73,8 @@ class Delivery:
             changed = {k: v for k, v in params.items() if known.get(k, v) != v}
             tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
             params = {name: value for name, value in params.items() if name not in known}
+            if entry.dataset:
+                client.log_inputs(run, [_input(entry)])
         if entry.metrics or params or tags:
             client.log_batch(
                 run,
@@ -73,6 +86,22 @@ class Delivery:
             client.log_artifact(run, entry.file, entry.folder)
         if entry.kind == "end" and not self._has_ended(client, run, entry):
             client.set_terminated(run, entry.status, end_time=entry.at)
+
+    def _publish(self, client: MlflowClient, run: str, entry: Entry) -> None:
+        """Store and register a model; a registry that there is not must not hold up the rest."""
+        try:
+            publish(client, run, entry)
+        except MlflowException as error:
+            # Where all of MLflow is away this fails as well, and everything is tried again later.
+            tags = client.get_run(run).data.tags
+            self._registry_errors += 1
+            if may_work_later(error) and self._registry_errors < _REGISTRY_TRIES:
+                raise
+            reason = f"The model is not registered: {str(error).splitlines()[0]}"
+            note = tags.get(MLFLOW_RUN_NOTE, "")
+            if reason not in note:
+                client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}".strip())
+            raise MlflowException.invalid_parameter_value(reason) from error
 
     def _has_ended(self, client: MlflowClient, run: str, entry: Entry) -> bool:
         """Whether a run of an earlier process has ended just so: then the time is right too."""
@@ -117,6 +146,14 @@ class Delivery:
             tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
         made = client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
         return str(made.info.run_id)
+
+
+def _input(entry: Entry) -> DatasetInput:
+    """The images of a run; how many of them are labelled is the run's own."""
+    tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+    if "data.labels" in entry.params:
+        tags.append(InputTag("labels", entry.params["data.labels"]))
+    return DatasetInput(Dataset(**entry.dataset), tags)
 
 
 def connect(uri: str) -> MlflowClient:

@@ -21,7 +21,7 @@ DELIVERED_FILE = "mlflow.delivered"
 PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""
 
-Kind = Literal["begin", "log", "file", "end"]
+Kind = Literal["begin", "log", "file", "model", "end"]
 
 
 class Entry(BaseModel):
@@ -30,14 +30,17 @@ class Entry(BaseModel):
     Attributes:
         key: The run: a trial's id, or `PARENT`.
         kind: `begin` makes the run or takes it up again, `log` adds numbers, params and tags,
-            `file` stores a file, `end` sets the run's state.
+            `file` stores a file, `model` stores and registers a model, `end` sets the run's
+            state.
         at: Milliseconds since 1970, when it happened: a number told twice is then one point.
         step: Training step of the metrics.
         metrics: Numbers by name.
         params: Settings by name.
-        tags: Tags by name.
-        file: A file to store.
+        tags: Tags by name; of a model, those of its version.
+        dataset: The images of a run that begins: `mlflow.entities.Dataset` by name of its fields.
+        file: A file to store; of a model, the folder that MLflow wrote.
         folder: Where among the run's artifacts; None for the top.
+        model: Name in the registry of the model to store.
         status: State of the run at its end.
     """
 
@@ -50,8 +53,10 @@ class Entry(BaseModel):
     metrics: dict[str, float] = {}
     params: dict[str, str] = {}
     tags: dict[str, str] = {}
+    dataset: dict[str, str] = {}
     file: str | None = None
     folder: str | None = None
+    model: str | None = None
     status: Literal["FINISHED", "FAILED", "KILLED"] | None = None
 
 

@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,16 @@ class SweepRun:
         variant: Data set variant; the experiment's name.
         tags: Tags of the parent and of every child.
         params: Params of the parent: what was searched and how.
+        dataset: The images, as `sweeps.datasets.training_images` describes them.
+        description: What is searched and how, in words.
     """
 
     name: str
     variant: str
     tags: dict[str, str]
     params: dict[str, Any]
+    dataset: dict[str, str] = field(default_factory=dict)
+    description: str = ""
 
 
 def common_tags(config: Config, source: str) -> dict[str, str]:

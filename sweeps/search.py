@@ -17,6 +17,7 @@ from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
 from sweeps.records import Records
@@ -217,4 +218,6 @@ def _run(
     best = evaluate_best(sweep, record, prepared, oracle)
     log_best(sweep, best, tracking)
     print_results(console, sweep, ledger, best)
+    test = {f"test/{name}": value for name, value in best.test.items()}
+    log_model(sweep, record, "search", tracking, test)
     return True

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from optuna.distributions import distribution_to_json
 from optuna.study import Study
 
+from sweeps.datasets import training_images
+from sweeps.descriptions import describe_sweep
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.results import BEST_FILE, STUDY_EXPORT, TRIALS_FILE, Best, write_trials
 from sweeps.study import export_study
 from sweeps.tracking import Tracking
+from weakdis_core.data.store import open_prepared
 from weakdis_core.pictures import FOLDER
 
 
 def sweep_run(sweep: Sweep) -> SweepRun:
     """What its runs have in common, and the params of its own: asked for, searched, fixed."""
     settings = sweep.settings
-    searched = {f"space.{name}": values for name, values in sweep.space.items()}
+    # Optuna's own words, from which `json_to_distribution` makes the distributions again.
+    searched = {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
     asked = {
         "trials": settings.trials,
         "time_budget": settings.time_budget,
@@ -31,7 +36,14 @@ def sweep_run(sweep: Sweep) -> SweepRun:
     }
     fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
     tags = common_tags(sweep.base, sweep.base.data.source)
-    return SweepRun(sweep.name, sweep.base.data.variant, tags, {**asked, **searched, **fixed})
+    return SweepRun(
+        sweep.name,
+        sweep.base.data.variant,
+        tags,
+        {**asked, **searched, **fixed},
+        training_images(open_prepared(sweep.prepared), sweep.base),
+        describe_sweep(sweep),
+    )
 
 
 def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
@@ -52,6 +64,7 @@ def log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
     test = {f"test/{name}": value for name, value in best.test.items()}
     for run in (trial, None):
         tracking.log_final(run, test, best.record.step)
+    tracking.describe(best.record, test)
     tracking.set_tags(trial, {"best": "true"})
     tracking.set_tags(None, {"best_trial_id": trial})
     tracking.add_note(

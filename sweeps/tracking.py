@@ -6,6 +6,7 @@ after a restore and knows no parent.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.launch import Stage
 from sweeps.ledger import Ledger, Outcome, Record, numbers
 from sweeps.outbox import PARENT, Entry, Kind
@@ -70,7 +72,9 @@ class Tracking(Callback):
         """Open the parent run, or take it up again."""
         name = self._sweep.name
         tags = {"kind": "sweep", "mlflow.runName": name}
-        self._submit(PARENT, "begin", tags=self._tags(tags), params=_text(self._sweep.params))
+        tags["mlflow.note.content"] = self._description()
+        params, dataset = _text(self._sweep.params), self._sweep.dataset
+        self._submit(PARENT, "begin", tags=self._tags(tags), params=params, dataset=dataset)
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -83,8 +87,11 @@ class Tracking(Callback):
             name = f"confirm {config.hash()} seed {config.seed}"
         tags = {"kind": "trial", "trial_id": record.trial_id, "stage": self._stage}
         tags |= {"config_hash": config.hash(), "seed": str(config.seed), "mlflow.runName": name}
+        tags["mlflow.note.content"] = describe_trial(self._sweep, record, self._stage)
         self._closed.discard(record.trial_id)
-        self._submit(record.trial_id, "begin", tags=self._tags(tags), params=_text(config.flat()))
+        params, dataset = _text(config.flat()), self._sweep.dataset
+        key = record.trial_id
+        self._submit(key, "begin", tags=self._tags(tags), params=params, dataset=dataset)
 
     def on_trial_result(
         self,
@@ -145,7 +152,7 @@ class Tracking(Callback):
 
     def log_final(self, trial_id: str | None, metrics: Mapping[str, float], step: int) -> None:
         """Log numbers of the end of the sweep on a trial's run, or on the parent (None)."""
-        self._submit(trial_id or PARENT, "log", metrics=dict(metrics), step=step)
+        self._submit(trial_id or PARENT, "log", metrics=_finite(metrics), step=step)
 
     def log_file(self, trial_id: str | None, path: Path, folder: str | None = None) -> None:
         """Store a file with a trial's run, or with the parent (None)."""
@@ -163,7 +170,35 @@ class Tracking(Callback):
     def add_note(self, text: str) -> None:
         """Add to the parent's note, which MLflow's UI shows as its description."""
         self._notes.append(text)
-        self.set_tags(None, {"mlflow.note.content": " ".join(self._notes)})
+        self.set_tags(None, {"mlflow.note.content": self._description()})
+
+    def describe(self, record: Record, test: Mapping[str, float]) -> None:
+        """Say of a trial in words what it is and how it ended, with its scores on test."""
+        text = describe_trial(self._sweep, record, self._stage, test)
+        self.set_tags(record.trial_id, {"mlflow.note.content": text})
+
+    def log_model(
+        self,
+        record: Record,
+        folder: Path,
+        name: str,
+        scores: Mapping[str, float],
+        tags: Mapping[str, Any],
+    ) -> None:
+        """Store a trial's model with its run, and register it.
+
+        Args:
+            record: The trial.
+            folder: The model as MLflow writes it.
+            name: What it is called in the registry.
+            scores: Its scores, `val/...` and `test/...`.
+            tags: What else there is to know of the version.
+        """
+        own = self._tags({"trial_id": record.trial_id, **_text(tags)})
+        self._submit(
+            record.trial_id, "model", file=str(folder), model=name, step=record.step,
+            metrics=_finite(scores), tags=own,
+        )  # fmt: skip
 
     def close(self, status: Status) -> None:
         """End the parent run, and every trial's that is still open."""
@@ -180,14 +215,22 @@ class Tracking(Callback):
         if record is None or record.trial_id in self._closed:
             return
         self._closed.add(record.trial_id)
-        tags: dict[str, str] = {"outcome": record.outcome}
+        text = describe_trial(self._sweep, record, self._stage, record.test)
+        tags: dict[str, str] = {"outcome": record.outcome, "mlflow.note.content": text}
         if record.error:
             tags["reason"] = record.error[:500]
         self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
         best = self._ledger.best() if self._stage == "search" else None
         if best is not None and best.score is not None:
-            name = self._ledger.metric.replace("val/", "best/")
-            self.log_final(None, {name: best.score}, len(self._ledger.ended()))
+            metrics = {self._ledger.metric.replace("val/", "best/"): best.score}
+            step = len(self._ledger.ended())
+            note = {"mlflow.note.content": self._description()}
+            self._submit(PARENT, "log", metrics=metrics, step=step, tags=note)
+
+    def _description(self) -> str:
+        """The parent's description: what is searched, the best so far, what was found."""
+        found = best_so_far(self._ledger) if self._stage == "search" else ""
+        return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
 
     def _tags(self, own: Mapping[str, str]) -> dict[str, str]:
         source = {"mlflow.source.name": "sweeps/run.py", "mlflow.source.type": "LOCAL"}
@@ -195,6 +238,11 @@ class Tracking(Callback):
 
     def _submit(self, key: str, kind: Kind, **content: Any) -> None:
         self._writer.submit(Entry(key=key, kind=kind, at=int(time.time() * 1000), **content))
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    # JSON, in which entries wait, has no NaN; undefined is absent, as in what trials report.
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _text(values: Mapping[str, Any]) -> dict[str, str]:

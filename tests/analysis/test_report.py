@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from analysis.pictures import embedded
+from analysis.embedded import embedded
 from analysis.provenance import command_of, config_of
 from analysis.report import make_report
 from analysis.runs import read_runs

@@ -1,0 +1,120 @@
+"""`python -m analysis manipulate`: a model by its address, a user's picture, a grid."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.models import Model
+from PIL import Image
+
+from analysis.__main__ import run
+from tests.analysis.tracked import Store
+from tests.analysis.untrained import untrained
+from weakdis_core.errors import UserError
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["python -m analysis", "manipulate", *args])
+    run()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a checkpoint and a picture of a user's."""
+    monkeypatch.chdir(tmp_path)
+    untrained("dsprites_v2", tmp_path / "trained" / "checkpoint.pt")
+    Image.new("RGB", (200, 100), "white").save(tmp_path / "picture.png")
+    return tmp_path
+
+
+def registered(store: Store, checkpoint: Path) -> str:
+    """A version of weakdis-dsprites_v2 called `best`; the run that it is of."""
+    experiment = store.experiment("dsprites_v2")
+    run_id = str(store.client.create_run(experiment).info.run_id)
+    folder = checkpoint.parents[1] / "served"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "checkpoint.pt").write_bytes(checkpoint.read_bytes())
+    Model(run_id=run_id).save(str(folder / "MLmodel"))
+    model = store.client.create_logged_model(experiment, "model", run_id)
+    store.client.log_model_artifacts(model.model_id, str(folder))
+    store.client.finalize_logged_model(model.model_id, "READY")
+    store.client.log_artifact(run_id, str(checkpoint), "checkpoint")
+    name = "weakdis-dsprites_v2"
+    store.client.create_registered_model(name)
+    version = store.client.create_model_version(
+        name, f"models:/{model.model_id}", run_id, model_id=model.model_id
+    )
+    store.client.set_registered_model_alias(name, "best", version.version)
+    return run_id
+
+
+def width(path: Path) -> int:
+    with Image.open(path) as image:
+        return image.width
+
+
+def test_a_registered_model_and_a_user_s_picture(
+    store: Store, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = registered(store, place / "trained" / "checkpoint.pt")
+    name = "models:/weakdis-dsprites_v2"
+    for model in (f"{name}@best", f"{name}/1", f"{name}/latest", f"runs:/{run_id}"):
+        call(monkeypatch, "--model", model, "--image", "picture.png", "--relation", "move_left")
+        assert "picture.png: converted (RGB to L, 200x100 to 64x64" in capsys.readouterr().out
+        one = width(place / "manipulation.png")
+        (place / "manipulation.png").unlink()
+    call(monkeypatch, "--model", f"{name}@best", "--image", "picture.png", "--output", "all.png")
+    assert width(place / "all.png") > one
+
+
+def test_a_model_that_is_not_there_and_those_that_are(
+    store: Store, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(model: str) -> str:
+        with pytest.raises(UserError) as error:
+            call(monkeypatch, "--model", model, "--image", "picture.png")
+        return str(error.value)
+
+    assert refused("models:/weakdis-dsprites_v2@best").endswith("; it has none")
+    registered(store, place / "trained" / "checkpoint.pt")
+    there = "there are: weakdis-dsprites_v2 (1 to 1, @best is 1)"
+    for model in (
+        "weakdis-dsprites_v2@good",
+        "weakdis-dsprites_v2/7",
+        "weakdis-dsprites_v4/latest",
+    ):
+        message = refused(f"models:/{model}")
+        assert message.startswith(f"model: there is no models:/{model} in sqlite:///")
+        assert message.endswith(there)
+    assert "runs:/nothing cannot be fetched" in refused("runs:/nothing")
+    assert "is not an address: models:/NAME@ALIAS" in refused("models:/a/b/c")
+
+
+def test_a_path_needs_no_store(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for model in ("trained", "trained/checkpoint.pt"):
+        call(monkeypatch, "--model", model, "--image", "picture.png")
+    assert (place / "manipulation.png").exists()
+    assert not (place / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"--model": "nowhere"}, "model: there is no nowhere: models:/NAME@ALIAS"),
+        ({"--model": "."}, "model: . holds no checkpoint.pt"),
+        ({"--image": "nothing.png"}, "image: nothing.png cannot be read (No such file"),
+        ({"--image": "trained/checkpoint.pt"}, "trained/checkpoint.pt cannot be read (not a pict"),
+        ({"--relation": "up"}, "relation: 'up' is not one of dsprites_v2's: change_shape"),
+    ],
+)
+def test_mistakes_name_what_is_allowed(
+    flags: dict[str, str], message: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"--model": "trained", "--image": "picture.png"} | flags
+    with pytest.raises(UserError) as refused:
+        call(monkeypatch, *(part for pair in given.items() for part in pair))
+    assert message in str(refused.value)

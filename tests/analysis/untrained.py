@@ -1,0 +1,20 @@
+"""Checkpoints of models that never trained: enough for whoever only loads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from tests.core.conftest import small_config
+from weakdis_core.checkpoint import write_checkpoint
+from weakdis_core.data.variants import get_variant
+from weakdis_core.networks import Networks
+
+
+def untrained(variant: str, path: Path) -> Path:
+    """Write the checkpoint of an untrained small model; where."""
+    config = small_config(variant)
+    networks = Networks(get_variant(variant), config, torch.device("cpu"))
+    write_checkpoint({"config": config.to_dict(), "networks": networks.state_dict()}, path)
+    return path
