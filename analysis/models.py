@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -43,8 +42,6 @@ def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
     if not address.startswith(("models:", "runs:")):
         return _checkpoint_in(Path(address), address)
     client = open_store(tracking_uri)
-    # A file or two: no bar is needed, and it would stay on the screen.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         place = _place(client, address)
         found = mlflow.artifacts.download_artifacts(

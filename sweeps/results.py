@@ -16,7 +16,7 @@ from analysis import published
 from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger, Record
-from sweeps.trainable import CHECKPOINT_FILE
+from sweeps.trainable import CHECKPOINT_FILE, accuracies_on_test
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
@@ -68,7 +68,7 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on GPUs that the driver has not.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
-    test = trainer.evaluate("test") | oracle.accuracies()
+    test = accuracies_on_test(trainer, oracle, prepared)
     write_pictures(trainer, oracle, sweep.folder / FOLDER)
     validation = {
         name.removeprefix("val/"): value

@@ -6,6 +6,7 @@ after a restore and knows no parent.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from sweeps.outbox import PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
+from weakdis_core.errors import UserError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -80,18 +82,20 @@ class Tracking(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Open a trial's run with its params and tags, or take it up again."""
-        config = trial_config(trial.config)
         record = self._ledger.records[trial.config["trial_id"]]
-        name = f"trial {record.number}"
-        if self._stage == "confirm":
-            name = f"confirm {config.hash()} seed {config.seed}"
-        tags = {"kind": "trial", "trial_id": record.trial_id, "stage": self._stage}
-        tags |= {"config_hash": config.hash(), "seed": str(config.seed), "mlflow.runName": name}
+        params, tags = dict(record.values), {"mlflow.runName": f"trial {record.number}"}
+        # Values that do not fit together fail their trial, which says so itself.
+        with contextlib.suppress(UserError):
+            config = trial_config(trial.config)
+            params = config.flat()
+            tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
+            if self._stage == "confirm":
+                tags["mlflow.runName"] = f"confirm {config.hash()} seed {config.seed}"
+        tags |= {"kind": "trial", "trial_id": record.trial_id, "stage": self._stage}
         tags["mlflow.note.content"] = describe_trial(self._sweep, record, self._stage)
         self._closed.discard(record.trial_id)
-        params, dataset = _text(config.flat()), self._sweep.dataset
-        key = record.trial_id
-        self._submit(key, "begin", tags=self._tags(tags), params=params, dataset=dataset)
+        key, dataset = record.trial_id, self._sweep.dataset
+        self._submit(key, "begin", tags=self._tags(tags), params=_text(params), dataset=dataset)
 
     def on_trial_result(
         self,

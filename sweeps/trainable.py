@@ -22,6 +22,7 @@ from weakdis_core.config import Config, validated
 from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
+from weakdis_core.metrics import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.pictures import FOLDER, write_pictures
 from weakdis_core.trainer import Report, Trainer
@@ -71,8 +72,8 @@ def confirm_trial(parameters: dict[str, Any]) -> None:
     Args:
         parameters: As for `train_trial`; the `values` hold the configuration and its fresh seed.
     """
-    trainer, oracle = _train(parameters)
-    scores = scores_on_test(trainer, oracle)
+    trainer, oracle, prepared = _train(parameters)
+    scores = scores_on_test(trainer, oracle, prepared)
     result: dict[str, Any] = {
         f"test/{name}": value for name, value in scores.items() if math.isfinite(value)
     }
@@ -109,14 +110,21 @@ def reporting_errors(trainable: Trainable) -> Trainable:
     return reporting
 
 
-def scores_on_test(trainer: Trainer, oracle: Oracle) -> dict[str, float]:
+def accuracies_on_test(trainer: Trainer, oracle: Oracle, prepared: Prepared) -> dict[str, float]:
+    """A trained model's accuracies on test, its judge's, and the best that the images allow."""
+    ceiling = identifiability_ceiling(prepared.digests, prepared.factors)
+    own = trainer.evaluate("test") | oracle.accuracies()
+    return own | {"identifiability_ceiling": ceiling}
+
+
+def scores_on_test(trainer: Trainer, oracle: Oracle, prepared: Prepared) -> dict[str, float]:
     """Everything that is measured of a trained model on test, NaN where undefined."""
-    scores = trainer.evaluate("test") | oracle.accuracies()
+    scores = accuracies_on_test(trainer, oracle, prepared)
     threads = trainer.config.runtime.threads
     return scores | disentanglement_scores(trainer, raw=True, n_jobs=threads)
 
 
-def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:
+def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     config = trial_config(parameters)
     prepared = _open(Path(parameters["prepared"]), config)
     oracle = prepare_oracle(prepared, config.data)
@@ -126,7 +134,7 @@ def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle]:
         with _saved(trainer) as folder:
             result = result_of(report, trainer.device) | note
             tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
-    return trainer, oracle
+    return trainer, oracle, prepared
 
 
 def _checkpoints(parameters: dict[str, Any]) -> list[Checkpoint]:

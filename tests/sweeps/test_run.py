@@ -88,9 +88,13 @@ def test_artifacts(finished: Finished) -> None:
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
     parent = finished.parent.info.run_id
     tables = {"study.json", "trials.csv", "confirm.csv"}
-    assert names(parent) == {"best.yaml", "pictures", *tables}
+    assert names(parent) == {"best.yaml", "pictures", "report.html", *tables}
     for run_id in (best, parent):
         assert names(run_id, "pictures") == pictures
+    page = (finished.folder / "report.html").read_text()
+    assert "Trained again on 2 fresh seeds" in page
+    assert page.count("<img src=\"data:") == len(CAPTIONS)
+    assert f"trial {finished.best.data.tags['trial_id']}".lower() in page.lower()
 
 
 def test_the_study(finished: Finished) -> None:
