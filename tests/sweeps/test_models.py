@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -45,20 +46,19 @@ def test_every_run_has_its_images(finished: Finished) -> None:
     config = Config.load(finished.folder / "best.yaml")
     prepared = prepare(config.data)
     for run in every_run(finished):
+        assert run.inputs is not None
         (given,) = run.inputs.dataset_inputs
         tags = {tag.key: tag.value for tag in given.tags}
         assert (given.dataset.name, given.dataset.digest) == ("dsprites_v2", prepared.digest)
         assert tags["mlflow.data.context"] == "training"
         assert tags.get("labels") == run.data.params.get("data.labels")
         assert "git.commit" in str(mlflow.data.get_source(given.dataset).to_dict())
-        profile = json.loads(given.dataset.profile)
+        profile = json.loads(given.dataset.profile or "")
         assert profile["images"] == profile["train"] + profile["validation"] + profile["test"]
         assert (profile["images"], profile["image_shape"]) == (1000, [1, 64, 64])
 
 
 def test_official_images_name_the_published_file(finished: Finished) -> None:
-    import dataclasses
-
     config = Config.load(finished.folder / "best.yaml")
     official = dataclasses.replace(prepare(config.data), source="official")
     source = mlflow.data.get_source(Dataset(**training_images(official, config)))
