@@ -48,7 +48,7 @@ def manipulate(
     picture = read_picture(content, variant, str(image))
     result = apply_relations(networks, variant, picture.pixels[None], names)
     changes = f" ({picture.changes})" if picture.changes else ""
-    write_grid(result, f"{variant.name}, {model}: {image.name}{changes}", output)
+    write_grid(result, f"{variant.name}: {image.name}{changes}; {model}", output)
     if changes:
         print(f"{image}: converted{changes}")
     print(f"written to {output}")
