@@ -49,7 +49,7 @@ def manipulate(
     picture = read_picture(content, variant, str(image))
     result = apply_relations(networks, variant, picture.pixels[None], names)
     changes = f" ({picture.changes})" if picture.changes else ""
-    head = Head(f"{variant.name}, {model}", f"{image.name}{changes}, and it after each relation.")
+    head = Head(f"{variant.name}: {image.name}{changes}", model)
     write_manipulation(result, head, output)
     if changes:
         print(f"{image}: converted{changes}")

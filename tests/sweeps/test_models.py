@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -58,8 +59,6 @@ def test_every_run_has_its_images(finished: Finished) -> None:
 
 
 def test_official_images_name_the_published_file(finished: Finished) -> None:
-    import dataclasses
-
     config = Config.load(finished.folder / "best.yaml")
     official = dataclasses.replace(prepare(config.data), source="official")
     source = mlflow.data.get_source(Dataset(**training_images(official, config)))

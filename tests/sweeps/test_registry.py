@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -68,14 +68,15 @@ def versions(uri: str) -> list[ModelVersion]:
     return sorted(found, key=lambda version: int(version.version))
 
 
+def models(uri: str, run: Run) -> list[str]:
+    """Ids of the models stored with a run."""
+    outputs = MlflowClient(tracking_uri=uri).get_run(run.info.run_id).outputs
+    return [output.model_id for output in outputs.model_outputs] if outputs else []
+
+
 def best(uri: str) -> str:
     version = MlflowClient(tracking_uri=uri).get_model_version_by_alias(NAME, "best")
     return str(version.run_id)
-
-
-def model_outputs(uri: str, run: str) -> list[LoggedModelOutput]:
-    outputs = MlflowClient(tracking_uri=uri).get_run(run).outputs
-    return outputs.model_outputs if outputs else []
 
 
 def test_told_twice_it_is_one_version_with_its_scores(database: str, folder: Path) -> None:
@@ -93,9 +94,9 @@ def test_told_twice_it_is_one_version_with_its_scores(database: str, folder: Pat
     assert version.tags["test/relation_accuracy_pixels"] == "0.5"
     assert "train/loss" not in version.tags
     assert (version.tags["data.source"], version.tags["stage"]) == ("rendered", "search")
-    (output,) = model_outputs(database, run.info.run_id)
-    assert version.tags["model_id"] == output.model_id
-    stored = MlflowClient(tracking_uri=database).get_logged_model(output.model_id)
+    (model_id,) = models(database, run)
+    assert version.tags["model_id"] == model_id
+    stored = MlflowClient(tracking_uri=database).get_logged_model(model_id)
     assert {metric.key: metric.value for metric in stored.metrics or []} == {SELECTED_BY: 0.25}
     client = MlflowClient(tracking_uri=database)
     history = client.get_metric_history(run.info.run_id, SELECTED_BY)
@@ -192,5 +193,4 @@ def test_what_was_left_half_stored_is_completed(database: str, folder: Path) -> 
     deliver(entry)
     (version,) = versions(database)
     _, (run,) = runs_of(database, VARIANT, "one")
-    outputs = model_outputs(database, run.info.run_id)
-    assert [output.model_id for output in outputs] == [version.tags["model_id"]]
+    assert models(database, run) == [version.tags["model_id"]]

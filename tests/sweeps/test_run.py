@@ -93,7 +93,7 @@ def test_artifacts(finished: Finished) -> None:
         assert names(run_id, "pictures") == pictures
     page = (finished.folder / "report.html").read_text()
     assert "Trained again on 2 fresh seeds" in page
-    assert page.count("<img src=\"data:") == len(CAPTIONS)
+    assert page.count('<img src="data:') == len(CAPTIONS)
     assert f"trial {finished.best.data.tags['trial_id']}".lower() in page.lower()
 
 
