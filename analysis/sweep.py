@@ -100,11 +100,17 @@ class Sweep:
 
     @property
     def best(self) -> pd.Series[Any] | None:
-        """The complete trial with the best score or, without any, the best of those cut short."""
+        """The trial that the sweep chose or, while it runs, the best so far.
+
+        That is the complete trial with the best score or, without any, the best of those cut short.
+        """
+        chosen = self.scored["trial_id"].eq(self.run.data.tags.get("best_trial_id", ""))
+        if self.run.info.status != "RUNNING" and chosen.any():
+            # Among equals it is not always the first.
+            return self.scored[chosen].iloc[0]
         among = self.complete if len(self.complete) else self.scored
         if among.empty:
             return None
-        # The first of equals, as the sweep itself chooses.
         return among.iloc[int(among[self.metric].argmax())]
 
 

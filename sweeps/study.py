@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -102,6 +104,10 @@ def open_study(storage: BaseStorage, name: str, objective: Objective, space: Spa
     if study.user_attrs.get(_SPACE, described) != described:
         raise UserError(f"study {name}: it searches {study.user_attrs[_SPACE]}, not {described}")
     study.set_user_attr(_SPACE, described)
+    with warnings.catch_warnings():
+        # Optuna may change how; its dashboard shows them.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([METRICS[objective], "data.labels"][: len(wanted)])
     return study
 
 

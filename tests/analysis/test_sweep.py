@@ -58,6 +58,15 @@ def test_a_store_without_sweeps(store: Store) -> None:
         found(store)
 
 
+def test_the_best_is_the_sweep_s_own_choice_once_it_has_ended(store: Store) -> None:
+    for status, expected in (("RUNNING", "00012"), ("FINISHED", "00011")):
+        run = search(store, status.lower(), status=status)
+        store.client.set_tag(run, "best_trial_id", "00011")
+        best = found(store, status.lower()).best
+        assert best is not None
+        assert best["trial_id"] == expected
+
+
 def test_a_sweep_without_a_score_has_no_best(store: Store) -> None:
     search(store, trials=0, status="RUNNING")
     assert found(store).best is None
