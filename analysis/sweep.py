@@ -22,7 +22,6 @@ _STATES = {
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
     "out_of_time": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
 }
 
 HISTORY = ("run_id", "metric", "step", "value", "at")
@@ -181,10 +180,11 @@ def study_of(sweep: Sweep) -> optuna.Study:
     """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
 
     It is built from what MLflow has, so that it can be read from another machine than the one
-    with the sweep's database, and while the sweep runs.
+    with the sweep's database, and while the sweep runs. What failed is left out: its last score
+    says nothing of its settings.
     """
     study, space = empty_study(), sweep.space
-    for _, row in sweep.scored.iterrows():
+    for _, row in sweep.scored[sweep.scored["outcome"].ne("failed")].iterrows():
         params = {name: _like(values, row.get(name)) for name, values in space.items()}
         study.add_trial(
             create_trial(

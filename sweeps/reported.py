@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from sweeps.delivery import Delivery
@@ -31,9 +30,11 @@ def report(sweep: Sweep, console: Console) -> None:
     path = sweep.folder / REPORT_FILE
     try:
         make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant).write(path)
-    except (UserError, MlflowException, OSError) as error:
+    except Exception as error:
+        # Of whatever kind: the sweep has ended well.
         again = f"python -m analysis report --sweep {sweep.name}"
-        console.print(f"report not made ({error}); make it with {again}", soft_wrap=True)
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        console.print(f"report not made ({reason}); make it with {again}", soft_wrap=True)
         return
     delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
     writer = Writer(Outbox(sweep.folder), delivery)

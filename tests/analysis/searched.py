@@ -54,6 +54,7 @@ def score(number: int) -> float:
 def search(
     store: Store, name: str = "tried", variant: str = "dsprites_v2", trials: int = 12,
     confirm: tuple[float, ...] = (), status: str = "FINISHED", pruned: tuple[int, ...] = (1, 5),
+    failed: tuple[int, ...] = (),
     at: int = BEGAN,
 ) -> str:  # fmt: skip
     """Put a sweep into a store.
@@ -66,6 +67,7 @@ def search(
         confirm: Pixel accuracy on test of each confirm run of its best trial.
         status: State of its own run.
         pruned: Trials that were stopped early.
+        failed: Trials that failed after their last report.
         at: When it began, in milliseconds since 1970.
 
     Returns:
@@ -81,6 +83,7 @@ def search(
         reached = score(number) * last / EVALUATIONS
         tags = {"stage": "search", "trial_id": f"{number + 1:05d}"}
         tags["outcome"] = "pruned" if number in pruned else "complete"
+        tags["outcome"] = "failed" if number in failed else tags["outcome"]
         _trial(store, variant, name, tags, config(number, variant), parent, reached, last)
     for position, pixels in enumerate(confirm):
         tags = {"stage": "confirm", "trial_id": f"confirm-{position + 1:05d}"}

@@ -101,6 +101,14 @@ def test_the_study_is_what_was_searched(store: Store) -> None:
     }
 
 
+def test_a_trial_that_failed_is_not_judged_by_its_last_score(store: Store) -> None:
+    search(store, failed=(11,))
+    sweep = found(store)
+    assert len(study_of(sweep).trials) == 11
+    assert sweep.best is not None
+    assert sweep.best["trial_id"] != "00012"
+
+
 def test_what_matters_is_found_to_matter(store: Store) -> None:
     search(store, trials=24, pruned=())
     table = importances(study_of(found(store)), resamples=10)

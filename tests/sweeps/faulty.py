@@ -62,6 +62,7 @@ def resume(place: Path, *more: str) -> str:
     call = call_of("--resume", "faulty", *more)
     done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "report not made" not in done.stdout
     return done.stdout
 
 
