@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -30,6 +33,16 @@ def call(monkeypatch: pytest.MonkeyPatch, *flags: str) -> str:
     with pytest.raises(UserError) as refused:
         run()
     return str(refused.value)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever happens, nothing of the process is left for others to wait for."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -73,7 +86,7 @@ def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> 
     log = tmp_path / "log"
     with log.open("w") as output, subprocess.Popen(
         [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True
-    ) as process:  # fmt: skip
+    ) as process, ended(process):  # fmt: skip
         deadline = time.monotonic() + 200
         while "Ctrl-C ends both" not in log.read_text():
             assert process.poll() is None, log.read_text()
