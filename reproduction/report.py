@@ -157,8 +157,9 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
 def _studies(evidence: Evidence, source: Source, published: Published) -> Iterator[str]:
     yield "### Ablation"
     yield (
-        "Each addition to the paper taken out alone: the change against the full model on the same "
-        "seeds, with the interval of the paired difference."
+        "Each addition to the paper taken out alone, and those that do not pay on this variant put "
+        "in: the difference to our model on the same seeds, with the interval of the paired "
+        "difference."
     )
     for variant, seeds in cells.ABLATION.items():
         one = ", one seed: no interval, a hint only" if len(seeds) == 1 else ""

@@ -15,20 +15,20 @@ from weakdis_core.data.variants import get_variant
 
 
 def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
-    """The full model's scores, then what each addition's absence changes on the same seeds."""
+    """The full model's scores, then what each change of it changes in them on the same seeds."""
     seeds = cells.ABLATION[variant]
     full = cells.ours(variant, source, seeds)
     metrics = ACCURACIES | {"PSNR, dB": PSNR}
     digits = {name: 1 if metric == PSNR else 3 for name, metric in metrics.items()}
     first = {name: cell_text(evidence, full, m, digits[name]) for name, m in metrics.items()}
-    rows = [{"Without": "nothing", **first, "Seeds": f"{len(evidence.runs([full]))}"}]
-    for addition, row in cells.without_each(variant, source).items():
-        changes = {
+    rows = [{"Model": "ours", **first, "Seeds": f"{len(evidence.runs([full]))}"}]
+    for change, row in cells.changed(variant, source).items():
+        differences = {
             name: mean(evidence.difference(row, full, m), len(seeds), digits[name], sign=True)
             for name, m in metrics.items()
         }
         pairs = evidence.difference(row, full, ACCURACIES["Latent"]).n
-        rows.append({"Without": addition, **changes, "Seeds": f"{pairs}"})
+        rows.append({"Model": change, **differences, "Seeds": f"{pairs}"})
     return pd.DataFrame(rows)
 
 

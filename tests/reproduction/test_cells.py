@@ -11,6 +11,7 @@ from reproduction.plan import estimate, make_plan
 from reproduction.rows import Key, Stored
 from reproduction.settings import Reproduction, SetName
 from tests.reproduction.made_up import run_of, stored
+from weakdis_core.additions import additions_of
 from weakdis_core.config import Source
 from weakdis_core.errors import UserError
 
@@ -59,14 +60,24 @@ def test_the_label_curve_shares_its_thousand_with_our_rows() -> None:
     assert len(shared) == 2 * 3
 
 
-def test_the_ablation_takes_out_each_addition_on_the_full_models_seeds() -> None:
+def test_the_ablation_changes_one_addition_at_a_time_on_the_full_models_seeds() -> None:
     for variant, seeds in cells.ABLATION.items():
-        rows = cells.without_each(variant, "rendered")
+        rows = cells.changed(variant, "rendered")
         assert len(rows) > 5
         for row in rows.values():
             assert tuple(cell.config.seed for cell in row) == seeds
     named = {cell.name for cell in cells.cells_of("ablation", RENDERED)}
-    assert {"dsprites_v4", "dsprites_v4 without cycle", "shapes3d_v3 without resampling"} <= named
+    assert {
+        "dsprites_v4", "dsprites_v4 with cycle", "shapes3d_v3 without cycle",
+    } <= named  # fmt: skip
+
+
+def test_what_the_ablation_puts_in_is_one_addition_that_the_preset_lacks() -> None:
+    for variant, additions in cells.LEFT_OUT.items():
+        full = additions_of(cells.ours(variant, "rendered")[0].config)
+        for name in additions:
+            row = cells.changed(variant, "rendered")[f"with {name}"]
+            assert set(additions_of(row[0].config)) - set(full) == {name}
 
 
 def test_official_and_rendered_cells_are_never_the_same() -> None:

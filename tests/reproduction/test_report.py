@@ -104,19 +104,19 @@ def test_rows_of_other_settings_or_another_source_are_never_averaged_in() -> Non
 
 def test_the_ablation_pairs_seeds() -> None:
     full = cells.ours("dsprites_v4", "rendered", cells.FEWER_SEEDS)
-    less = cells.without_each("dsprites_v4", "rendered")["cycle"]
+    less = cells.changed("dsprites_v4", "rendered")["without ending phase"]
     rows = ((full, latent([0.9, 0.8, 0.7])), (less, latent([0.8, 0.7, 0.6])))
     table = studies.ablation(Evidence(stored(*rows)), "rendered", "dsprites_v4")
-    assert of(table, Without="nothing")["Latent"] == "0.800 ± 0.248"
-    assert of(table, Without="cycle")["Latent"] == "-0.100 ± 0.000"
-    assert of(table, Without="cycle")["Seeds"] == "3"
-    assert of(table, Without="cycle")["Pixels"] == "-"
-    assert of(table, Without="He initialisation")["Latent"] == "-"
+    assert of(table, Model="ours")["Latent"] == "0.800 ± 0.248"
+    assert of(table, Model="without ending phase")["Latent"] == "-0.100 ± 0.000"
+    assert of(table, Model="without ending phase")["Seeds"] == "3"
+    assert of(table, Model="without ending phase")["Pixels"] == "-"
+    assert of(table, Model="with He initialisation")["Latent"] == "-"
 
 
 def test_other_seeds_are_not_paired() -> None:
     full = cells.ours("dsprites_v4", "rendered", [1, 2, 4])
-    less = cells.without_each("dsprites_v4", "rendered")["cycle"]
+    less = cells.changed("dsprites_v4", "rendered")["without ending phase"]
     with pytest.raises(ValueError, match="other seeds"):
         Evidence(stored()).difference(less, full, LATENT)
 
