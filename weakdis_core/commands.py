@@ -24,7 +24,8 @@ from weakdis_core.manipulation import load_networks, manipulate
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
 from weakdis_core.pictures import FOLDER, Head, write_manipulation, write_pictures
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.trainer import Report, Trainer, TrainingDiverged
+from weakdis_core.terms import TrainingDiverged
+from weakdis_core.trainer import Report, Trainer
 
 _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))
 

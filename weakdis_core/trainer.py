@@ -28,13 +28,10 @@ from weakdis_core.objectives import Batch, Objectives
 from weakdis_core.priors import Prior, fit_prior, require_every_value
 from weakdis_core.seeding import numpy_generator, torch_generator
 from weakdis_core.shared_prior import SharedPrior, fit_shared_prior
+from weakdis_core.terms import RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
 _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss is NaN or infinite; the message says at which step, which terms, of which config."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +110,7 @@ class Trainer:
         self.memory = torch.zeros(len(labelled), model.partitions, model.latent, device=self.device)
         self.step = 0
         self.seconds = 0.0
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._terms = RunningTerms()
 
     @property
     def warmup_steps(self) -> int:
@@ -143,9 +139,9 @@ class Trainer:
             self._train_step()
             self.step += 1
             if self.step in reports or self.step % self.config.runtime.log_every == 0:
-                self._check_losses()
+                self._terms.check(self.step, f"config {self.config.hash()} seed {self.config.seed}")
             if self.step in reports:
-                metrics = self._train_metrics()
+                metrics = self._terms.means()
                 stage = self.stage(self.step - 1)
                 if stage != "warmup":
                     scores = self.evaluate("validation", training.evaluation_samples)
@@ -193,8 +189,7 @@ class Trainer:
             "prior": vars(self.prior),
             "memory": self.memory,
             "generators": {name: g.get_state() for name, g in self.generators.items()},
-            "sums": self._sums,
-            "counts": self._counts,
+            **self._terms.state_dict(),
         }
         write_checkpoint(state, path)
 
@@ -225,10 +220,11 @@ class Trainer:
         if to_continue:
             self._load_generators(state, path)
         self.networks.load_state_dict(state["networks"])
-        self.prior = self.prior_kind(**self._on_device(state["prior"]))
+        prior = {name: value.to(self.device) for name, value in state["prior"].items()}
+        self.prior = self.prior_kind(**prior)
         self.memory = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
-        self._sums, self._counts = self._on_device(state["sums"]), dict(state["counts"])
+        self._terms.load_state_dict(state, self.device)
 
     def _load_generators(self, state: dict[str, Any], path: Path) -> None:
         """Their states have another form on each kind of device."""
@@ -250,9 +246,7 @@ class Trainer:
         if stage != "warmup":
             terms |= self.objectives.relational_step(self.prior)
         self._remember(batch, stage)
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
+        self._terms.add(terms)
 
     def next_batch(self) -> Batch:
         """Images of the next step, drawn with replacement."""
@@ -302,26 +296,3 @@ class Trainer:
             floor=loss.covariance_floor,
             standardise=loss.standardise_prior,
         )
-
-    def _check_losses(self) -> None:
-        values = torch.stack(list(self._sums.values())).tolist()
-        if not all(math.isfinite(value) for value in values):
-            means = self._train_metrics()
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in means.items())
-            raise TrainingDiverged(
-                f"loss is not finite by step {self.step} ({shown}); "
-                f"config {self.config.hash()} seed {self.config.seed}"
-            )
-
-    def _train_metrics(self) -> dict[str, float]:
-        names = list(self._sums)
-        sums = torch.stack([self._sums[name] for name in names]).tolist()
-        metrics = {
-            f"train/{name}": total / self._counts[name]
-            for name, total in zip(names, sums, strict=True)
-        }
-        self._sums, self._counts = {}, {}
-        return metrics
-
-    def _on_device(self, tensors: dict[str, Any]) -> dict[str, Any]:
-        return {name: value.to(self.device) for name, value in tensors.items()}
