@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from weakdis_core.priors import Prior, ledoit_wolf, standardised
+from weakdis_core.fitting import ledoit_wolf, standardised
+from weakdis_core.priors import Prior
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,11 @@ from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation import Evaluator
+from weakdis_core.labelled import LabelledCodes
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
-from weakdis_core.priors import Prior, fit_prior, require_every_value
 from weakdis_core.seeding import numpy_generator, torch_generator
-from weakdis_core.shared_prior import SharedPrior, fit_shared_prior
 from weakdis_core.terms import RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
@@ -87,8 +86,6 @@ class Trainer:
         self.coding: Coding = (
             FactorCoding(relations) if modular else CombinationCoding(values, relations)
         )
-        self.components = self.coding.components(values)
-        require_every_value(self.components, self.coding.n_components)
         self.networks = Networks(self.variant, config, self.device, autocast)
         self.generators = {
             name: torch_generator(config.seed, name, self.device) for name in _STREAMS
@@ -102,12 +99,10 @@ class Trainer:
             self.coding,
             config.training.density_threshold,
         )
-        model = self.networks.autoencoder
-        self.prior_kind = SharedPrior if config.loss.shared_covariance else Prior
-        self.prior: Prior = self.prior_kind.standard(
-            model.partitions, model.latent, self.device, max(self.coding.n_components)
+        self.labelled = LabelledCodes(
+            values, self.coding, config, self.networks.autoencoder.partitions
         )
-        self.memory = torch.zeros(len(labelled), model.partitions, model.latent, device=self.device)
+        self.prior = self.labelled.standard()
         self.step = 0
         self.seconds = 0.0
         self._terms = RunningTerms()
@@ -187,7 +182,7 @@ class Trainer:
             "seconds": self.seconds,
             "networks": self.networks.state_dict(),
             "prior": vars(self.prior),
-            "memory": self.memory,
+            "memory": self.labelled.codes,
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             **self._terms.state_dict(),
         }
@@ -221,8 +216,8 @@ class Trainer:
             self._load_generators(state, path)
         self.networks.load_state_dict(state["networks"])
         prior = {name: value.to(self.device) for name, value in state["prior"].items()}
-        self.prior = self.prior_kind(**prior)
-        self.memory = state["memory"].to(self.device)
+        self.prior = self.labelled.prior_kind(**prior)
+        self.labelled.codes = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
         self._terms.load_state_dict(state, self.device)
 
@@ -257,7 +252,7 @@ class Trainer:
         )
         labelled = self.labelled_index[rows]
         index = torch.cat([self.train_index[unlabelled], labelled])
-        return Batch(self.bank.batch(index), self.components[rows], rows)
+        return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
 
     def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         return torch.randint(n, (size,), generator=generator, device=self.device)
@@ -266,33 +261,19 @@ class Trainer:
     def enter_full_training(self) -> None:
         """End the warmup: encode the labelled subset and fit the adaptive priors."""
         model, generator = self.networks.autoencoder, self.generators["codes"]
-        self.memory = torch.cat(
+        self.labelled.codes = torch.cat(
             [
                 model.encode(self.bank.batch(index)).sample(generator)
                 for index in self.labelled_index.split(500)
             ]
         )
-        self.prior = self._fitted()
+        self.prior = self.labelled.fitted()
 
     def _remember(self, batch: Batch, stage: Stage) -> None:
         """Keep the labelled codes just seen, and refit the priors every few steps."""
         if stage != "full" or batch.labelled_codes is None:
             return
         loss = self.config.loss
-        self.memory[batch.rows] = batch.labelled_codes
+        self.labelled.codes[batch.rows] = batch.labelled_codes
         if loss.prior_refit_every and (self.step + 1) % loss.prior_refit_every == 0:
-            self.prior = self.prior.moved_towards(self._fitted(), loss.prior_momentum)
-
-    def _fitted(self) -> Prior:
-        loss = self.config.loss
-        fit = fit_shared_prior if loss.shared_covariance else fit_prior
-        return fit(
-            self.memory,
-            self.components,
-            torch.tensor(self.coding.n_components, device=self.device),
-            max(self.coding.n_components),
-            nuisance=self.config.model.nuisance_partitions,
-            scale=loss.covariance_scale,
-            floor=loss.covariance_floor,
-            standardise=loss.standardise_prior,
-        )
+            self.prior = self.prior.moved_towards(self.labelled.fitted(), loss.prior_momentum)

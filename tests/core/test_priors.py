@@ -17,7 +17,8 @@ from torch.distributions import (
 )
 
 from weakdis_core.errors import UserError
-from weakdis_core.priors import Prior, fit_prior, require_every_value
+from weakdis_core.fitting import fit_prior, require_every_value
+from weakdis_core.priors import Prior
 from weakdis_core.seeding import torch_generator
 
 N_VALUES = (3, 5)
