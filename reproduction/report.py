@@ -45,7 +45,7 @@ def write_report(stored: Stored, folder: Path) -> str:
     ]
     for source in sources:
         draw_labels(evidence, source, published, folder / picture(source))
-    parts = [_header(evidence, stored)]
+    parts = [_header(evidence, sources)]
     for source in sources:
         parts += _section(evidence, source, published)
     write_text(folder / FILE, "\n\n".join(parts) + "\n")
@@ -57,7 +57,7 @@ def picture(source: Source) -> str:
     return "labels.png" if source == "rendered" else f"labels_{source}.png"
 
 
-def _header(evidence: Evidence, stored: Stored) -> str:
+def _header(evidence: Evidence, sources: list[Source]) -> str:
     lines = [
         "# Results",
         "Written by `python -m reproduction report` from `results/*.csv` and "
@@ -65,9 +65,7 @@ def _header(evidence: Evidence, stored: Stored) -> str:
         "the controls, `make reproduce-baselines`, `make reproduce-ablation` and "
         "`make reproduce-labels` the rest: each does only what is missing or stale, after saying "
         "what it costs (`ARGS=--plan` says it and stops).",
-        _provenance(
-            evidence, [run for run in stored.runs if run.key.versions == evidence.versions]
-        ),
+        _provenance(evidence, evidence.runs(_every_row(sources))),
         "Accuracies are on test images, which neither training nor selection sees, with "
         "*all* partitions right (a relation changes one factor and must keep the others). "
         "**Latent** starts from prior samples and is read by the priors: the paper's measure. "
@@ -78,6 +76,17 @@ def _header(evidence: Evidence, stored: Stored) -> str:
         f"{PRELIMINARY} Preliminary: fewer seeds than planned. `-` Not measured yet.",
     ]
     return "\n\n".join(lines)
+
+
+def _every_row(sources: list[Source]) -> list[Row]:
+    """The rows of all tables: a results folder may hold rows of other settings too."""
+    return [
+        row
+        for source in sources
+        for rows in cells.SETS.values()
+        for variant in cells.VARIANTS
+        for row in rows(variant, source)
+    ]
 
 
 def _provenance(evidence: Evidence, runs: list[Run]) -> str:
@@ -161,7 +170,7 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
     yield (
         "Each addition to the paper taken out alone, and those that do not pay on this variant put "
         "in: the difference to our model on the same seeds, with the interval of the paired "
-        "difference."
+        "difference. The last columns are explained under Spread, sharpness and cost."
     )
     for variant, seeds in cells.ABLATION.items():
         one = ", one seed: no interval, a hint only" if len(seeds) == 1 else ""

@@ -9,17 +9,34 @@ from analysis.text import NOTHING, mean
 from reproduction import cells
 from reproduction.cells import Cell, Row
 from reproduction.evidence import Evidence
-from reproduction.tables import ACCURACIES, PSNR, accuracies, cell_text, number
+from reproduction.tables import (
+    ACCURACIES,
+    MANIPULATED,
+    NUISANCE,
+    PSNR,
+    accuracies,
+    cell_text,
+    number,
+)
 from weakdis_core.config import Source
 from weakdis_core.data.variants import get_variant
 
+PICTURES = {
+    "PSNR, dB": PSNR,
+    "after a relation": MANIPULATED,
+    "Nuisance kept": NUISANCE,
+}
+"""How good pictures are: the names of the scores in the tables, and the scores behind them."""
+
 
 def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
-    """The full model's scores, then what each change of it changes in them on the same seeds."""
+    """Our model's scores, then the difference that each change makes to them on the same seeds."""
     seeds = cells.ABLATION[variant]
     full = cells.ours(variant, source, seeds)
-    metrics = ACCURACIES | {"PSNR, dB": PSNR}
-    digits = {name: 1 if metric == PSNR else 3 for name, metric in metrics.items()}
+    metrics = ACCURACIES | PICTURES
+    if np.isnan(evidence.interval(full, NUISANCE).value):
+        metrics = {name: metric for name, metric in metrics.items() if metric != NUISANCE}
+    digits = {name: _digits(metric) for name, metric in metrics.items()}
     first = {name: cell_text(evidence, full, m, digits[name]) for name, m in metrics.items()}
     rows = [{"Model": "ours", **first, "Seeds": f"{len(evidence.runs([full]))}"}]
     for change, row in cells.changed(variant, source).items():
@@ -30,6 +47,11 @@ def ablation(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
         pairs = evidence.difference(row, full, ACCURACIES["Latent"]).n
         rows.append({"Model": change, **differences, "Seeds": f"{pairs}"})
     return pd.DataFrame(rows)
+
+
+def _digits(metric: str) -> int:
+    """Decimals of a score: decibels have one."""
+    return 1 if metric in (PSNR, MANIPULATED) else 3
 
 
 def labels(evidence: Evidence, source: Source, variant: str) -> pd.DataFrame:
@@ -107,9 +129,10 @@ def spread(evidence: Evidence, source: Source) -> pd.DataFrame:
                 "Spread of a component": cell_text(evidence, row, "component_spread"),
                 "its floor": number(floor),
                 "Distance to the nearest": cell_text(evidence, row, "component_distance"),
-                "PSNR, dB": cell_text(evidence, row, PSNR, 1),
-                "after a relation": cell_text(evidence, row, "manipulation_psnr", 1),
-                "Nuisance kept": cell_text(evidence, row, "nuisance_kept"),
+                **{
+                    name: cell_text(evidence, row, metric, _digits(metric))
+                    for name, metric in PICTURES.items()
+                },
                 "Core-seconds": cell_text(evidence, row, "cpu_seconds", 0),
             }
         )

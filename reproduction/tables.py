@@ -24,6 +24,8 @@ ACCURACIES = {
 """The accuracies of every table, and the scores behind them."""
 
 PSNR = "reconstruction_psnr"
+MANIPULATED = "manipulation_psnr"
+NUISANCE = "nuisance_kept"
 ORACLE = "oracle_accuracy"
 
 READINGS = {
