@@ -116,6 +116,17 @@ def check_new(settings: SweepSettings) -> None:
             raise UserError(f"name: there is a sweep {name!r} already; go on with --resume {name}")
 
 
+def check_free(settings: SweepSettings) -> None:
+    """Find out, before anything starts, whether somebody runs the sweeps to resume.
+
+    Raises:
+        UserError: Somebody does.
+    """
+    for name in settings.sweep_names().values():
+        with claimed(settings.folder / name, settings.study_storage):
+            pass
+
+
 def _is_kept(settings: SweepSettings, name: str) -> bool:
     if settings.study_storage is not None:
         return True
