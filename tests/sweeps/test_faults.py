@@ -56,7 +56,8 @@ def test_killed_processes_go_on_where_they_were(cache: Path, database: str, tmp_
     # The last checkpoint of one that ran is cut off.
     with study_of(own_studies(tmp_path)) as study:
         records = [known for name, known in study.user_attrs.items() if name.startswith("trial ")]
-    (cut, *_) = (each for each in records if each["step"] < steps and len(each["checkpoints"]) > 1)
+    running = (each for each in records if each["outcome"] == "running")
+    cut = next(each for each in running if len(each["checkpoints"]) > 1)
     truncated = Path(cut["checkpoints"][-1]) / "checkpoint.pt"
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     resume(tmp_path)
