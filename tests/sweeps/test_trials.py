@@ -113,6 +113,7 @@ def doing_by_size() -> Callable[[dict[str, Any]], None]:
         score = 1.0 if size == 8 else 1 / size
         report(134, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         if size == 6:
+            (Path(parameters["prepared"]) / f"tried-{time.monotonic_ns()}").touch()
             raise ValueError("the loss is not what it was")
         report(267, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         report(STEPS, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
@@ -142,6 +143,10 @@ def test_outcomes(ran: Ran) -> None:
     assert outcomes == {
         16: "complete", 4: "complete", 12: "pruned", 6: "failed", 8: "failed",
     }  # fmt: skip
+
+
+def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
+    assert len(list(ran.folder.parent.glob("tried-*"))) == 1
 
 
 def test_optuna_states(ran: Ran) -> None:
