@@ -29,8 +29,7 @@ def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -
 
 def call_of(*given: str) -> list[str]:
     """The command that a user types; a resumed sweep has its sizes already."""
-    looks = {"--resume", "--status"}
-    return [command()[0], str(SCRIPT), *given] if looks & {*given} else command(*given)
+    return [command()[0], str(SCRIPT), *given] if "--resume" in given else command(*given)
 
 
 @contextmanager
