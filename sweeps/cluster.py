@@ -85,7 +85,7 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
         address: Where to join it, as `address_of` says.
 
     Raises:
-        UserError: There is no cluster at the address given.
+        UserError: There is no cluster at the address given, or none could be started.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -103,8 +103,11 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
             logging_level=logging.ERROR,
             include_dashboard=False if address == LOCAL else None,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        # Of no particular kind where a busy machine takes longer to start it than Ray waits.
         reason = str(error).splitlines()[0]
+        if address == LOCAL:
+            raise UserError(f"address: Ray did not start on this machine ({reason})") from None
         raise UserError(f"address: {address!r} is not allowed: no Ray there ({reason})") from None
     try:
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]

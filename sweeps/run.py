@@ -19,7 +19,7 @@ def run() -> None:
         show(settings, Console())
         return
     if settings.resume is not None:
-        from sweeps.stored import resumed
+        from sweeps.stored import check_free, resumed
 
         settings = resumed(settings)
     for variant in settings.variants:
@@ -31,6 +31,8 @@ def run() -> None:
         print_plan(settings, Console())
         return
     settings.check_storage()
+    if settings.resume is not None:
+        check_free(settings)
     from sweeps.search import search_all
 
     sys.exit(search_all(settings, Console()))

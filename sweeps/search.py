@@ -17,6 +17,7 @@ from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
@@ -26,7 +27,7 @@ from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.storage import storage_errors_explained
-from sweeps.stored import check_new, claimed, find, keep, names
+from sweeps.stored import check_new, find, keep, names
 from sweeps.study import end_running
 from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
@@ -117,7 +118,7 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with storage_errors_explained(folder), claimed(folder):
+    with storage_errors_explained(folder), claimed(folder, settings.study_storage):
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)

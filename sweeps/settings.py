@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -284,4 +285,13 @@ def parse_arguments(arguments: list[str] | None = None) -> SweepSettings:
     Raises:
         UserError: A value is out of range.
     """
-    return parse(SweepSettings, arguments, prog="python sweeps/run.py")
+    settings = parse(SweepSettings, arguments, prog="python sweeps/run.py")
+    words = sys.argv[1:] if arguments is None else arguments
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    given = {
+        field
+        for field, info in SweepSettings.model_fields.items()
+        if f"--{info.alias or field}".replace("_", "-") in flags
+    }
+    # The parser hands over every default as well; a resumed sweep keeps what no flag names.
+    return SweepSettings.model_construct(given, **dict(settings))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from optuna import logging as optuna_logging
 from rich.console import Console
@@ -11,9 +10,10 @@ from rich.table import Table
 
 from sweeps.console import clock, short
 from sweeps.ledger import Record
+from sweeps.locks import is_running
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
-from sweeps.stored import Stored, find, is_running, names
+from sweeps.stored import Stored, elsewhere, find, names
 from weakdis_core.errors import UserError
 
 
@@ -25,24 +25,26 @@ def show(settings: SweepSettings, console: Console) -> None:
     """
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     if settings.status is not None:
-        console.print(_status(find(settings, settings.status), settings.folder))
+        console.print(_status(find(settings, settings.status), settings))
         return
     table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
     for name in names(settings):
         try:
-            table.add_row(*_row(find(settings, name), settings.folder))
+            table.add_row(*_row(find(settings, name), settings))
         except UserError as error:
             table.add_row(name, str(error))
+    for name in elsewhere(settings):
+        table.add_row(name, "its study lies elsewhere: see --optuna-storage")
     console.print(table if table.row_count else f"no sweeps in {settings.folder}")
 
 
-def _row(stored: Stored, folder: Path) -> tuple[str, ...]:
+def _row(stored: Stored, settings: SweepSettings) -> tuple[str, ...]:
     records = Records(stored.study)
     known = list(records.load().values())
     best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
     return (
         stored.name,
-        _state(stored, known, folder),
+        _state(stored, known, settings),
         str(stored.settings.trials),
         _ends(known),
         "-" if best is None else f"{best:.3f}",
@@ -50,8 +52,8 @@ def _row(stored: Stored, folder: Path) -> tuple[str, ...]:
     )
 
 
-def _state(stored: Stored, known: list[Record], folder: Path) -> str:
-    if is_running(folder / stored.name):
+def _state(stored: Stored, known: list[Record], settings: SweepSettings) -> str:
+    if is_running(settings.folder / stored.name, settings.study_storage):
         return "running"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
     return f"interrupted: --resume {stored.name}" if cut else "ended"
@@ -62,9 +64,9 @@ def _ends(known: list[Record]) -> str:
     return ", ".join(f"{number} {end}" for end, number in counts.items()) or "none"
 
 
-def _status(stored: Stored, folder: Path) -> Table:
+def _status(stored: Stored, settings: SweepSettings) -> Table:
     known = list(Records(stored.study).load().values())
-    title = f"{stored.name}: {_state(stored, known, folder)}; {_ends(known)}"
+    title = f"{stored.name}: {_state(stored, known, settings)}; {_ends(known)}"
     table = Table(
         "trial", "state", "step", "score", "time", "settings",
         title=title, title_justify="left", box=None,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.study import Study
 from pydantic import ValidationError
 
 from sweeps.addresses import without_password
+from sweeps.locks import claimed
 from sweeps.outbox import OUTBOX_FILE
+from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
 from weakdis_core.config import Config, validated
@@ -22,7 +22,6 @@ from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
 _SWEEP = "sweep"
-_LOCK_FILE = ".lock"
 
 _MAY_CHANGE = {
     "trials", "time_budget", "confirm_seeds", "confirm_top", "cpus_per_trial", "gpus_per_trial",
@@ -92,6 +91,12 @@ def names(settings: SweepSettings) -> list[str]:
     return [file.parent.name for file in files]
 
 
+def elsewhere(settings: SweepSettings) -> list[str]:
+    """Names of the sweeps that have a folder here, and their study in another place."""
+    folders = {file.parent.name for file in settings.folder.glob(f"*/{OUTBOX_FILE}")}
+    return sorted(folders - set(names(settings)))
+
+
 def check_new(settings: SweepSettings) -> None:
     """Find out whether the names of new sweeps are free.
 
@@ -109,6 +114,17 @@ def check_new(settings: SweepSettings) -> None:
             (folder / STUDY_FILE).unlink()
         elif name in known:
             raise UserError(f"name: there is a sweep {name!r} already; go on with --resume {name}")
+
+
+def check_free(settings: SweepSettings) -> None:
+    """Find out, before anything starts, whether somebody runs the sweeps to resume.
+
+    Raises:
+        UserError: Somebody does.
+    """
+    for name in settings.sweep_names().values():
+        with claimed(settings.folder / name, settings.study_storage):
+            pass
 
 
 def _is_kept(settings: SweepSettings, name: str) -> bool:
@@ -138,8 +154,8 @@ def resumed(asked: SweepSettings) -> SweepSettings:
     stored = find(asked, found[0] if found else name)
     given = {
         field
-        for field, info in SweepSettings.model_fields.items()
-        if getattr(asked, field) != info.get_default(call_default_factory=True)
+        for field in asked.model_fields_set
+        if getattr(asked, field) != getattr(stored.settings, field)
     }
     if fixed := sorted(given - _MAY_CHANGE - _FINDS):
         field = fixed[0]
@@ -156,36 +172,23 @@ def resumed(asked: SweepSettings) -> SweepSettings:
         changes["storage"] = str(asked.folder)
     settings = stored.settings.model_copy(update=changes | {"optuna_storage": asked.optuna_storage})
     # Each part was allowed where it was said; together they may not be.
-    return SweepSettings.model_validate(settings.model_dump(by_alias=True))
+    settings = SweepSettings.model_validate(settings.model_dump(by_alias=True))
+    if settings.trials > stored.settings.trials:
+        for each in found or [name]:
+            _check_time_is_left(find(asked, each), settings)
+    return settings
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a sweep's folder: one process runs it at a time.
-
-    Raises:
-        UserError: Another one does.
-    """
-    lock = FileLock(folder / _LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(f"name: the sweep {folder.name!r} is running already") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_running(folder: Path) -> bool:
-    """Whether a process of this machine runs the sweep of this folder."""
-    if not folder.exists():
-        return False
-    try:
-        with claimed(folder):
-            return False
-    except UserError:
-        return True
+def _check_time_is_left(stored: Stored, settings: SweepSettings) -> None:
+    """More trials need time: the search starts none that it does not expect to end."""
+    records = Records(stored.study)
+    ended = [each.seconds for each in records.load().values() if each.outcome == "complete"]
+    trial = fmean(ended or [0.0])
+    if records.seconds + trial >= settings.time_budget:
+        raise UserError(
+            f"time_budget: {settings.time_budget:g} is not allowed with more trials: "
+            f"{stored.name} has taken {records.seconds:.0f} s of it, and a trial takes {trial:.0f}"
+        )
 
 
 def _settings(kept: dict[str, Any], name: str) -> SweepSettings:

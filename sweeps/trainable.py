@@ -24,7 +24,6 @@ from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
 from weakdis_core.metrics import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle, prepare_oracle
-from weakdis_core.pictures import FOLDER, write_pictures
 from weakdis_core.trainer import Report, Trainer
 
 Trainable = Callable[[dict[str, Any]], None]
@@ -72,6 +71,9 @@ def confirm_trial(parameters: dict[str, Any]) -> None:
     Args:
         parameters: As for `train_trial`; the `values` hold the configuration and its fresh seed.
     """
+    # Draws, which takes a second to load: no trial of the search needs it.
+    from weakdis_core.pictures import FOLDER, write_pictures
+
     trainer, oracle, prepared = _train(parameters)
     scores = scores_on_test(trainer, oracle, prepared)
     result: dict[str, Any] = {

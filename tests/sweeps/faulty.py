@@ -117,9 +117,9 @@ def study_of(studies: str) -> Iterator[optuna.Study]:
 
 
 def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes of a sweep that train."""
+    """The processes of a sweep that train: the others that Ray starts have other names."""
     family = psutil.Process(process.pid).children(recursive=True)
-    return [each for each in family if "ray::" in " ".join(each.cmdline())]
+    return [each for each in family if "ray::ImplicitFunc" in " ".join(each.cmdline())]
 
 
 def reported(uri: str, run: Run) -> list[int]:

@@ -93,7 +93,7 @@ def kill(process: subprocess.Popen[str], target: str, choice: random.Random) -> 
             family = psutil.Process(process.pid).children(recursive=True)
             found = [each for each in family if each.name() == "raylet"]
         else:
-            found = [each for each in workers(process) if "IDLE" not in " ".join(each.cmdline())]
+            found = workers(process)
         if found:
             choice.choice(found).kill()
             return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,17 @@ def test_an_address_where_nobody_answers_is_said_at_once() -> None:
         refused = pytest.raises(UserError, match=f"address: '{address}' is not allowed: no Ray")
         with refused, cluster(address):
             raise AssertionError("joined nothing")
+
+
+def test_a_ray_that_does_not_start_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/null/nowhere")
+    # In a process of its own, where no other Ray runs.
+    script = "from sweeps.cluster import cluster\nwith cluster('local'): pass"
+    call = [sys.executable, "-c", script]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith(
+        "weakdis_core.errors.UserError: address: Ray did not start on this machine (["
+    )
 
 
 @pytest.mark.slow

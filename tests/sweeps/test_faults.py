@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -11,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.sweeps.faulty import (
-    EVALUATIONS,
-    STEPS,
     VARIANT,
     call_of,
     check_invariants,
@@ -35,34 +34,48 @@ OUTAGE = 40.0
 
 
 def test_killed_processes_go_on_where_they_were(cache: Path, database: str, tmp_path: Path) -> None:
-    with started(tmp_path, *flags(steps=400, evaluations=EVALUATIONS)) as process:
+    steps, evaluations = 400, 20
+    first = tmp_path / "runs/faulty/search-1"
+    with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:
         wait_for(tmp_path, reports=0)
         # While it runs nobody else may touch it.
         call = [command()[0], str(SCRIPT), "--resume", "faulty"]
-        second = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+        with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as second:
+            for trial in ("00001", "00002"):
+                wait_for(tmp_path, trial, reports=3)
+            # A process that trains: its trial goes on in another one.
+            training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
+            training.kill()
+            for trial in ("00001", "00002"):
+                more = last_checkpoint(first, trial) + 2
+                wait_for(tmp_path, trial, reports=min(more, evaluations - 1))
+            _, errors = second.communicate()
         assert second.returncode == 2
-        assert "error: name: the sweep 'faulty' is running already" in second.stderr
-        # A process that trains: its trial goes on in another one.
-        training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
-        training.kill()
-        for trial in ("00001", "00002"):
-            wait_for(tmp_path, trial, reports=4)
+        assert "error: name: the sweep 'faulty' is running already" in errors
         os.kill(process.pid, signal.SIGKILL)
+    # The last checkpoint of one that ran is cut off.
+    with study_of(own_studies(tmp_path)) as study:
+        records = [known for name, known in study.user_attrs.items() if name.startswith("trial ")]
+    running = (each for each in records if each["outcome"] == "running")
+    cut = next(each for each in running if len(each["checkpoints"]) > 1)
+    truncated = Path(cut["checkpoints"][-1]) / "checkpoint.pt"
+    truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     resume(tmp_path)
-    runs = check_invariants(tmp_path)
-    # What ran went on from a checkpoint: the second session has reports of the rest only.
-    first, second_ = (tmp_path / f"runs/faulty/search-{session}" for session in (1, 2))
-    both = [each.name for each in first.glob("0*") if (second_ / each.name).exists()]
-    assert both
-    for number in both:
-        reports = last_checkpoint(first, number) + 1 + last_checkpoint(second_, number) + 1
-        assert reports <= EVALUATIONS + 2
-    assert all(run.data.tags["outcome"] in ("complete", "pruned") for run in runs)
+    runs = {run.data.tags["trial_id"]: run for run in check_invariants(tmp_path)}
+    assert all(run.data.tags["outcome"] in ("complete", "pruned") for run in runs.values())
+    # What ran went on from its last checkpoint, in the first session as in the second; what was cut
+    # off from the one before.
+    for trial in runs:
+        sessions = (first, first.with_name("search-2"))
+        reports = sum(last_checkpoint(session, trial) + 1 for session in sessions)
+        assert reports <= evaluations + 2 + (trial == cut["trial_id"])
+    note = runs[cut["trial_id"]].data.tags["note"]
+    assert re.match(rf"went on from step \d+: {truncated}: truncated", note)
 
     # What has ended can be extended; what is there stays as it is.
-    before = rows(tmp_path)
+    ended = rows(tmp_path)
     resume(tmp_path, "--trials", "4")
-    assert rows(tmp_path)[:3] == before
+    assert rows(tmp_path)[:3] == ended
     check_invariants(tmp_path, trials=4)
 
 
@@ -71,7 +84,7 @@ def test_an_interrupted_sweep_can_be_resumed(cache: Path, database: str, tmp_pat
     # it, kills them.
     calls = {signal.SIGINT: flags(trials=2), signal.SIGTERM: ["--resume", "faulty"]}
     for session, (number, call) in enumerate(calls.items(), start=1):
-        reports = f"runs/faulty/search-{session}/*/checkpoint_00000[3-9]"
+        reports = f"runs/faulty/search-{session}/00001/checkpoint_00000[2-9]"
         code, output = interrupted(call_of(*call), tmp_path, reports, number)
         assert code == 128 + number, output
         assert "Traceback" not in output
@@ -80,31 +93,14 @@ def test_an_interrupted_sweep_can_be_resumed(cache: Path, database: str, tmp_pat
         assert parent.info.status == "KILLED"
         assert "KILLED" in {run.info.status for run in children}
         assert "RUNNING" not in {run.info.status for run in children}
+        # Of the second trial no checkpoint can be read any more.
+        for file in tmp_path.glob("runs/faulty/search-*/00002/checkpoint_*/checkpoint.pt"):
+            file.write_bytes(b"")
     resume(tmp_path)
-    check_invariants(tmp_path, trials=2)
-
-
-def test_a_broken_checkpoint_falls_back_to_the_one_before(
-    cache: Path, database: str, tmp_path: Path
-) -> None:
-    with started(tmp_path, *flags(trials=2)) as process:
-        for trial in ("00001", "00002"):
-            wait_for(tmp_path, trial, reports=2)
-        os.kill(process.pid, signal.SIGKILL)
-    with study_of(own_studies(tmp_path)) as study:
-        before, last = map(Path, study.user_attrs["trial 00001"]["checkpoints"])
-    truncated = last / "checkpoint.pt"
-    truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
-    # Of the second trial none can be read any more.
-    for file in last.parents[1].glob("00002/checkpoint_*/checkpoint.pt"):
-        file.write_bytes(b"")
-    resume(tmp_path)
-    first, second = check_invariants(tmp_path, trials=2)
-    assert first.info.status == "FINISHED"
-    step = (int(before.name.rpartition("_")[2]) + 1) * STEPS // EVALUATIONS
-    assert first.data.tags["note"].startswith(f"went on from step {step}: {truncated}")
-    assert second.info.status == "FAILED"
-    assert second.data.tags["reason"].startswith("no checkpoint can be read: ")
+    first_run, second_run = check_invariants(tmp_path, trials=2)
+    assert first_run.info.status == "FINISHED"
+    assert second_run.info.status == "FAILED"
+    assert second_run.data.tags["reason"].startswith("no checkpoint can be read: ")
 
 
 def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from sweeps.locks import is_running
 from tests.sweeps.faulty import (
     VARIANT,
     call_of,
@@ -64,7 +65,7 @@ def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
     machines: Machines, cache: Path, database: str, tmp_path: Path
 ) -> None:
     machines.start_head()
-    with started(tmp_path, *flags(steps=1000, evaluations=20)) as process:
+    with started(tmp_path, *flags(trials=2, steps=1000, evaluations=20)) as process:
         wait_for(tmp_path, "00001", reports=1)
         machines.start_other()
         for trial in ("00001", "00002"):
@@ -74,7 +75,7 @@ def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
         assert max(last_checkpoint(session, trial) for trial in ("00001", "00002")) < 19
         machines.kill(OTHER)
         assert process.wait(timeout=240) == 0, (tmp_path / "output.txt").read_text()
-    runs = check_invariants(tmp_path)
+    runs = check_invariants(tmp_path, trials=2)
     assert {run.data.tags["outcome"] for run in runs} <= {"complete", "pruned"}
 
 
@@ -128,8 +129,10 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         machines.start_head()
-        with started(old) as process:
+        with started(old, *flags(trials=2)) as process:
             wait_for_record(studies.address, lambda record: record["step"] >= 60)
+            # Another head, which lacks the sweep's folder, would be told by the database.
+            assert is_running(new / "runs/faulty", studies.address)
             studies.stop()
             assert process.wait(timeout=120) == 2
         output = (old / "output.txt").read_text()
@@ -153,7 +156,7 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        check_invariants(new, uri=server.database, studies=studies.address)
+        check_invariants(new, trials=2, uri=server.database, studies=studies.address)
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
         # Somebody else's name is not taken over.
         call = command(*flags())

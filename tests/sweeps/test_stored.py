@@ -9,12 +9,15 @@ import pytest
 from rich.console import Console
 
 from sweeps.ledger import Record
+from sweeps.locks import claimed, is_running
+from sweeps.outbox import Outbox
 from sweeps.records import Records
 from sweeps.settings import SweepSettings, parse_arguments
 from sweeps.space import build_space
 from sweeps.status import show
-from sweeps.stored import check_new, claimed, find, is_running, keep, names, resumed
+from sweeps.stored import check_new, find, keep, names, resumed
 from sweeps.study import open_storage, open_study
+from tests.sweeps.services import Postgres
 from weakdis_core.errors import UserError
 
 VARIANT = "dsprites_v2"
@@ -40,10 +43,31 @@ def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
     before = a_stored_sweep(tmp_path, "one", "--seed", "3", "--set", "data.max_images=1000")
     asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path), "--trials", "9"])
     after = resumed(asked)
-    assert after.trials == 9
+    assert (after.trials, after.time_budget) == (9, before.time_budget)
     assert after.sweep_names() == {VARIANT: "one"}
     assert after.base_config(VARIANT) == before.base_config(VARIANT)
     assert find(asked, "one").base == before.base_config(VARIANT)
+
+
+def test_a_flag_counts_whatever_it_says(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path, "one", "--time-budget=77", "--seed", "3")
+    place = ["--storage", str(tmp_path)]
+    # The defaults, said aloud, are no longer the defaults.
+    after = resumed(parse_arguments(["--resume", "one", *place, "--trials=20", "--seed=3"]))
+    assert (after.trials, after.time_budget, after.seed) == (20, 77.0, 3)
+    with pytest.raises(UserError, match=r"seed: 0 is not allowed with resume: .*\(3\)"):
+        resumed(parse_arguments(["--resume", "one", *place, "--seed", "0"]))
+
+
+def test_more_trials_need_more_time(tmp_path: Path) -> None:
+    study = find(a_stored_sweep(tmp_path), "one").study
+    record = Record(1, "00001", {"data.labels": 100}, "complete", 30, score=0.25, seconds=90.0)
+    Records(study).save(record, 760.0)
+    asked = ["--resume", "one", "--storage", str(tmp_path), "--trials", "9"]
+    spent = r"time_budget: 840 is not allowed with more trials: one has taken 760 s of it, .* 90"
+    with pytest.raises(UserError, match=spent):
+        resumed(parse_arguments(asked))
+    assert resumed(parse_arguments([*asked, "--time-budget", "900"])).trials == 9
 
 
 def test_a_folder_is_as_good_as_a_name(tmp_path: Path) -> None:
@@ -118,6 +142,21 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.needs_command("initdb", "postgresql")
+def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
+    here, there = tmp_path / "here" / "one", tmp_path / "there" / "one"
+    here.mkdir(parents=True)
+    with Postgres() as studies:
+        with claimed(here, studies.address):
+            assert is_running(there, studies.address)
+            assert not is_running(there.with_name("two"), studies.address)
+            there.mkdir(parents=True)
+            refused = pytest.raises(UserError, match="the sweep 'one' is running already")
+            with refused, claimed(there, studies.address):
+                pass
+        assert not is_running(there, studies.address)
+
+
 def test_sweeps_are_listed_and_looked_at(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +168,11 @@ def test_sweeps_are_listed_and_looked_at(
         assert "interrupted: --resume one" in shown
         assert "1 running" in shown
     assert "0.250" in shown
+    # One whose study is in a database is seen by its folder.
+    (tmp_path / "two").mkdir()
+    Outbox(tmp_path / "two")
+    show(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
+    assert "two    its study lies elsewhere: see --optuna-storage" in capsys.readouterr().out
 
 
 def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:

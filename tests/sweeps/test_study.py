@@ -13,8 +13,10 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sweeps.budget import Interruption
+from sweeps.cluster import Allotment
+from sweeps.launch import Sweep, search_study
 from sweeps.ledger import Ledger, Record
-from sweeps.settings import Objective, Sampler
+from sweeps.settings import Objective, Sampler, SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.study import (
     StudySearcher,
@@ -191,6 +193,15 @@ def test_a_trial_killed_while_its_settings_were_drawn_fails(tmp_path: Path) -> N
     study.ask()
     assert Playing(study).start("x").number == 2
     assert study.trials[0].state == TrialState.FAIL
+
+
+def test_a_resumed_search_does_not_draw_the_same_again(tmp_path: Path) -> None:
+    settings = SweepSettings(variant="dsprites_v4", sampler="random")
+    base = preset("default", "dsprites_v4")
+    sweep = Sweep("one", tmp_path, settings, base, SPACE, tmp_path, Allotment(1.0, 0.0, 1))
+    # Of three sessions the first starts from the preset's values.
+    drawn = [search_study(sweep).ask(SPACE).params for _ in range(3)]
+    assert drawn[1] != drawn[2]
 
 
 def test_another_direction_is_refused(tmp_path: Path) -> None:

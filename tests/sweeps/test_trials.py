@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.halving import RUNG_METRICS, Halving
+from sweeps.halving import RUNG_METRICS
 from sweeps.launch import Sweep, enough_time, run_trials
 from sweeps.ledger import Ledger, Record
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.records import Records
 from sweeps.results import front, write_trials
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
@@ -102,15 +104,8 @@ def report(step: int, **metrics: float) -> None:
         tune.report(result | named, checkpoint=tune.Checkpoint(folder))
 
 
-@pytest.fixture(scope="module")
-def ran(
-    resources: dict[str, float], empty_database: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Ran:
+def doing_by_size() -> Callable[[dict[str, Any]], None]:
     """Trials of latent size 4 do well, 6 fail, 8 end without a number, 12 do badly."""
-    import shutil
-
-    folder = tmp_path_factory.mktemp("scripted")
-    shutil.copy(empty_database, folder / "mlflow.db")
 
     def script(parameters: dict[str, Any]) -> None:
         size = parameters["values"]["model.latent_size"]
@@ -118,14 +113,25 @@ def ran(
         score = 1.0 if size == 8 else 1 / size
         report(134, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         if size == 6:
+            (Path(parameters["prepared"]) / f"tried-{time.monotonic_ns()}").touch()
             raise ValueError("the loss is not what it was")
         report(267, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         report(STEPS, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
 
-    def named(parameters: dict[str, Any]) -> None:
-        script(parameters)
+    return script
 
-    return run_script(named, [16, 4, 8, 12, 6], f"sqlite:///{folder / 'mlflow.db'}", folder)
+
+@pytest.fixture(scope="module")
+def ran(
+    resources: dict[str, float], empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Ran:
+    """One trial of each kind, the first with a size that does worst."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("scripted")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    database = f"sqlite:///{folder / 'mlflow.db'}"
+    return run_script(doing_by_size(), [16, 4, 8, 12, 6], database, folder)
 
 
 def by_size(ran: Ran) -> dict[int, Record]:
@@ -137,6 +143,10 @@ def test_outcomes(ran: Ran) -> None:
     assert outcomes == {
         16: "complete", 4: "complete", 12: "pruned", 6: "failed", 8: "failed",
     }  # fmt: skip
+
+
+def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
+    assert len(list(ran.folder.parent.glob("tried-*"))) == 1
 
 
 def test_optuna_states(ran: Ran) -> None:
@@ -218,9 +228,20 @@ def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
     assert not enough_time(ran.ledger, Budget(0.001, interruption))
 
 
-def test_the_schedule_covers_the_full_trial(ran: Ran) -> None:
-    halving = Halving("pixels", ran.sweep.base, ran.sweep.space)
-    assert (halving._time_attr, halving._max_t) == ("step", STEPS)
+def test_a_resumed_search_judges_by_all_that_was_seen(
+    ran: Ran, resources: dict[str, float]
+) -> None:
+    study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
+    study.enqueue_trial({"model.latent_size": 12})
+    interruption = Interruption()
+    ledger = Ledger("pixels", STEPS, interruption, Records(study).load())
+    ended = {key: record.outcome for key, record in ledger.records.items()}
+    more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
+    sweep = dataclasses.replace(ran.sweep, settings=more)
+    run_trials(sweep, study, ledger, Budget(120.0, interruption), [], doing_by_size())
+    # Alone on its rungs it would have got to the end.
+    outcomes = {key: record.outcome for key, record in ledger.records.items()}
+    assert outcomes == ended | {"00006": "pruned"}
 
 
 def test_the_end_of_time_keeps_last_results(
