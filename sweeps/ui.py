@@ -65,8 +65,8 @@ def run() -> None:
     settings = parse(UiSettings, prog="python -m sweeps.ui")
     if settings.port == settings.optuna_port:
         raise UserError(f"optuna_port: {settings.optuna_port} is MLflow's port; use another")
-    # Terminals that close and `kill` end both UIs as Ctrl-C does, which a shell that started them in
-    # the background has switched off.
+    # Terminals that close and `kill` end both UIs as Ctrl-C does, which a shell that started them
+    # in the background has switched off.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
