@@ -108,7 +108,7 @@ def test_what_is_not_confirmed_says_how_to_confirm_it(store: Store) -> None:
     search(store, trials=3)
     sweep = find_sweep(store.client, read_runs(store.uri))
     _, how_much, why = verdict(sweep, importances(study_of(sweep)), load())
-    assert "flattering number until `python sweeps/run.py --resume tried --confirm-seeds 5`" in how_much
+    assert "until `python sweeps/run.py --resume tried --confirm-seeds 5` confirms it" in how_much
     assert why == "Why cannot be said: 3 trials with a score are too few, 8 are needed."
     # A sweep that runs cannot be resumed.
     search(store, "going", trials=3, status="RUNNING")
