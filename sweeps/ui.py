@@ -118,6 +118,8 @@ def _mlflow(port: int) -> Iterator[str]:
     # One worker and no job runner: two processes instead of fourteen. The store is named in the
     # environment, where no list of processes shows the password it may hold.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # What MLflow's own libraries deprecate is nothing to its users.
+    quiet |= {"PYTHONWARNINGS": "ignore", "MLFLOW_REGISTRY_STORE_URI": tracking}
     call = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--host", _HOST]
     with subprocess.Popen(
         [*call, "--port", str(port), "--uvicorn-opts", "--log-level warning"],
