@@ -30,6 +30,8 @@ from weakdis_core.errors import UserError
 
 _HOST = "127.0.0.1"
 _PATIENCE = 120.0
+# MLflow opens for language models, where the registry is not to be seen.
+_TRAINING = "#/experiments?workflowType=machine_learning"
 _GRACE = 10.0
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -130,7 +132,7 @@ def _mlflow(port: int) -> Iterator[str]:
         try:
             address = f"http://{_HOST}:{port}"
             _wait_for(address, process)
-            yield address
+            yield f"{address}/{_TRAINING}"
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             _end(process)
