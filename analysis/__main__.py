@@ -25,7 +25,7 @@ def table1(tracking_uri: str | None = None, format: Format = "md") -> None:
 
     Args:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: md to read, latex to print (booktabs), csv for every number.
+        format: md to read, latex to print (booktabs), html, or csv for every number.
     """
     runs, quoted = _runs(tracking_uri), published.load()
     waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
@@ -38,7 +38,7 @@ def table2(tracking_uri: str | None = None, format: Format = "md") -> None:
 
     Args:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: md to read, latex to print (booktabs), csv for every number.
+        format: md to read, latex to print (booktabs), html, or csv for every number.
     """
     runs, quoted = _runs(tracking_uri), published.load()
     waiting = unconfirmed(runs, disentanglement_table.DATA_SETS.values())

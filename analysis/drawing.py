@@ -1,8 +1,8 @@
 """How figures look, and how they become part of a page or a file for print.
 
 Ink and lines are drawn in one colour that stands for the reader's own: in the page it becomes the
-colour of the text, so that a figure can be read on light and on dark. Colours are Okabe and Ito's,
-which differ without colour vision too, and markers differ with them.
+colour of the text, and blue that of links, so that a figure can be read on light and on dark.
+Colours are Okabe and Ito's, which differ without colour vision too, and markers differ with them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -28,6 +30,7 @@ WIDTH = 6.4
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c"
 
 _INK = "#1b1c1d"
+_TRIAL_GROUP = r'<g id="trial/([^/"]*)/([^"]*)">'
 # Matplotlib types the names of its settings one by one.
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -75,12 +78,13 @@ class Drawing:
     figure: Figure
 
     def svg(self) -> str:
-        """As SVG that takes a page's own colour for its ink."""
+        """As SVG that takes a page's own colour for its ink; marks of trials say which they are."""
         text = io.StringIO()
         with mpl.rc_context(_STYLE):
             FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         svg = text.getvalue()[text.getvalue().index("<svg") :]
-        svg = svg.replace(_INK, "currentColor")
+        svg = svg.replace(_INK, "currentColor").replace(BLUE, "var(--accent)")
+        svg = re.sub(_TRIAL_GROUP, r'<g data-trial="\1"><title>\2</title>', svg)
         # Names are of one figure; a page has several.
         svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         label = f'<svg role="img" aria-label="{self.title}" class="figure"'
@@ -100,6 +104,25 @@ class Drawing:
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
         return path
+
+
+def mark_trial(artist: Artist, trial: pd.Series[Any], metric: str) -> None:
+    """Have what is drawn of a trial tell its number and score where a page's reader points at it.
+
+    Args:
+        artist: A mark or line of the trial.
+        trial: Its row of `analysis.runs.read_runs`.
+        metric: The score to tell.
+    """
+    number, ended = trial["trial_id"], str(trial["outcome"]).replace("_", " ")
+    artist.set_gid(f"trial/{number}/trial {number}: {trial[metric]:.3f}, {ended}")
+
+
+def legend_above(figure: Figure, axes: Any) -> None:
+    """The legend of axes, above the figure, where it covers no mark."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=7.5)
 
 
 @contextmanager

@@ -80,7 +80,10 @@ def write_leaderboard(table: pd.DataFrame, form: Format, note: str) -> str:
 def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Console) -> None:
     """Print a leaderboard; trials that did not get to their end are dimmed."""
     shown = words(table)
-    printed = Table(*shown.columns, title=title, title_justify="left", box=None, pad_edge=False)
+    printed = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in shown.columns:
+        # Heads may take two lines; what is in the cells stays whole in a terminal of 80 columns.
+        printed.add_column(name.replace(" ", "\n"), no_wrap=True)
     for dim, (_, row) in zip(table["outcome"].isin(DIMMED), shown.iterrows(), strict=True):
         printed.add_row(*row, style="dim" if dim else None)
     console.print(printed)

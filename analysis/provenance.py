@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from analysis.sweep import Sweep
+from analysis.text import duration
 from weakdis_core.config import Config, ModelKind, validated
 from weakdis_core.presets import PresetName, preset
 
@@ -65,20 +66,26 @@ def provenance(sweep: Sweep) -> pd.DataFrame:
     cores = float(params.get("cpus_per_trial", "nan"))
     gpus = float(params.get("gpus_per_trial", "nan"))
     began = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
+    last = pd.concat([trials["finished"], trials["started"]]).max()
+    took = duration((last - began).total_seconds()) if len(trials) else "nothing so far"
     hours = trials["seconds"].sum() / 3600
+    best = sweep.best
     rows = {
-        "sweep": f"{sweep.name} (MLflow run {sweep.run.info.run_id})",
-        "state": sweep.run.info.status,
-        "began": f"{began:%Y-%m-%d %H:%M} UTC",
+        "sweep": f"{sweep.name}, MLflow run {sweep.run.info.run_id}, "
+        f"{sweep.run.info.status.lower()}",
+        "time": f"began {began:%Y-%m-%d %H:%M} UTC and took {took}",
         "code": f"weakdis {tags.get(f'{_VERSION}weakdis', '?')}, commit {tags['git_commit']}",
         "data": f"{sweep.source} images of {sweep.variant}, at most {params['data.max_images']}, "
-        f"split by seed {params['data.data_seed']}",
+        f"split by seed {params['data.data_seed']}, digest {_digest(sweep)}",
+        "best": "none yet"
+        if best is None
+        else f"trial {best['trial_id']}, config "
+        f"{best['config_hash']}, seed {best['seed']}, MLflow run {best['run_id']}",
         "search": f"{params['sampler']} sampler, objective {params['objective']}, "
         f"preset {params['preset']}, seed {tags['seed']}, up to {params['trials']} trials or "
         f"{float(params['time_budget']):g} s",
-        "trained": f"{len(sweep.trials)} trials and {len(sweep.confirmed)} confirm runs, "
-        f"{hours:.2f} hours of a trial: {hours * cores:.2f} core-hours"
-        + (f", {hours * gpus:.2f} GPU-hours" if gpus else ""),
+        "training": f"{len(sweep.trials)} trials and {len(sweep.confirmed)} confirm runs, "
+        f"{hours * cores:.2f} core-hours" + (f", {hours * gpus:.2f} GPU-hours" if gpus else ""),
         "devices": ", ".join(sorted(trials["device"].dropna().unique())) or "unknown",
         "machines": ", ".join(sorted(set(" ".join(trials["host"].dropna()).split()))) or "unknown",
         "libraries": ", ".join(
@@ -88,3 +95,9 @@ def provenance(sweep: Sweep) -> pd.DataFrame:
         ),
     }
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})
+
+
+def _digest(sweep: Sweep) -> str:
+    """What identifies the images, as the sweep's run has logged it."""
+    inputs = sweep.run.inputs.dataset_inputs if sweep.run.inputs else []
+    return inputs[0].dataset.digest if inputs else "unknown"

@@ -16,7 +16,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 
-from analysis import accuracy_table, disentanglement_table, published, search_figures
+from analysis import (
+    accuracy_table,
+    disentanglement_table,
+    published,
+    search_figures,
+    setting_figures,
+)
 from analysis.drawing import Drawing
 from analysis.embedded import Picture, read_pictures
 from analysis.importance import importances
@@ -28,7 +34,7 @@ from analysis.selection import unconfirmed
 from analysis.statistics import Interval
 from analysis.store import open_store
 from analysis.sweep import Sweep, find_sweep, read_history, study_of
-from analysis.text import mean, write
+from analysis.text import marked, mean, write
 from analysis.training_figures import ACCURACIES, RECONSTRUCTION, learning_curves, rungs
 from analysis.verdict import confirmations, verdict
 from weakdis_core.errors import UserError
@@ -74,13 +80,13 @@ def make_report(tracking_uri: str, name: str | None = None, variant: str | None 
     client, runs = open_store(tracking_uri), read_runs(tracking_uri)
     sweep, quoted = find_sweep(client, runs, name, variant), published.load()
     importance = importances(study_of(sweep))
-    drawings = _drawings(sweep, importance, client)
+    drawings, pictures = _drawings(sweep, importance, client), _pictures(sweep, client)
     page = _environment().get_template(_TEMPLATE)
     html = page.render(
         sweep=sweep,
         running=sweep.run.info.status == "RUNNING",
         made=datetime.datetime.now(datetime.UTC),
-        verdict=verdict(sweep, importance, quoted),
+        verdict=[marked(sentence) for sentence in verdict(sweep, importance, quoted)],
         settings=_settings(sweep),
         command=_command(sweep),
         confirmed=_confirmed(sweep),
@@ -88,7 +94,8 @@ def make_report(tracking_uri: str, name: str | None = None, variant: str | None 
         table2=_table2(runs, quoted),
         trials=Markup(write_leaderboard(leaderboard(sweep), "html", note_on(sweep))),
         drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
-        pictures=_pictures(sweep, client),
+        look=pictures[:1],
+        pictures=pictures[1:],
         provenance=provenance(sweep).itertuples(index=False),
         limits=limits(sweep),
     )
@@ -110,9 +117,9 @@ def _drawings(sweep: Sweep, importance: pd.DataFrame, client: MlflowClient) -> l
     own = read_history(client, [best["run_id"]], [RECONSTRUCTION, *ACCURACIES])
     made = [
         search_figures.progress(sweep),
-        search_figures.importance(sweep, importance),
-        search_figures.slices(sweep),
-        search_figures.parallel(sweep),
+        setting_figures.importance(sweep, importance),
+        setting_figures.slices(sweep),
+        setting_figures.parallel(sweep),
         search_figures.front(sweep),
         rungs(sweep, history),
         learning_curves(sweep, own),
@@ -141,8 +148,9 @@ def _command(sweep: Sweep) -> str:
 
 
 def _confirmed(sweep: Sweep) -> str:
+    """The confirmed configurations side by side; of one the verdict says everything."""
     table = confirmations(sweep)
-    if table.empty:
+    if len(table) < 2:
         return ""
     rows = [
         {
@@ -155,8 +163,8 @@ def _confirmed(sweep: Sweep) -> str:
         for _, row in table.iterrows()
     ]
     note = (
-        "Mean over seeds and half the width of its 95% t-interval; differences are paired on the "
-        "same seeds. The first is the best on validation."
+        "Configurations confirmed on fresh seeds: mean over seeds and half the width of its 95% "
+        "t-interval; differences are paired on the same seeds. The first is the best on validation."
     )
     return Markup(write(pd.DataFrame(rows), [note], "html", "", words=1))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.statistics import t_interval
+from analysis.statistics import interquartile_mean, t_interval
 
 # Between several configurations the choice is made on validation, never on what is shown.
 _CHOICE = "val/relation_accuracy_pixels"
@@ -79,17 +79,20 @@ def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
 
     Returns:
         `DESCRIPTION` and for each score its mean over seeds, the ends of the 95% t-interval
-        (`_low`, `_high`) and the number of seeds that have it (`_seeds`).
+        (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
+        (`_seeds`).
     """
     row: dict[str, Any] = {name: seeds[column].iloc[0] for name, column in _DESCRIPTION.items()}
     row["seeds"] = len(seeds)
     for name, metric in metrics.items():
         # Some metrics are younger than some runs.
-        interval = t_interval(seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float))
+        values = seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
+        interval = t_interval(values)
         row |= {
             name: interval.value,
             f"{name}_low": interval.low,
             f"{name}_high": interval.high,
+            f"{name}_iqm": interquartile_mean(values),
             f"{name}_seeds": interval.n,
         }
     return row
@@ -97,7 +100,8 @@ def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
 
 def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
     """The columns of `row_of` that hold scores."""
-    return tuple(f"{name}{end}" for name in metrics for end in ("", "_low", "_high", "_seeds"))
+    ends = ("", "_low", "_high", "_iqm", "_seeds")
+    return tuple(f"{name}{end}" for name in metrics for end in ends)
 
 
 def _evaluated(runs: pd.DataFrame) -> pd.DataFrame:

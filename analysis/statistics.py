@@ -58,6 +58,21 @@ def t_interval(values: Sequence[float] | NDArray[np.float64], confidence: float 
     return Interval(mean, mean - half_width, mean + half_width, n)
 
 
+def interquartile_mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """Mean of the middle half of the scores, which one seed that failed does not move.
+
+    Args:
+        values: One score a seed; NaN is left out. A quarter of them, rounded down, is cut off at
+            either end, so that of fewer than four it is the mean.
+
+    Returns:
+        NaN without scores.
+    """
+    scores = np.asarray(values, dtype=np.float64)
+    scores = scores[~np.isnan(scores)]
+    return float(stats.trim_mean(scores, 0.25)) if len(scores) else np.nan
+
+
 def paired_interval(
     scores: Sequence[float] | NDArray[np.float64],
     others: Sequence[float] | NDArray[np.float64],

@@ -98,8 +98,23 @@ class Sweep:
         return self.scored[self.scored["outcome"].eq("complete")]
 
     @property
+    def choice(self) -> pd.Series[float]:
+        """Confirmed configurations by hash: their mean score on validation, the best first."""
+        own = self.confirmed[self.confirmed["status"].eq("FINISHED")]
+        if self.metric not in own:
+            return pd.Series(dtype=float)
+        means = own.groupby("config_hash")[self.metric].mean()
+        return means.sort_values(ascending=False, kind="stable")
+
+    @property
     def best(self) -> pd.Series[Any] | None:
-        """The trial that the sweep chose or, while it runs, the best so far.
+        """The trial whose configuration did best when it was confirmed, else the search's best."""
+        confirmed = self.scored[self.scored["config_hash"].isin(self.choice.index[:1])]
+        return self.found if confirmed.empty else confirmed.iloc[0]
+
+    @property
+    def found(self) -> pd.Series[Any] | None:
+        """The trial that the search chose or, while it runs, the best so far.
 
         That is the complete trial with the best score or, without any, the best of those cut short.
         """

@@ -9,6 +9,7 @@ from html import escape
 from typing import Any, Literal
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.statistics import Interval
 
@@ -44,6 +45,13 @@ def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False
     width = "" if math.isnan(interval.low) else f" ± {interval.half_width:.{digits}f}"
     mark = f" {PRELIMINARY}" if interval.n < seeds else ""
     return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
+
+
+def duration(seconds: float) -> str:
+    """`40 seconds`, `12 minutes` or `3.4 hours`."""
+    if seconds < 60:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def score(row: pd.Series[Any], name: str) -> str:
@@ -132,8 +140,13 @@ def _html(shown: pd.DataFrame, notes: Sequence[str], words: int, dim: Sequence[b
         rows.append(f"<tr{dimmed}>{row}</tr>")
     body = "\n".join(rows)
     table = f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
-    said = [re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)) for note in notes]
-    return table + "<ul>\n" + "\n".join(f"<li>{note}</li>" for note in said) + "\n</ul>\n"
+    said = "\n".join(f"<li>{marked(note)}</li>" for note in notes)
+    return f"{table}<ul>\n{said}\n</ul>\n"
+
+
+def marked(note: str) -> Markup:
+    """A sentence in HTML, its code in backticks as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)))
 
 
 def _escaped(note: str) -> str:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.drawing import BLUE, GREEN, GREY, ORANGE, PINK, Drawing, axes_of, styled
+from analysis.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    Drawing,
+    axes_of,
+    legend_above,
+    mark_trial,
+    styled,
+)
 from analysis.search_figures import score_words
 from analysis.sweep import Sweep
 
@@ -31,15 +42,18 @@ def rungs(sweep: Sweep, history: pd.DataFrame) -> Drawing | None:
     reports = history[history["metric"].eq(sweep.metric)]
     if reports.empty:
         return None
-    best = sweep.best
+    best, trials = sweep.best, sweep.scored
     stopped = sweep.scored[sweep.scored["outcome"].eq("pruned")]["run_id"]
     with styled():
         figure, axes = axes_of()
         for run, points in reports.groupby("run_id"):
             early, first = bool(stopped.eq(run).any()), best is not None and run == best["run_id"]
             color, width = (GREY, 0.9) if early else (BLUE, 2.2 if first else 0.9)
-            axes.plot(points["step"], points["value"], color=color, lw=width,
-                      ls=":" if early else "-", label="best" if first else None)  # fmt: skip
+            (drawn,) = axes.plot(
+                points["step"], points["value"], color=color, lw=width,
+                ls=":" if early else "-", label="best" if first else None,
+            )  # fmt: skip
+            mark_trial(drawn, trials[trials["run_id"].eq(run)].iloc[0], sweep.metric)
             if early:
                 axes.plot(points["step"].iloc[-1], points["value"].iloc[-1], "x", color=GREY, ms=5)
         ends = reports[reports["run_id"].isin(stopped)].groupby("run_id")["step"].max()
@@ -50,8 +64,7 @@ def rungs(sweep: Sweep, history: pd.DataFrame) -> Drawing | None:
         axes.set_ylabel(score_words(sweep.metric))
         axes.set_ylim(0, 1.02)
         axes.set_xlim(0, sweep.steps * 1.02)
-        if best is not None:
-            axes.legend(loc="lower right", fontsize=7.5)
+        legend_above(figure, axes)
     return Drawing(
         "rungs",
         "Early stopping",
@@ -82,7 +95,7 @@ def learning_curves(sweep: Sweep, history: pd.DataFrame) -> Drawing | None:
             accuracy.plot(points["step"], points["value"], dashes, color=color, label=name)
         accuracy.set_ylabel("validation accuracy")
         accuracy.set_ylim(0, 1.02)
-        accuracy.legend(fontsize=7.5)
+        legend_above(figure, accuracy)
         for axes in (loss, accuracy):
             _mark_stages(axes, best, sweep.steps)
             axes.set_xlabel("training step")

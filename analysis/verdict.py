@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.importance import FEWEST
 from analysis.published import Published
 from analysis.search_figures import short
 from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
 from analysis.sweep import Sweep
+from analysis.text import mean
 
 PIXELS = "test/relation_accuracy_pixels"
 
@@ -18,9 +20,17 @@ CONFIRMED = ("config_hash", "labels", "seeds", "pixels", "low", "high", "behind"
              "behind_high")  # fmt: skip
 """Columns of `confirmations`."""
 
+_LATENT = "relation_accuracy_latent"
+# What a share is of, by the metric that counts it.
+_OF = {
+    "pixels": "decoded pictures",
+    "encoded": "codes of images",
+    "latent": "codes drawn from the priors",
+}
+
 
 def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
-    """Three sentences on a sweep; fewer where it has not come so far.
+    """Three sentences on a sweep; fewer where it has not come so far. Commands are in backticks.
 
     Args:
         sweep: The sweep.
@@ -30,12 +40,8 @@ def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[s
     best = sweep.best
     if best is None:
         return ["No trial has a score yet."]
-    settings = ", ".join(f"{short(name)} {_value(best[name])}" for name in sweep.space)
-    won = f"Trial {best['trial_id']} won"
-    if sweep.run.info.status == "RUNNING":
-        won = f"So far trial {best['trial_id']} leads"
-    first = f"{won} of {len(sweep.trials)}{': ' + settings if settings else ''}."
-    return [first, _how_much(sweep, best, quoted), _why(sweep, importance)]
+    told = (_who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance))
+    return list(told)
 
 
 def confirmations(sweep: Sweep) -> pd.DataFrame:
@@ -46,70 +52,93 @@ def confirmations(sweep: Sweep) -> pd.DataFrame:
         accuracy on test with its 95% t-interval over seeds, and the paired difference to the
         first (`behind`), NaN for the first itself.
     """
-    own = sweep.confirmed[sweep.confirmed["status"].eq("FINISHED")]
-    if own.empty or PIXELS not in own:
+    choice = sweep.choice
+    if choice.empty or PIXELS not in sweep.confirmed:
         return pd.DataFrame(columns=list(CONFIRMED))
-    own = own.sort_values("seed")
-    choice = own.groupby("config_hash")[sweep.metric].mean().sort_values(ascending=False)
+    own = sweep.confirmed[sweep.confirmed["status"].eq("FINISHED")].sort_values("seed")
     scores = own.pivot_table(index="seed", columns="config_hash", values=PIXELS)
     lines = []
     for name in choice.index:
-        mean = t_interval(scores[name].to_numpy())
+        over = t_interval(scores[name].to_numpy())
         behind = Interval(math.nan, math.nan, math.nan, 0)
         if name != choice.index[0]:
             behind = paired_interval(scores[choice.index[0]].to_numpy(), scores[name].to_numpy())
         labels = own.loc[own["config_hash"].eq(name), "data.labels"].iloc[0]
-        lines.append((name, int(labels), mean.n, mean.value, mean.low, mean.high,
+        lines.append((name, int(labels), over.n, over.value, over.low, over.high,
                       behind.value, behind.low, behind.high))  # fmt: skip
     return pd.DataFrame(lines, columns=list(CONFIRMED))
 
 
+def _who(sweep: Sweep, best: pd.Series[Any]) -> str:
+    won = f"Trial {best['trial_id']} won among {len(sweep.trials)}"
+    if sweep.run.info.status == "RUNNING":
+        won = f"Trial {best['trial_id']} leads so far, among {len(sweep.trials)}"
+    found = sweep.found
+    if found is not None and found["config_hash"] != best["config_hash"]:
+        won += f", on fresh seeds also before {found['trial_id']}, the best of the search"
+    settings = ", ".join(f"{short(name)} {_value(best[name])}" for name in sweep.space)
+    return f"{won}{': ' + settings if settings else ''}."
+
+
 def _how_much(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
-    paper = [row for row in quoted.table1 if row.variant == sweep.variant]
-    beside = (
-        f"; the paper reports {paper[0].this_work.accuracy:.3f} latent with "
-        f"{paper[0].this_work.labels} labels, without an interval and on official images"
-        if paper
-        else ""
-    )
     confirmed = confirmations(sweep)
-    if len(confirmed):
-        row = confirmed.iloc[0]
-        width = "" if pd.isna(row["low"]) else f" ± {(row['high'] - row['low']) / 2:.3f}"
-        return (
-            f"Trained again on {row['seeds']} fresh seeds and judged once on test images it moves "
-            f"what it should, and only that, in {row['pixels']:.3f}{width} of pictures "
-            f"(95% t-interval over seeds){beside}."
-        )
-    images = int(best["training.evaluation_samples"])
-    score = float(best[sweep.metric])
-    ends = wilson_interval(round(score * images), images)
-    ahead = _ahead(sweep, score)
+    if confirmed.empty:
+        return _on_validation(sweep, best) + _beside(sweep, best, quoted)
+    row = confirmed.iloc[0]
+    pixels = mean(Interval(row["pixels"], row["low"], row["high"], row["seeds"]))
+    seeds = f"{row['seeds']} fresh seed{'s' if row['seeds'] > 1 else ''}"
+    interval = "one seed has no interval" if row["seeds"] == 1 else "95% t-interval over seeds"
     return (
-        f"It reaches {score:.3f} on validation ({ends.low:.3f} to {ends.high:.3f} for {images} "
-        f"images, one seed{ahead}): the best of many tries, so an optimistic number until it is "
-        f"confirmed on fresh seeds (--confirm-seeds 5){beside}."
+        f"Trained again on {seeds} and judged once on test images, it changes what a relation "
+        f"should, and only that, in {pixels} of {_OF['pixels']} ({interval})"
+        + _beside(sweep, best, quoted)
     )
 
 
-def _ahead(sweep: Sweep, score: float) -> str:
-    others = sweep.complete[sweep.metric].nlargest(2)
-    return f", {score - float(others.iloc[1]):.3f} ahead of the next" if len(others) > 1 else ""
+def _on_validation(sweep: Sweep, best: pd.Series[Any]) -> str:
+    images, score = int(best["training.evaluation_samples"]), float(best[sweep.metric])
+    ends = wilson_interval(round(score * images), images)
+    others = sweep.complete[sweep.metric].drop(best.name, errors="ignore")
+    ahead = f", {score - others.max():.3f} ahead of the next" if len(others) else ""
+    confirm = f"`python sweeps/run.py --resume {sweep.name} --confirm-seeds 5` confirms it"
+    if sweep.run.info.status == "RUNNING":
+        confirm = "it is confirmed on fresh seeds"
+    return (
+        f"It changes what a relation should, and only that, in {score:.3f} of "
+        f"{_OF[sweep.metric.rpartition('_')[2]]} ({ends.low:.3f} to {ends.high:.3f} for {images} "
+        f"validation images, one seed{ahead}), as the best of {len(sweep.scored)} tries a "
+        f"flattering number until {confirm}"
+    )
+
+
+def _beside(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
+    """The paper's number beside ours of the same kind, and the end of the sentence."""
+    paper = [row.this_work for row in quoted.table1 if row.variant == sweep.variant]
+    if not paper:
+        return "."
+    own = sweep.confirmed[sweep.confirmed["config_hash"].isin(sweep.choice.index[:1])]
+    if own.empty:
+        own = best.to_frame().T
+    scores = own.get(f"{'val' if sweep.choice.empty else 'test'}/{_LATENT}", pd.Series(dtype=float))
+    return (
+        f"; latent accuracy, the paper's measure, is {mean(t_interval(scores.to_numpy(float)))}, "
+        f"and the paper reports {paper[0].accuracy:.3f} with {paper[0].labels} labels, without an "
+        "interval and on official images."
+    )
 
 
 def _why(sweep: Sweep, importance: pd.DataFrame) -> str:
     if importance.empty:
-        return f"Why cannot be said yet: {len(sweep.scored)} trials with a score are too few."
+        scored = len(sweep.scored)
+        few = f"{scored} trials with a score are too few, {FEWEST} are needed"
+        return f"Why cannot be said: {few if scored < FEWEST else 'all scores are the same'}."
     first = importance.iloc[0]
-    rivals = importance[importance["high"] > first["low"]]["setting"].tolist()
-    sure = (
-        "clearly the most important setting"
-        if len(rivals) == 1
-        else f"but {', '.join(map(short, rivals[1:]))} cannot be told from it with so few trials"
-    )
+    rivals = importance[importance["high"] > first["low"]]["setting"].tolist()[1:]
+    names = ", ".join(map(short, rivals))
+    sure = f"though by so few trials {names} may do as much" if rivals else "more than any other"
     return (
-        f"What made the difference was {short(first['setting'])}, which explains "
-        f"{first['importance']:.0%} of the scores' variance ({first['low']:.0%} to "
+        f"What made the difference was {short(first['setting'])}: it explains "
+        f"{first['importance']:.0%} of the variance of scores ({first['low']:.0%} to "
         f"{first['high']:.0%}), {sure}."
     )
 

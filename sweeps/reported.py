@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from rich.console import Console
 
+from analysis.sweep import Sweep as Tracked
 from sweeps.delivery import Delivery
 from sweeps.launch import Sweep
 from sweeps.outbox import PARENT, Entry, Outbox
@@ -29,7 +31,8 @@ def report(sweep: Sweep, console: Console) -> None:
 
     path = sweep.folder / REPORT_FILE
     try:
-        make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant).write(path)
+        made = make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
+        made.write(path)
     except Exception as error:
         # Of whatever kind: the sweep has ended well.
         again = f"python -m analysis report --sweep {sweep.name}"
@@ -38,6 +41,20 @@ def report(sweep: Sweep, console: Console) -> None:
         return
     delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
     writer = Writer(Outbox(sweep.folder), delivery)
-    writer.submit(Entry(key=PARENT, kind="file", at=int(time.time() * 1000), file=str(path)))
+    at = int(time.time() * 1000)
+    writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
+    writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
     writer.close()
     console.print(f"report: {path}", soft_wrap=True, highlight=False)
+
+
+def _linked(tracked: Tracked) -> str:
+    """A sweep's description with links of MLflow's UI to its page and its best trial."""
+    run, best = tracked.run, tracked.best
+    runs = f"#/experiments/{run.info.experiment_id}/runs"
+    links = [f"[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"]
+    if best is not None:
+        links.append(f"[trial {best['trial_id']}, the best]({runs}/{best['run_id']})")
+    told = ", ".join(links)
+    note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
+    return note if told in note else f"{note}\n\n{told}"

@@ -30,6 +30,8 @@ from weakdis_core.errors import UserError
 
 _HOST = "127.0.0.1"
 _PATIENCE = 120.0
+# MLflow opens for language models, where the registry is not to be seen.
+_TRAINING = "#/experiments?workflowType=machine_learning"
 _GRACE = 10.0
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -118,6 +120,8 @@ def _mlflow(port: int) -> Iterator[str]:
     # One worker and no job runner: two processes instead of fourteen. The store is named in the
     # environment, where no list of processes shows the password it may hold.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    # What MLflow's own libraries deprecate is nothing to its users.
+    quiet |= {"PYTHONWARNINGS": "ignore", "MLFLOW_REGISTRY_STORE_URI": tracking}
     call = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--host", _HOST]
     with subprocess.Popen(
         [*call, "--port", str(port), "--uvicorn-opts", "--log-level warning"],
@@ -128,7 +132,7 @@ def _mlflow(port: int) -> Iterator[str]:
         try:
             address = f"http://{_HOST}:{port}"
             _wait_for(address, process)
-            yield address
+            yield f"{address}/{_TRAINING}"
         finally:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             _end(process)

@@ -26,3 +26,14 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+
+// Shows in all figures, and among the trials, the one that the pointer is on.
+for (const row of document.querySelectorAll("#trials tbody tr")) {
+  row.dataset.trial = row.cells[0].textContent;
+}
+const marks = [...document.querySelectorAll("[data-trial]")];
+document.addEventListener("pointerover", (event) => {
+  const trial = event.target.closest("[data-trial]")?.dataset.trial;
+  document.body.classList.toggle("one", trial !== undefined);
+  for (const mark of marks) mark.classList.toggle("on", mark.dataset.trial === trial);
+});

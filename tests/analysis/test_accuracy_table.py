@@ -115,6 +115,7 @@ def test_csv_holds_every_number(store: Store) -> None:
     ours = row(read)
     assert ours["latent"] == pytest.approx(0.94)
     assert ours["latent_low"] < 0.94 < ours["latent_high"]
+    assert ours["latent_iqm"] == pytest.approx(0.94)
     assert ours["paper_citation"] == "Valenti and Bacciu (2022), arXiv:2209.05336"
 
 

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.statistics import paired_interval, t_interval, wilson_interval
+from analysis.statistics import (
+    interquartile_mean,
+    paired_interval,
+    t_interval,
+    wilson_interval,
+)
 
 
 def test_t_interval_known_answer() -> None:
@@ -48,6 +53,25 @@ def test_undefined_is_nan_with_its_count(values: list[float]) -> None:
 
 def test_missing_scores_are_not_counted() -> None:
     assert t_interval([0.5, math.nan, 0.7]) == t_interval([0.5, 0.7])
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        ([0.0, 0.5, 0.6, 0.7, 1.0], 0.6),
+        # What one seed does does not matter, nor does their order.
+        ([0.6, -9.0, 0.7, 0.5, math.nan, 1.0], 0.6),
+        ([1, 2, 3, 4, 5, 6, 7, 80], 4.5),
+        ([0.2, 0.6], 0.4),
+    ],
+)
+def test_interquartile_mean_known_answers(values: list[float], mean: float) -> None:
+    assert interquartile_mean(values) == pytest.approx(mean)
+
+
+def test_an_interquartile_mean_of_nothing_is_undefined() -> None:
+    assert math.isnan(interquartile_mean([]))
+    assert math.isnan(interquartile_mean([math.nan]))
 
 
 def test_paired_known_answer() -> None:

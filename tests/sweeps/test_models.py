@@ -90,6 +90,8 @@ def test_runs_in_words(finished: Finished) -> None:
         "python sweeps/run.py --resume small --confirm-seeds 5",
         "on 2 fresh seeds",
         f"models:/{NAME}@best",
+        f"/runs/{finished.parent.info.run_id}/artifacts/report.html)",
+        f"/runs/{finished.best.info.run_id})",
     ):
         assert part in words
 

@@ -16,8 +16,10 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
+from playwright.sync_api import sync_playwright
 
 from sweeps.ui import run
+from tests.conftest import program
 from tests.sweeps.finished import SCRIPT, Finished
 from tests.sweeps.services import free_port
 from weakdis_core.errors import UserError
@@ -43,6 +45,27 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def started(
+    finished: Finished, ports: tuple[int, int], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`make ui` of a finished sweep, once both answer."""
+    settings = [f"PORT={ports[0]}", f"OPTUNA_PORT={ports[1]}"]
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": finished.uri,
+        "WEAKDIS_STORAGE": str(finished.folder.parent),
+    }
+    with log.open("w") as output, subprocess.Popen(
+        [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True
+    ) as process, ended(process):  # fmt: skip
+        deadline = time.monotonic() + 200
+        while "Ctrl-C ends both" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield process
 
 
 @pytest.fixture
@@ -77,22 +100,9 @@ def test_a_mistake_in_make_ui_is_told_without_a_traceback() -> None:
 
 @pytest.mark.slow
 def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> None:
-    ports = free_port(), free_port()
-    settings = [f"PORT={ports[0]}", f"OPTUNA_PORT={ports[1]}"]
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": finished.uri,
-        "WEAKDIS_STORAGE": str(finished.folder.parent),
-    }
-    log = tmp_path / "log"
-    with log.open("w") as output, subprocess.Popen(
-        [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True
-    ) as process, ended(process):  # fmt: skip
-        deadline = time.monotonic() + 200
-        while "Ctrl-C ends both" not in log.read_text():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        assert f"MLflow: http://127.0.0.1:{ports[0]}\n" in log.read_text()
+    ports, log = (free_port(), free_port()), tmp_path / "log"
+    with started(finished, ports, log) as process:
+        assert f"MLflow: http://127.0.0.1:{ports[0]}/#/experiments?" in log.read_text()
         assert f"Optuna: http://127.0.0.1:{ports[1]} (small/study.db)\n" in log.read_text()
         page = requests.get(f"http://127.0.0.1:{ports[0]}", timeout=20)
         assert "MLflow" in page.text
@@ -108,3 +118,30 @@ def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> 
         process.wait(timeout=60)
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.needs_command("chromium", "chromium")
+def test_runs_and_pictures_in_a_browser(finished: Finished, tmp_path: Path) -> None:
+    ports, log = (free_port(), free_port()), tmp_path / "log"
+    best = finished.best.info
+    runs = f"http://127.0.0.1:{ports[0]}/#/experiments/{best.experiment_id}/runs"
+    with started(finished, ports, log), sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page.set_default_timeout(120_000)
+        page.goto(f"{runs}?workflowType=machine_learning")
+        page.get_by_text("small", exact=True).first.wait_for()
+        page.screenshot(path=tmp_path / "runs.png")
+        page.goto(f"{runs}/{best.run_id}/artifacts/pictures/manipulation.png")
+        picture = page.locator("img[src^='blob:'], img[src*='manipulation.png']").first
+        picture.wait_for()
+        page.wait_for_function("(image) => image.naturalWidth > 0", arg=picture.element_handle())
+        page.screenshot(path=tmp_path / "pictures.png")
+        page.goto(f"http://127.0.0.1:{ports[1]}/dashboard/")
+        page.get_by_text("small", exact=False).first.wait_for()
+        page.screenshot(path=tmp_path / "optuna.png")
+        browser.close()
+    assert all((tmp_path / f"{name}.png").stat().st_size for name in ("runs", "pictures", "optuna"))
