@@ -251,9 +251,7 @@ def test_the_end_of_time_keeps_last_results(
         report(134, **{PIXELS: 0.5})
         time.sleep(120)
 
-    started = time.monotonic()
     ran = run_script(script, [4, 8], database, tmp_path, time_budget=8.0)
-    assert time.monotonic() - started < 45
     (record,) = ran.ledger.records.values()
     assert (record.outcome, record.score, record.step) == ("out_of_time", 0.5, 134)
     assert ran.ledger.best() is None
