@@ -65,7 +65,13 @@ def started(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        yield process
+        try:
+            yield process
+        finally:
+            # MLflow has a session of its own: only Ctrl-C ends it too.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
 
 
 @pytest.fixture
