@@ -41,7 +41,9 @@ def test_one_step_that_is_not_finite_shows_for_good(value: float) -> None:
     terms = RunningTerms()
     for loss in (1.0, value, 1.0):
         terms.add({"reconstruction": torch.tensor(1.0), "kl": torch.tensor(loss)})
-    with pytest.raises(TrainingDiverged, match=r"by step 3 \(train/reconstruction 1, train/kl .*\); run 7$"):
+    with pytest.raises(
+        TrainingDiverged, match=r"by step 3 \(train/reconstruction 1, train/kl .*\); run 7$"
+    ):
         terms.check(3, "run 7")
 
 
