@@ -16,7 +16,7 @@ from mlflow.utils.mlflow_tags import (
 )
 from requests.exceptions import RequestException
 
-from sweeps.outbox import PARENT, Entry
+from sweeps.outbox import OF_REPORT, PARENT, Entry
 from sweeps.registry import publish
 
 # The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
@@ -50,6 +50,7 @@ class Delivery:
         self._experiment_id = ""
         self._run_ids: dict[str, str] = {}
         self._begun: set[str] = set()
+        self._told: dict[str, int] = {}
         self._registry_errors = 0
 
     def __call__(self, entry: Entry) -> None:
@@ -63,9 +64,10 @@ class Delivery:
         if entry.kind == "model":
             self._publish(client, run, entry)
             return
-        params, tags = entry.params, entry.tags
+        params, tags, metrics = entry.params, entry.tags, entry.metrics
         if entry.kind == "begin":
             self._begun.add(run)
+            self._told[run] = _last_report(client, run)
             # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
             # sweep has otherwise is a tag.
             client.update_run(run, status="RUNNING")
@@ -75,10 +77,13 @@ class Delivery:
             params = {name: value for name, value in params.items() if name not in known}
             if entry.dataset:
                 client.log_inputs(run, [_input(entry)])
-        if entry.metrics or params or tags:
+        elif OF_REPORT in metrics and entry.step <= self._told.get(run, 0):
+            # A trial that goes on from a checkpoint reports some steps again.
+            metrics = {}
+        if metrics or params or tags:
             client.log_batch(
                 run,
-                metrics=[Metric(k, v, entry.at, entry.step) for k, v in entry.metrics.items()],
+                metrics=[Metric(k, v, entry.at, entry.step) for k, v in metrics.items()],
                 params=[Param(name, value) for name, value in params.items()],
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
@@ -146,6 +151,11 @@ class Delivery:
             tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
         made = client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
         return str(made.info.run_id)
+
+
+def _last_report(client: MlflowClient, run: str) -> int:
+    """Step of the last report of training that MLflow has of a run; 0 without any."""
+    return max((point.step for point in client.get_metric_history(run, OF_REPORT)), default=0)
 
 
 def _input(entry: Entry) -> DatasetInput:

@@ -21,6 +21,9 @@ DELIVERED_FILE = "mlflow.delivered"
 PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""
 
+OF_REPORT = "seconds"
+"""Metric that every report of training has, and no other entry."""
+
 Kind = Literal["begin", "log", "file", "model", "end"]
 
 

@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial
 from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.launch import Stage
 from sweeps.ledger import Ledger, Outcome, Record, numbers
-from sweeps.outbox import PARENT, Entry, Kind
+from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
@@ -57,8 +57,6 @@ class Tracking(Callback):
         self._notes: list[str] = []
         # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
         self._closed = {record.trial_id for record in ledger.ended() if not record.mended}
-        # A trial that goes on from a checkpoint reports some steps again: MLflow has them.
-        self._steps = {record.trial_id: record.step for record in ledger.records.values()}
         self._device_known: set[str] = set()
         self._hosts = {record.trial_id: list(record.hosts) for record in ledger.records.values()}
 
@@ -118,13 +116,10 @@ class Tracking(Callback):
         if hosts != self._hosts.get(key):
             self._hosts[key] = list(hosts)
             tags["host"] = " ".join(hosts)
+        metrics = numbers(result, ("train", "val", "test"))
         # The report of the test scores trains nothing.
-        trains = "seconds" in result
-        again = trains and int(result["step"]) <= self._steps.get(key, 0)
-        metrics = {} if again else numbers(result, ("train", "val", "test"))
-        if trains and not again:
-            metrics["seconds"] = float(result["seconds"])
-            self._steps[key] = int(result["step"])
+        if OF_REPORT in result:
+            metrics[OF_REPORT] = float(result[OF_REPORT])
         if metrics or tags:
             self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
 

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.outbox import PARENT, Entry, Outbox
+from sweeps.outbox import OF_REPORT, PARENT, Entry, Outbox
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
 from weakdis_core.errors import UserError
@@ -142,6 +142,28 @@ def test_runs_are_made_found_again_and_ended(database: str) -> None:
     client = MlflowClient(tracking_uri=database)
     history = client.get_metric_history(child.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(7, 0.5)]
+
+
+def test_a_step_that_a_trial_reports_again_is_told_once(database: str) -> None:
+    # Its checkpoint may be older than what MLflow has: the process was killed in between, or the
+    # newest file cannot be read.
+    open_experiment(database, VARIANT, "one")
+    for session, steps in enumerate(((20, 40, 60), (40, 60, 80), (80, 100)), start=1):
+        deliver = Delivery(database, VARIANT, "one")
+        deliver(begin(PARENT))
+        deliver(begin("00001"))
+        for step in steps:
+            metrics = {"train/loss": 0.5, OF_REPORT: 1.0}
+            at = 1000 * session + step
+            deliver(Entry(key="00001", kind="log", at=at, step=step, metrics=metrics))
+    # Test scores are of the last step too, and no report of training.
+    deliver(Entry(key="00001", kind="log", at=9000, step=100, metrics={"test/accuracy": 0.9}))
+    (run,) = runs_of(database, VARIANT, "one")[1]
+    client = MlflowClient(tracking_uri=database)
+    for name in ("train/loss", OF_REPORT):
+        history = client.get_metric_history(run.info.run_id, name)
+        assert [point.step for point in history] == [20, 40, 60, 80, 100]
+    assert run.data.metrics["test/accuracy"] == 0.9
 
 
 def test_a_deleted_run_is_not_made_again_without_its_beginning(database: str) -> None:
