@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from analysis import published
 from analysis.disentanglement_table import DATA_SETS
-from reproduction.settings import SetName
-from weakdis_core.additions import additions_of, taken_out
 from weakdis_core.config import Config, Source
 from weakdis_core.presets import preset
 
@@ -33,22 +31,6 @@ LABELS = (30, 100, 300, 1000, 3000)
 
 LABEL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve."""
-
-ABLATION = {"dsprites_v4": FEWER_SEEDS, "shapes3d_v3": SEEDS[:1]}
-"""Variants of the ablation and their seeds."""
-
-SETTINGS_TAKEN_BACK: dict[str, dict[str, Any]] = {
-    "scaled covariances": {"loss.covariance_scale": 1.0},
-}
-"""Rows of the ablation beside the additions: settings that the paper's text leaves open."""
-
-LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
-    "dsprites_v4": {
-        "cycle": {"loss.cycle_weight": 0.2, "loss.cycle_start": 0.15},
-        "He initialisation": {"model.he_initialisation": True},
-    },
-}
-"""Rows of the ablation by variant: additions that do not pay there, put in again."""
 
 CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the controls."""
@@ -127,20 +109,6 @@ def with_labels(variant: str, source: Source, labels: int) -> Row:
     return seeded(f"{variant}, {labels} labels", config, FEWER_SEEDS)
 
 
-def changed(variant: str, source: Source) -> dict[str, Row]:
-    """Rows of the ablation by what is changed: `without cycle`, `with cycle`."""
-    full = ours(variant, source)[0].config
-    configs = {f"without {name}": taken_out(full, name) for name in additions_of(full)}
-    for name, values in SETTINGS_TAKEN_BACK.items():
-        configs[f"without {name}"] = full.with_values(values)
-    for name, values in LEFT_OUT.get(variant, {}).items():
-        configs[f"with {name}"] = full.with_values(values)
-    return {
-        change: seeded(f"{variant} {change}", config, ABLATION[variant])
-        for change, config in configs.items()
-    }
-
-
 def previous_work(variant: str, source: Source) -> dict[int, Row]:
     """The previous work's model by number of labels: those of Table 1, and as many as ours."""
     config = preset("default", variant, "monolithic").with_values(_data(source))
@@ -179,59 +147,3 @@ def literal(source: Source) -> Row:
     """A control: the paper's objective with nothing added, whose encoder learns next to nothing."""
     config = preset("paper", LITERAL_VARIANT).with_values(LITERAL | _data(source))
     return seeded(f"{LITERAL_VARIANT}, literal objective", config, SEEDS[:1])
-
-
-def _models(variant: str, source: Source) -> list[Row]:
-    return [ours(variant, source)]
-
-
-def _baselines(variant: str, source: Source) -> list[Row]:
-    return list(previous_work(variant, source).values())
-
-
-def _ablation(variant: str, source: Source) -> list[Row]:
-    if variant not in ABLATION:
-        return []
-    return [ours(variant, source, ABLATION[variant]), *changed(variant, source).values()]
-
-
-def _labels(variant: str, source: Source) -> list[Row]:
-    if variant not in LABEL_VARIANTS:
-        return []
-    return [with_labels(variant, source, labels) for labels in LABELS]
-
-
-def _controls(variant: str, source: Source) -> list[Row]:
-    rows = [literal(source)] if variant == LITERAL_VARIANT else []
-    if variant in CONTROL_VARIANTS:
-        rows += [shuffled(variant, source), untrained(variant, source)]
-    return rows
-
-
-SETS: dict[SetName, Callable[[str, Source], list[Row]]] = {
-    "models": _models,
-    "baselines": _baselines,
-    "ablation": _ablation,
-    "labels": _labels,
-    "controls": _controls,
-}
-"""The rows of each set, by variant and data source."""
-
-
-def cells_of(
-    name: SetName,
-    sources: dict[str, Source],
-) -> list[Cell]:
-    """The cells of a set.
-
-    Args:
-        name: The set.
-        sources: Variants wanted, and the resolved source of each one's images.
-    """
-    return [
-        cell
-        for variant in VARIANTS
-        if variant in sources
-        for row in SETS[name](variant, sources[variant])
-        for cell in row
-    ]

@@ -9,8 +9,9 @@ from math import ceil
 import numpy as np
 from rich.table import Table
 
-from reproduction.cells import Cell, cells_of
+from reproduction.cells import Cell
 from reproduction.rows import Key, Run, Stored
+from reproduction.sets import cells_of
 from reproduction.settings import Reproduction, SetName
 from weakdis_core.config import DataSettings, Source
 from weakdis_core.data.plan import plan as data_plan

@@ -25,6 +25,8 @@ ACCURACIES = {
 
 PSNR = "reconstruction_psnr"
 MANIPULATED = "manipulation_psnr"
+SWAPPED = "swap_psnr"
+ALIGNED = "manipulation_psnr_aligned"
 NUISANCE = "nuisance_kept"
 ORACLE = "oracle_accuracy"
 

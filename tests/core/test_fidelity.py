@@ -12,7 +12,7 @@ from weakdis_core.config import DataSettings
 from weakdis_core.data.plan import Plan, plan
 from weakdis_core.data.store import Prepared, images_at
 from weakdis_core.data.variants import get_variant
-from weakdis_core.fidelity import fidelity_scores, nearest_psnr, nuisance_kept
+from weakdis_core.fidelity import align, fidelity_scores, nearest_indices, nuisance_kept, psnr
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer
 
@@ -36,18 +36,25 @@ def test_the_image_of_any_grid_index_of_the_new_value_is_exact(sprites: Prepared
         ]
         pictures = images_at(_plan(sprites), moved).astype(np.float32)
         affected = np.full(n, column)
-        psnr = nearest_psnr(pictures, indices, affected, target, _plan(sprites), 1.0)
-        assert psnr.tolist() == [pytest.approx(120)] * n
+        found = nearest_indices(pictures, indices, affected, target, _plan(sprites), 1.0)
+        assert (found == moved).all()
 
 
 def test_psnr_of_a_known_error(rooms: Prepared) -> None:
-    target = rooms.factors[:30]
-    # Nothing changes: the target is the image itself, darkened or brightened by a tenth.
+    # Darkened or brightened by a tenth.
     images = rooms.images[:30] / 255
-    pictures = images + np.where(images > 0.5, -0.1, 0.1)
-    affected = np.zeros(30, dtype=np.int64)
-    psnr = nearest_psnr(pictures, rooms.indices[:30], affected, target, _plan(rooms), 255.0)
-    assert psnr == pytest.approx(20)
+    assert psnr(images + np.where(images > 0.5, -0.1, 0.1), images) == pytest.approx(20)
+    assert psnr(images, images).tolist() == [120] * 30
+
+
+def test_a_sprite_is_moved_to_where_it_should_be(sprites: Prepared) -> None:
+    images = sprites.images[:20].astype(np.float32)
+    away = np.roll(images, (2, -1), axis=(2, 3))
+    back, distance = align(away, images)
+    assert distance == pytest.approx(5**0.5, abs=1e-4)
+    assert psnr(away, images).max() < 20
+    assert psnr(back, images).min() > 60
+    assert align(images, images)[1] == pytest.approx(0)
 
 
 def test_originals_keep_their_nuisance_and_other_hues_do_not(rooms: Prepared) -> None:
@@ -73,6 +80,17 @@ def test_without_hues_as_nuisance_it_is_undefined(variant: str) -> None:
 def test_scores_of_a_model_are_the_same_every_time(rooms: Prepared, rooms_oracle: Oracle) -> None:
     trainer = Trainer(small_config("shapes3d_v2"), rooms, rooms_oracle)
     scores = fidelity_scores(trainer, rooms, images=50)
-    assert scores == fidelity_scores(trainer, rooms, images=50)
+    again = fidelity_scores(trainer, rooms, images=50)
+    assert scores == pytest.approx(again, abs=0, nan_ok=True)
     assert 0 < scores["manipulation_psnr"] < 20
+    assert 0 < scores["swap_psnr"] < 20
     assert 0 <= scores["nuisance_kept"] < 0.9
+    assert math.isnan(scores["manipulation_psnr_aligned"])
+    assert math.isnan(scores["manipulation_shift"])
+
+
+def test_sprites_are_judged_where_they_are_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
+    trainer = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
+    scores = fidelity_scores(trainer, sprites, images=50)
+    assert scores["manipulation_shift"] > 0
+    assert 0 < scores["manipulation_psnr_aligned"] < 20

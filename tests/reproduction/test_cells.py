@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 
-from reproduction import cells
+from reproduction import ablations, cells
 from reproduction.plan import estimate, make_plan
 from reproduction.rows import Key, Stored
+from reproduction.sets import cells_of
 from reproduction.settings import Reproduction, SetName
 from tests.reproduction.made_up import run_of, stored
 from weakdis_core.additions import additions_of
@@ -20,7 +21,7 @@ SETS: tuple[SetName, ...] = get_args(SetName)
 
 
 def every() -> list[cells.Cell]:
-    return [cell for name in SETS for cell in cells.cells_of(name, RENDERED)]
+    return [cell for name in SETS for cell in cells_of(name, RENDERED)]
 
 
 def test_a_name_is_a_configuration() -> None:
@@ -40,7 +41,7 @@ def test_a_configuration_is_scored_in_one_way() -> None:
 
 
 def test_our_rows_are_six_variants_on_five_seeds_nothing_was_chosen_on() -> None:
-    ours = cells.cells_of("models", RENDERED)
+    ours = cells_of("models", RENDERED)
     assert len(ours) == 30
     assert {cell.config.seed for cell in ours} == {11, 12, 13, 14, 15}
     # Seeds 0 and 1, and the images of data seed 0, are those of the presets.
@@ -52,37 +53,49 @@ def test_our_rows_are_six_variants_on_five_seeds_nothing_was_chosen_on() -> None
 
 
 def test_the_label_curve_shares_its_thousand_with_our_rows() -> None:
-    curve = cells.cells_of("labels", RENDERED)
+    curve = cells_of("labels", RENDERED)
     assert len(curve) == 2 * 5 * 3
-    ours = {Key.of(cell.config) for cell in cells.cells_of("models", RENDERED)}
+    ours = {Key.of(cell.config) for cell in cells_of("models", RENDERED)}
     shared = [cell for cell in curve if Key.of(cell.config) in ours]
     assert {cell.config.data.labels for cell in shared} == {1000}
     assert len(shared) == 2 * 3
 
 
-def test_the_ablation_changes_one_addition_at_a_time_on_the_full_models_seeds() -> None:
-    for variant, seeds in cells.ABLATION.items():
-        rows = cells.changed(variant, "rendered")
-        assert len(rows) > 5
-        for row in rows.values():
-            assert tuple(cell.config.seed for cell in row) == seeds
-    named = {cell.name for cell in cells.cells_of("ablation", RENDERED)}
+def test_an_ablation_changes_one_addition_at_a_time_on_the_full_models_seeds() -> None:
+    for ablation in ablations.ABLATIONS:
+        full = ablations.unchanged(ablation, "rendered")
+        for row in (full, *ablations.changed(ablation, "rendered").values()):
+            assert tuple(cell.config.seed for cell in row) == ablation.seeds
+            assert row[0].config.data == full[0].config.data
+    named = {cell.name for cell in cells_of("ablation", RENDERED)}
     assert {
         "dsprites_v4", "dsprites_v4 with cycle", "shapes3d_v3 without cycle",
+        "shapes3d_v3, 100 labels without pseudo-labels",
     } <= named  # fmt: skip
 
 
-def test_what_the_ablation_puts_in_is_one_addition_that_the_preset_lacks() -> None:
-    for variant, additions in cells.LEFT_OUT.items():
-        full = additions_of(cells.ours(variant, "rendered")[0].config)
-        for name in additions:
-            row = cells.changed(variant, "rendered")[f"with {name}"]
-            assert set(additions_of(row[0].config)) - set(full) == {name}
+def test_every_addition_of_the_presets_is_in_an_ablation() -> None:
+    taken_out = {
+        name.removeprefix("without ")
+        for ablation in ablations.ABLATIONS
+        for name in ablations.changed(ablation, "rendered")
+    }
+    for variant in cells.VARIANTS:
+        used = additions_of(cells.ours(variant, "rendered")[0].config)
+        assert set(used) <= taken_out
+
+
+def test_what_an_ablation_puts_in_is_one_addition_that_the_preset_lacks() -> None:
+    for ablation in ablations.ABLATIONS:
+        full = additions_of(ablations.unchanged(ablation, "rendered")[0].config)
+        for change, row in ablations.changed(ablation, "rendered").items():
+            if change.startswith("with "):
+                assert set(additions_of(row[0].config)) - set(full) == {change[5:]}
 
 
 def test_official_and_rendered_cells_are_never_the_same() -> None:
-    rendered = {Key.of(cell.config).config for cell in cells.cells_of("models", RENDERED)}
-    official = cells.cells_of("models", dict.fromkeys(cells.VARIANTS, "official"))
+    rendered = {Key.of(cell.config).config for cell in cells_of("models", RENDERED)}
+    official = cells_of("models", dict.fromkeys(cells.VARIANTS, "official"))
     assert not rendered & {Key.of(cell.config).config for cell in official}
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis.published import load
-from reproduction import cells, studies, tables
+from reproduction import ablations, cells, studies, tables
 from reproduction.evidence import Evidence
 from reproduction.report import write_report
 from reproduction.rows import Results, Stored, Versions
@@ -104,9 +104,9 @@ def test_rows_of_other_settings_or_another_source_are_never_averaged_in() -> Non
 
 def test_the_ablation_pairs_seeds() -> None:
     full = cells.ours("dsprites_v4", "rendered", cells.FEWER_SEEDS)
-    less = cells.changed("dsprites_v4", "rendered")["without ending phase"]
+    less = ablations.changed(ablations.ABLATIONS[0], "rendered")["without ending phase"]
     rows = ((full, latent([0.9, 0.8, 0.7])), (less, latent([0.8, 0.7, 0.6])))
-    table = studies.ablation(Evidence(stored(*rows)), "rendered", "dsprites_v4")
+    table = studies.ablation(Evidence(stored(*rows)), "rendered", ablations.ABLATIONS[0])
     assert of(table, Model="ours")["Latent"] == "0.800 ± 0.248"
     assert of(table, Model="without ending phase")["Latent"] == "-0.100 ± 0.000"
     assert of(table, Model="without ending phase")["Seeds"] == "3"
@@ -116,7 +116,7 @@ def test_the_ablation_pairs_seeds() -> None:
 
 def test_other_seeds_are_not_paired() -> None:
     full = cells.ours("dsprites_v4", "rendered", [1, 2, 4])
-    less = cells.changed("dsprites_v4", "rendered")["without ending phase"]
+    less = ablations.changed(ablations.ABLATIONS[0], "rendered")["without ending phase"]
     with pytest.raises(ValueError, match="other seeds"):
         Evidence(stored()).difference(less, full, LATENT)
 
