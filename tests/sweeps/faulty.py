@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil  # type: ignore[import-untyped]
@@ -103,6 +104,12 @@ def check_invariants(
 def own_studies(place: Path) -> str:
     """Where the study lies if nothing else is said."""
     return f"sqlite:///{place / 'runs/faulty/study.db'}"
+
+
+def record_of(studies: str, trial: str) -> dict[str, Any]:
+    """What the study keeps of a trial."""
+    with study_of(studies) as study:
+        return dict(study.user_attrs[f"trial {trial}"])
 
 
 @contextmanager
