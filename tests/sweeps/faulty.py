@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -41,7 +44,13 @@ def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
         call_of(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
-        yield process
+        try:
+            yield process
+        except BaseException:
+            # A test that has failed does not wait for the end of its sweep, which may never come.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def wait_for(place: Path, trial: str = "*", reports: int = 3) -> None:
