@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from tests.sweeps.finished import SCRIPT, command, runs_of
+from tests.sweeps.finished import SCRIPT, command, of_stage, runs_of
 
 VARIANT = "dsprites_v2"
 STEPS, EVALUATIONS = 200, 10
@@ -85,10 +85,11 @@ def rows(place: Path) -> list[dict[str, str]]:
 def check_invariants(
     place: Path, trials: int = 3, uri: str | None = None, studies: str | None = None
 ) -> list[Run]:
-    """One run per trial, each with a true end, each step told once; the study agrees."""
+    """One run per searched trial, each with a true end, each step told once; the study agrees."""
     uri = uri or f"sqlite:///{place / 'mlflow.db'}"
     parent, children = runs_of(uri, VARIANT, "faulty")
     assert parent.info.status == "FINISHED"
+    children = of_stage(children, "search")
     children.sort(key=lambda run: str(run.data.tags["trial_id"]))
     told = [run.data.tags["trial_id"] for run in children]
     assert told == [row["trial_id"] for row in rows(place)]

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from pyarrow.fs import FileSelector
 
 from sweeps.locks import is_running
+from sweeps.storage import Storage
 from tests.sweeps.faulty import (
     VARIANT,
     call_of,
@@ -30,8 +32,7 @@ from tests.sweeps.faulty import (
 )
 from tests.sweeps.finished import command, runs_of
 from tests.sweeps.machines import HEAD, OTHER, Machines
-from tests.sweeps.server import Server
-from tests.sweeps.services import KEYS, Postgres, object_store
+from tests.sweeps.services import KEYS, PASSWORD, Postgres, object_store
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -125,37 +126,56 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
-    with Postgres() as studies, object_store(tmp_path) as storage, Server(tmp_path) as server:
-        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies.address)
+    with Postgres() as databases, object_store(tmp_path) as storage:
+        studies, tracking = databases.add("studies"), databases.address
+        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies)
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
         machines.start_head()
         with started(old, *flags(trials=2)) as process:
-            wait_for_record(studies.address, lambda record: record["step"] > 0)
+            wait_for_record(studies, lambda record: record["step"] > 0)
             # Another head, which lacks the sweep's folder, would be told by the database.
-            assert is_running(new / "runs/faulty", studies.address)
-            ended = wait_for_record(studies.address, lambda each: each["outcome"] == "complete")
+            assert is_running(new / "runs/faulty", studies)
+            ended = wait_for_record(studies, lambda each: each["outcome"] == "complete")
             machines.kill(HEAD)
             os.kill(process.pid, signal.SIGKILL)
         (old / "runs").rename(tmp_path / "lost")
         # As if the head had died before it had told MLflow how a trial ended.
-        client = MlflowClient(tracking_uri=server.database)
-        _, children = runs_of(server.database, VARIANT, "faulty")
+        client = MlflowClient(tracking_uri=tracking)
+        _, children = runs_of(tracking, VARIANT, "faulty")
         (run,) = [each for each in children if each.data.tags["trial_id"] == ended["trial_id"]]
         client.update_run(run.info.run_id, status="RUNNING")
         machines.start_head()
-        known = record_of(studies.address, ended["trial_id"])
-        call = call_of("--resume", "faulty", "--trials", "3")
+        known = record_of(studies, ended["trial_id"])
+        call = call_of("--resume", "faulty", "--trials", "3", "--confirm-seeds", "1")
         done = subprocess.run(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        check_invariants(new, trials=3, uri=server.database, studies=studies.address)
+        check_invariants(new, trials=3, uri=tracking, studies=studies)
+        check_no_password(done.stdout + done.stderr, tmp_path, storage)
+        parent, children = runs_of(tracking, VARIANT, "faulty")
+        assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
+        assert PASSWORD not in databases.dump(tracking) + databases.dump(studies)
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
         # What has ended stays as it is.
-        assert record_of(studies.address, ended["trial_id"]) == known
+        assert record_of(studies, ended["trial_id"]) == known
         # Somebody else's name is not taken over.
         call = command(*flags())
         done = subprocess.run(call, cwd=old, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert "error: name: there is a sweep 'faulty' already" in done.stderr
+
+
+def check_no_password(output: str, place: Path, storage: str) -> None:
+    """The databases' password is neither in what was printed nor in any file."""
+    assert PASSWORD not in output
+    for file in place.rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+    system, folder = Storage(storage).opened()
+    objects = [each.path for each in system.get_file_info(FileSelector(folder, recursive=True))
+               if each.is_file]  # fmt: skip
+    assert any(each.endswith("checkpoint.pt") for each in objects)
+    for each in objects:
+        with system.open_input_stream(each) as content:
+            assert PASSWORD.encode() not in content.read(), each
