@@ -34,7 +34,8 @@ OUTAGE = 40.0
 
 
 def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_path: Path) -> None:
-    steps, evaluations = 600, 30
+    # As many as the one that is not killed can report until the other is back.
+    steps, evaluations = 800, 40
     first = tmp_path / "runs/faulty/search-1"
     with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:
         wait_for(tmp_path, reports=0)
@@ -61,17 +62,18 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
         file.write_bytes(b"")
     resume(tmp_path)
     one, two, three = check_invariants(tmp_path)
-    assert [run.data.tags["outcome"] for run in (one, three)] == ["complete"] * 2
+    assert {run.data.tags["outcome"] for run in (one, three)} <= {"complete", "pruned"}
     assert (two.info.status, two.data.tags["outcome"]) == ("FAILED", "failed")
     assert two.data.tags["reason"].startswith("no checkpoint can be read: ")
-    # Each process went on from the last checkpoint, or the one before where that was cut off: what
-    # was not stored when its process died is all that was trained twice.
+    # Each process went on from the last checkpoint, or the one before where that was cut off. The
+    # one report that was not stored yet is all that each of the four ends cost.
     sessions = [first.with_name(f"search-{number}") for number in (1, 2, 3, 4)]
     reports = sum(last_checkpoint(session, "00001") + 1 for session in sessions)
-    assert reports <= evaluations + 3
+    assert reports <= evaluations + 4 + 1
     note = one.data.tags["note"]
     assert re.match(rf"went on from step \d+: {truncated}: truncated", note)
-    assert reported(database, one) == list(range(20, steps + 1, 20))
+    last = record_of(own_studies(tmp_path), "00001")["step"]
+    assert reported(database, one) == list(range(20, last + 1, 20))
 
 
 def interrupt_twice(place: Path, database: str) -> None:
