@@ -147,12 +147,12 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
         client.update_run(run.info.run_id, status="RUNNING")
         machines.start_head()
         known = record_of(studies, ended["trial_id"])
-        call = call_of("--resume", "faulty", "--trials", "3", "--confirm-seeds", "1")
+        call = call_of("--resume", "faulty", "--confirm-seeds", "1")
         done = subprocess.run(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        check_invariants(new, trials=3, uri=tracking, studies=studies)
+        check_invariants(new, trials=2, uri=tracking, studies=studies)
         check_no_password(done.stdout + done.stderr, tmp_path, storage)
         parent, children = runs_of(tracking, VARIANT, "faulty")
         assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
