@@ -23,10 +23,11 @@ class Interruption:
 
     Args:
         patience: Seconds that an orderly end may take. It takes for ever where the signal reached
-            Ray's processes too, as `timeout` and some CI systems send it.
+            Ray's processes too, as `timeout` and some CI systems send it. Those that kill what has
+            not ended, as `docker stop` does, give it ten.
     """
 
-    def __init__(self, patience: float = 20.0) -> None:
+    def __init__(self, patience: float = 7.0) -> None:
         self.signal: int | None = None
         self._patience = patience
         self._earlier: dict[int, Any] = {}

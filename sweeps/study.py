@@ -158,7 +158,7 @@ class StudySearcher(Searcher):
         """What a new trial is given: values by dotted name, its number, id and checkpoints."""
         if trial_id not in self._running:
             if self._unfinished:
-                trial = self._unfinished.popleft()
+                trial, self._reported[trial_id] = self._unfinished.popleft()
             elif self._enough_time():
                 trial = self._study.ask(self._space)
             else:
@@ -166,7 +166,7 @@ class StudySearcher(Searcher):
             self._running[trial_id] = trial
         trial = self._running[trial_id]
         record = self._record(trial)
-        self._reported.setdefault(trial_id, record.step if record else 0)
+        self._reported.setdefault(trial_id, 0)
         return {
             "values": dict(trial.params),
             "number": trial.number + 1,
@@ -239,14 +239,16 @@ def trial_id_of(number: int, stage: str = "") -> str:
     return f"{stage}-{number + 1:05d}" if stage else f"{number + 1:05d}"
 
 
-def unfinished(study: Study, space: Space) -> Iterator[Trial]:
+def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
     """The trials of a study that have not ended, as a session that was killed leaves them.
 
-    One that has no settings yet, as it was killed while they were drawn, is told to have failed.
+    With each comes the last step that the study has a value of: the trial's record may be a report
+    behind, where the session was killed in between. One that has no settings yet, as it was killed
+    while they were drawn, is told to have failed.
     """
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         if trial.params.keys() == space.keys():
-            yield Trial(study, trial._trial_id)
+            yield Trial(study, trial._trial_id), max(trial.intermediate_values, default=0)
         else:
             study.tell(trial.number, state=TrialState.FAIL)
 

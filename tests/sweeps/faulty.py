@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil  # type: ignore[import-untyped]
@@ -16,7 +20,7 @@ from mlflow.entities import Run
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from tests.sweeps.finished import SCRIPT, command, runs_of
+from tests.sweeps.finished import SCRIPT, command, of_stage, runs_of
 
 VARIANT = "dsprites_v2"
 STEPS, EVALUATIONS = 200, 10
@@ -40,7 +44,13 @@ def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
         call_of(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
-        yield process
+        try:
+            yield process
+        except BaseException:
+            # A test that has failed does not wait for the end of its sweep, which may never come.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def wait_for(place: Path, trial: str = "*", reports: int = 3) -> None:
@@ -75,10 +85,11 @@ def rows(place: Path) -> list[dict[str, str]]:
 def check_invariants(
     place: Path, trials: int = 3, uri: str | None = None, studies: str | None = None
 ) -> list[Run]:
-    """One run per trial, each with a true end, each step told once; the study agrees."""
+    """One run per searched trial, each with a true end, each step told once; the study agrees."""
     uri = uri or f"sqlite:///{place / 'mlflow.db'}"
     parent, children = runs_of(uri, VARIANT, "faulty")
     assert parent.info.status == "FINISHED"
+    children = of_stage(children, "search")
     children.sort(key=lambda run: str(run.data.tags["trial_id"]))
     told = [run.data.tags["trial_id"] for run in children]
     assert told == [row["trial_id"] for row in rows(place)]
@@ -103,6 +114,12 @@ def check_invariants(
 def own_studies(place: Path) -> str:
     """Where the study lies if nothing else is said."""
     return f"sqlite:///{place / 'runs/faulty/study.db'}"
+
+
+def record_of(studies: str, trial: str) -> dict[str, Any]:
+    """What the study keeps of a trial."""
+    with study_of(studies) as study:
+        return dict(study.user_attrs[f"trial {trial}"])
 
 
 @contextmanager

@@ -65,6 +65,19 @@ class Postgres:
             self._server.wait(timeout=60)
             self._server = None
 
+    def add(self, name: str) -> str:
+        """Make another database; its address."""
+        self._run("psql", self.address, "-c", f"create database {name}")
+        return self.address.replace("/postgres", f"/{name}")
+
+    def dump(self, address: str) -> str:
+        """All that a database holds."""
+        return self._run("pg_dump", address)
+
+    @staticmethod
+    def _run(*command: str) -> str:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
     def __enter__(self) -> Postgres:
         if self._user is not None:
             shutil.chown(self._folder, self._user)

@@ -18,28 +18,29 @@ from tests.sweeps.faulty import (
     flags,
     last_checkpoint,
     own_studies,
+    record_of,
     reported,
     resume,
     rows,
     started,
-    study_of,
     wait_for,
     workers,
 )
-from tests.sweeps.finished import SCRIPT, command, interrupted, runs_of
+from tests.sweeps.finished import interrupted, runs_of
 from tests.sweeps.server import Server
 
 pytestmark = pytest.mark.slow
 OUTAGE = 40.0
 
 
-def test_killed_processes_go_on_where_they_were(cache: Path, database: str, tmp_path: Path) -> None:
-    steps, evaluations = 400, 20
+def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_path: Path) -> None:
+    # As many as the one that is not killed can report until the other is back.
+    steps, evaluations = 800, 40
     first = tmp_path / "runs/faulty/search-1"
     with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:
         wait_for(tmp_path, reports=0)
         # While it runs nobody else may touch it.
-        call = [command()[0], str(SCRIPT), "--resume", "faulty"]
+        call = call_of("--resume", "faulty")
         with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as second:
             for trial in ("00001", "00002"):
                 wait_for(tmp_path, trial, reports=3)
@@ -47,45 +48,41 @@ def test_killed_processes_go_on_where_they_were(cache: Path, database: str, tmp_
             training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
             training.kill()
             for trial in ("00001", "00002"):
-                more = last_checkpoint(first, trial) + 2
-                wait_for(tmp_path, trial, reports=min(more, evaluations - 1))
+                wait_for(tmp_path, trial, reports=last_checkpoint(first, trial) + 2)
             _, errors = second.communicate()
         assert second.returncode == 2
         assert "error: name: the sweep 'faulty' is running already" in errors
         os.kill(process.pid, signal.SIGKILL)
     # The last checkpoint of one that ran is cut off.
-    with study_of(own_studies(tmp_path)) as study:
-        records = [known for name, known in study.user_attrs.items() if name.startswith("trial ")]
-    running = (each for each in records if each["outcome"] == "running")
-    cut = next(each for each in running if len(each["checkpoints"]) > 1)
-    truncated = Path(cut["checkpoints"][-1]) / "checkpoint.pt"
+    truncated = Path(record_of(own_studies(tmp_path), "00001")["checkpoints"][-1]) / "checkpoint.pt"
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
+    interrupt_twice(tmp_path, database)
+    # Of the second trial no checkpoint can be read any more.
+    for file in tmp_path.glob("runs/faulty/search-*/00002/checkpoint_*/checkpoint.pt"):
+        file.write_bytes(b"")
     resume(tmp_path)
-    runs = {run.data.tags["trial_id"]: run for run in check_invariants(tmp_path)}
-    assert all(run.data.tags["outcome"] in ("complete", "pruned") for run in runs.values())
-    # What ran went on from its last checkpoint, in the first session as in the second; what was cut
-    # off from the one before.
-    for trial in runs:
-        sessions = (first, first.with_name("search-2"))
-        reports = sum(last_checkpoint(session, trial) + 1 for session in sessions)
-        assert reports <= evaluations + 2 + (trial == cut["trial_id"])
-    note = runs[cut["trial_id"]].data.tags["note"]
+    one, two, three = check_invariants(tmp_path)
+    assert {run.data.tags["outcome"] for run in (one, three)} <= {"complete", "pruned"}
+    assert (two.info.status, two.data.tags["outcome"]) == ("FAILED", "failed")
+    assert two.data.tags["reason"].startswith("no checkpoint can be read: ")
+    # Each process went on from the last checkpoint, or the one before where that was cut off. The
+    # one report that was not stored yet is all that each of the four ends cost.
+    sessions = [first.with_name(f"search-{number}") for number in (1, 2, 3, 4)]
+    reports = sum(last_checkpoint(session, "00001") + 1 for session in sessions)
+    assert reports <= evaluations + 4 + 1
+    note = one.data.tags["note"]
     assert re.match(rf"went on from step \d+: {truncated}: truncated", note)
-
-    # What has ended can be extended; what is there stays as it is.
-    ended = rows(tmp_path)
-    resume(tmp_path, "--trials", "4")
-    assert rows(tmp_path)[:3] == ended
-    check_invariants(tmp_path, trials=4)
+    last = record_of(own_studies(tmp_path), "00001")["step"]
+    assert reported(database, one) == list(range(20, last + 1, 20))
 
 
-def test_an_interrupted_sweep_can_be_resumed(cache: Path, database: str, tmp_path: Path) -> None:
+def interrupt_twice(place: Path, database: str) -> None:
+    """Interrupt a sweep that was killed, and again when it has gone on."""
     # Ctrl-C in a terminal reaches Ray's processes too, which ignore it; SIGTERM, as `timeout` sends
     # it, kills them.
-    calls = {signal.SIGINT: flags(trials=2), signal.SIGTERM: ["--resume", "faulty"]}
-    for session, (number, call) in enumerate(calls.items(), start=1):
+    for session, number in enumerate((signal.SIGINT, signal.SIGTERM), start=2):
         reports = f"runs/faulty/search-{session}/00001/checkpoint_00000[2-9]"
-        code, output = interrupted(call_of(*call), tmp_path, reports, number)
+        code, output = interrupted(call_of("--resume", "faulty"), place, reports, number)
         assert code == 128 + number, output
         assert "Traceback" not in output
         assert "--resume faulty" in output
@@ -93,14 +90,6 @@ def test_an_interrupted_sweep_can_be_resumed(cache: Path, database: str, tmp_pat
         assert parent.info.status == "KILLED"
         assert "KILLED" in {run.info.status for run in children}
         assert "RUNNING" not in {run.info.status for run in children}
-        # Of the second trial no checkpoint can be read any more.
-        for file in tmp_path.glob("runs/faulty/search-*/00002/checkpoint_*/checkpoint.pt"):
-            file.write_bytes(b"")
-    resume(tmp_path)
-    first_run, second_run = check_invariants(tmp_path, trials=2)
-    assert first_run.info.status == "FINISHED"
-    assert second_run.info.status == "FAILED"
-    assert second_run.data.tags["reason"].startswith("no checkpoint can be read: ")
 
 
 def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path) -> None:
@@ -129,7 +118,10 @@ def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path
         assert "--resume faulty" in output
         assert "best: trial" in output
         server.start()
+        ended = rows(tmp_path)
         resume(tmp_path)
+        # What has ended stays as it is.
+        assert rows(tmp_path) == ended
         runs = check_invariants(tmp_path, trials=2, uri=server.database)
     for run, row in zip(runs, rows(tmp_path), strict=True):
         each = steps // evaluations

@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from pyarrow.fs import FileSelector
 
 from sweeps.locks import is_running
+from sweeps.storage import Storage
 from tests.sweeps.faulty import (
     VARIANT,
     call_of,
     check_invariants,
     flags,
     last_checkpoint,
+    record_of,
     rows,
     started,
     study_of,
@@ -29,7 +32,6 @@ from tests.sweeps.faulty import (
 )
 from tests.sweeps.finished import command, runs_of
 from tests.sweeps.machines import HEAD, OTHER, Machines
-from tests.sweeps.server import Server
 from tests.sweeps.services import KEYS, PASSWORD, Postgres, object_store
 
 pytestmark = pytest.mark.slow
@@ -100,8 +102,8 @@ def test_machines_that_cannot_do_the_work_are_said_before_the_first_trial(
         assert done.returncode == 2, done.stdout + done.stderr
         assert f"error: {reason}" in done.stderr
         assert "Traceback" not in done.stderr
-    # Not a single trial was started.
-    assert last_checkpoint(storage / "faulty", "*/*") == -1
+    # Not a single trial was started: Tune was not asked to.
+    assert list((storage / "faulty").glob("search-*")) == []
 
 
 def test_four_trials_share_a_gpu(machines: Machines, tmp_path: Path) -> None:
@@ -124,42 +126,56 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
-    with Postgres() as studies, object_store(tmp_path) as storage, Server(tmp_path) as server:
-        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies.address)
+    with Postgres() as databases, object_store(tmp_path) as storage:
+        studies, tracking = databases.add("studies"), databases.address
+        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies)
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
         machines.start_head()
         with started(old, *flags(trials=2)) as process:
-            wait_for_record(studies.address, lambda record: record["step"] >= 60)
+            wait_for_record(studies, lambda record: record["step"] > 0)
             # Another head, which lacks the sweep's folder, would be told by the database.
-            assert is_running(new / "runs/faulty", studies.address)
-            studies.stop()
-            assert process.wait(timeout=120) == 2
-        output = (old / "output.txt").read_text()
-        assert "error: optuna_storage: the database does not answer any more" in output
-        assert "Traceback" not in output
-        assert PASSWORD not in output
-        studies.start()
-        with started(old, "--resume", "faulty") as process:
-            ended = wait_for_record(studies.address, lambda each: each["outcome"] == "complete")
+            assert is_running(new / "runs/faulty", studies)
+            ended = wait_for_record(studies, lambda each: each["outcome"] == "complete")
             machines.kill(HEAD)
             os.kill(process.pid, signal.SIGKILL)
         (old / "runs").rename(tmp_path / "lost")
         # As if the head had died before it had told MLflow how a trial ended.
-        client = MlflowClient(tracking_uri=server.database)
-        _, children = runs_of(server.database, VARIANT, "faulty")
+        client = MlflowClient(tracking_uri=tracking)
+        _, children = runs_of(tracking, VARIANT, "faulty")
         (run,) = [each for each in children if each.data.tags["trial_id"] == ended["trial_id"]]
         client.update_run(run.info.run_id, status="RUNNING")
         machines.start_head()
-        call = call_of("--resume", "faulty")
+        known = record_of(studies, ended["trial_id"])
+        call = call_of("--resume", "faulty", "--confirm-seeds", "1")
         done = subprocess.run(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        check_invariants(new, trials=2, uri=server.database, studies=studies.address)
+        check_invariants(new, trials=2, uri=tracking, studies=studies)
+        check_no_password(done.stdout + done.stderr, tmp_path, storage)
+        parent, children = runs_of(tracking, VARIANT, "faulty")
+        assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
+        assert PASSWORD not in databases.dump(tracking) + databases.dump(studies)
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
+        # What has ended stays as it is.
+        assert record_of(studies, ended["trial_id"]) == known
         # Somebody else's name is not taken over.
         call = command(*flags())
         done = subprocess.run(call, cwd=old, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert "error: name: there is a sweep 'faulty' already" in done.stderr
+
+
+def check_no_password(output: str, place: Path, storage: str) -> None:
+    """The databases' password is neither in what was printed nor in any file."""
+    assert PASSWORD not in output
+    for file in place.rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
+    system, folder = Storage(storage).opened()
+    objects = [each.path for each in system.get_file_info(FileSelector(folder, recursive=True))
+               if each.is_file]  # fmt: skip
+    assert any(each.endswith("checkpoint.pt") for each in objects)
+    for each in objects:
+        with system.open_input_stream(each) as content:
+            assert PASSWORD.encode() not in content.read(), each

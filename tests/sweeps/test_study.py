@@ -171,6 +171,8 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
     killed.play("a", (STEPS, 0.4))
     running = killed.start("b")
     killed.report("b", running, 50, 0.3)
+    # Killed before its record knew of the report.
+    running.step = 25
     running.checkpoints = ["/somewhere/checkpoint_000001"]
     study = a_study(tmp_path)
     again = Playing(study)
@@ -180,7 +182,7 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
         "values": running.values, "number": 2, "trial_id": "00002",
         "checkpoints": running.checkpoints,
     }  # fmt: skip
-    # It reports the step after its checkpoint again, which the study has.
+    # It reports the step after its checkpoint again, which the study has, and Optuna warns of.
     again.report("x", running, 50, 0.3)
     again.report("x", running, STEPS, 0.6)
     again.searcher.on_trial_complete("x", {})

@@ -1,8 +1,7 @@
-"""The tracking server of a lab: light, for several writers, and discreet about passwords."""
+"""The tracking server of a lab: light, and for several writers."""
 
 from __future__ import annotations
 
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,10 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
-from tests.sweeps.faulty import VARIANT, flags
-from tests.sweeps.finished import command, runs_of
 from tests.sweeps.server import Server
-from tests.sweeps.services import PASSWORD, Postgres
 
 pytestmark = pytest.mark.slow
 WRITERS, POINTS = 8, 40
@@ -63,36 +59,3 @@ def test_eight_writers_lose_no_point_in_one_sqlite_file(database: str) -> None:
 
 def steps(client: MlflowClient, run: str) -> list[int]:
     return sorted(point.step for point in client.get_metric_history(run, "loss"))
-
-
-@pytest.mark.needs_command("initdb", "postgresql")
-def test_a_password_turns_up_nowhere(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Postgres() as server:
-        database = server.address
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
-        monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", database.replace("/postgres", "/studies"))
-        create(database, "studies")
-        call = command(*flags(1, 30, 2), "--confirm-seeds", "1")
-        done = subprocess.run(
-            call, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        parent, children = runs_of(database, VARIANT, "faulty")
-        assert len(children) == 2
-        assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
-        assert PASSWORD not in dump(database) + dump(database.replace("/postgres", "/studies"))
-    assert PASSWORD not in done.stdout + done.stderr
-    for file in tmp_path.rglob("*"):
-        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
-
-
-def create(database: str, name: str) -> None:
-    subprocess.run(["psql", database, "-c", f"create database {name}"], check=True,
-                   capture_output=True)  # fmt: skip
-
-
-def dump(database: str) -> str:
-    """All that a database holds."""
-    return subprocess.run(["pg_dump", database], check=True, capture_output=True, text=True).stdout

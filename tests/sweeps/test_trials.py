@@ -4,121 +4,63 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
+import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
 from optuna.trial import TrialState
-from ray import tune
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import Allotment
-from sweeps.delivery import Delivery
-from sweeps.experiments import open_experiment
 from sweeps.halving import RUNG_METRICS
-from sweeps.launch import Sweep, enough_time, run_trials
+from sweeps.launch import enough_time, run_trials
 from sweeps.ledger import Ledger, Record
-from sweeps.outbox import Outbox
-from sweeps.provenance import SweepRun, common_tags
 from sweeps.records import Records
 from sweeps.results import front, write_trials
-from sweeps.settings import SweepSettings
-from sweeps.space import METRICS, build_space
-from sweeps.study import end_running, make_sampler, open_storage, open_study
-from sweeps.tracking import Tracking
-from sweeps.writer import Writer
-from tests.sweeps.finished import runs_of
+from sweeps.space import METRICS
+from sweeps.study import open_storage, open_study
+from sweeps.trainable import _checkpoints
+from tests.sweeps.scripted import STEPS, Ran, report, run_script
 
 pytestmark = pytest.mark.slow
-VARIANT = "dsprites_v2"
-STEPS = 400
 PIXELS = METRICS["pixels"]
 RUNG = RUNG_METRICS["pixels"]
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What scripted trials left behind."""
-
-    ledger: Ledger
-    states: list[TrialState]
-    parent: Run
-    children: dict[str, Run]
-    folder: Path
-    sweep: Sweep
-
-
-def run_script(
-    script: Callable[[dict[str, Any]], None],
-    sizes: list[int],
-    database: str,
-    folder: Path,
-    time_budget: float = 120.0,
-) -> Ran:
-    """Run one trial after another, their latent sizes given, as a sweep does."""
-    settings = SweepSettings(
-        variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
-        time_budget=time_budget, max_steps=STEPS, storage=str(folder),
-    )  # fmt: skip
-    base = settings.base_config(VARIANT)
-    space = build_space(base, {})
-    place = folder / "scripted"
-    place.mkdir()
-    sweep = Sweep("scripted", place, settings, base, space, folder, Allotment(1.0, 0.0, 1))
-    study = open_study(open_storage(place), "scripted", "pixels", space)
-    study.sampler = make_sampler("random", 0, 10)
-    for size in sizes:
-        study.enqueue_trial({"model.latent_size": size})
-    interruption = Interruption()
-    ledger = Ledger("pixels", base.training.steps, interruption)
-    open_experiment(database, VARIANT, "scripted")
-    writer = Writer(Outbox(place), Delivery(database, VARIANT, "scripted"))
-    run = SweepRun("scripted", VARIANT, common_tags(base, "rendered"), {"trials": len(sizes)})
-    tracking = Tracking(writer, run, ledger)
-    budget = Budget(settings.time_budget, interruption)
-    tracking.open()
-    try:
-        run_trials(sweep, study, ledger, budget, [tracking], script)
-    finally:
-        end_running(study)
-        tracking.close("FINISHED")
-        writer.close()
-    assert not writer.failures
-    parent, children = runs_of(database, VARIANT, "scripted")
-    ends = {run.data.tags["trial_id"]: run for run in children}
-    return Ran(ledger, [trial.state for trial in study.trials], parent, ends, place, sweep)
-
-
-def report(step: int, **metrics: float) -> None:
-    """What a trial reports, with a checkpoint."""
-    import tempfile
-
-    result = {"step": step, "stage": "full", "seconds": 1.0, "device": "none"}
-    named = {name.replace("__", "/"): value for name, value in metrics.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "file").write_text(str(step))
-        tune.report(result | named, checkpoint=tune.Checkpoint(folder))
-
-
 def doing_by_size() -> Callable[[dict[str, Any]], None]:
-    """Trials of latent size 4 do well, 6 fail, 8 end without a number, 12 do badly."""
+    """Trials of latent size 4 do well, 6 fail, 8 end without a number, 12 do badly.
+
+    The first process of size 4 is killed after its second report.
+    """
 
     def script(parameters: dict[str, Any]) -> None:
         size = parameters["values"]["model.latent_size"]
-        report(50, train__reconstruction=3.0)
+        kept = [(Path(each.path) / "file").read_text() for each in _checkpoints(parameters)]
+        lives = Path(parameters["prepared"]) / f"lives-{size}"
+        with lives.open("a") as file:
+            file.write(" ".join(kept) + "\n")
+        seen = int(kept[0]) if kept else 0
+        if seen < 50:
+            report(50, train__reconstruction=3.0)
         score = 1.0 if size == 8 else 1 / size
-        report(134, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
+        if seen < 134:
+            report(134, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
+        if size == 4 and not kept:
+            os.kill(os.getpid(), signal.SIGKILL)
         if size == 6:
-            (Path(parameters["prepared"]) / f"tried-{time.monotonic_ns()}").touch()
             raise ValueError("the loss is not what it was")
         report(267, **{PIXELS: score, RUNG: score, "train/reconstruction": 2.0})
         report(STEPS, **{PIXELS: float("nan") if size == 8 else score, RUNG: score})
 
     return script
+
+
+def lives(ran: Ran, size: int) -> list[str]:
+    """Steps of the checkpoints that each process of a trial found, the newest first."""
+    return (ran.folder.parent / f"lives-{size}").read_text().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +88,12 @@ def test_outcomes(ran: Ran) -> None:
 
 
 def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
-    assert len(list(ran.folder.parent.glob("tried-*"))) == 1
+    assert lives(ran, 6) == [""]
+
+
+def test_what_is_killed_goes_on_from_its_last_checkpoint(ran: Ran) -> None:
+    # Where that cannot be read, it has the one before.
+    assert lives(ran, 4) == ["", "134 50"]
 
 
 def test_optuna_states(ran: Ran) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from sweeps.delivery import Delivery
+from sweeps.delivery import Delivery, may_work_later
 from sweeps.experiments import open_experiment
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Outbox
 from sweeps.writer import Writer
@@ -36,6 +37,18 @@ class Mlflow:
         if not self.up.is_set():
             raise ConnectionError("down")
         self.told.append(entry.step)
+
+
+def test_training_never_waits_for_mlflow(tmp_path: Path) -> None:
+    submitted = threading.Event()
+    free: list[bool] = []
+    writer = Writer(Outbox(tmp_path), lambda entry: free.append(submitted.wait(10)))
+    for number in range(3):
+        writer.submit(numbered(number))
+    submitted.set()
+    writer.close()
+    # Whatever was told was told while the trials went on.
+    assert free == [True, True, True]
 
 
 def test_entries_are_told_in_order(tmp_path: Path) -> None:
@@ -170,6 +183,29 @@ def test_a_deleted_run_is_not_made_again_without_its_beginning(database: str) ->
     open_experiment(database, VARIANT, "one")
     with pytest.raises(ValueError, match="no run of 00001 of one"):
         Delivery(database, VARIANT, "one")(numbered(1))
+
+
+def test_a_call_that_fails_comes_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # MLflow's own repetitions take minutes, in which a sweep that ends would wait for its last one.
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    asked: list[str] = []
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(503 if len(asked) <= 2 else 400)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        deliver = Delivery(f"http://127.0.0.1:{server.server_port}", VARIANT, "one")
+        with pytest.raises(MlflowException) as caught:
+            deliver(begin(PARENT))
+        server.shutdown()
+    assert may_work_later(caught.value)
+    assert 1 <= len(asked) <= 2
 
 
 def test_an_experiment_is_made_once_with_artifacts_beside_the_database(

@@ -1,0 +1,93 @@
+"""Scripted trials, run as a sweep runs its own: through the real Tune, Optuna and MLflow."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Run
+from optuna.trial import TrialState
+from ray import tune
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import Allotment
+from sweeps.delivery import Delivery
+from sweeps.experiments import open_experiment
+from sweeps.launch import Sweep, run_trials
+from sweeps.ledger import Ledger
+from sweeps.outbox import Outbox
+from sweeps.provenance import SweepRun, common_tags
+from sweeps.settings import SweepSettings
+from sweeps.space import build_space
+from sweeps.study import end_running, make_sampler, open_storage, open_study
+from sweeps.tracking import Tracking
+from sweeps.writer import Writer
+from tests.sweeps.finished import runs_of
+
+VARIANT = "dsprites_v2"
+STEPS = 400
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What scripted trials left behind."""
+
+    ledger: Ledger
+    states: list[TrialState]
+    parent: Run
+    children: dict[str, Run]
+    folder: Path
+    sweep: Sweep
+
+
+def run_script(
+    script: Callable[[dict[str, Any]], None],
+    sizes: list[int],
+    database: str,
+    folder: Path,
+    time_budget: float = 120.0,
+) -> Ran:
+    """Run one trial after another, their latent sizes given, as a sweep does."""
+    settings = SweepSettings(
+        variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
+        time_budget=time_budget, max_steps=STEPS, storage=str(folder),
+    )  # fmt: skip
+    base = settings.base_config(VARIANT)
+    space = build_space(base, {})
+    place = folder / "scripted"
+    place.mkdir()
+    sweep = Sweep("scripted", place, settings, base, space, folder, Allotment(1.0, 0.0, 1))
+    study = open_study(open_storage(place), "scripted", "pixels", space)
+    study.sampler = make_sampler("random", 0, 10)
+    for size in sizes:
+        study.enqueue_trial({"model.latent_size": size})
+    interruption = Interruption()
+    ledger = Ledger("pixels", base.training.steps, interruption)
+    open_experiment(database, VARIANT, "scripted")
+    writer = Writer(Outbox(place), Delivery(database, VARIANT, "scripted"))
+    run = SweepRun("scripted", VARIANT, common_tags(base, "rendered"), {"trials": len(sizes)})
+    tracking = Tracking(writer, run, ledger)
+    budget = Budget(settings.time_budget, interruption)
+    tracking.open()
+    try:
+        run_trials(sweep, study, ledger, budget, [tracking], script)
+    finally:
+        end_running(study)
+        tracking.close("FINISHED")
+        writer.close()
+    assert not writer.failures
+    parent, children = runs_of(database, VARIANT, "scripted")
+    ends = {run.data.tags["trial_id"]: run for run in children}
+    return Ran(ledger, [trial.state for trial in study.trials], parent, ends, place, sweep)
+
+
+def report(step: int, **metrics: float) -> None:
+    """What a trial reports, with a checkpoint."""
+    result = {"step": step, "stage": "full", "seconds": 1.0, "device": "none"}
+    named = {name.replace("__", "/"): value for name, value in metrics.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "file").write_text(str(step))
+        tune.report(result | named, checkpoint=tune.Checkpoint(folder))

@@ -1,0 +1,92 @@
+"""The database of a study, really stopped under a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.study import Study
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import Allotment
+from sweeps.launch import Sweep, run_trials, search_study
+from sweeps.ledger import Ledger
+from sweeps.records import Records
+from sweeps.settings import SweepSettings
+from sweeps.space import METRICS, build_space
+from sweeps.storage import storage_errors_explained
+from tests.sweeps.scripted import STEPS, VARIANT, report
+from tests.sweeps.services import PASSWORD, Postgres
+from weakdis_core.errors import UserError
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs_command("initdb", "postgresql")]
+
+
+class Stopping(Callback):
+    """Stops the database at the second report."""
+
+    def __init__(self, studies: Postgres) -> None:
+        self._studies = studies
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        if result["step"] > 50:
+            self._studies.stop()
+
+
+def script(parameters: dict[str, Any]) -> None:
+    for step in (50, 100, STEPS):
+        report(step, **{METRICS["pixels"]: 0.5})
+
+
+def test_a_database_that_goes_away_is_said_and_goes_on_later(
+    resources: dict[str, float], tmp_path: Path
+) -> None:
+    with Postgres() as studies:
+        settings = SweepSettings(
+            variant=VARIANT, name="stopped", trials=1, preset="quick", max_steps=STEPS,
+            storage=str(tmp_path), optuna_storage=studies.address,
+        )  # fmt: skip
+        base = settings.base_config(VARIANT)
+        place = tmp_path / "stopped"
+        place.mkdir()
+        space = build_space(base, {})
+        sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
+        interruption = Interruption()
+        study, ledger = search_study(sweep), Ledger("pixels", STEPS, interruption)
+        told = r"optuna_storage: the database does not answer any more .*go on with --resume"
+        with pytest.raises(UserError, match=told) as caught, storage_errors_explained(place):
+            run_trials(
+                sweep, study, ledger, Budget(120.0, interruption), [Stopping(studies)], script
+            )
+        close(study)
+        assert PASSWORD not in str(caught.value)
+        studies.start()
+        # What it had been told before is there, and the trial can go on.
+        study = search_study(sweep)
+        ledger = Ledger("pixels", STEPS, interruption, Records(study).load())
+        assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
+        run_trials(sweep, study, ledger, Budget(120.0, interruption), [], script)
+        close(study)
+    assert [each.outcome for each in ledger.records.values()] == ["complete"]
+
+
+def close(study: Study) -> None:
+    """End a study's connections."""
+    storage = study._storage
+    assert isinstance(storage, _CachedStorage)
+    storage.remove_session()
+    storage._backend.engine.dispose()
