@@ -27,10 +27,11 @@ from sweeps.halving import Halving
 from sweeps.ledger import Ledger
 from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
+from sweeps.searcher import StudySearcher
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.storage import Storage, cannot_be_written
-from sweeps.study import StudySearcher, make_sampler, open_storage, open_study
+from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.trainable import (
     Trainable,
     confirm_trial,

@@ -16,10 +16,10 @@ from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
 from sweeps.launch import Sweep, search_study
 from sweeps.ledger import Ledger, Record
+from sweeps.searcher import StudySearcher
 from sweeps.settings import Objective, Sampler, SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.study import (
-    StudySearcher,
     end_running,
     export_study,
     make_sampler,

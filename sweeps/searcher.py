@@ -1,0 +1,161 @@
+"""The searcher through which Ray Tune asks an Optuna study.
+
+Ray's own OptunaSearch reports trials that were stopped early as complete, leaves trials whose
+value is NaN running for ever, and fails on results without the metric; hence this one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+from ray.tune.search import Searcher
+
+from sweeps.ledger import Ledger, Record
+from sweeps.settings import Objective
+from sweeps.space import METRICS, Space
+from sweeps.study import trial_id_of
+
+Values = list[float]
+
+
+class StudySearcher(Searcher):
+    """Asks an Optuna study for settings and tells it how each trial ended.
+
+    Trials of an earlier session that have not ended come first, with their checkpoints. A trial
+    that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
+    ASHA) is PRUNED with the values seen; an error, and a value that is missing or not finite at
+    the end, is FAIL.
+
+    Args:
+        study: The study.
+        space: The settings to suggest.
+        objective: What is optimised.
+        ledger: Account of the trials; a value is what it says.
+        labels: Labels of every trial where their number is not searched.
+        enough_time: Whether there is time for another trial; where not, the search ends.
+        stage: Word before the number in a trial's id; the search has none.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: Space,
+        objective: Objective,
+        ledger: Ledger,
+        labels: int,
+        enough_time: Callable[[], bool] = lambda: True,
+        stage: str = "",
+    ) -> None:
+        # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
+        # this one reads its results itself.
+        super().__init__()
+        self._study = study
+        self._space = space
+        self._objective = objective
+        self._ledger = ledger
+        self._labels = labels
+        self._enough_time = enough_time
+        self._stage = stage
+        self._unfinished = deque(unfinished(study, space))
+        # By the trial's id of Tune, which is another in every session.
+        self._running: dict[str, Trial] = {}
+        self._reported: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """What a new trial is given: values by dotted name, its number, id and checkpoints."""
+        if trial_id not in self._running:
+            if self._unfinished:
+                trial, self._reported[trial_id] = self._unfinished.popleft()
+            elif self._enough_time():
+                trial = self._study.ask(self._space)
+            else:
+                return Searcher.FINISHED  # type: ignore[return-value]  # a word of Tune's
+            self._running[trial_id] = trial
+        trial = self._running[trial_id]
+        record = self._record(trial)
+        self._reported.setdefault(trial_id, 0)
+        return {
+            "values": dict(trial.params),
+            "number": trial.number + 1,
+            "trial_id": trial_id_of(trial.number, self._stage),
+            "checkpoints": list(record.checkpoints) if record else [],
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Remember a trial's value at a step, where it exists already."""
+        trial, value = self._running.get(trial_id), result.get(METRICS[self._objective])
+        if trial is not None and value is not None:
+            self._report(trial_id, trial, int(result["step"]), float(value))
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the study how a trial ended."""
+        trial = self._running.get(trial_id)
+        if trial is None:
+            return
+        self._tell(trial_id, trial, error)
+        # Last: Tune says it again where the database did not answer.
+        del self._running[trial_id]
+
+    def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
+        record = self._record(trial)
+        if record is None or error or record.error:
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif record.step < self._ledger.steps:
+            # Optuna takes the last intermediate value of a pruned trial as its value.
+            if record.score is not None:
+                self._report(trial_id, trial, record.step, record.score)
+            self._study.tell(trial, state=TrialState.PRUNED)
+        elif record.score is not None and math.isfinite(record.score):
+            self._study.tell(trial, self._values(record))
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune writes what it pickles into the storage, and the study knows a password.
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing is kept that the study does not hold: no sweep is resumed from Tune's files."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to read."""
+
+    def _record(self, trial: Trial) -> Record | None:
+        return self._ledger.records.get(trial_id_of(trial.number, self._stage))
+
+    def _report(self, trial_id: str, trial: Trial, step: int, value: float) -> None:
+        # Optuna has no intermediate values of several objectives, and one for each step.
+        if self._objective == "pareto" or step <= self._reported[trial_id]:
+            return
+        if math.isfinite(value):
+            trial.report(value, step)
+            self._reported[trial_id] = step
+
+    def _values(self, record: Record) -> Values:
+        assert record.score is not None
+        if self._objective != "pareto":
+            return [record.score]
+        return [record.score, float(record.values.get("data.labels", self._labels))]
+
+
+def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
+    """The trials of a study that have not ended, as a session that was killed leaves them.
+
+    With each comes the last step that the study has a value of: the trial's record may be a report
+    behind, where the session was killed in between. One that has no settings yet, as it was killed
+    while they were drawn, is told to have failed.
+    """
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        if trial.params.keys() == space.keys():
+            yield Trial(study, trial._trial_id), max(trial.intermediate_values, default=0)
+        else:
+            study.tell(trial.number, state=TrialState.FAIL)
