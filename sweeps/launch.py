@@ -24,7 +24,7 @@ from ray.tune.stopper import CombinedStopper
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
-from sweeps.ledger import Ledger
+from sweeps.ledger import STARTS, Ledger
 from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
 from sweeps.searcher import StudySearcher
@@ -44,9 +44,6 @@ from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
 Stage = Literal["search", "confirm"]
-
-_RETRIES = 3
-"""Times that a trial whose process died is tried again: errors of its own do not count."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def run_trials(
     enough = functools.partial(enough_time, ledger, budget)
     earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
     searcher = StudySearcher(
-        study, sweep.space, settings.objective, ledger, base.data.labels, enough
+        study, sweep.space, settings.objective, ledger, base.data.labels, settings.trials, enough
     )
     _run(
         sweep, "search", study, ledger, budget, callbacks, trainable, searcher, settings.trials,
@@ -163,10 +160,10 @@ def run_confirmations(
         trainable: What a run is.
     """
     space, objective = confirm_space(sweep), sweep.settings.objective
-    searcher = StudySearcher(
-        study, space, objective, ledger, sweep.base.data.labels, stage="confirm"
-    )
     runs = len(study.get_trials(deepcopy=False))
+    searcher = StudySearcher(
+        study, space, objective, ledger, sweep.base.data.labels, runs, stage="confirm"
+    )
     _run(sweep, "confirm", study, ledger, budget, callbacks, trainable, searcher, runs)
 
 
@@ -184,8 +181,7 @@ def _run(
 ) -> None:
     """Run what is left of `trials` under Tune; `how` says who goes on."""
     ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    left = trials - len(study.get_trials(deepcopy=False, states=ended))
-    if left <= 0:
+    if len(study.get_trials(deepcopy=False, states=ended)) >= trials:
         return
     allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
@@ -200,7 +196,8 @@ def _run(
         tune_config=tune.TuneConfig(
             **how,
             search_alg=searcher,
-            num_samples=left,
+            # The searcher counts: what fails before it starts is suggested again.
+            num_samples=-1,
             # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
             max_concurrent_trials=allotment.concurrent,
             # A process that has loaded torch serves trial after trial; one that saw an error of
@@ -217,7 +214,7 @@ def _run(
             verbose=0,
             # The keeper last: what it stores, the others have heard of.
             callbacks=[nodes, ledger, *callbacks, keeper],
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
     ledger.time_is_over = lambda: budget.left == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ from sweeps.space import METRICS
 
 CHECKPOINTS_KEPT = 2
 """Of each trial: the last, and the one before it for where the last cannot be read."""
+
+STARTS = 4
+"""Of a trial in a session: one whose process died is tried again, three times."""
 
 Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
 
@@ -97,7 +101,10 @@ class Ledger(Callback):
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
         self._interruption = interruption
+        # By the trial's id of Tune, which is another whenever it is suggested.
         self._started: set[str] = set()
+        self._starts_again: set[str] = set()
+        self._failed_starts: Counter[str] = Counter()
         for record in self.running():
             record.started = time.monotonic() - record.seconds
 
@@ -108,6 +115,28 @@ class Ledger(Callback):
     def of(self, trial: Trial) -> Record | None:
         """The record of a trial of Tune's; None of one that never started."""
         return self.records.get(trial.config["trial_id"])
+
+    def has_started(self, tune_id: str) -> bool:
+        """Whether a trial of Tune's has started in this session."""
+        return tune_id in self._started
+
+    def starts_again(self, tune_id: str, trial_id: str) -> bool:
+        """Whether a trial that has failed is to be suggested again, as it had not started yet.
+
+        Tune gives it up at once where it was to have the process of an earlier trial, and that has
+        died meanwhile.
+
+        Args:
+            tune_id: Tune's id of it.
+            trial_id: Ours.
+        """
+        if tune_id in self._started:
+            return False
+        self._failed_starts[trial_id] += 1
+        if self._failed_starts[trial_id] == STARTS:
+            return False
+        self._starts_again.add(tune_id)
+        return True
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -188,11 +217,13 @@ class Ledger(Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """Note why a trial failed."""
-        record = self.of(trial)
-        if record is not None:
-            record.error = reason_of(trial)
-            self._end(record, "failed")
+        """Note why a trial failed, unless it starts again."""
+        if trial.trial_id in self._starts_again:
+            return
+        self.on_trial_start(iteration, trials, trial)
+        record = self.records[trial.config["trial_id"]]
+        record.error = reason_of(trial)
+        self._end(record, "failed")
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Close the records of trials that were still running."""

@@ -30,7 +30,7 @@ class StudySearcher(Searcher):
     Trials of an earlier session that have not ended come first, with their checkpoints. A trial
     that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
     ASHA) is PRUNED with the values seen; an error, and a value that is missing or not finite at
-    the end, is FAIL.
+    the end, is FAIL. One that failed before it started is suggested again (`Ledger.starts_again`).
 
     Args:
         study: The study.
@@ -38,6 +38,7 @@ class StudySearcher(Searcher):
         objective: What is optimised.
         ledger: Account of the trials; a value is what it says.
         labels: Labels of every trial where their number is not searched.
+        trials: Trials that the study is to have in the end.
         enough_time: Whether there is time for another trial; where not, the search ends.
         stage: Word before the number in a trial's id; the search has none.
     """
@@ -49,6 +50,7 @@ class StudySearcher(Searcher):
         objective: Objective,
         ledger: Ledger,
         labels: int,
+        trials: int,
         enough_time: Callable[[], bool] = lambda: True,
         stage: str = "",
     ) -> None:
@@ -63,6 +65,9 @@ class StudySearcher(Searcher):
         self._enough_time = enough_time
         self._stage = stage
         self._unfinished = deque(unfinished(study, space))
+        # Settings that wait to be asked for are no trials yet.
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        self._left = trials - len(states) + states.count(TrialState.WAITING)
         # By the trial's id of Tune, which is another in every session.
         self._running: dict[str, Trial] = {}
         self._reported: dict[str, int] = {}
@@ -72,10 +77,14 @@ class StudySearcher(Searcher):
         if trial_id not in self._running:
             if self._unfinished:
                 trial, self._reported[trial_id] = self._unfinished.popleft()
-            elif self._enough_time():
+            elif self._left > 0 and self._enough_time():
                 trial = self._study.ask(self._space)
-            else:
+                self._left -= 1
+            elif all(map(self._ledger.has_started, self._running)):
                 return Searcher.FINISHED  # type: ignore[return-value]  # a word of Tune's
+            else:
+                # Not yet: one that does not get as far as its start comes back.
+                return None
             self._running[trial_id] = trial
         trial = self._running[trial_id]
         record = self._record(trial)
@@ -100,7 +109,10 @@ class StudySearcher(Searcher):
         trial = self._running.get(trial_id)
         if trial is None:
             return
-        self._tell(trial_id, trial, error)
+        if error and self._ledger.starts_again(trial_id, trial_id_of(trial.number, self._stage)):
+            self._unfinished.append((trial, self._reported[trial_id]))
+        else:
+            self._tell(trial_id, trial, error)
         # Last: Tune says it again where the database did not answer.
         del self._running[trial_id]
 

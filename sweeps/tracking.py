@@ -132,8 +132,12 @@ class Tracking(Callback):
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """End a trial's run as FAILED, with the reason."""
-        self._end(self._ledger.of(trial))
+        """End a trial's run as FAILED, with the reason, unless it starts again."""
+        record = self._ledger.of(trial)
+        if record is not None and record.outcome == "failed":
+            # Of one that never started there is none yet.
+            self.on_trial_start(iteration, trials, trial)
+            self._end(record)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """End the runs of trials that were cut short."""
@@ -210,7 +214,6 @@ class Tracking(Callback):
         self._writer.close()
 
     def _end(self, record: Record | None) -> None:
-        # A process that dies while it starts ends a trial that never began.
         if record is None or record.trial_id in self._closed:
             return
         self._closed.add(record.trial_id)

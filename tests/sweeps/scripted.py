@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from mlflow.entities import Run
 from optuna.trial import TrialState
 from ray import tune
+from ray.tune import Callback
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
@@ -49,6 +50,7 @@ def run_script(
     database: str,
     folder: Path,
     time_budget: float = 120.0,
+    callbacks: Sequence[Callback] = (),
 ) -> Ran:
     """Run one trial after another, their latent sizes given, as a sweep does."""
     settings = SweepSettings(
@@ -73,7 +75,7 @@ def run_script(
     budget = Budget(settings.time_budget, interruption)
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking], script)
+        run_trials(sweep, study, ledger, budget, [tracking, *callbacks], script)
     finally:
         end_running(study)
         tracking.close("FINISHED")

@@ -48,12 +48,13 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="weakdis-soak-"))
     print(f"in {place}", flush=True)
     kills = soak(place, 60 * asked.minutes, asked.pause, random.Random(asked.seed))
+    told = ", ".join(f"{number} of a {target}" for target, number in sorted(kills.items()))
+    print(f"{sum(kills.values())} kills ({told})", flush=True)
     trials = known_trials(place)
     resume(place, "--trials", str(trials), "--time-budget", "1000000")
     check_invariants(place, trials)
     check_best(place)
-    told = ", ".join(f"{number} of a {target}" for target, number in sorted(kills.items()))
-    print(f"{sum(kills.values())} kills ({told}); {trials} trials, {ends(place)}: all is well")
+    print(f"{trials} trials, {ends(place)}: all is well")
 
 
 def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Counter[str]:

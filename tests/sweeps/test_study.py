@@ -10,12 +10,13 @@ from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import TrialState
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
 from sweeps.launch import Sweep, search_study
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import STARTS, Ledger, Record
 from sweeps.searcher import StudySearcher
 from sweeps.settings import Objective, Sampler, SweepSettings
 from sweeps.space import METRICS, build_space
@@ -45,13 +46,13 @@ class Playing:
 
     def __init__(self, study: Study, objective: Objective = "pixels") -> None:
         self.ledger = Ledger(objective, STEPS, Interruption())
-        self.searcher = StudySearcher(study, SPACE, objective, self.ledger, 1000)
+        self.searcher = StudySearcher(study, SPACE, objective, self.ledger, 1000, trials=100)
 
     def start(self, tune_id: str) -> Record:
         given = self.searcher.suggest(tune_id)
         assert given is not None
-        record = Record(given["number"], given["trial_id"], given["values"])
-        return self.ledger.records.setdefault(record.trial_id, record)
+        self.ledger.on_trial_start(0, [], Trial("stub", config=given, trial_id=tune_id, stub=True))
+        return self.ledger.records[given["trial_id"]]
 
     def report(self, tune_id: str, record: Record, step: int, score: float | None) -> None:
         result = {"step": step} if score is None else {"step": step, PIXELS: score}
@@ -120,14 +121,6 @@ def test_a_trial_that_reports_an_error_fails(tmp_path: Path) -> None:
     assert study.trials[0].state == TrialState.FAIL
 
 
-def test_a_trial_that_never_started_fails(tmp_path: Path) -> None:
-    study = a_study(tmp_path)
-    searcher = Playing(study).searcher
-    searcher.suggest("t1")
-    searcher.on_trial_complete("t1", None, error=True)
-    assert study.trials[0].state == TrialState.FAIL
-
-
 def test_nothing_is_left_running(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
@@ -149,9 +142,40 @@ def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
 
 def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
     ledger = Ledger("pixels", STEPS, Interruption())
-    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, lambda: False)
+    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, 10, lambda: False)
     suggestion: object = searcher.suggest("t1")
     assert suggestion == Searcher.FINISHED
+
+
+def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
+    ledger = Ledger("pixels", STEPS, Interruption())
+    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, trials=2)
+    for number in range(2):
+        assert searcher.suggest(f"t{number}") is not None
+    # None of them has started yet.
+    assert searcher.suggest("another") is None
+
+
+def test_what_fails_before_it_starts_is_suggested_again(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    first = playing.searcher.suggest("t0")
+    for number in range(1, STARTS):
+        playing.searcher.on_trial_complete(f"t{number - 1}", None, error=True)
+        assert playing.searcher.suggest(f"t{number}") == first
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
+    # Enough: what is wrong is not the process of an earlier trial.
+    playing.searcher.on_trial_complete(f"t{STARTS - 1}", None, error=True)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    second = playing.searcher.suggest("another")
+    assert second is not None
+    assert second["number"] == 2
+
+
+def test_what_fails_after_its_start_is_not_suggested_again(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    Playing(study).play("t1", error=True)
+    assert study.trials[0].state is TrialState.FAIL
 
 
 def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:

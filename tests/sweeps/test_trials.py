@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.halving import RUNG_METRICS
@@ -189,6 +191,33 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
     # Alone on its rungs it would have got to the end.
     outcomes = {key: record.outcome for key, record in ledger.records.items()}
     assert outcomes == ended | {"00006": "pruned"}
+
+
+class KillingIdleProcesses(Callback):
+    """Kills the process of the first trial that ends, which the next one was to have."""
+
+    killed = 0
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        if not self.killed:
+            self.killed = int(trial.last_result["pid"])
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
+    resources: dict[str, float], database: str, tmp_path: Path
+) -> None:
+    killing = KillingIdleProcesses()
+
+    def script(parameters: dict[str, Any]) -> None:
+        report(STEPS, **{PIXELS: 0.5})
+
+    ran = run_script(script, [4, 6], database, tmp_path, callbacks=[killing])
+    assert killing.killed
+    assert ran.states == [TrialState.COMPLETE, TrialState.COMPLETE]
+    assert [run.info.status for run in ran.children.values()] == ["FINISHED", "FINISHED"]
 
 
 def test_the_end_of_time_keeps_last_results(
