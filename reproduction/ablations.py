@@ -28,7 +28,7 @@ class Ablation:
 
     @property
     def title(self) -> str:
-        """What our model is called here."""
+        """What it is called in the report."""
         return self.variant if self.labels is None else f"{self.variant}, {self.labels} labels"
 
 
@@ -59,7 +59,7 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
 def unchanged(ablation: Ablation, source: Source) -> Row:
     """Our model, that the rows of an ablation are held beside."""
     full = ours(ablation.variant, source, ablation.seeds)
-    if ablation.labels is None:
+    if ablation.labels in (None, full[0].config.data.labels):
         return full
     config = full[0].config.with_values({"data.labels": ablation.labels})
     return seeded(ablation.title, config, ablation.seeds)
@@ -67,7 +67,8 @@ def unchanged(ablation: Ablation, source: Source) -> Row:
 
 def changed(ablation: Ablation, source: Source) -> dict[str, Row]:
     """Rows of an ablation by what is changed: `without cycle`, `with cycle`."""
-    full = unchanged(ablation, source)[0].config
+    cell = unchanged(ablation, source)[0]
+    full = cell.config
     names = ablation.only or additions_of(full)
     configs = {f"without {name}": taken_out(full, name) for name in names}
     if not ablation.only:
@@ -76,6 +77,6 @@ def changed(ablation: Ablation, source: Source) -> dict[str, Row]:
         for name, values in LEFT_OUT.get(ablation.variant, {}).items():
             configs[f"with {name}"] = full.with_values(values)
     return {
-        change: seeded(f"{ablation.title} {change}", config, ablation.seeds)
+        change: seeded(f"{cell.name} {change}", config, ablation.seeds)
         for change, config in configs.items()
     }

@@ -219,15 +219,14 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
         "dsprites_v2 and v3: some of it lies in that of the shape, and changes with it."
     )
     yield _markdown(studies.sharpness(evidence, source))
-    # The label curve and the ablation share rows.
-    others = dict.fromkeys(
+    others: list[Row] = [
         row
         for name in ("labels", "ablation", "controls")
         for variant in cells.VARIANTS
         for row in SETS[name](variant, source)
         if row[0].name != variant
-    )
-    yield from _folded("Every seed of these", tables.each_seed(evidence, list(others)))
+    ]
+    yield from _folded("Every seed of these", tables.each_seed(evidence, others))
 
 
 def _folded(title: str, table: pd.DataFrame) -> Iterator[str]:

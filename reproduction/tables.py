@@ -119,13 +119,14 @@ def on_images(evidence: Evidence, source: Source) -> pd.DataFrame:
 
 
 def each_seed(evidence: Evidence, rows: Sequence[Row]) -> pd.DataFrame:
-    """Every finished model of some rows, one a line; empty without any."""
-    lines = []
+    """Every finished model of some rows, one a line and once; empty without any."""
+    lines, shown = [], set()
     for row in rows:
         columns = {name: evidence.values(row, metric) for name, metric in ACCURACIES.items()}
         psnr, seconds = (evidence.values(row, name) for name in (PSNR, "cpu_seconds"))
         for i, cell in enumerate(row):
-            if evidence.has(cell):
+            if evidence.has(cell) and cell not in shown:
+                shown.add(cell)
                 lines.append(
                     {
                         "Model": cell.name,
