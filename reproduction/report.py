@@ -208,15 +208,14 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
     )
     yield _markdown(studies.spread(evidence, source))
     yield (
-        "Where the sharpness goes after a relation. In the third column the affected partition is"
-        " not the relational learner's but the code of the true image that the picture is held "
-        "beside: with this autoencoder no relational learner can do much better. What remains up "
-        "to reconstructions is the autoencoder's, whose partitions were never seen together. Of "
-        "dSprites a good part of that is place, as the last columns show, which move each sprite "
-        "to where the true image has it: edges are hard there, so that a fraction of a pixel "
-        "costs decibels, and the centroid, where the encoder looks, is not a heart's origin, "
-        "which stays when the shape changes. And what is nuisance has no partition of its own in "
-        "dsprites_v2 and v3: some of it lies in that of the shape, and changes with it."
+        "Where the sharpness goes after a relation. In the third column the affected partition "
+        "is not the relational learner's but the code of the true image that the picture is "
+        "held beside: what a relational learner without fault would reach with this "
+        "autoencoder. What remains up to reconstructions is the autoencoder's, whose partitions "
+        "were never seen together. The last columns move each sprite to where the true image "
+        "has it: edges are hard there, so that a fraction of a pixel costs decibels, and the "
+        "centroid, where the encoder looks, is not a heart's origin, which stays when the shape "
+        "changes."
     )
     yield _markdown(studies.sharpness(evidence, source))
     others: list[Row] = [

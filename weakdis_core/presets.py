@@ -75,8 +75,8 @@ _WORKS: dict[str, dict[str, Any]] = {
     },
 }
 
-# The previous work's model keeps what our sprites go without: a trial run of one seed spoke for it
-# (latent accuracy .59 without He initialisation), and its rows in docs/results.md are measured so.
+# The previous work's model keeps what our sprites go without: its rows in docs/results.md are
+# measured so.
 _MONOLITHIC: dict[str, dict[str, Any]] = {
     "dsprites": {
         "model.he_initialisation": True,
