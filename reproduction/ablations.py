@@ -17,28 +17,19 @@ class Ablation:
     Attributes:
         variant: Its data set variant.
         seeds: Seeds of every row.
-        labels: Size of the labelled subset; the preset's by default.
         only: Additions to take out; by default all, and what is put in or taken back besides.
     """
 
     variant: str
     seeds: tuple[int, ...]
-    labels: int | None = None
     only: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """What it is called in the report."""
-        return self.variant if self.labels is None else f"{self.variant}, {self.labels} labels"
 
 
 ABLATIONS = (
     Ablation("dsprites_v4", FEWER_SEEDS),
     Ablation("shapes3d_v3", SEEDS[:1]),
-    # What hardly shows above, where it was made for or should show most.
+    # What hardly shows above, where it was made for.
     Ablation("shapes3d_v2", FEWER_SEEDS, only=("shared covariance",)),
-    Ablation("shapes3d_v3", FEWER_SEEDS, labels=1000, only=("pseudo-labels",)),
-    Ablation("shapes3d_v3", FEWER_SEEDS, labels=100, only=("pseudo-labels",)),
 )
 """Tables of the ablation."""
 
@@ -58,11 +49,7 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
 
 def unchanged(ablation: Ablation, source: Source) -> Row:
     """Our model, that the rows of an ablation are held beside."""
-    full = ours(ablation.variant, source, ablation.seeds)
-    if ablation.labels in (None, full[0].config.data.labels):
-        return full
-    config = full[0].config.with_values({"data.labels": ablation.labels})
-    return seeded(ablation.title, config, ablation.seeds)
+    return ours(ablation.variant, source, ablation.seeds)
 
 
 def changed(ablation: Ablation, source: Source) -> dict[str, Row]:

@@ -176,7 +176,7 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
     )
     for table in ablations.ABLATIONS:
         one = ", one seed: no interval, a hint only" if len(table.seeds) == 1 else ""
-        yield f"{table.title}{one}:"
+        yield f"{table.variant}{one}:"
         yield _markdown(studies.ablation(evidence, source, table))
     yield "### Labels"
     yield f"![Accuracy against labels]({picture(source)})"

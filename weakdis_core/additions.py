@@ -30,7 +30,6 @@ ADDITIONS: dict[str, Addition] = {
     "labelled cross-entropy": Addition(("loss.label_weight",), ("loss.label_temperature",)),
     "moving prior": Addition(("loss.prior_refit_every", "loss.prior_momentum")),
     "cycle": Addition(("loss.cycle_weight",), ("loss.cycle_start", "loss.cycle_swaps")),
-    "pseudo-labels": Addition(("loss.pseudo_label_weight",), ("loss.pseudo_label_confidence",)),
     "image noise": Addition(("loss.image_noise",)),
     "resampling": Addition(("loss.resample_probability",), ("loss.resample_confidence",)),
     "object-centred encoder": Addition(("model.encoder",)),

@@ -107,11 +107,6 @@ class LossSettings(Settings):
     """Divides the log-densities in the label cross-entropies. Densities of narrow components are
     sure of themselves long before they are right: above 1 the labels go on teaching, and pull
     components apart until their samples hardly overlap."""
-    pseudo_label_weight: Weight = 0.0
-    """Addition: the same on unlabelled codes whose component is already confident. With
-    `image_noise` the confidence is that of the clean image, the codes are the noisy one's."""
-    pseudo_label_confidence: Fraction = 0.95
-    """Posterior probability, at `label_temperature`, from which a pseudo-label counts."""
     image_noise: Fraction = 0.0
     """Addition: standard deviation of the noise on the images that the encoder sees in training;
     what the decoder has to draw stays clean."""

@@ -53,11 +53,7 @@ def adversary(code_logits: Tensor) -> Tensor:
 
 
 def component_cross_entropy(
-    prior: Prior,
-    codes: Tensor,
-    values: Tensor,
-    weights: Tensor | None = None,
-    temperature: float = 1.0,
+    prior: Prior, codes: Tensor, values: Tensor, temperature: float = 1.0
 ) -> Tensor:
     """Addition: cross-entropy of log N(z_k; mu_kv, Sigma_kv) over v, summed over factors.
 
@@ -65,14 +61,11 @@ def component_cross_entropy(
         prior: The priors of all partitions.
         codes: `(batch, partitions, latent)`.
         values: `(batch, factors)` the component each factor's code belongs to.
-        weights: `(batch, factors)` weight of each term; None for all ones.
         temperature: Divides the log-densities.
     """
     factors = values.shape[-1]
     log_posterior = prior.log_posterior(codes, temperature)[:, :factors]
     chosen = log_posterior.gather(-1, values.unsqueeze(-1)).squeeze(-1)
-    if weights is not None:
-        chosen = chosen * weights
     return -chosen.sum(-1).mean()
 
 

@@ -93,18 +93,11 @@ class Objectives:
                 with frozen(self.networks.discriminator):
                     judged = self.networks.discriminator(codes)
                 add("adversary", loss.lambda_ * ramp, losses.adversary(judged))
-        if stage == "full":
-            if loss.label_weight:
-                labelled = losses.component_cross_entropy(
-                    prior,
-                    codes[-n_labelled:],
-                    batch.values,
-                    temperature=loss.label_temperature,
-                )
-                add("label", loss.label_weight, labelled)
-            if loss.pseudo_label_weight:
-                pseudo = self._pseudo_labels(batch, codes[:-n_labelled], prior)
-                add("pseudo_label", loss.pseudo_label_weight, pseudo)
+        if stage == "full" and loss.label_weight:
+            labelled = losses.component_cross_entropy(
+                prior, codes[-n_labelled:], batch.values, loss.label_temperature
+            )
+            add("label", loss.label_weight, labelled)
         if stage != "warmup" and loss.cycle_weight and self._fraction(step) >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(batch, prior))
         total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
@@ -174,18 +167,6 @@ class Objectives:
             images.shape, generator=generator, device=images.device, dtype=images.dtype
         )
         return (images + self.loss.image_noise * noise).clamp(0, 1)
-
-    def _pseudo_labels(self, batch: Batch, codes: Tensor, prior: Prior) -> Tensor:
-        """Cross-entropy of unlabelled `codes` with what their images are confidently read as."""
-        loss = self.loss
-        with torch.no_grad():
-            read = codes
-            if loss.image_noise:
-                read = self.networks.autoencoder.encode(batch.images[: len(codes)]).means
-            log_posterior = prior.log_posterior(read, loss.label_temperature)
-            confidence, values = log_posterior[:, : self._factors()].max(-1)
-            weights = (confidence.exp() > loss.pseudo_label_confidence).to(codes.dtype)
-        return losses.component_cross_entropy(prior, codes, values, weights, loss.label_temperature)
 
     def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
         """Codes for the decoder: some confident factor partitions as fresh component samples."""

@@ -23,7 +23,6 @@ ADDITIONS = {
     "loss.prior_matching": "adversarial",
     "loss.prior_ramp": 0.0,
     "loss.label_weight": 0.0,
-    "loss.pseudo_label_weight": 0.0,
     "loss.prior_momentum": 1.0,
     "loss.prior_refit_every": 0,
     "loss.shared_covariance": False,

@@ -56,10 +56,6 @@ def test_component_cross_entropy_halfway_and_at_home() -> None:
         losses.component_cross_entropy(prior, at_home, values, temperature=2.0),
         torch.tensor(2 * softer),
     )
-    weights = torch.tensor([[1.0, 0.0]]).expand(3, -1)
-    torch.testing.assert_close(
-        losses.component_cross_entropy(prior, at_home, values, weights), torch.tensor(one)
-    )
 
 
 def test_component_cross_entropy_ignores_nuisance_partitions() -> None:

@@ -70,7 +70,7 @@ def test_an_ablation_changes_one_addition_at_a_time_on_the_full_models_seeds() -
     named = {cell.name for cell in cells_of("ablation", RENDERED)}
     assert {
         "dsprites_v4", "dsprites_v4 with cycle", "shapes3d_v3 without cycle",
-        "shapes3d_v3, 100 labels without pseudo-labels",
+        "shapes3d_v2 without shared covariance",
     } <= named  # fmt: skip
 
 
