@@ -11,43 +11,51 @@ from weakdis_core.errors import UserError
 
 @dataclass(frozen=True)
 class Addition:
-    """One addition to the paper: settings that make sense together only.
+    """One addition to the paper: what can be turned off by itself.
 
     Attributes:
-        switches: Settings that turn it on, by dotted name. It is used where one of them differs
-            from the paper's value, which is the default of `Config`.
+        switch: The setting that turns it on, by dotted name. It is used where that differs from
+            the paper's value, which is the default of `Config`.
         details: Settings that say how, and mean nothing while it is off.
+        dependents: Additions to it, which go with it.
         instead: Settings that are needed where it is off, with values for a CPU's few steps; the
             paper's own would decide the comparison.
     """
 
-    switches: tuple[str, ...]
+    switch: str
     details: tuple[str, ...] = ()
+    dependents: tuple[str, ...] = ()
     instead: dict[str, Any] = field(default_factory=dict)
 
 
 ADDITIONS: dict[str, Addition] = {
-    "labelled cross-entropy": Addition(("loss.label_weight",), ("loss.label_temperature",)),
-    "moving prior": Addition(("loss.prior_refit_every", "loss.prior_momentum")),
-    "cycle": Addition(("loss.cycle_weight",), ("loss.cycle_start", "loss.cycle_swaps")),
-    "image noise": Addition(("loss.image_noise",)),
-    "resampling": Addition(("loss.resample_probability",), ("loss.resample_confidence",)),
-    "object-centred encoder": Addition(("model.encoder",)),
-    "placed patch / palette decoder": Addition(("model.decoder", "loss.placement_weight")),
-    "pixel shuffle": Addition(("model.upsampling",)),
-    "nuisance partition": Addition(("model.nuisance_partitions",)),
+    "labelled cross-entropy": Addition("loss.label_weight", dependents=("label temperature",)),
+    "label temperature": Addition("loss.label_temperature"),
+    "moving prior": Addition("loss.prior_refit_every", dependents=("moving average of priors",)),
+    "moving average of priors": Addition("loss.prior_momentum"),
+    "standardised prior": Addition("loss.standardise_prior"),
+    "shared covariance": Addition("loss.shared_covariance"),
     # Lambda weighs another term without it, and the discriminator has to learn.
     "closed-form KL": Addition(
-        ("loss.prior_matching", "loss.standardise_prior", "loss.prior_ramp"),
+        "loss.prior_matching",
         instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
-    "shared covariance": Addition(("loss.shared_covariance",)),
-    "residual relations": Addition(("model.residual_relations",)),
-    "He initialisation": Addition(("model.he_initialisation",)),
-    "learning rate schedule": Addition(
-        ("training.ramp_steps", "training.decay", "training.clip"),
-    ),
-    "ending phase": Addition(("training.ending", "training.ending_means")),
+    "ramp of lambda": Addition("loss.prior_ramp"),
+    "cycle": Addition("loss.cycle_weight", details=("loss.cycle_start", "loss.cycle_swaps")),
+    "image noise": Addition("loss.image_noise"),
+    "resampling": Addition("loss.resample_probability", details=("loss.resample_confidence",)),
+    "object-centred encoder": Addition("model.encoder", dependents=("placement",)),
+    "placed patch / palette decoder": Addition("model.decoder", dependents=("placement",)),
+    "placement": Addition("loss.placement_weight"),
+    "pixel shuffle": Addition("model.upsampling"),
+    "nuisance partition": Addition("model.nuisance_partitions"),
+    "residual relations": Addition("model.residual_relations"),
+    "He initialisation": Addition("model.he_initialisation"),
+    "learning rate ramp": Addition("training.ramp_steps"),
+    "learning rate decay": Addition("training.decay"),
+    "clipping": Addition("training.clip"),
+    "ending phase": Addition("training.ending", dependents=("ending on means",)),
+    "ending on means": Addition("training.ending_means"),
 }
 """Every addition by name. A test holds that each setting called an addition is in one of them."""
 
@@ -58,12 +66,14 @@ def additions_of(config: Config) -> tuple[str, ...]:
     return tuple(
         name
         for name, addition in ADDITIONS.items()
-        if any(settings[switch] != paper[switch] for switch in addition.switches)
+        if settings[addition.switch] != paper[addition.switch]
     )
 
 
 def taken_out(config: Config, name: str) -> Config:
     """The configuration without one addition: its settings as in the paper, the others as they are.
+
+    Additions to it, its `dependents`, go with it.
 
     Raises:
         UserError: There is no addition of that name, or the configuration does not use it.
@@ -75,5 +85,6 @@ def taken_out(config: Config, name: str) -> Config:
             f"addition: {name!r} is not used; in use: {', '.join(additions_of(config))}"
         )
     addition, paper = ADDITIONS[name], Config().flat()
-    values = {setting: paper[setting] for setting in (*addition.switches, *addition.details)}
+    switches = [ADDITIONS[each].switch for each in (name, *addition.dependents)]
+    values = {setting: paper[setting] for setting in (*switches, *addition.details)}
     return config.with_values(values | addition.instead)

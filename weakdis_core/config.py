@@ -64,8 +64,8 @@ class ModelSettings(Settings):
     nuisance_partitions: int = Field(0, ge=0, le=4)
     """Addition: extra partitions with an N(0, I) prior for what the factors do not say."""
     encoder: Literal["convolutional", "object_centred"] = "convolutional"
-    """Convolutional over the whole image, or (addition) a window at the object's centroid with a
-    coarse view of the whole image and the position."""
+    """Convolutional over the whole image, or (addition) a window where a learned localiser looks,
+    with a coarse view of the whole image and the position."""
     decoder: Literal["convolutional", "placed_patch", "palette"] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, or a palette of
     colours mixed by masks."""
@@ -92,8 +92,9 @@ class LossSettings(Settings):
     reconstruction_weight: Weight = 1.0
     """Factor of the reconstruction loss, which is summed over pixels, batch mean."""
     placement_weight: Weight = 0.0
-    """Addition, for the placed patch: the patch goes where the image's centroid is. Without it the
-    decoder finds the place from the overlap of patch and object alone, which takes far longer."""
+    """Addition, for the object-centred encoder with the placed patch: the patch goes where the
+    encoder looks. Without it both find the place from the overlap of patch and object alone, which
+    takes far longer."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
     """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
@@ -104,9 +105,9 @@ class LossSettings(Settings):
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
     label_temperature: float = Field(1.0, gt=0, le=100)
-    """Divides the log-densities in the label cross-entropies. Densities of narrow components are
-    sure of themselves long before they are right: above 1 the labels go on teaching, and pull
-    components apart until their samples hardly overlap."""
+    """Addition (above 1): divides the log-densities in the label cross-entropies. Densities of
+    narrow components are sure of themselves long before they are right: above 1 the labels go on
+    teaching, and pull components apart until their samples hardly overlap."""
     image_noise: Fraction = 0.0
     """Addition: standard deviation of the noise on the images that the encoder sees in training;
     what the decoder has to draw stays clean."""
@@ -216,15 +217,12 @@ class Config(Settings):
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
         model = self.model
-        if model.encoder == "object_centred" and not self.data.variant.startswith("dsprites"):
+        places = (model.encoder, model.decoder) == ("object_centred", "placed_patch")
+        if self.loss.placement_weight and not places:
             raise ValueError(
-                f"model.encoder object_centred needs one bright object on a dark background: "
-                f"dsprites, not {self.data.variant}"
-            )
-        if self.loss.placement_weight and model.decoder != "placed_patch":
-            raise ValueError(
-                f"loss.placement_weight {self.loss.placement_weight} needs model.decoder "
-                f"placed_patch, not {model.decoder}"
+                f"loss.placement_weight {self.loss.placement_weight} needs model.encoder "
+                f"object_centred and model.decoder placed_patch, not {model.encoder} and "
+                f"{model.decoder}"
             )
         several = {
             "model.nuisance_partitions": model.nuisance_partitions,

@@ -17,12 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.plan import Plan, plan
+from weakdis_core.data.plan import IMAGE_SIZE, Plan, plan
 from weakdis_core.data.store import Prepared, images_at
 from weakdis_core.data.variants import Variant
 from weakdis_core.evaluation import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.models.encoders import IMAGE_SIZE, centroid
 from weakdis_core.seeding import torch_generator
 from weakdis_core.trainer import Trainer
 
@@ -154,6 +153,19 @@ def align(pictures: FloatArray, images: FloatArray) -> tuple[FloatArray, FloatAr
     grid = F.affine_grid(affine, list(drawn.shape), align_corners=False)
     moved = F.grid_sample(drawn, grid, mode="bicubic", align_corners=False).clamp(0, 1)
     return moved.numpy(), move.norm(dim=-1).numpy()
+
+
+def centroid(images: Tensor) -> Tensor:
+    """Centre of brightness of each image, in pixels, `(batch, 2)` as (x, y).
+
+    Brightness is squared, so that the faint background of a decoded image hardly counts.
+    """
+    mass = images.sum(1).square()
+    ramp = torch.arange(IMAGE_SIZE, dtype=images.dtype, device=images.device)
+    total = mass.sum((1, 2)).clamp(min=1e-6)
+    x = (mass.sum(1) * ramp).sum(-1) / total
+    y = (mass.sum(2) * ramp).sum(-1) / total
+    return torch.stack([x, y], dim=-1)
 
 
 def nuisance_kept(pictures: FloatArray, indices: IndexArray, variant: Variant) -> float:

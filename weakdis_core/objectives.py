@@ -11,7 +11,6 @@ from weakdis_core import losses
 from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.models.autoencoder import Posterior
-from weakdis_core.models.encoders import centroid
 from weakdis_core.networks import Networks, frozen
 from weakdis_core.priors import Prior
 
@@ -81,7 +80,7 @@ class Objectives:
             losses.reconstruction(logits, batch.images),
         )
         if loss.placement_weight:
-            placed = losses.placement(model.place(codes), centroid(batch.images))
+            placed = losses.placement(model.place(codes), model.look(batch.images))
             add("placement", loss.placement_weight, placed)
         if learns_codes:
             ramp = self._ramp(step)

@@ -83,8 +83,8 @@ def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
         ({"loss.lambda.x": 1}, r"^loss\.lambda\.x: no such setting"),
         ({"loss.lamda": 1}, r"^loss\.lamda: no such setting; known: data\.variant"),
         ({"training.warmup": 0.9}, r"warmup 0\.9 and ending .* less than 1$"),
-        ({"model.encoder": "object_centred", "data.variant": "shapes3d_v2"}, r"object_centred"),
-        ({"loss.placement_weight": 1.0, "model.decoder": "convolutional"}, r"placed_patch"),
+        ({"model.encoder": "convolutional"}, r"placement_weight 1\.0 .* convolutional and placed"),
+        ({"model.decoder": "palette"}, r"placement_weight 1\.0 .* object_centred and palette$"),
     ],
 )
 def test_bad_settings_name_field_value_and_what_is_allowed(

@@ -9,7 +9,7 @@ from weakdis_core.config import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
 from weakdis_core.models.discriminator import Discriminator
-from weakdis_core.models.encoders import centroid, window_around
+from weakdis_core.models.localiser import Localiser, placing
 from weakdis_core.models.relational import RelationalLearner
 
 ARCHITECTURES = [
@@ -43,22 +43,45 @@ def blob(x: int, y: int) -> torch.Tensor:
     return image
 
 
-def test_the_window_follows_the_object() -> None:
+def test_an_untrained_localiser_looks_towards_what_is_bright() -> None:
+    torch.manual_seed(0)
+    localiser = Localiser(1)
+    left, right, low = localiser(torch.cat([blob(12, 32), blob(52, 32), blob(32, 52)])).tolist()
+    assert left[0] < low[0] < right[0]
+    assert low[1] > max(left[1], right[1])
+
+
+def test_a_localiser_learns_where_an_object_is_from_what_is_seen_there() -> None:
+    torch.manual_seed(0)
+    localiser = Localiser(1)
+    optimiser = torch.optim.Adam(localiser.parameters(), 1e-2)
+    places = torch.tensor([[12, 20], [40, 50], [52, 12], [30, 30]])
+    images = torch.cat([blob(x, y) for x, y in places.tolist()])
+    for _ in range(200):
+        rows, columns = placing(localiser(images), 16)
+        loss = -(rows.mT @ images @ columns)[..., 4:12, 4:12].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert (localiser(images) - places).abs().max() < 2
+
+
+def test_a_window_shows_what_is_around_its_place() -> None:
     images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
-    centre = centroid(images)
-    torch.testing.assert_close(
-        centre, torch.tensor([[10.0, 20], [40, 50], [60, 5]]), atol=0.1, rtol=0
-    )
-    windows = window_around(images, centre, 32)
-    assert (windows == windows[0]).all()
-    assert windows[0, 0, 16, 16] == 1.0
+    rows, columns = placing(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32)
+    windows = rows.mT @ images @ columns
+    # The middle of 32 pixels lies between two of them.
+    assert windows[:, 0, 15, 15].tolist() == [1.0, 1.0, 1.0]
+    assert (windows[:2] == windows[0]).all()
 
 
-def test_the_window_passes_gradients_to_the_image() -> None:
-    images = blob(30, 30).requires_grad_()
-    window_around(images, centroid(images), 32).sum().backward()
-    assert images.grad is not None
-    assert images.grad.sum() == 32 * 32
+def test_a_patch_that_is_placed_and_seen_again_is_the_same() -> None:
+    patch = torch.zeros(2, 3, 16, 16)
+    patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
+    for place in (torch.tensor([[20.5, 33.5], [40.5, 12.5]]),):
+        rows, columns = placing(place, 16)
+        image = rows @ patch @ columns.mT
+        torch.testing.assert_close(rows.mT @ image @ columns, patch)
 
 
 def test_the_patch_lands_where_it_is_placed() -> None:

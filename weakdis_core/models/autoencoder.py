@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from weakdis_core.config import ModelSettings
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import PlacedPatchDecoder, build_decoder
-from weakdis_core.models.encoders import LEAK, build_encoder
+from weakdis_core.models.encoders import ObjectCentredEncoder, build_encoder
+from weakdis_core.models.layers import LEAK
+from weakdis_core.models.localiser import Localiser
 
 
 class Posterior(NamedTuple):
@@ -83,6 +85,12 @@ class ModularAutoencoder(nn.Module):
             logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()
 
+    def look(self, images: Tensor) -> Tensor:
+        """Where an object-centred encoder looks, `(batch, 2)` as (x, y) in pixels."""
+        assert isinstance(self.encoder, ObjectCentredEncoder)
+        place: Tensor = self.encoder.localiser(images)
+        return place
+
     def place(self, codes: Tensor) -> Tensor:
         """Where a placed patch goes, `(batch, 2)` as (x, y) in pixels."""
         assert isinstance(self.decoder, PlacedPatchDecoder)
@@ -90,6 +98,9 @@ class ModularAutoencoder(nn.Module):
 
 
 def _he_initialise(module: nn.Module) -> None:
+    if isinstance(module, Localiser):
+        module.start_at_brightness()
+        return
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=LEAK)
     elif isinstance(module, nn.ConvTranspose2d):

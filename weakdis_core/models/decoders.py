@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from weakdis_core.config import ModelSettings
-from weakdis_core.models.encoders import IMAGE_SIZE, activation
+from weakdis_core.data.plan import IMAGE_SIZE
+from weakdis_core.models.layers import activation
+from weakdis_core.models.localiser import placing
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
@@ -84,17 +85,12 @@ class PlacedPatchDecoder(nn.Module):
             nn.Unflatten(1, (channels, self.patch, self.patch)),
         )
         self.background = nn.Parameter(torch.tensor(-4.0))
-        centres = torch.arange(IMAGE_SIZE) - IMAGE_SIZE / 2
-        taps = torch.arange(self.patch) - (self.patch - 1) / 2
-        self.offsets: Tensor
-        self.register_buffer("offsets", centres[:, None] - taps, persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
         """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
         patch = self.draw(codes) - self.background
-        place = self.place(codes) - IMAGE_SIZE / 2
-        columns, rows = (self._interpolation(shift) for shift in place.unbind(1))
-        placed = torch.einsum("brs,bcst,bkt->bcrk", rows, patch, columns)
+        rows, columns = placing(self.place(codes), self.patch)
+        placed: Tensor = rows @ patch @ columns.mT
         return placed + self.background
 
     def place(self, codes: Tensor) -> Tensor:
@@ -103,14 +99,6 @@ class PlacedPatchDecoder(nn.Module):
         with torch.autocast(codes.device.type, enabled=False):
             place: Tensor = (self.translation(codes.float()) + 1) * (IMAGE_SIZE / 2)
         return place
-
-    def _interpolation(self, shift: Tensor) -> Tensor:
-        """Linear interpolation from patch to image along one axis, `(batch, 64, patch)`.
-
-        A translation is separable, so two products replace a general resampling of the image.
-        """
-        distance = self.offsets - shift[:, None, None]
-        return F.relu(1 - distance.abs())
 
 
 class PaletteDecoder(nn.Module):

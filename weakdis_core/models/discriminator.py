@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.devices import FULL_PRECISION, Autocast
-from weakdis_core.models.encoders import activation
+from weakdis_core.models.layers import activation
 
 
 def three_layers(inputs: int, width: int, outputs: int) -> nn.Sequential:
