@@ -81,14 +81,10 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
         read = model.encode(torch.as_tensor(targets, device=trainer.device)).means
         codes[each, affected] = read[each, affected]
         swapped = _drawn(model, codes)
-    aligned, shift = np.full_like(pictures, np.nan), np.full(len(rows), np.nan)
-    if variant.channels == 1:
-        aligned, shift = align(pictures, targets)
     return {
         "manipulation_psnr": float(psnr(pictures, targets).mean()),
         "swap_psnr": float(psnr(swapped, targets).mean()),
-        "manipulation_psnr_aligned": float(psnr(aligned, targets).mean()),
-        "manipulation_shift": float(shift.mean()),
+        **_sprite_scores(pictures, targets),
         "nuisance_kept": nuisance_kept(pictures, indices, variant),
     }
 
@@ -182,6 +178,15 @@ def nuisance_kept(pictures: FloatArray, indices: IndexArray, variant: Variant) -
         # The nearest hue of the circle is the original's.
         kept &= np.abs((turns + 0.5) % 1 - 0.5) < 0.5 / HUES
     return float(kept.mean())
+
+
+def _sprite_scores(pictures: FloatArray, images: FloatArray) -> dict[str, float]:
+    """Where the sprite is, and how sharp it is there; NaN where pictures are in colour."""
+    psnr_aligned = shift = float("nan")
+    if pictures.shape[1] == 1:
+        moved, by = align(pictures, images)
+        psnr_aligned, shift = float(psnr(moved, images).mean()), float(by.mean())
+    return {"manipulation_psnr_aligned": psnr_aligned, "manipulation_shift": shift}
 
 
 def _drawn(model: ModularAutoencoder, codes: Tensor) -> FloatArray:
