@@ -114,7 +114,7 @@ def table2(
         perfect = {"method": PERFECT, "codes": "converted", "mig": best.mig, "sap": best.sap}
         lines.append({"data_set": data_set, "variant": variant, **perfect})
     table = pd.DataFrame(lines).reindex(columns=list(TABLE2))
-    counts = ["labels", *_ROWS] + [name for name in TABLE2 if name.endswith("seeds")]
+    counts = ["labels", "core", *_ROWS] + [name for name in TABLE2 if name.endswith("seeds")]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
@@ -174,7 +174,9 @@ def _measured(seeds: pd.DataFrame) -> list[dict[str, Any]]:
     lines[0]["dci_train_rows"] = fitted["train_rows"]
     ceiling = {name: _mean(seeds, metric) for name, metric in _OWN_CEILING.items()}
     if not pd.isna(ceiling["sap"]):
-        same = {name: lines[0][name] for name in ("variant", "source", "sklearn", "train_rows")}
+        same = {
+            name: lines[0][name] for name in ("variant", "source", "core", "sklearn", "train_rows")
+        }
         lines.append({"method": PERFECT, "codes": "converted", **same, **ceiling})
     return lines
 
@@ -206,5 +208,6 @@ def _provenance(row: pd.Series[Any]) -> str:
     return (
         f"{row['variant']} ({row['source']}): config {row['config_hash']}, "
         f"{count(row['train_rows'])} train rows "
-        f"({count(row['dci_train_rows'])} for DCI of raw codes), scikit-learn {row['sklearn']}."
+        f"({count(row['dci_train_rows'])} for DCI of raw codes), core {count(row['core'])}, "
+        f"scikit-learn {row['sklearn']}."
     )

@@ -20,6 +20,7 @@ COLUMNS = (
     "trial_id",
     "seed",
     "config_hash",
+    "core",
     "sklearn",
     "status",
     "outcome",
@@ -118,6 +119,8 @@ def _row(run: Run) -> dict[str, object]:
         "trial_id": tags.get("trial_id"),
         "seed": tags.get("seed", run.data.params.get("seed")),
         "config_hash": tags.get("config_hash", "unknown"),
+        # Runs that are older than the tag are of the first version.
+        "core": int(tags.get("version.core", 1)),
         "sklearn": tags.get("version.scikit-learn", "unknown"),
         "status": run.info.status,
         # The sweep's own word for how it ended; a search that is killed leaves none.

@@ -15,6 +15,9 @@ _CHOICE = "val/relation_accuracy_pixels"
 # Every evaluation on test has it.
 _EVALUATED = "test/relation_accuracy_latent"
 
+# Runs that differ in one of these are not averaged.
+_UNIT = ["config_hash", "core", "sklearn"]
+
 # What makes a model ours; a run that is older than the setting had it so.
 _OURS = {"model.kind": "modular", "data.shuffle_labels": "False"}
 
@@ -23,6 +26,7 @@ _DESCRIPTION = {
     "source": "source",
     "config_hash": "config_hash",
     "labels": "data.labels",
+    "core": "core",
     "sklearn": "sklearn",
 }
 DESCRIPTION = (*_DESCRIPTION, "seeds")
@@ -41,7 +45,7 @@ def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
     runs = _evaluated(runs)
     whole = runs["stage"].eq("confirm") & runs["status"].eq("FINISHED")
     shown = runs[whole].sort_values("started", kind="stable")
-    same = ["variant", "source", "config_hash", "sklearn", "seed"]
+    same = ["variant", "source", *_UNIT, "seed"]
     return shown.drop_duplicates(same, keep="last")
 
 
@@ -56,18 +60,17 @@ def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
 def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The confirm runs of each row: one variant, one data source, one configuration.
 
-    The configuration is that with the most seeds, then the best on validation, then the latest; a
-    mean over several would describe none of them. Neither are runs under different versions of
+    The configuration is of the newest version of the core, whose numbers replace those of older
+    ones; of these that with the most seeds, then the best on validation, then the latest. A mean
+    over several would describe none of them. Neither are runs under different versions of
     scikit-learn averaged, on which DCI and SAP depend.
     """
     for _, cell in confirmed(runs).groupby(["variant", "source"]):
-        unit = ["config_hash", "sklearn"]
-        units = cell.groupby(unit).agg(
+        units = cell.groupby(_UNIT, as_index=False).agg(
             seeds=("seed", "size"), choice=(_CHOICE, "mean"), started=("started", "max")
         )
-        ranked = units.sort_values(["seeds", "choice", "started"], na_position="first")
-        best = pd.DataFrame([ranked.index[-1]], columns=unit)
-        yield cell.merge(best, on=unit)
+        ranked = units.sort_values(["core", "seeds", "choice", "started"], na_position="first")
+        yield cell.merge(ranked[_UNIT].tail(1), on=_UNIT)
 
 
 def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weakdis_core.config import Config
+from weakdis_core.version import CODE_VERSION
 
 _LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
 
@@ -37,13 +38,14 @@ class SweepRun:
 
 
 def common_tags(config: Config, source: str) -> dict[str, str]:
-    """Tags of every run: variant, data source, seed, commit, library versions."""
+    """Tags of every run: variant, data source, seed, commit, versions of core and libraries."""
     versions = {f"version.{name}": importlib.metadata.version(name) for name in _LIBRARIES}
     return {
         "variant": config.data.variant,
         "data.source": source,
         "seed": str(config.seed),
         "git_commit": git_commit(),
+        "version.core": str(CODE_VERSION),
         "version.python": platform.python_version(),
         **versions,
     }

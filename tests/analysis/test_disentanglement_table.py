@@ -94,7 +94,7 @@ def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> No
         "rendered", "1000", "5", "0.940 ± 0.039", "0.930 ± 0.039", "0.550 ± 0.000",
     ]  # fmt: skip
     assert found[2][-3:] == ["0.800 ± 0.000", "-", "-"]
-    assert "10000 train rows (2000 for DCI of raw codes), scikit-learn 1.9.1" in text
+    assert "10000 train rows (2000 for DCI of raw codes), core 1, scikit-learn 1.9.1" in text
     own, variants = lines(text, "dsprites_v4", "perfect codes")
     assert own[3:] == ["rendered", "-", "-", "-", "0.990", "0.580"]
     assert variants[3:] == ["-", "-", "-", "-", "0.980", "0.600"]

@@ -56,6 +56,22 @@ def test_versions_of_scikit_learn_are_not_averaged(store: Store) -> None:
     assert (row["sklearn"], row["seeds"], row["latent"]) == ("1.9.1", 2, 0.9)
 
 
+def test_versions_of_the_core_are_not_averaged_and_the_newest_is_shown(store: Store) -> None:
+    for seed in (0, 1, 2):
+        confirm(store, 0.1, seed=seed, core=None)
+    confirm(store, 0.1, seed=3, core=1)
+    for seed in (0, 1):
+        confirm(store, 0.9, seed=seed, core=2)
+    row = the_row(store)
+    assert (row["core"], row["seeds"], row["latent"]) == (2, 2, 0.9)
+
+
+def test_runs_older_than_the_tag_are_of_the_first_version(store: Store) -> None:
+    confirm(store, 0.8, seed=0, core=None)
+    confirm(store, 0.9, seed=1, core=1)
+    assert the_row(store)["seeds"] == 2
+
+
 def test_data_sources_are_rows_of_their_own(store: Store) -> None:
     confirm(store, 0.9)
     confirm(store, 0.5, source="official")

@@ -38,6 +38,7 @@ class Store:
         metrics: dict[str, float] | None = None,
         parent: str | None = "parent",
         start: int | None = None,
+        core: int | None = 1,
         sklearn: str = "1.9.1",
         **params: str,
     ) -> str:
@@ -50,6 +51,8 @@ class Store:
             "trial_id": f"{config}-{seed}",
             "version.scikit-learn": sklearn,
         }
+        if core is not None:
+            tags["version.core"] = str(core)
         if parent:
             tags["mlflow.parentRunId"] = parent
         created = self.client.create_run(self.experiment(variant), start_time=start)

@@ -108,7 +108,7 @@ def test_confirm_runs_are_runs_of_their_own(finished: Finished) -> None:
         assert tags["config_hash"] == best.tags["config_hash"]
         assert tags["outcome"] == "complete"
         assert tags["mlflow.runName"] == f"confirm {tags['config_hash']} seed {tags['seed']}"
-        assert {"version.scikit-learn", "git_commit", "device"} <= set(tags)
+        assert {"version.core", "version.scikit-learn", "git_commit", "device"} <= set(tags)
         assert run.data.params == best.params | {"seed": tags["seed"]}
     assert "stage" not in finished.parent.data.tags
     assert finished.parent.data.params["confirm_seeds"] == "2"
