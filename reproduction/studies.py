@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import t_interval
 from analysis.text import NOTHING, mean
 from reproduction import ablations, cells
 from reproduction.ablations import Ablation
@@ -21,6 +20,7 @@ from reproduction.tables import (
     accuracies,
     cell_text,
     number,
+    oracle,
 )
 from weakdis_core.config import Source
 from weakdis_core.data.variants import get_variant
@@ -88,7 +88,10 @@ def controls(evidence: Evidence, source: Source) -> pd.DataFrame:
         guesses = {"Chance": number(every, 4), "Chance, affected": number(one)}
         worst = {"Worst factor (chance)": _worst_factor(evidence, cell)}
         lines.append(
-            {"Variant": variant, "Control": name, **columns, **affected, **guesses, **worst}
+            {
+                **{"Variant": variant, "Control": name, **columns, **affected},
+                **{"Oracle": oracle(evidence, (cell,)), **guesses, **worst},
+            }
         )
     return pd.DataFrame(lines)
 
@@ -143,7 +146,7 @@ def spread(evidence: Evidence, source: Source) -> pd.DataFrame:
 
 
 def sharpness(evidence: Evidence, source: Source) -> pd.DataFrame:
-    """Where the sharpness of pictures goes between a reconstruction and a relation, one seed."""
+    """Where the sharpness of pictures goes between a reconstruction and a relation."""
     metrics = {
         "PSNR, dB": PSNR,
         "after a relation": MANIPULATED,
@@ -154,12 +157,9 @@ def sharpness(evidence: Evidence, source: Source) -> pd.DataFrame:
     rows = []
     for variant in cells.VARIANTS:
         row = cells.ours(variant, source)
-        values = {name: evidence.values(row, metric) for name, metric in metrics.items()}
-        # Models of before these scores were thought of have none.
-        known = ~np.isnan(values["true code instead"])
         shown = {
-            name: mean(t_interval(each[known]), int(known.sum()), _digits(metrics[name]))
-            for name, each in values.items()
+            name: cell_text(evidence, row, metric, _digits(metric))
+            for name, metric in metrics.items()
         }
-        rows.append({"Variant": variant, **shown, "Seeds": f"{known.sum()}"})
+        rows.append({"Variant": variant, **shown, "Seeds": f"{len(evidence.runs([row]))}"})
     return pd.DataFrame(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
 import time
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from weakdis_core.data.store import Prepared
 from weakdis_core.devices import processor
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.fidelity import fidelity_scores
+from weakdis_core.metrics import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
 from weakdis_core.trainer import Trainer
@@ -117,13 +119,18 @@ def _scores(
     # The previous work's model judges the images whose combinations it owns.
     judged = round(values.get("images_judged", images))
     scores = {name: Score(value, _count(name, images, judged)) for name, value in values.items()}
+    shown = prepared.digests[trainer.splits.test], prepared.factors[trainer.splits.test]
+    scores["identifiability_ceiling"] = Score(identifiability_ceiling(*shown), images)
     if trainer.config.model.kind == "modular":
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
         names = ("component_spread", "component_distance")
         scores |= {name: Score(value) for name, value in zip(names, spread, strict=True)}
         fidelity = fidelity_scores(trainer, prepared, FIDELITY_IMAGES)
         judged = min(FIDELITY_IMAGES, images)
-        scores |= {name: Score(value, judged) for name, value in fidelity.items()}
+        scores |= {
+            name: Score(value, 0 if math.isnan(value) else judged)
+            for name, value in fidelity.items()
+        }
     if disentanglement != "none":
         scores |= _disentanglement(trainer, raw=disentanglement == "raw")
     return scores

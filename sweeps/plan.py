@@ -31,8 +31,8 @@ from weakdis_core.config import Config
 from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
-from weakdis_core.disentanglement import RAW_ROWS, disentanglement_scores
-from weakdis_core.metrics import TRAIN_ROWS
+from weakdis_core.disentanglement import disentanglement_scores
+from weakdis_core.metrics import RAW_ROWS, TRAIN_ROWS
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer
 

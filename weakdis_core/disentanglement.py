@@ -13,6 +13,7 @@ from torch import Tensor
 from weakdis_core.data.splits import shuffled
 from weakdis_core.metrics import (
     DCI,
+    RAW_ROWS,
     TEST_ROWS,
     TRAIN_ROWS,
     dci,
@@ -22,10 +23,6 @@ from weakdis_core.metrics import (
     sap,
 )
 from weakdis_core.trainer import Trainer
-
-RAW_ROWS = 2_000
-"""Train rows of DCI on raw codes. Gradient boosting on 48 dimensions and the 37 values of
-shapes3d_v5 takes about 40 core-seconds for every 1,000 rows."""
 
 _CHUNK = 500
 

@@ -17,6 +17,9 @@ from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.relational import RelationalLearner
 from weakdis_core.priors import Prior
 
+SMALLEST_ERROR = 1e-12
+"""Mean squared error that pictures without any are taken to have: 120 dB."""
+
 _CHUNK = 500
 
 
@@ -59,7 +62,7 @@ class Evaluator:
         index: Tensor,
         generator: torch.Generator,
     ) -> dict[str, float]:
-        """All accuracies, each a number in [0, 1] or NaN where undefined.
+        """All accuracies, each in [0, 1] or NaN where undefined, and `reconstruction_psnr` in dB.
 
         Relation accuracies are over the rows that the model's coding can judge: all of a modular
         model's. A model that cannot judge all reports its coverage beside them.
@@ -89,7 +92,8 @@ class Evaluator:
             encoded.append(self._read(prior, moved))
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
         metrics = self._factor_metrics(torch.cat(read), true)
-        metrics["reconstruction_psnr"] = float((-10 * torch.cat(errors).log10()).mean())
+        exact = torch.cat(errors).clamp(min=SMALLEST_ERROR)
+        metrics["reconstruction_psnr"] = float((-10 * exact.log10()).mean())
         metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
         metrics |= self._relation_metrics("encoded", torch.cat(encoded), true, of_images)
         metrics |= self._relation_metrics("pixels", torch.cat(pixels), true, of_images)

@@ -20,6 +20,7 @@ from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.plan import Plan, plan
 from weakdis_core.data.store import Prepared, images_at
 from weakdis_core.data.variants import Variant
+from weakdis_core.evaluation import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.encoders import IMAGE_SIZE, centroid
 from weakdis_core.seeding import torch_generator
@@ -33,7 +34,6 @@ HUE_AXES = {
 }
 """Rows and columns of an image where nothing but the floor, or a wall, is ever seen."""
 
-_EXACT = 1e-12
 HUES = 10
 """Hues of the grid, evenly around the circle."""
 
@@ -92,7 +92,7 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
 def psnr(pictures: FloatArray, images: FloatArray) -> FloatArray:
     """Peak signal-to-noise ratio of pictures in [0, 1], `(n,)` in dB; 120 of exact ones."""
     error = np.square(pictures - images).mean((1, 2, 3))
-    return np.asarray(-10 * np.log10(error.clip(min=_EXACT)))
+    return np.asarray(-10 * np.log10(error.clip(min=SMALLEST_ERROR)))
 
 
 def nearest_indices(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from weakdis_core.config import Config, DataSettings, ModelKind
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.metrics.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset
+from weakdis_core.seeding import numpy_generator
 
 SMALL = {
     "data.max_images": 1000,
@@ -42,6 +47,15 @@ def _prepared(variant: str, factory: pytest.TempPathFactory) -> Prepared:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEAKDIS_CACHE", str(factory.mktemp("cache")))
         return prepare(settings)
+
+
+def harmed(prepared: Prepared, rows: NDArray[np.integer[Any]]) -> Prepared:
+    """The same images and values but for `rows`, which show noise under wrong values."""
+    images, factors = prepared.images.copy(), prepared.factors.copy()
+    noise = numpy_generator(0, "harmed").random(images[rows].shape)
+    images[rows] = (noise > 0.5) * prepared.scale
+    factors[rows] = (factors[rows] + 1) % prepared.variant.n_values
+    return replace(prepared, images=images, factors=factors)
 
 
 @pytest.fixture(scope="session")

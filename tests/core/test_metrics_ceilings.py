@@ -10,7 +10,7 @@ import pytest
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import VARIANTS, get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.metrics import identifiability_ceiling, mig_ceiling, sap_ceiling
+from weakdis_core.metrics import dci_ceiling, identifiability_ceiling, mig_ceiling, sap_ceiling
 
 # Each from a single draw, and single draws differ by 0.04.
 PROTOTYPE_SAP = {
@@ -26,6 +26,10 @@ PROTOTYPE_SAP = {
 def test_perfect_codes_have_all_of_mig_and_far_from_all_of_sap() -> None:
     assert 0.999 < mig_ceiling("dsprites_v2") <= 1
     assert sap_ceiling("dsprites_v2") == pytest.approx(0.66, abs=0.03)
+
+
+def test_perfect_codes_have_all_of_dci() -> None:
+    assert 0.999 < dci_ceiling("dsprites_v2") <= 1
 
 
 def test_ceilings_are_the_same_each_time_by_name_or_variant() -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from tests.core.conftest import harmed
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
 from weakdis_core.config import DataSettings
+from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared
 from weakdis_core.metrics import oracle
-from weakdis_core.metrics.oracle import prepare_oracle
+from weakdis_core.metrics.oracle import Oracle, prepare_oracle, train_oracle
 
 
 def test_an_oracle_is_trained_once_for_each_recipe(
@@ -32,3 +37,42 @@ def test_an_oracle_is_trained_once_for_each_recipe(
     assert trained == [20, 40, 20], "an oracle of another recipe was taken"
     folder: Path = sprites.path.parent.parent / "oracles"
     assert len(list(folder.glob("*.pt"))) == 2
+
+
+@pytest.mark.parametrize("harm", ["other weights", "missing weights", "another layout"])
+def test_a_stored_oracle_that_misreads_images_is_trained_again(
+    harm: str, sprites: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
+    data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
+    first = prepare_oracle(sprites, data)
+    path = oracle._path(sprites, data.data_seed)
+    state = read_checkpoint(path)
+    name, weight = list(state["network"].items())[-2]
+    if harm == "other weights":
+        state["network"][name] = -weight
+    elif harm == "missing weights":
+        del state["network"][name]
+    else:
+        state["network"][name] = weight[:, 1:]
+    write_checkpoint(state, path)
+    trained: list[int] = []
+    again = prepare_oracle(sprites, data, progress=lambda done, _: trained.append(done))
+    assert trained == [20]
+    assert again.accuracies() == first.accuracies()
+
+
+def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
+    splits = split(sprites.digests, 0)
+    held_out = np.concatenate([splits.validation, splits.test])
+    clean = train_oracle(sprites, splits, steps=30)
+    other = train_oracle(harmed(sprites, held_out), splits, steps=30)
+    assert all(map(torch.equal, clean.network.parameters(), other.network.parameters()))
+    assert clean.clean_accuracy > other.clean_accuracy
+
+
+def test_an_oracle_reads_softened_images_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
+    trained = train_oracle(sprites, split(sprites.digests, 0), steps=200)
+    assert trained.softened_accuracy > 0.9
+    # Blurred test images are told from clean ones.
+    assert sprites_oracle.softened_accuracy != sprites_oracle.clean_accuracy

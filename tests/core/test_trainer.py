@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.core.conftest import small_config
+from tests.core.conftest import harmed, small_config
 from weakdis_core.config import Config, ModelKind
+from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
@@ -123,6 +124,32 @@ def test_the_labelled_subset_is_all_that_training_knows_of_labels(
     clean = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
     list(clean.fit())
     assert all(map(torch.equal, weights(trainer), weights(clean)))
+
+
+@pytest.mark.parametrize("model", ["modular", "monolithic"])
+def test_nothing_of_validation_and_test_is_learnt_and_nothing_of_test_selected_by(
+    model: ModelKind, sprites: Prepared, sprites_oracle: Oracle
+) -> None:
+    config = small_config("dsprites_v2", model)
+    splits = split(sprites.digests, config.data.data_seed)
+
+    def trained(data: Prepared) -> tuple[Trainer, list[tuple[int, str, dict[str, float]]]]:
+        trainer = Trainer(config, data, sprites_oracle)
+        return trainer, [scores(report) for report in trainer.fit()]
+
+    clean, reports = trained(sprites)
+    untested, same = trained(harmed(sprites, splits.test))
+    assert same == reports
+    unvalidated, others = trained(harmed(sprites, splits.validation))
+    assert others[-1] != reports[-1]
+    for trainer in (untested, unvalidated):
+        assert all(map(torch.equal, weights(trainer), weights(clean)))
+        assert torch.equal(trainer.prior.means, clean.prior.means)
+        assert torch.equal(trainer.prior.covariances, clean.prior.covariances)
+    name = "relation_accuracy_pixels"
+    assert unvalidated.evaluate("test")[name] == clean.evaluate("test")[name]
+    psnr = "reconstruction_psnr"
+    assert untested.evaluate("test")[psnr] < clean.evaluate("test")[psnr]
 
 
 def test_paper_preset_trains_the_literal_objective(

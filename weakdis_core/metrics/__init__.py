@@ -7,8 +7,10 @@ from weakdis_core.metrics.accuracy import (
     relation_accuracy,
 )
 from weakdis_core.metrics.ceilings import (
+    RAW_ROWS,
     TEST_ROWS,
     TRAIN_ROWS,
+    dci_ceiling,
     identifiability_ceiling,
     mig_ceiling,
     sap_ceiling,
@@ -19,12 +21,14 @@ from weakdis_core.metrics.separability import sap
 
 __all__ = [
     "DCI",
+    "RAW_ROWS",
     "TEST_ROWS",
     "TRAIN_ROWS",
     "FactorAccuracy",
     "Importances",
     "RelationAccuracy",
     "dci",
+    "dci_ceiling",
     "factor_accuracy",
     "identifiability_ceiling",
     "importances",

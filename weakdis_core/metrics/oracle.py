@@ -29,6 +29,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.encoders import build_encoder
 from weakdis_core.seeding import derive, torch_generator
+from weakdis_core.version import CODE_VERSION
 
 _ARCHITECTURE = {
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
@@ -41,6 +42,8 @@ _RATE = 2e-3
 # little and of much blur, and standard deviation of the noise.
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
 _SOFT_SIGMA = 1.0
+# A stored oracle must read images as it did; another machine may round another way now and then.
+_CHECKED, _SAME = 64, 0.9
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def prepare_oracle(
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
+            "reads": oracle.classify(_some_images(prepared).to(device)).cpu(),
         }
         write_checkpoint(state, path)
     return oracle
@@ -177,6 +181,7 @@ def _build(prepared: Prepared) -> nn.Module:
 def _recipe(prepared: Prepared) -> dict[str, Any]:
     """All that shapes an oracle beside its images and the data seed."""
     return {
+        "code": CODE_VERSION,
         "architecture": _architecture(prepared).model_dump(mode="json"),
         "steps": _STEPS[prepared.variant.family],
         "batch": _BATCH,
@@ -207,12 +212,30 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _load(path: Path, prepared: Prepared) -> Oracle:
+    """The stored oracle, if it still reads images as it did when it was stored.
+
+    Raises:
+        UserError: There is none, or it does not: one that is misread judges everything wrongly.
+    """
     state = read_checkpoint(path)
     network = _build(prepared)
-    network.load_state_dict(state["network"])
+    try:
+        network.load_state_dict(state["network"])
+        accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
+    except (KeyError, RuntimeError) as error:
+        raise UserError(f"{path}: not an oracle of this version ({error})") from None
     network.eval().requires_grad_(False)
-    accuracies = state["clean_accuracy"], state["softened_accuracy"]
-    return Oracle(network, prepared.variant.n_values, *accuracies)
+    oracle = Oracle(network, prepared.variant.n_values, *accuracies)
+    same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
+    if same < _SAME:
+        raise UserError(f"{path}: reads {1 - same:.0%} of images otherwise than when it was stored")
+    return oracle
+
+
+def _some_images(prepared: Prepared) -> Tensor:
+    """A few images from all over the variant, `(_CHECKED, channels, 64, 64)`."""
+    rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
+    return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))
 
 
 def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
