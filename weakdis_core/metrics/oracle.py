@@ -46,6 +46,10 @@ _SOFT_SIGMA = 1.0
 _CHECKED, _SAME = 64, 0.9
 
 
+class _Unfit(Exception):
+    """A stored oracle that has to be trained again."""
+
+
 @dataclass(frozen=True)
 class Oracle:
     """A trained judge.
@@ -96,10 +100,10 @@ def prepare_oracle(
     """
     path = _path(prepared, data.data_seed)
     # A finished oracle needs no lock: the cache may be somebody else's, or read-only.
-    with suppress(UserError):
+    with suppress(UserError, _Unfit):
         return _load(path, prepared)
     with _locked(path):
-        with suppress(UserError):
+        with suppress(UserError, _Unfit):
             return _load(path, prepared)
         oracle = train_oracle(prepared, split(prepared.digests, data.data_seed), device, progress)
         state = {
@@ -215,7 +219,8 @@ def _load(path: Path, prepared: Prepared) -> Oracle:
     """The stored oracle, if it still reads images as it did when it was stored.
 
     Raises:
-        UserError: There is none, or it does not: one that is misread judges everything wrongly.
+        UserError: There is none.
+        _Unfit: It does not: one that is misread judges everything wrongly.
     """
     state = read_checkpoint(path)
     network = _build(prepared)
@@ -223,12 +228,12 @@ def _load(path: Path, prepared: Prepared) -> Oracle:
         network.load_state_dict(state["network"])
         accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"{path}: not an oracle of this version ({error})") from None
+        raise _Unfit(f"{path}: not an oracle of this version ({error})") from None
     network.eval().requires_grad_(False)
     oracle = Oracle(network, prepared.variant.n_values, *accuracies)
     same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
     if same < _SAME:
-        raise UserError(f"{path}: reads {1 - same:.0%} of images otherwise than when it was stored")
+        raise _Unfit(f"{path}: reads {1 - same:.0%} of images otherwise than when it was stored")
     return oracle
 
 
