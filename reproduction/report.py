@@ -150,8 +150,9 @@ def _section(evidence: Evidence, source: Source, published: Published) -> Iterat
     yield (
         f"Latent accuracies; the published ones are quoted from {published.cite()}. Ours are the "
         f"default presets on seeds {_list(cells.SEEDS)} and data seed {cells.DATA_SEED}, none of "
-        f"which chose a setting, with {len(_CHOSEN_LATER)} exceptions, chosen after rows of these "
-        "seeds had been looked at:"
+        "which chose a setting (dSprites' images are all used: data seeds only split them anew), "
+        f"with {len(_CHOSEN_LATER)} exceptions, chosen after rows of these seeds had been looked "
+        "at:"
     )
     yield "\n".join(f"- {choice}" for choice in _CHOSEN_LATER)
     yield (

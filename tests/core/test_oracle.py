@@ -72,7 +72,7 @@ def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
 
 
 def test_an_oracle_reads_softened_images_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
-    trained = train_oracle(sprites, split(sprites.digests, 0), steps=200)
+    trained = train_oracle(sprites, split(sprites.digests, 0), steps=100)
     assert trained.softened_accuracy > 0.9
     # Blurred test images are told from clean ones.
     assert sprites_oracle.softened_accuracy != sprites_oracle.clean_accuracy
