@@ -240,9 +240,7 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
         "held beside: what a relational learner without fault would reach with this "
         "autoencoder. What remains up to reconstructions is the autoencoder's, whose partitions "
         "were never seen together. The last columns move each sprite to where the true image "
-        "has it: edges are hard there, so that a fraction of a pixel costs decibels, and the "
-        "centroid, where the encoder looks, is not a heart's origin, which stays when the shape "
-        "changes."
+        "has it: edges are hard there, so that a fraction of a pixel costs decibels."
     )
     yield _markdown(studies.sharpness(evidence, source))
     others: list[Row] = [

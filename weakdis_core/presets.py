@@ -20,11 +20,9 @@ _COMMON: dict[str, Any] = {
     "model.relational_width": 256,
     "model.residual_relations": True,
     "loss.prior_matching": "kl",
-    "loss.prior_ramp": 0.2,
     "loss.standardise_prior": True,
     "loss.shared_covariance": True,
     "loss.covariance_scale": 0.1,
-    "loss.prior_momentum": 0.3,
     "loss.prior_refit_every": 5,
     "loss.label_weight": 10.0,
     "training.steps": 2200,
@@ -32,7 +30,6 @@ _COMMON: dict[str, Any] = {
     "training.labelled_batch_size": 32,
     "training.learning_rate": 2e-3,
     "training.relational_learning_rate": 3e-3,
-    "training.ramp_steps": 60,
     "training.decay": True,
     "training.evaluations": 8,
 }
@@ -51,7 +48,6 @@ _WORKS: dict[str, dict[str, Any]] = {
         "training.ending": 0.3,
         "training.ending_means": True,
         "training.relation_batch_size": 64,
-        "training.clip": 5.0,
     },
     # A palette and a nuisance partition.
     "shapes3d": {
@@ -66,10 +62,13 @@ _WORKS: dict[str, dict[str, Any]] = {
         "loss.cycle_weight": 0.5,
         "loss.cycle_start": 0.2,
         "loss.cycle_swaps": 0.33,
+        "loss.prior_ramp": 0.2,
+        "loss.prior_momentum": 0.3,
         "loss.resample_probability": 0.5,
         "training.warmup": 0.07,
         "training.ending": 0.2,
         "training.relation_batch_size": 32,
+        "training.ramp_steps": 60,
         "training.clip": 20.0,
     },
 }
@@ -84,6 +83,10 @@ _MONOLITHIC: dict[str, dict[str, Any]] = {
         "model.he_initialisation": True,
         "loss.cycle_weight": 0.2,
         "loss.cycle_start": 0.15,
+        "loss.prior_ramp": 0.2,
+        "loss.prior_momentum": 0.3,
+        "training.ramp_steps": 60,
+        "training.clip": 5.0,
     },
     "shapes3d": {},
 }
