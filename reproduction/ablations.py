@@ -42,8 +42,6 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
     "dsprites_v4": {
         "cycle": {"loss.cycle_weight": 0.2, "loss.cycle_start": 0.15},
         "He initialisation": {"model.he_initialisation": True},
-        "ramp of lambda": {"loss.prior_ramp": 0.2},
-        "moving average of priors": {"loss.prior_momentum": 0.3},
         "learning rate ramp": {"training.ramp_steps": 60},
         "clipping": {"training.clip": 5.0},
     },

@@ -31,8 +31,7 @@ class Addition:
 ADDITIONS: dict[str, Addition] = {
     "labelled cross-entropy": Addition("loss.label_weight", dependents=("label temperature",)),
     "label temperature": Addition("loss.label_temperature"),
-    "moving prior": Addition("loss.prior_refit_every", dependents=("moving average of priors",)),
-    "moving average of priors": Addition("loss.prior_momentum"),
+    "moving prior": Addition("loss.prior_refit_every"),
     "standardised prior": Addition("loss.standardise_prior"),
     "shared covariance": Addition("loss.shared_covariance"),
     # Lambda weighs another term without it, and the discriminator has to learn.
@@ -40,7 +39,6 @@ ADDITIONS: dict[str, Addition] = {
         "loss.prior_matching",
         instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
-    "ramp of lambda": Addition("loss.prior_ramp"),
     "cycle": Addition("loss.cycle_weight", details=("loss.cycle_start", "loss.cycle_swaps")),
     "image noise": Addition("loss.image_noise"),
     "resampling": Addition("loss.resample_probability", details=("loss.resample_confidence",)),

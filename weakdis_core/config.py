@@ -100,8 +100,6 @@ class LossSettings(Settings):
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
     """Weight of the prior-matching term (lambda of Eq. 1). With the KL it multiplies
     `reconstruction_weight` too, so that its meaning does not depend on that factor."""
-    prior_ramp: Fraction = 0.0
-    """Addition: fraction of the steps over which lambda grows from 0 to its value."""
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
     label_temperature: float = Field(1.0, gt=0, le=100)
@@ -111,8 +109,6 @@ class LossSettings(Settings):
     image_noise: Fraction = 0.0
     """Addition: standard deviation of the noise on the images that the encoder sees in training;
     what the decoder has to draw stays clean."""
-    prior_momentum: float = Field(1.0, gt=0, le=1)
-    """Addition (< 1): weight of a new fit in the moving average of the adaptive prior."""
     prior_refit_every: int = Field(0, ge=0, le=10_000)
     """Addition (> 0): steps between refits of the adaptive prior; 0 fits it once, after warmup."""
     covariance_scale: float = Field(1.0, gt=0, le=10)

@@ -83,15 +83,14 @@ class Objectives:
             placed = losses.placement(model.place(codes), model.look(batch.images))
             add("placement", loss.placement_weight, placed)
         if learns_codes:
-            ramp = self._ramp(step)
             if loss.prior_matching == "kl":
                 kl = self._kl(posterior, batch.values, prior, stage)
-                add("kl", loss.lambda_ * ramp * loss.reconstruction_weight, kl)
+                add("kl", loss.lambda_ * loss.reconstruction_weight, kl)
             else:
                 terms["discriminator"] = self._discriminator_step(codes.detach(), prior)
                 with frozen(self.networks.discriminator):
                     judged = self.networks.discriminator(codes)
-                add("adversary", loss.lambda_ * ramp, losses.adversary(judged))
+                add("adversary", loss.lambda_, losses.adversary(judged))
         if stage == "full" and loss.label_weight:
             labelled = losses.component_cross_entropy(
                 prior, codes[-n_labelled:], batch.values, loss.label_temperature
@@ -132,10 +131,6 @@ class Objectives:
 
     def _fraction(self, step: int) -> float:
         return step / self.config.training.steps
-
-    def _ramp(self, step: int) -> float:
-        ramp = self.loss.prior_ramp
-        return min(1.0, (self._fraction(step)) / ramp) if ramp else 1.0
 
     def _discriminator_step(self, codes: Tensor, prior: Prior) -> Tensor:
         generator = self.generators["priors"]

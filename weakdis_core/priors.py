@@ -178,11 +178,3 @@ class Prior:
         if components is not None:
             return divergence.gather(-1, components.unsqueeze(-1)).squeeze(-1)
         return -torch.logsumexp(self.log_weights - divergence, dim=-1)
-
-    def moved_towards(self, other: Prior, momentum: float) -> Self:
-        """Moving average: `momentum` of `other`'s means and covariances, the rest of this one's."""
-        return self.build(
-            other.log_weights,
-            torch.lerp(self.means, other.means, momentum),
-            torch.lerp(self.covariances, other.covariances, momentum),
-        )

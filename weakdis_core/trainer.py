@@ -273,7 +273,7 @@ class Trainer:
         """Keep the labelled codes just seen, and refit the priors every few steps."""
         if stage != "full" or batch.labelled_codes is None:
             return
-        loss = self.config.loss
+        every = self.config.loss.prior_refit_every
         self.labelled.codes[batch.rows] = batch.labelled_codes
-        if loss.prior_refit_every and (self.step + 1) % loss.prior_refit_every == 0:
-            self.prior = self.prior.moved_towards(self.labelled.fitted(), loss.prior_momentum)
+        if every and (self.step + 1) % every == 0:
+            self.prior = self.labelled.fitted()

@@ -164,13 +164,6 @@ def test_nuisance_partitions_keep_the_unit_normal() -> None:
     assert (prior.classify(codes)[:, 2] == 0).all()
 
 
-def test_moving_average_meets_both_ends() -> None:
-    old, new = random_prior(seed=0), random_prior(seed=1)
-    torch.testing.assert_close(old.moved_towards(new, 1.0).means, new.means)
-    halfway = old.moved_towards(new, 0.5)
-    torch.testing.assert_close(halfway.covariances, (old.covariances + new.covariances) / 2)
-
-
 def test_a_value_without_labels_is_an_error_that_names_it() -> None:
     values = torch.tensor([[0, 0], [1, 1], [2, 0]])
     require_every_value(values, (3, 2))

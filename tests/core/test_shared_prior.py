@@ -47,9 +47,6 @@ def test_it_is_the_prior_whose_covariances_are_equal() -> None:
         )
     drawn = prior.sample(values, torch_generator(1, "draw"))
     torch.testing.assert_close(drawn, full.sample(values, torch_generator(1, "draw")))
-    moved = prior.moved_towards(fit_shared_prior(2 * codes, values, N_VALUES, 5), 0.5)
-    assert isinstance(moved, SharedPrior)
-    torch.testing.assert_close(moved.means, 1.5 * prior.means)
 
 
 def test_narrow_components_far_away_keep_their_digits() -> None:
