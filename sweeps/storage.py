@@ -157,7 +157,7 @@ def cannot_be_written(place: str, reason: str) -> str:
 
 def disk_error(error: BaseException | None) -> str | None:
     """What is wrong with the disk, if that is what an error is about, or what led to it."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, OSError) and each.errno in _DISK:
             where = f": {each.filename}" if each.filename else ""
             return os.strerror(each.errno) + where
@@ -170,14 +170,15 @@ def database_error(error: BaseException) -> str | None:
     """What is wrong with the study's database, if that is what an error is about."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, (InterfaceError, OperationalError)):
             # The driver's own words, without the statement and its values.
             return str(each.orig).strip().splitlines()[0]
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
