@@ -8,11 +8,12 @@ import torch
 from optuna import logging as optuna_logging
 from optuna.study import Study
 from rich.console import Console
+from rich.text import Text
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
-from sweeps.console import View
+from sweeps.console import View, resume_command
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
@@ -22,7 +23,7 @@ from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
 from sweeps.records import Records
-from sweeps.reported import report
+from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
@@ -146,27 +147,10 @@ def search(
                 writer.close()
         if found and not writer.undelivered:
             report(sweep, console)
-    _say_what_mlflow_lacks(writer, settings, name, console)
+    say_what_mlflow_lacks(sweep, writer, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
     return found
-
-
-def resume_command(name: str) -> str:
-    """How to go on with a sweep."""
-    return f"python sweeps/run.py --resume {name}"
-
-
-def _say_what_mlflow_lacks(
-    writer: Writer, settings: SweepSettings, name: str, console: Console
-) -> None:
-    if writer.failures:
-        console.print(f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}")
-    if writer.undelivered:
-        console.print(
-            f"MLflow does not answer: {writer.undelivered} entries wait in "
-            f"{settings.folder / name}; deliver them with {resume_command(name)}"
-        )
 
 
 def _run(
@@ -206,7 +190,7 @@ def _run(
             log_tables(sweep, study, ledger, tracking)
         except UserError as error:
             # A full disk must not cost the result.
-            console.print(f"tables not written: {error}")
+            console.print(Text(f"tables not written: {error}"))
     record = ledger.best_of_any()
     if budget.interrupted:
         say_interrupted()
@@ -214,7 +198,7 @@ def _run(
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]
         reason = errors[0] if errors else "the time budget ended before any trial had a score"
-        console.print(f"{sweep.name}: no trial has a result: {reason}")
+        console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
         return False
     best = evaluate_best(sweep, record, prepared, oracle)
     log_best(sweep, best, tracking)

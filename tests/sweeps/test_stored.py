@@ -168,6 +168,13 @@ def test_sweeps_are_listed_and_looked_at(
         assert "interrupted: --resume one" in shown
         assert "1 running" in shown
     assert "0.250" in shown
+    # What looks like markup is none.
+    error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
+    failed = Record(1, "00001", {"data.labels": 100}, "failed", 30, error=error)
+    stored = find(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), "one")
+    Records(stored.study).save(failed, 12.0)
+    show(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), Console(width=200))
+    assert error in capsys.readouterr().out
     # One whose study is in a database is seen by its folder.
     (tmp_path / "two").mkdir()
     Outbox(tmp_path / "two")
