@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
 from sweeps.ledger import STARTS, Ledger
+from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
 from sweeps.searcher import StudySearcher
@@ -59,6 +60,7 @@ class Sweep:
         prepared: Folder of the prepared images.
         allotment: What a trial gets.
         moved: Whether another machine ran it before, and is gone.
+        claim: What keeps other machines from running it.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Sweep:
     prepared: Path
     allotment: Allotment
     moved: bool = False
+    claim: Claim = field(default_factory=Claim)
 
     @property
     def storage(self) -> Storage:
@@ -213,7 +216,7 @@ def _run(
             stop=CombinedStopper(budget, _DiskStopper(ledger)),
             verbose=0,
             # The keeper last: what it stores, the others have heard of.
-            callbacks=[nodes, ledger, *callbacks, keeper],
+            callbacks=[sweep.claim, nodes, ledger, *callbacks, keeper],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )

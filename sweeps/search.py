@@ -117,9 +117,9 @@ def search(
         base = base.with_values({"runtime.device": "cpu"})
     moved = old is not None and not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with storage_errors_explained(folder), claimed(folder, settings.study_storage):
+    with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
+        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)

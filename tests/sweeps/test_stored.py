@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from rich.console import Console
+from sqlalchemy import text
 
 from sweeps.ledger import Record
-from sweeps.locks import claimed, is_running
+from sweeps.locks import Claim, claimed, is_running
 from sweeps.outbox import Outbox
 from sweeps.records import Records
 from sweeps.settings import SweepSettings, parse_arguments
@@ -142,19 +150,76 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
 
 
+def test_who_looks_is_not_in_the_way(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".lock").touch()
+    with (tmp_path / ".lock").open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        Timer(0.1, looked_at.close).start()
+        with claimed(tmp_path):
+            pass
+
+
+def test_a_folder_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match=r"\.lock: cannot be written \(Is a"), claimed(tmp_path):
+        pass
+
+
 @pytest.mark.needs_command("initdb", "postgresql")
 def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
     here, there = tmp_path / "here" / "one", tmp_path / "there" / "one"
     here.mkdir(parents=True)
+    refused = pytest.raises(UserError, match="the sweep 'one' is running already")
     with Postgres() as studies:
-        with claimed(here, studies.address):
+        with claimed(here, studies.address) as claim:
             assert is_running(there, studies.address)
             assert not is_running(there.with_name("two"), studies.address)
             there.mkdir(parents=True)
-            refused = pytest.raises(UserError, match="the sweep 'one' is running already")
             with refused, claimed(there, studies.address):
                 pass
+            # A server that has not noticed yet that the connection was cut keeps it for us.
+            with halted_server_of(claim):
+                claim.check()
+                assert is_running(there, studies.address)
+            wait_until(lambda: not is_running(there, studies.address))
+            # Then it is taken again.
+            claim.check()
+            with refused, claimed(there, studies.address):
+                pass
+            # While the server is away nobody knows; then another machine is faster.
+            studies.stop()
+            claim.check()
+            studies.start()
+            with (
+                claimed(there, studies.address),
+                pytest.raises(UserError, match="another program has taken over the sweep 'one'"),
+            ):
+                claim.check()
         assert not is_running(there, studies.address)
+
+
+@contextmanager
+def halted_server_of(claim: Claim) -> Iterator[None]:
+    """Cut a lock's connection; within it the server's end of it does not find out."""
+    assert claim._connection is not None
+    process = claim._connection.scalar(text("select pg_backend_pid()"))
+    os.kill(process, signal.SIGSTOP)
+    cut = claim._connection.connection.dbapi_connection
+    assert cut is not None
+    cut.close()
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_sweeps_are_listed_and_looked_at(
