@@ -24,7 +24,7 @@ from sweeps.records import Records
 from sweeps.results import front, write_trials
 from sweeps.space import METRICS
 from sweeps.study import open_storage, open_study
-from sweeps.trainable import _checkpoints
+from sweeps.trainable import _checkpoints, reporting_errors
 from tests.sweeps.scripted import STEPS, Ran, report, run_script
 
 pytestmark = pytest.mark.slow
@@ -91,6 +91,14 @@ def test_outcomes(ran: Ran) -> None:
 
 def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
     assert lives(ran, 6) == [""]
+
+
+def test_a_storage_that_does_not_answer_is_raised_for_tune_to_try_again() -> None:
+    def lost(parameters: dict[str, Any]) -> None:
+        raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError):
+        reporting_errors(lost)({})
 
 
 def test_what_is_killed_goes_on_from_its_last_checkpoint(ran: Ran) -> None:
