@@ -19,7 +19,6 @@ from sweeps.ledger import Ledger, Record
 from sweeps.models import best_confirm_run, log_model
 from sweeps.records import Records
 from sweeps.results import write_trials
-from sweeps.study import end_running
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, confirm_trial
 from weakdis_core.errors import UserError
@@ -143,9 +142,9 @@ def confirm(
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
     study = confirm_study(sweep, values)
-    ledger = Ledger(
-        sweep.settings.objective, sweep.base.training.steps, interruption, Records(study).load()
-    )
+    budget = Budget(math.inf, interruption)
+    records = Records(study, "confirm").load()
+    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
     if sweep.moved:
         ledger.mend()
     try:
@@ -192,8 +191,6 @@ def _train_again(
         with interruption.deferred(rescue):
             run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
         files.rest()
-        if interruption.signal is None:
-            end_running(study)
     finally:
         view.close()
         own.cut_short()

@@ -22,14 +22,13 @@ from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.outbox import Outbox
-from sweeps.records import Records
+from sweeps.records import Records, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.storage import storage_errors_explained
 from sweeps.stored import check_new, find, keep, names
-from sweeps.study import end_running
 from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
 from sweeps.writer import Writer
@@ -123,7 +122,8 @@ def search(
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)
-        ledger = Ledger(settings.objective, base.training.steps, interruption, records.load())
+        budget = Budget(settings.time_budget, interruption, records.seconds)
+        ledger = Ledger(settings.objective, base.training.steps, budget, records.load())
         if moved:
             ledger.mend()
         writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
@@ -132,10 +132,7 @@ def search(
         status: Status = "FAILED"
         found = False
         try:
-            budget = Budget(settings.time_budget, interruption, records.seconds)
-            found = _run(
-                sweep, study, ledger, budget, tracking, interruption, console, prepared, oracle
-            )
+            found = _run(sweep, study, ledger, budget, tracking, console, prepared, oracle)
             if found and settings.confirm_seeds:
                 found = confirm(sweep, ledger, tracking, interruption, console)
             status = "FINISHED" if found else "FAILED"
@@ -159,7 +156,6 @@ def _run(
     ledger: Ledger,
     budget: Budget,
     tracking: Tracking,
-    interruption: Interruption,
     console: Console,
     prepared: Prepared,
     oracle: Oracle,
@@ -179,11 +175,10 @@ def _run(
         tracking.abandon()
 
     try:
-        with interruption.deferred(rescue):
+        with budget.interruption.deferred(rescue):
             run_trials(sweep, study, ledger, budget, [tracking, view])
         # What an interruption or an error stopped goes on when the sweep is resumed.
-        if interruption.signal is None:
-            end_running(study)
+        end_out_of_time(study, ledger, budget)
     finally:
         view.close()
         try:

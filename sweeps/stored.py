@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
@@ -12,6 +11,7 @@ from optuna.study import Study
 from pydantic import ValidationError
 
 from sweeps.addresses import without_password
+from sweeps.ledger import seconds_of_a_trial
 from sweeps.locks import claimed
 from sweeps.outbox import OUTBOX_FILE
 from sweeps.records import Records
@@ -182,8 +182,7 @@ def resumed(asked: SweepSettings) -> SweepSettings:
 def _check_time_is_left(stored: Stored, settings: SweepSettings) -> None:
     """More trials need time: the search starts none that it does not expect to end."""
     records = Records(stored.study)
-    ended = [each.seconds for each in records.load().values() if each.outcome == "complete"]
-    trial = fmean(ended or [0.0])
+    trial = seconds_of_a_trial(records.load().values())
     if records.seconds + trial >= settings.time_budget:
         raise UserError(
             f"time_budget: {settings.time_budget:g} is not allowed with more trials: "

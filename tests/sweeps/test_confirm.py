@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from analysis.accuracy_table import table1
 from analysis.published import load
 from analysis.runs import read_runs
 from analysis.statistics import t_interval
-from sweeps.budget import Interruption
+from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.confirm import confirm, fresh_seeds, leaders
 from sweeps.delivery import Delivery
@@ -59,7 +60,7 @@ def a_sweep(folder: Path, **flags: Any) -> Sweep:
 
 def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
     """A search's account: latent size, score and end of each trial."""
-    ledger = Ledger("pixels", STEPS, Interruption())
+    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
     for number, (size, score, outcome) in enumerate(trials, 1):
         record = Record(number, f"t{number}", {"model.latent_size": size}, outcome, score=score)
         record.checkpoints = ["somewhere"]

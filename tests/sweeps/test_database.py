@@ -67,21 +67,20 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         place.mkdir()
         space = build_space(base, {})
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
-        interruption = Interruption()
-        study, ledger = search_study(sweep), Ledger("pixels", STEPS, interruption)
+        budget = Budget(120.0, Interruption())
+        study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
         told = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=told) as caught, storage_errors_explained(place):
-            run_trials(
-                sweep, study, ledger, Budget(120.0, interruption), [Stopping(studies)], script
-            )
+            run_trials(sweep, study, ledger, budget, [Stopping(studies)], script)
         close(study)
         assert PASSWORD not in str(caught.value)
         studies.start()
         # What it had been told before is there, and the trial can go on.
         study = search_study(sweep)
-        ledger = Ledger("pixels", STEPS, interruption, Records(study).load())
+        budget = Budget(120.0, Interruption())
+        ledger = Ledger("pixels", STEPS, budget, Records(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
-        run_trials(sweep, study, ledger, Budget(120.0, interruption), [], script)
+        run_trials(sweep, study, ledger, budget, [], script)
         # Where another machine runs the sweep meanwhile, this one ends before it writes anything.
         monkeypatch.setattr("sweeps.locks._EVERY", 0.0)
         lost = Claim("stopped", studies.address)
@@ -91,7 +90,7 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
             claimed(tmp_path / "elsewhere/stopped", studies.address),
             pytest.raises(UserError, match="another program has taken over the sweep 'stopped'"),
         ):
-            run_trials(sweep, study, ledger, Budget(120.0, interruption), [], script)
+            run_trials(sweep, study, ledger, budget, [], script)
         assert list(Records(study).load()) == ["00001"]
         close(study)
     assert [each.outcome for each in ledger.records.values()] == ["complete"]
