@@ -21,7 +21,7 @@ from sweeps.ledger import Ledger
 from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
-from sweeps.outbox import Outbox
+from sweeps.outbox import OUTBOX_FILE, Outbox
 from sweeps.records import Records, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
@@ -114,7 +114,7 @@ def search(
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
-    moved = old is not None and not folder.exists()
+    moved = old is not None and not (folder / OUTBOX_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
@@ -129,6 +129,7 @@ def search(
         writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
         tracking = Tracking(writer, sweep_run(sweep), ledger)
         tracking.open()
+        tracking.end_all()
         status: Status = "FAILED"
         found = False
         try:

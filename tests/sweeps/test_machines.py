@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from pyarrow.fs import FileSelector
 
 from sweeps.locks import is_running
+from sweeps.outbox import PARENT, Entry
 from sweeps.storage import Storage
 from tests.sweeps.faulty import (
     VARIANT,
@@ -152,6 +153,11 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        # Ends come first: to a session after this one the sweep would not have moved.
+        lines = (new / "runs/faulty/mlflow.jsonl").read_text().splitlines()
+        told = [(entry.key, entry.kind) for entry in map(Entry.model_validate_json, lines)]
+        begun = [key for key, kind in told if kind == "begin" and key != PARENT]
+        assert told.index((ended["trial_id"], "end")) < told.index((begun[0], "begin"))
         check_invariants(new, trials=2, uri=tracking, studies=studies)
         check_no_password(done.stdout + done.stderr, tmp_path, storage)
         parent, children = runs_of(tracking, VARIANT, "faulty")
