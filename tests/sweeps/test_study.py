@@ -214,6 +214,8 @@ def test_what_was_to_have_a_dead_process_is_suggested_again(tmp_path: Path) -> N
     playing.die(f"t{STARTS - 1}")
     playing.searcher.on_trial_complete(f"t{STARTS - 1}", None, error=True)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    playing.die(f"t{STARTS - 1}")
+    assert not playing.ledger.starts_again(f"t{STARTS - 1}")
     second = playing.searcher.suggest("another")
     assert second is not None
     assert second["number"] == 2
