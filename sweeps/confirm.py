@@ -13,8 +13,8 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
-from sweeps.console import View
-from sweeps.launch import Sweep, confirm_study, resume_command, run_confirmations
+from sweeps.console import View, resume_command
+from sweeps.launch import Sweep, confirm_study, run_confirmations
 from sweeps.ledger import Ledger, Record
 from sweeps.models import best_confirm_run, log_model
 from sweeps.records import Records
