@@ -21,6 +21,7 @@ from sweeps.budget import Budget
 from sweeps.halving import RUNG_METRICS
 from sweeps.settings import Objective
 from sweeps.space import METRICS
+from sweeps.storage import path_within
 
 CHECKPOINTS_KEPT = 2
 """Of each trial: the last, and the one before it for where the last cannot be read."""
@@ -47,7 +48,7 @@ class Record:
         rungs: Step and value of each report that early stopping judges.
         test: Scores on test, `test/...`; of confirm runs only.
         seconds: Seconds that it took so far, in all sessions.
-        checkpoints: Paths of its last checkpoints in the storage, the newest last.
+        checkpoints: Paths of its last checkpoints within the storage, the newest last.
         hosts: Names of the machines that it ran on, in order.
         error: Why it failed, in one line.
         note: What else there is to say of it: a checkpoint that could not be read.
@@ -74,7 +75,7 @@ class Record:
 
     @property
     def checkpoint(self) -> str | None:
-        """Path of its last checkpoint in the storage."""
+        """Path of its last checkpoint within the storage."""
         return self.checkpoints[-1] if self.checkpoints else None
 
 
@@ -198,9 +199,9 @@ class Ledger(Callback):
         **info: Any,
     ) -> None:
         """Note where the last checkpoints lie."""
-        record = self.records[trial.config["trial_id"]]
-        if checkpoint.path not in record.checkpoints:
-            record.checkpoints = [*record.checkpoints, checkpoint.path][-CHECKPOINTS_KEPT:]
+        record, path = self.records[trial.config["trial_id"]], path_within(checkpoint.path)
+        if path not in record.checkpoints:
+            record.checkpoints = [*record.checkpoints, path][-CHECKPOINTS_KEPT:]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any

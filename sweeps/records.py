@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
 from sweeps.ledger import Ledger, Outcome, Record
-from sweeps.storage import Storage
+from sweeps.storage import Storage, path_within
 from sweeps.study import trial_id_of
 
 _PREFIX = "trial "
@@ -82,7 +82,9 @@ class Records:
 
 def _record(content: dict[str, Any]) -> Record:
     rungs = [(int(step), float(value)) for step, value in content["rungs"]]
-    return Record(**content | {"rungs": rungs})
+    # An earlier version kept paths from the root on.
+    checkpoints = [path_within(path) for path in content["checkpoints"]]
+    return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
 
 
 def end_out_of_time(study: Study, ledger: Ledger, budget: Budget) -> None:
