@@ -57,6 +57,11 @@ def _state(stored: Stored, known: list[Record], settings: SweepSettings) -> str:
     if is_running(settings.folder / stored.name, settings.study_storage):
         return "running"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
+    if not cut and stored.confirm is not None:
+        # All confirm runs are in their study, waiting, before the first of them starts.
+        cut = any(
+            not each.state.is_finished() for each in stored.confirm.get_trials(deepcopy=False)
+        )
     return f"interrupted: --resume {stored.name}" if cut else "ended"
 
 
