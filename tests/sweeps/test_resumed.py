@@ -91,9 +91,9 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
 def test_the_name_of_all_stands_for_each_with_its_own_settings(tmp_path: Path) -> None:
     a_stored_sweep(tmp_path, "N", variant="all", begun=2)
     place = ["--storage", str(tmp_path)]
-    for variant, seeds in ((VARIANT, 5), ("dsprites_v3", 0)):
-        one = gone_on(f"N-{variant}", *place, "--confirm-seeds", str(seeds))
-        keep(find(one, f"N-{variant}").study, one, one.base_config(variant))
+    for name, seeds in ((VARIANT, 5), ("dsprites_v3", 0)):
+        one = gone_on(f"N-{name}", *place, "--confirm-seeds", str(seeds))
+        keep(find(one, f"N-{name}").study, one, one.base_config(name))
     asked = parse_arguments(["--resume", "N", *place, "--variant", "all", "--time-budget", "900"])
     every = {each.variant: each for each in resumed(asked)}
     assert list(every) == list(VARIANTS)
@@ -102,11 +102,8 @@ def test_the_name_of_all_stands_for_each_with_its_own_settings(tmp_path: Path) -
         assert each.confirm_seeds == (5 if variant == VARIANT else 0)
         assert each.time_budget == 900
     # Those that are not there yet are new.
-    assert [each.resume for each in every.values()] == [
-        "N-dsprites_v2",
-        "N-dsprites_v3",
-        *4 * [None],
-    ]
+    resumes = [each.resume for each in every.values()]
+    assert resumes == [f"N-{VARIANT}", "N-dsprites_v3", None, None, None, None]
     # A sweep of that very name comes first.
     a_stored_sweep(tmp_path, "N", variant="shapes3d_v3")
     assert gone_on("N", *place).sweep_names() == {"shapes3d_v3": "N"}
