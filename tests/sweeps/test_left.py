@@ -69,9 +69,8 @@ def test_time_that_lets_nothing_run_is_noticed(
     study, place = find(cut, "one").study, cut.folder / "one"
     allotment = Allotment(1.0, 0.0, 1)
     sweep = Sweep("one", place, cut, base, build_space(base, {}), place, allotment)
-    interruption = Interruption()
-    ledger = Ledger("pixels", base.training.steps, interruption, Records(study).load())
-    spent = Budget(budget, interruption, Records(study).seconds)
+    spent = Budget(budget, Interruption(), Records(study).seconds)
+    ledger = Ledger("pixels", base.training.steps, spent, Records(study).load())
     assert without_time(sweep, study, ledger, spent) == without
     if budget > 600:
         study.tell(1, state=TrialState.FAIL)

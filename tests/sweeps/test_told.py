@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from sweeps.budget import Interruption
+from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
@@ -33,7 +33,10 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
     sweep = Sweep("one", place, settings, base, space, place, Allotment(1.0, 0.0, 1))
     open_experiment(database, VARIANT, "one")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "one"))
-    run, ledger = SweepRun("one", VARIANT, {}, {}), Ledger("pixels", 30, Interruption())
+    run, ledger = (
+        SweepRun("one", VARIANT, {}, {}),
+        Ledger("pixels", 30, Budget(60.0, Interruption())),
+    )
     tracking = Tracking(writer, run, ledger)
     tracking.open()
     (place / BEST_FILE).touch()
