@@ -11,3 +11,13 @@ _SETTINGS = re.compile(r"(?<=[?&])(\w*(?:password|secret|key|token)\w*)=[^&\s'\"
 def without_password(text: str) -> str:
     """A text whose addresses have `***` for what stands before the @, and for secret settings."""
     return _SETTINGS.sub(r"\1=***", _CREDENTIALS.sub("***@", text))
+
+
+def scheme_of(address: str) -> str:
+    """`postgresql` of `postgresql+psycopg://host/name`."""
+    return address.partition(":")[0].partition("+")[0]
+
+
+def is_server(tracking: str) -> bool:
+    """Whether an address of MLflow is of a server, which keeps its files, and not of a database."""
+    return scheme_of(tracking) in ("http", "https", "databricks")

@@ -94,7 +94,7 @@ class Budget(Stopper):
 
     def __init__(self, seconds: float, interruption: Interruption, spent: float = 0.0) -> None:
         self.seconds = seconds
-        self._interruption = interruption
+        self.interruption = interruption
         self._spent = spent
         self._start: float | None = None
 
@@ -115,7 +115,12 @@ class Budget(Stopper):
     @property
     def interrupted(self) -> bool:
         """Whether the user asked to stop."""
-        return self._interruption.signal is not None
+        return self.interruption.signal is not None
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether the time is over, without the user's having asked to stop."""
+        return self.left == 0 and not self.interrupted
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No single trial is stopped here."""

@@ -13,13 +13,12 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
-from sweeps.console import View
+from sweeps.console import View, resume_command
 from sweeps.launch import Sweep, confirm_study, run_confirmations
 from sweeps.ledger import Ledger, Record
 from sweeps.models import best_confirm_run, log_model
 from sweeps.records import Records
 from sweeps.results import write_trials
-from sweeps.study import end_running
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, confirm_trial
 from weakdis_core.errors import UserError
@@ -136,30 +135,37 @@ def confirm(
         trainable: What a run is.
 
     Returns:
-        Whether at least one run reached its end.
+        Whether at least one run reached its end, and the user did not interrupt.
     """
     trials = leaders(sweep, search)
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
     study = confirm_study(sweep, values)
-    ledger = Ledger(
-        sweep.settings.objective, sweep.base.training.steps, interruption, Records(study).load()
-    )
+    budget = Budget(math.inf, interruption)
+    records = Records(study, "confirm").load()
+    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
     if sweep.moved:
         ledger.mend()
     try:
-        _train_again(sweep, study, ledger, tracking, interruption, console, trainable)
+        _train_again(sweep, study, ledger, budget, tracking, console, trainable)
     finally:
         _log_table(sweep, ledger, tracking, console)
-    confirmed = [_confirmed(sweep, trial, seeds, ledger) for trial in trials]
+    if budget.interrupted:
+        _say_interrupted(sweep, console)
+        return False
+    # The study has what earlier sessions asked for as well: more seeds, or another winner.
+    asked = [run for run in ledger.records.values() if run.values in values]
+    # They start in any order.
+    runs = sorted(asked, key=lambda run: values.index(run.values))
+    confirmed = [_confirmed(sweep, trial, runs) for trial in trials]
     found = [each for each in confirmed if each.runs]
     for each in found:
         print_confirmed(console, sweep, each)
     if found:
         print_notes(console, sweep, found[0])
         tracking.add_note(" ".join(note(each) for each in found))
-    print_missing(console, ledger, len(values))
+    print_missing(console, runs, len(values))
     chosen = best_confirm_run(ledger)
     if chosen is not None:
         log_model(sweep, chosen, "confirm", tracking, chosen.test)
@@ -170,14 +176,14 @@ def _train_again(
     sweep: Sweep,
     study: Study,
     ledger: Ledger,
+    budget: Budget,
     tracking: Tracking,
-    interruption: Interruption,
     console: Console,
     trainable: Trainable,
 ) -> None:
     """Run the confirm runs, until they have ended or the user interrupts."""
     own = tracking.confirming(ledger)
-    budget = Budget(math.inf, interruption)
+    own.end_all()
     runs = len(study.get_trials(deepcopy=False))
     view = View(console, sweep.name, ledger, budget, runs, "confirm run")
     files = _Files(sweep, own, ledger)
@@ -185,26 +191,31 @@ def _train_again(
 
     def rescue() -> None:
         view.close()
+        _say_interrupted(sweep, console)
         own.cut_short()
         tracking.abandon()
 
     try:
-        with interruption.deferred(rescue):
+        with budget.interruption.deferred(rescue):
             run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
         files.rest()
-        if interruption.signal is None:
-            end_running(study)
     finally:
         view.close()
         own.cut_short()
 
 
-def _confirmed(sweep: Sweep, trial: Record, seeds: list[int], ledger: Ledger) -> Confirmed:
+def _say_interrupted(sweep: Sweep, console: Console) -> None:
+    console.print(
+        f"{sweep.name}: interrupted; confirm runs are in {sweep.folder}; "
+        f"go on with {resume_command(sweep.name)}"
+    )
+
+
+def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:
     config = sweep.base.with_values(trial.values)
-    own = [run for run in ledger.complete() if config_hash(sweep, run) == config.hash()]
-    # Runs end in any order.
-    runs = sorted(own, key=lambda run: seeds.index(run.values["seed"]))
-    return Confirmed(trial, config.hash(), config.data.labels, runs)
+    complete = [run for run in runs if run.outcome == "complete"]
+    own = [run for run in complete if config_hash(sweep, run) == config.hash()]
+    return Confirmed(trial, config.hash(), config.data.labels, own)
 
 
 def _log_table(sweep: Sweep, ledger: Ledger, tracking: Tracking, console: Console) -> None:

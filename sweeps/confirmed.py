@@ -13,7 +13,7 @@ from analysis.statistics import Interval, t_interval
 from analysis.text import mean
 from sweeps.console import short
 from sweeps.launch import Sweep
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Record
 from sweeps.results import KINDS, add_published, score_cells
 
 
@@ -70,13 +70,13 @@ def print_notes(console: Console, sweep: Sweep, confirmed: Confirmed) -> None:
     )
 
 
-def print_missing(console: Console, ledger: Ledger, asked: int) -> None:
-    """Say which runs have no result and why."""
-    complete = len(ledger.complete())
+def print_missing(console: Console, runs: list[Record], asked: int) -> None:
+    """Say which of the runs asked for have no result and why."""
+    complete = sum(run.outcome == "complete" for run in runs)
     if complete == asked:
         return
     console.print(f"{complete} of {asked} confirm runs reached their end", highlight=False)
-    for run in ledger.ended():
+    for run in runs:
         if run.outcome != "complete":
             line = f"seed {run.values['seed']} {run.outcome}" + (run.error and f": {run.error}")
             console.print(line, highlight=False, markup=False)

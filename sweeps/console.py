@@ -119,7 +119,9 @@ class View(Callback):
         table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
         ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
         for record in [*ended, *ledger.running()]:
-            table.add_row(*_cells(record, ledger.steps), style=_STYLES[record.outcome])
+            # As they are: an error may hold what would be markup.
+            cells = map(Text, _cells(record, ledger.steps))
+            table.add_row(*cells, style=_STYLES[record.outcome])
         return Group(*lines, table)
 
     def _tell(self) -> None:
@@ -128,17 +130,19 @@ class View(Callback):
         for record in self._ledger.ended():
             if record.trial_id not in self._told:
                 self._told.add(record.trial_id)
-                self._console.print(
-                    f"{self._word} {line_of(record, self._ledger.steps)}",
-                    highlight=False,
-                    soft_wrap=True,
-                )
+                line = Text(f"{self._word} {line_of(record, self._ledger.steps)}")
+                self._console.print(line, soft_wrap=True)
 
 
 def line_of(record: Record, steps: int) -> str:
     """A trial in one line."""
     number, state, step, score, duration, values = _cells(record, steps)
     return f"{number} {state}: {score} at step {step}, {duration}, {values}"
+
+
+def resume_command(name: str) -> str:
+    """How to go on with a sweep."""
+    return f"python sweeps/run.py --resume {name}"
 
 
 def clock(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import socket
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -15,9 +16,11 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NOTE,
 )
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from sweeps.outbox import OF_REPORT, PARENT, Entry
 from sweeps.registry import publish
+from sweeps.storage import causes
 
 # The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
 # makes the calls for minutes.
@@ -27,6 +30,7 @@ _ENVIRONMENT = {
     # The address of every run that ends, between the lines of the console.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+_REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 # Of a registry that fails while the runs can be read.
@@ -96,17 +100,24 @@ class Delivery:
         """Store and register a model; a registry that there is not must not hold up the rest."""
         try:
             publish(client, run, entry)
-        except MlflowException as error:
+        except Exception as error:
+            later = may_work_later(error)
+            if later and not isinstance(error, MlflowException):
+                # The place of the files is away, or MLflow itself.
+                raise
             # Where all of MLflow is away this fails as well, and everything is tried again later.
             tags = client.get_run(run).data.tags
             self._registry_errors += 1
-            if may_work_later(error) and self._registry_errors < _REGISTRY_TRIES:
+            if later and self._registry_errors < _REGISTRY_TRIES:
                 raise
-            reason = f"The model is not registered: {str(error).splitlines()[0]}"
+            self._registry_errors = 0
+            reason = f"The model is not registered: {(str(error) or repr(error)).splitlines()[0]}"
             note = tags.get(MLFLOW_RUN_NOTE, "")
             if reason not in note:
                 client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}".strip())
             raise MlflowException.invalid_parameter_value(reason) from error
+        # The next model has tries of its own.
+        self._registry_errors = 0
 
     def _has_ended(self, client: MlflowClient, run: str, entry: Entry) -> bool:
         """Whether a run of an earlier process has ended just so: then the time is right too."""
@@ -177,10 +188,30 @@ def connect(uri: str) -> MlflowClient:
 
 
 def may_work_later(error: Exception) -> bool:
-    """Whether a call failed because MLflow could not be reached or was busy."""
-    if isinstance(error, MlflowException):
-        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
-        return status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS
+    """Whether a call failed because MLflow, or the place of its files, was away or busy.
+
+    Files may go past MLflow, to an object store. What its client raises differs from one to the
+    next, but it is made of an answer's status, or comes of an error of the connection.
+    """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
-    return isinstance(error, (RequestException, ConnectionError, TimeoutError))
+    chain = list(causes(error))
+    status = next((status for each in chain if (status := _status(each)) is not None), None)
+    if status is not None:
+        return status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS)
+    # The third is urllib3's, which HTTP clients are made of.
+    passing = (RequestException, ConnectionError, HTTPError, TimeoutError, socket.gaierror)
+    return any(isinstance(each, passing) for each in chain)
+
+
+def _status(error: BaseException) -> int | None:
+    """Status of the HTTP answer that an error tells of, if it does."""
+    if isinstance(error, MlflowException):
+        return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+    answer = getattr(error, "response", None)
+    # Amazon's client has it as a dictionary, others as an object.
+    if isinstance(answer, dict):
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(answer, "status_code", None)
+    return status if isinstance(status, int) else None

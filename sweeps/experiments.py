@@ -5,21 +5,25 @@ from __future__ import annotations
 from concurrent.futures import Future
 from pathlib import Path
 
-from sweeps.addresses import without_password
+from sweeps.addresses import is_server, without_password
 from sweeps.delivery import connect
 from weakdis_core.errors import UserError
 
 
-def open_experiment(uri: str, name: str, sweep: str, resumed: bool = False) -> None:
+def open_experiment(
+    uri: str, name: str, sweep: str, resumed: bool = False, folder: Path | None = None
+) -> None:
     """Make sure that there is an experiment for a sweep.
 
-    Artifacts of a local database lie in `mlruns` beside it; a server knows its own place.
+    Artifacts of a local database lie in `mlruns` beside it, of another one in `mlruns` of the
+    sweeps' folder, which a cluster's machines share; a server knows its own place.
 
     Args:
         uri: MLflow's database or server.
         name: Name of the experiment.
         sweep: Name of the sweep.
         resumed: Whether it may be there already.
+        folder: Folder of the sweeps; where none is given, MLflow chooses.
 
     Raises:
         UserError: The experiment is deleted, or holds a sweep of the name `sweep` already.
@@ -36,9 +40,11 @@ def open_experiment(uri: str, name: str, sweep: str, resumed: bool = False) -> N
                 f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"
             )
         return
-    place = None
     if uri.startswith("sqlite:///"):
-        place = (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlruns" / name).as_uri()
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+    elif is_server(uri):
+        folder = None
+    place = None if folder is None else (folder.absolute() / "mlruns" / name).as_uri()
     # Opens in the UI's view for training, not in that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     client.create_experiment(name, artifact_location=place, tags=tags)

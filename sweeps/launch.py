@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ from ray.tune.stopper import CombinedStopper
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
-from sweeps.ledger import STARTS, Ledger
+from sweeps.ledger import STARTS, Ledger, seconds_of_a_trial
+from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
 from sweeps.records import Keeper, Records
 from sweeps.searcher import StudySearcher
@@ -59,6 +60,7 @@ class Sweep:
         prepared: Folder of the prepared images.
         allotment: What a trial gets.
         moved: Whether another machine ran it before, and is gone.
+        claim: What keeps other machines from running it.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Sweep:
     prepared: Path
     allotment: Allotment
     moved: bool = False
+    claim: Claim = field(default_factory=Claim)
 
     @property
     def storage(self) -> Storage:
@@ -132,9 +135,7 @@ def run_trials(
     settings, base = sweep.settings, sweep.base
     enough = functools.partial(enough_time, ledger, budget)
     earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
-    searcher = StudySearcher(
-        study, sweep.space, settings.objective, ledger, base.data.labels, settings.trials, enough
-    )
+    searcher = StudySearcher(study, sweep.space, ledger, settings.trials, enough)
     _run(
         sweep, "search", study, ledger, budget, callbacks, trainable, searcher, settings.trials,
         scheduler=Halving(settings.objective, base, sweep.space, earlier),
@@ -159,11 +160,8 @@ def run_confirmations(
         callbacks: Called after the ledger.
         trainable: What a run is.
     """
-    space, objective = confirm_space(sweep), sweep.settings.objective
     runs = len(study.get_trials(deepcopy=False))
-    searcher = StudySearcher(
-        study, space, objective, ledger, sweep.base.data.labels, runs, stage="confirm"
-    )
+    searcher = StudySearcher(study, confirm_space(sweep), ledger, runs, stage="confirm")
     _run(sweep, "confirm", study, ledger, budget, callbacks, trainable, searcher, runs)
 
 
@@ -213,11 +211,10 @@ def _run(
             stop=CombinedStopper(budget, _DiskStopper(ledger)),
             verbose=0,
             # The keeper last: what it stores, the others have heard of.
-            callbacks=[nodes, ledger, *callbacks, keeper],
+            callbacks=[sweep.claim, nodes, ledger, *callbacks, keeper],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
-    ledger.time_is_over = lambda: budget.left == 0
     tuner.fit()
     if ledger.disk_error:
         raise UserError(cannot_be_written(sweep.storage.root, ledger.disk_error))
@@ -252,10 +249,7 @@ def _session(system: FileSystem, place: str, stage: Stage) -> str:
 
 def enough_time(ledger: Ledger, budget: Budget) -> bool:
     """Whether another trial can end in the time left, going by the complete ones."""
-    complete = ledger.complete()
-    if not complete:
-        return True
-    return budget.left > sum(record.seconds for record in complete) / len(complete)
+    return budget.left > seconds_of_a_trial(ledger.complete())
 
 
 def _trial_id(trial: Trial) -> str:

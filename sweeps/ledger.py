@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from sweeps.budget import Interruption
+from sweeps.budget import Budget
 from sweeps.halving import RUNG_METRICS
 from sweeps.settings import Objective
 from sweeps.space import METRICS
+from sweeps.storage import path_within
 
 CHECKPOINTS_KEPT = 2
 """Of each trial: the last, and the one before it for where the last cannot be read."""
@@ -46,7 +48,7 @@ class Record:
         rungs: Step and value of each report that early stopping judges.
         test: Scores on test, `test/...`; of confirm runs only.
         seconds: Seconds that it took so far, in all sessions.
-        checkpoints: Paths of its last checkpoints in the storage, the newest last.
+        checkpoints: Paths of its last checkpoints within the storage, the newest last.
         hosts: Names of the machines that it ran on, in order.
         error: Why it failed, in one line.
         note: What else there is to say of it: a checkpoint that could not be read.
@@ -73,7 +75,7 @@ class Record:
 
     @property
     def checkpoint(self) -> str | None:
-        """Path of its last checkpoint in the storage."""
+        """Path of its last checkpoint within the storage."""
         return self.checkpoints[-1] if self.checkpoints else None
 
 
@@ -83,7 +85,7 @@ class Ledger(Callback):
     Args:
         objective: What the sweep optimises.
         steps: Training steps of a full trial.
-        interruption: Tells whether trials cut short were so by the user.
+        budget: Tells why trials are cut short: their time is over, or something stopped them.
         records: What earlier sessions of the sweep left, by trial id.
     """
 
@@ -91,20 +93,19 @@ class Ledger(Callback):
         self,
         objective: Objective,
         steps: int,
-        interruption: Interruption,
+        budget: Budget,
         records: Mapping[str, Record] | None = None,
     ) -> None:
         self.metric = METRICS[objective]
         self.steps = steps
         self.disk_error = ""
-        self.time_is_over: Callable[[], bool] = lambda: False
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
-        self._interruption = interruption
+        self._budget = budget
+        self._deaths: Counter[str] = Counter()
         # By the trial's id of Tune, which is another whenever it is suggested.
         self._started: set[str] = set()
-        self._starts_again: set[str] = set()
-        self._failed_starts: Counter[str] = Counter()
+        self._died: dict[str, str] = {}
         for record in self.running():
             record.started = time.monotonic() - record.seconds
 
@@ -120,23 +121,25 @@ class Ledger(Callback):
         """Whether a trial of Tune's has started in this session."""
         return tune_id in self._started
 
-    def starts_again(self, tune_id: str, trial_id: str) -> bool:
-        """Whether a trial that has failed is to be suggested again, as it had not started yet.
+    def starts_again(self, tune_id: str) -> bool:
+        """Whether a trial of Tune's that has failed is to be suggested again.
 
-        Tune gives it up at once where it was to have the process of an earlier trial, and that has
-        died meanwhile.
-
-        Args:
-            tune_id: Tune's id of it.
-            trial_id: Ours.
+        Where it was to have the process of an earlier trial, and that has died meanwhile, Tune
+        hears of the death twice: it has the trial wait for another process, and then gives it up.
         """
-        if tune_id in self._started:
-            return False
-        self._failed_starts[trial_id] += 1
-        if self._failed_starts[trial_id] == STARTS:
-            return False
-        self._starts_again.add(tune_id)
-        return True
+        trial_id = self._died.get(tune_id)
+        return trial_id is not None and self._deaths[trial_id] < STARTS
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Forget deaths: what Tune hears twice it hears in one step."""
+        self._died.clear()
+
+    def on_trial_recover(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Count a process that died: Tune has its trial wait for another one."""
+        self._died[trial.trial_id] = trial.config["trial_id"]
+        self._deaths[trial.config["trial_id"]] += 1
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -146,9 +149,12 @@ class Ledger(Callback):
         if record is None:
             number, trial_id = trial.config["number"], trial.config["trial_id"]
             self.records[trial_id] = Record(number, trial_id, dict(trial.config["values"]))
-        elif trial.trial_id not in self._started:
-            record.outcome = "running"
-            record.started = time.monotonic() - record.seconds
+        else:
+            # Killed after it had told of an error, it may end well now.
+            record.error = ""
+            if trial.trial_id not in self._started:
+                record.outcome = "running"
+                record.started = time.monotonic() - record.seconds
         self._started.add(trial.trial_id)
 
     def on_trial_result(
@@ -193,9 +199,9 @@ class Ledger(Callback):
         **info: Any,
     ) -> None:
         """Note where the last checkpoints lie."""
-        record = self.records[trial.config["trial_id"]]
-        if checkpoint.path not in record.checkpoints:
-            record.checkpoints = [*record.checkpoints, checkpoint.path][-CHECKPOINTS_KEPT:]
+        record, path = self.records[trial.config["trial_id"]], path_within(checkpoint.path)
+        if path not in record.checkpoints:
+            record.checkpoints = [*record.checkpoints, path][-CHECKPOINTS_KEPT:]
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -218,7 +224,7 @@ class Ledger(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
         """Note why a trial failed, unless it starts again."""
-        if trial.trial_id in self._starts_again:
+        if self.starts_again(trial.trial_id):
             return
         self.on_trial_start(iteration, trials, trial)
         record = self.records[trial.config["trial_id"]]
@@ -232,9 +238,9 @@ class Ledger(Callback):
     def cut_short(self) -> None:
         """End the records of trials still running: the time is over, or the user stopped them."""
         # An error that ends the sweep is none of the trials': they can go on.
-        interrupted = self._interruption.signal is not None or not self.time_is_over()
+        outcome: Outcome = "out_of_time" if self._budget.ran_out else "interrupted"
         for record in self.running():
-            self._end(record, "interrupted" if interrupted else "out_of_time")
+            self._end(record, outcome)
 
     def mend(self) -> None:
         """Note that MLflow may not know how trials ended: the machine that told it is gone."""
@@ -265,6 +271,11 @@ class Ledger(Callback):
     def _end(self, record: Record, outcome: Outcome) -> None:
         record.outcome = outcome
         record.seconds = time.monotonic() - record.started
+
+
+def seconds_of_a_trial(records: Iterable[Record]) -> float:
+    """What the complete ones among trials took on average; 0 where none is."""
+    return fmean([each.seconds for each in records if each.outcome == "complete"] or [0.0])
 
 
 def numbers(result: dict[str, Any], groups: Sequence[str] = ("train", "val")) -> dict[str, float]:

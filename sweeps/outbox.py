@@ -89,10 +89,16 @@ class Outbox:
         """Add an entry; it is in the operating system's hands when this returns.
 
         Raises:
-            OSError: The disk is full.
+            OSError: The disk is full; the file is as it was.
         """
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json(exclude_defaults=True) + "\n")
+        size = self.path.stat().st_size
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(entry.model_dump_json(exclude_defaults=True) + "\n")
+        except OSError:
+            # Half a line may be there, to which the next entry would be glued.
+            os.truncate(self.path, size)
+            raise
 
     def waiting(self) -> Iterator[Entry]:
         """Entries that MLflow has not been told, oldest first.

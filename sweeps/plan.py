@@ -25,6 +25,8 @@ from torch import nn
 from sweeps.cluster import Allotment, allot
 from sweeps.console import clock
 from sweeps.halving import REDUCTION_FACTOR
+from sweeps.ledger import CHECKPOINTS_KEPT
+from sweeps.left import Left, left_of
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space, first_rung
 from weakdis_core.config import Config
@@ -76,13 +78,14 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
     for variant, name in settings.sweep_names().items():
         base = settings.base_config(variant)
         space = build_space(base, settings.fixed, settings.search_learning_rate)
+        what = "what is left" if settings.resume else "plan"
         table = Table(
-            title=f"plan of {name if settings.name else variant}",
+            title=f"{what} of {name if settings.name else variant}",
             box=None,
             show_header=False,
             title_justify="left",
         )
-        for row in _rows(settings, base, space, allotment, where):
+        for row in _rows(settings, left_of(settings, name), base, space, allotment, where):
             table.add_row(*row)
         console.print(table)
 
@@ -122,25 +125,30 @@ def probe_test(config: Config) -> float:
 
 
 def _rows(
-    settings: SweepSettings, base: Config, space: Space, allotment: Allotment, where: str
+    settings: SweepSettings,
+    left: Left,
+    base: Config,
+    space: Space,
+    allotment: Allotment,
+    where: str,
 ) -> list[tuple[str, str]]:
     measured = probe(base)
     steps, rung = base.training.steps, first_rung(space, base)
     full = measured.trial(base)
-    rounds = ceil(settings.trials / allotment.concurrent)
+    rounds = ceil(left.trials / allotment.concurrent)
     # Of the trials that reach the rung ASHA lets one in REDUCTION_FACTOR go on.
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
     longest, shortest = rounds * full, rounds * full * stopped
     images = plan(base.data, base.runtime.data_dir)
-    kept = settings.trials + settings.confirm_seeds * settings.confirm_top
-    state = kept * (measured.checkpoint + _STATE_BYTES)
+    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * measured.checkpoint + _STATE_BYTES)
+    more = f" more of {settings.trials}" if settings.resume else ""
     searched = [f"{name} {_range(values)}" for name, values in space.items()]
     return [
         ("searched", "\n".join(searched)),
         ("objective", f"{settings.objective}, {settings.sampler}, seed {settings.seed}"),
         (
             "trials",
-            f"at most {settings.trials}, {allotment.concurrent} at once, each {allotment.cpus:g} "
+            f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
             f"CPU and {allotment.gpus:g} GPU ({where})",
         ),
         ("steps", f"{steps} a full trial; early stopping from step {rung}"),
@@ -148,31 +156,32 @@ def _rows(
             "time",
             f"{clock(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
             f"{clock(shortest)} to {clock(longest)} for all trials, as early stopping has it; "
-            f"the search ends after {clock(settings.time_budget)} in any case",
+            f"the search ends after {clock(left.seconds)} in any case",
         ),
-        *_confirmation(settings, base, allotment, full),
+        *_confirmation(settings, left.runs, base, allotment, full),
         (
             "disk",
-            f"{_size(state)} for the sweep ({_size(measured.checkpoint)} a checkpoint, one kept "
-            f"per run), and {_size(images.n_bytes)} for the images"
+            f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
+            f"{CHECKPOINTS_KEPT} kept of each), and {_size(images.n_bytes)} for the images"
             + (" (there already)" if images.path.exists() else ""),
         ),
     ]
 
 
 def _confirmation(
-    settings: SweepSettings, base: Config, allotment: Allotment, full: float
+    settings: SweepSettings, runs: int, base: Config, allotment: Allotment, full: float
 ) -> list[tuple[str, str]]:
     """What confirming adds, if it is asked for: nothing of it is in the time budget."""
     seeds, top = settings.confirm_seeds, settings.confirm_top
-    if not seeds:
+    if not runs:
         return []
     test = probe_test(base)
-    rounds = ceil(seeds * top / allotment.concurrent)
+    rounds = ceil(runs / allotment.concurrent)
     return [
         (
             "confirmation",
-            f"after the search {seeds} fresh seeds of the best {top}: {seeds * top} runs, each "
+            f"after the search {seeds} fresh seeds of the best {top}: {runs} runs"
+            f"{' left' if settings.resume else ''}, each "
             f"{clock(full)} of training and {clock(test)} of evaluation on test; "
             f"{clock(rounds * (full + test))} for all, beyond the time budget",
         )

@@ -17,7 +17,8 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
 from sweeps.ledger import Ledger, Outcome, Record
-from sweeps.storage import Storage
+from sweeps.storage import Storage, path_within
+from sweeps.study import trial_id_of
 
 _PREFIX = "trial "
 _SECONDS = "seconds"
@@ -33,10 +34,12 @@ class Records:
 
     Args:
         study: The study.
+        stage: Word before the number in its trials' ids; the search has none.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, stage: str = "") -> None:
         self._study = study
+        self._stage = stage
 
     def save(self, record: Record, seconds: float) -> None:
         """Store a record in place of what is known of its trial.
@@ -59,26 +62,49 @@ class Records:
         """All records by trial id, in the order the trials started.
 
         A process that was killed after it had told the study of an end left a record that knows
-        nothing of it: that is put right here.
+        nothing of it, or none where the trial had not started: that is put right here.
         """
-        states = {trial.number: trial.state for trial in self._study.get_trials(deepcopy=False)}
-        records = [
-            _record(content)
-            for name, content in self._study.user_attrs.items()
-            if name.startswith(_PREFIX)
-        ]
-        for record in records:
-            state = states[record.number - 1]
-            if state.is_finished() and record.outcome in ("running", "interrupted"):
-                record.outcome, record.mended = _OUTCOMES[state], True
+        kept = self._study.user_attrs
+        records = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            number, trial_id = trial.number + 1, trial_id_of(trial.number, self._stage)
+            content, ended = kept.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
+            if content is None and ended is None:
+                continue
+            record = _record(content) if content else Record(number, trial_id, dict(trial.params))
+            if ended is not None and record.outcome in ("running", "interrupted"):
+                record.outcome, record.mended = ended, True
                 if record.outcome == "failed" and not record.error:
                     record.error = "the sweep was killed as the trial ended"
-        return {record.trial_id: record for record in sorted(records, key=lambda r: r.number)}
+            records[trial_id] = record
+        return records
 
 
 def _record(content: dict[str, Any]) -> Record:
     rungs = [(int(step), float(value)) for step, value in content["rungs"]]
-    return Record(**content | {"rungs": rungs})
+    # An earlier version kept paths from the root on.
+    checkpoints = [path_within(path) for path in content["checkpoints"]]
+    return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
+
+
+def end_out_of_time(study: Study, ledger: Ledger, budget: Budget) -> None:
+    """End the search's trials that the time stopped: PRUNED with a value, else FAIL.
+
+    Tune does not say so. Those that have not even started wait for a session with more time; where
+    time is left, so do those that an earlier session was interrupted in.
+    """
+    if not budget.ran_out:
+        return
+    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        record = ledger.records.get(trial_id_of(trial.number))
+        if record is None:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            continue
+        # First: killed in between, it goes on from here as any that has not ended.
+        record.outcome = "out_of_time"
+        Records(study).save(record, budget.spent)
+        seen = trial.intermediate_values
+        study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
 
 
 class Keeper(Callback):

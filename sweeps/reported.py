@@ -6,8 +6,10 @@ import time
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from rich.console import Console
+from rich.text import Text
 
 from analysis.sweep import Sweep as Tracked
+from sweeps.console import resume_command
 from sweeps.delivery import Delivery
 from sweeps.launch import Sweep
 from sweeps.outbox import PARENT, Entry, Outbox
@@ -37,7 +39,7 @@ def report(sweep: Sweep, console: Console) -> None:
         # Of whatever kind: the sweep has ended well.
         again = f"python -m analysis report --sweep {sweep.name}"
         reason = str(error) if isinstance(error, UserError) else repr(error)
-        console.print(f"report not made ({reason}); make it with {again}", soft_wrap=True)
+        console.print(Text(f"report not made ({reason}); make it with {again}"), soft_wrap=True)
         return
     delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
     writer = Writer(Outbox(sweep.folder), delivery)
@@ -45,7 +47,27 @@ def report(sweep: Sweep, console: Console) -> None:
     writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
     writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
     writer.close()
-    console.print(f"report: {path}", soft_wrap=True, highlight=False)
+    console.print(Text(f"report: {path}"), soft_wrap=True)
+    say_what_mlflow_lacks(sweep, writer, console)
+
+
+def say_what_mlflow_lacks(sweep: Sweep, writer: Writer, console: Console) -> None:
+    """Say what of a sweep MLflow was not told, if there is anything.
+
+    Args:
+        sweep: The sweep.
+        writer: Who told MLflow; it is closed.
+        console: Where to say it.
+    """
+    if writer.failures:
+        refused = f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}"
+        console.print(Text(refused), soft_wrap=True)
+    if writer.undelivered:
+        told = (
+            f"MLflow does not answer: {writer.undelivered} entries wait in {sweep.folder}; "
+            f"deliver them with {resume_command(sweep.name)}"
+        )
+        console.print(Text(told), soft_wrap=True)
 
 
 def _linked(tracked: Tracked) -> str:

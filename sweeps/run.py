@@ -18,24 +18,26 @@ def run() -> None:
 
         show(settings, Console())
         return
+    sweeps = [settings]
     if settings.resume is not None:
-        from sweeps.stored import check_free, resumed
+        from sweeps.resumed import resumed
 
-        settings = resumed(settings)
-    for variant in settings.variants:
-        settings.base_config(variant)
+        sweeps = resumed(settings)
+    for each in sweeps:
+        for variant in each.variants:
+            each.base_config(variant)
     # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.
     if settings.plan:
         from sweeps.plan import print_plan
 
-        print_plan(settings, Console())
+        for each in sweeps:
+            print_plan(each, Console())
         return
-    settings.check_storage()
-    if settings.resume is not None:
-        check_free(settings)
+    for each in sweeps:
+        each.check_storage()
     from sweeps.search import search_all
 
-    sys.exit(search_all(settings, Console()))
+    sys.exit(search_all(sweeps, Console()))
 
 
 if __name__ == "__main__":

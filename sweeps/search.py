@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from optuna import logging as optuna_logging
 from optuna.study import Study
 from rich.console import Console
+from rich.text import Text
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
-from sweeps.console import View
+from sweeps.console import View, resume_command
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment, opened, ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.left import without_time
 from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
-from sweeps.outbox import Outbox
-from sweeps.records import Records
-from sweeps.reported import report
+from sweeps.outbox import OUTBOX_FILE, Outbox
+from sweeps.records import Records, end_out_of_time
+from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
+from sweeps.resumed import check_gpus
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.storage import storage_errors_explained
-from sweeps.stored import check_new, find, keep, names
-from sweeps.study import end_running
+from sweeps.stored import check_free, check_new, find, keep
 from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
 from sweeps.writer import Writer
@@ -55,8 +58,12 @@ def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:
     return base, prepared, oracle
 
 
-def search_all(settings: SweepSettings, console: Console) -> int:
-    """Run a sweep of each variant asked for, one after another.
+def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
+    """Run the sweeps asked for, one after another.
+
+    Args:
+        sweeps: Settings of new sweeps (of one variant or of all), and of each resumed one.
+        console: Where to print.
 
     Returns:
         The exit code: 0, 1 where a sweep has no result, 128 + signal where one stopped it.
@@ -64,19 +71,23 @@ def search_all(settings: SweepSettings, console: Console) -> int:
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
-    if settings.resume is None:
-        check_new(settings)
-    with cluster(settings.address) as available, Interruption() as interruption:
-        joined = address_of(settings.address) != LOCAL
-        allotment = allot(settings, available, grows=joined)
-        if settings.max_concurrent is None:
-            check_fits(allotment)
+    for settings in sweeps:
+        (check_free if settings.resume else check_new)(settings)
+    address = sweeps[0].address
+    with cluster(address) as available, Interruption() as interruption:
+        joined = address_of(address) != LOCAL
+        allotments = [allot(settings, available, grows=joined) for settings in sweeps]
+        for settings, allotment in zip(sweeps, allotments, strict=True):
+            if settings.max_concurrent is None:
+                check_fits(allotment)
+            if settings.resume:
+                check_gpus(settings, allotment.gpus)
         found = True
         try:
-            for variant, name in settings.sweep_names().items():
-                found &= search(settings, variant, name, allotment, interruption, console)
-                if interruption.signal is not None:
-                    break
+            for settings, allotment in zip(sweeps, allotments, strict=True):
+                for variant, name in settings.sweep_names().items():
+                    if interruption.signal is None:
+                        found &= search(settings, variant, name, allotment, interruption, console)
         except KeyboardInterrupt:
             console.print("interrupted")
     if interruption.signal is not None:
@@ -104,37 +115,45 @@ def search(
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
     folder = settings.folder / name
-    # Of a resumed `--variant all` some variants may not have been started.
-    old = find(settings, name) if settings.resume and name in names(settings) else None
+    old = find(settings, name) if settings.resume else None
+    if old is not None:
+        # The official files may lie elsewhere now; all else is as it began.
+        base = old.base.with_values(settings.places())
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to make: meanwhile the data are prepared.
-        opening = other.submit(open_experiment, settings.tracking, variant, name, old is not None)
-        base, prepared, oracle = prepare_variant(old.base if old else base)
+        opening = other.submit(
+            open_experiment, settings.tracking, variant, name, old is not None, settings.folder
+        )
+        base, prepared, oracle = prepare_variant(base)
         opened(opening, settings.tracking)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
-    moved = old is not None and not folder.exists()
+    moved = old is not None and not (folder / OUTBOX_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
-    sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with storage_errors_explained(folder), claimed(folder, settings.study_storage):
+    with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
+        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
         study = search_study(sweep)
         keep(study, settings, base)
         records = Records(study)
-        ledger = Ledger(settings.objective, base.training.steps, interruption, records.load())
+        budget = Budget(settings.time_budget, interruption, records.seconds)
+        ledger = Ledger(settings.objective, base.training.steps, budget, records.load())
         if moved:
             ledger.mend()
         writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
         tracking = Tracking(writer, sweep_run(sweep), ledger)
         tracking.open()
+        tracking.end_all()
         status: Status = "FAILED"
         found = False
         try:
-            budget = Budget(settings.time_budget, interruption, records.seconds)
-            found = _run(
-                sweep, study, ledger, budget, tracking, interruption, console, prepared, oracle
-            )
+            if trials := without_time(sweep, study, ledger, budget):
+                console.print(
+                    f"{name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
+                    f"{budget.seconds:g} s are spent; they need a larger --time-budget"
+                )
+            found = _run(sweep, study, ledger, budget, tracking, console, prepared, oracle)
             if found and settings.confirm_seeds:
                 found = confirm(sweep, ledger, tracking, interruption, console)
             status = "FINISHED" if found else "FAILED"
@@ -146,27 +165,10 @@ def search(
                 writer.close()
         if found and not writer.undelivered:
             report(sweep, console)
-    _say_what_mlflow_lacks(writer, settings, name, console)
+    say_what_mlflow_lacks(sweep, writer, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
     return found
-
-
-def resume_command(name: str) -> str:
-    """How to go on with a sweep."""
-    return f"python sweeps/run.py --resume {name}"
-
-
-def _say_what_mlflow_lacks(
-    writer: Writer, settings: SweepSettings, name: str, console: Console
-) -> None:
-    if writer.failures:
-        console.print(f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}")
-    if writer.undelivered:
-        console.print(
-            f"MLflow does not answer: {writer.undelivered} entries wait in "
-            f"{settings.folder / name}; deliver them with {resume_command(name)}"
-        )
 
 
 def _run(
@@ -175,7 +177,6 @@ def _run(
     ledger: Ledger,
     budget: Budget,
     tracking: Tracking,
-    interruption: Interruption,
     console: Console,
     prepared: Prepared,
     oracle: Oracle,
@@ -195,18 +196,17 @@ def _run(
         tracking.abandon()
 
     try:
-        with interruption.deferred(rescue):
+        with budget.interruption.deferred(rescue):
             run_trials(sweep, study, ledger, budget, [tracking, view])
         # What an interruption or an error stopped goes on when the sweep is resumed.
-        if interruption.signal is None:
-            end_running(study)
+        end_out_of_time(study, ledger, budget)
     finally:
         view.close()
         try:
             log_tables(sweep, study, ledger, tracking)
         except UserError as error:
             # A full disk must not cost the result.
-            console.print(f"tables not written: {error}")
+            console.print(Text(f"tables not written: {error}"))
     record = ledger.best_of_any()
     if budget.interrupted:
         say_interrupted()
@@ -214,10 +214,10 @@ def _run(
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]
         reason = errors[0] if errors else "the time budget ended before any trial had a score"
-        console.print(f"{sweep.name}: no trial has a result: {reason}")
+        console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
         return False
     best = evaluate_best(sweep, record, prepared, oracle)
-    log_best(sweep, best, tracking)
+    log_best(sweep, study, best, tracking)
     print_results(console, sweep, ledger, best)
     test = {f"test/{name}": value for name, value in best.test.items()}
     log_model(sweep, record, "search", tracking, test)

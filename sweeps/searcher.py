@@ -17,8 +17,7 @@ from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
 from sweeps.ledger import Ledger, Record
-from sweeps.settings import Objective
-from sweeps.space import METRICS, Space
+from sweeps.space import Space
 from sweeps.study import trial_id_of
 
 Values = list[float]
@@ -30,14 +29,12 @@ class StudySearcher(Searcher):
     Trials of an earlier session that have not ended come first, with their checkpoints. A trial
     that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
     ASHA) is PRUNED with the values seen; an error, and a value that is missing or not finite at
-    the end, is FAIL. One that failed before it started is suggested again (`Ledger.starts_again`).
+    the end, is FAIL. One that Tune gives up too early is suggested again (`Ledger.starts_again`).
 
     Args:
         study: The study.
         space: The settings to suggest.
-        objective: What is optimised.
         ledger: Account of the trials; a value is what it says.
-        labels: Labels of every trial where their number is not searched.
         trials: Trials that the study is to have in the end.
         enough_time: Whether there is time for another trial; where not, the search ends.
         stage: Word before the number in a trial's id; the search has none.
@@ -47,9 +44,7 @@ class StudySearcher(Searcher):
         self,
         study: Study,
         space: Space,
-        objective: Objective,
         ledger: Ledger,
-        labels: int,
         trials: int,
         enough_time: Callable[[], bool] = lambda: True,
         stage: str = "",
@@ -59,9 +54,8 @@ class StudySearcher(Searcher):
         super().__init__()
         self._study = study
         self._space = space
-        self._objective = objective
+        self._pareto = len(study.directions) > 1
         self._ledger = ledger
-        self._labels = labels
         self._enough_time = enough_time
         self._stage = stage
         self._unfinished = deque(unfinished(study, space))
@@ -98,7 +92,7 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Remember a trial's value at a step, where it exists already."""
-        trial, value = self._running.get(trial_id), result.get(METRICS[self._objective])
+        trial, value = self._running.get(trial_id), result.get(self._ledger.metric)
         if trial is not None and value is not None:
             self._report(trial_id, trial, int(result["step"]), float(value))
 
@@ -109,7 +103,7 @@ class StudySearcher(Searcher):
         trial = self._running.get(trial_id)
         if trial is None:
             return
-        if error and self._ledger.starts_again(trial_id, trial_id_of(trial.number, self._stage)):
+        if error and self._ledger.starts_again(trial_id):
             self._unfinished.append((trial, self._reported[trial_id]))
         else:
             self._tell(trial_id, trial, error)
@@ -146,7 +140,7 @@ class StudySearcher(Searcher):
 
     def _report(self, trial_id: str, trial: Trial, step: int, value: float) -> None:
         # Optuna has no intermediate values of several objectives, and one for each step.
-        if self._objective == "pareto" or step <= self._reported[trial_id]:
+        if self._pareto or step <= self._reported[trial_id]:
             return
         if math.isfinite(value):
             trial.report(value, step)
@@ -154,20 +148,19 @@ class StudySearcher(Searcher):
 
     def _values(self, record: Record) -> Values:
         assert record.score is not None
-        if self._objective != "pareto":
-            return [record.score]
-        return [record.score, float(record.values.get("data.labels", self._labels))]
+        labels = [float(record.values["data.labels"])] if self._pareto else []
+        return [record.score, *labels]
 
 
 def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
     """The trials of a study that have not ended, as a session that was killed leaves them.
 
     With each comes the last step that the study has a value of: the trial's record may be a report
-    behind, where the session was killed in between. One that has no settings yet, as it was killed
-    while they were drawn, is told to have failed.
+    behind, where the session was killed in between. Where it was killed while settings were drawn,
+    those that are missing are drawn now, as `Study.ask` would have.
     """
-    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        if trial.params.keys() == space.keys():
-            yield Trial(study, trial._trial_id), max(trial.intermediate_values, default=0)
-        else:
-            study.tell(trial.number, state=TrialState.FAIL)
+    for known in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        trial = Trial(study, known._trial_id)
+        for name, distribution in space.items():
+            trial._suggest(name, distribution)
+        yield trial, max(known.intermediate_values, default=0)

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, model_validator
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from sweeps.addresses import without_password
+from sweeps.addresses import is_server, scheme_of, without_password
 from sweeps.storage import Storage
 from weakdis_core.config import Config, Settings, Source, VariantName
 from weakdis_core.console import parse
@@ -85,7 +85,8 @@ class SweepSettings(Settings):
     ] = ()
     """Fix a setting (`--set training.learning_rate=0.001`); a fixed one is not searched."""
     cpus_per_trial: Annotated[Amount | None, Field()] = None
-    """CPUs of a trial (default 1, less where GPUs would wait for CPUs); also its threads."""
+    """CPUs of a trial (default 1, less where GPUs would wait for CPUs); also its threads, which a
+    resumed sweep keeps."""
     gpus_per_trial: Annotated[float | None, Field(ge=0, le=64)] = None
     """GPUs of a trial (default 0.25 where there are GPUs)."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
@@ -128,7 +129,7 @@ class SweepSettings(Settings):
             )
         if self.data_dir is not None and not self.data_dir.is_dir():
             raise UserError(f"data_dir: '{self.data_dir}' is not allowed: there is no such folder")
-        scheme = _scheme(self.tracking)
+        scheme = scheme_of(self.tracking)
         if "://" not in self.tracking or scheme not in _TRACKING_SCHEMES:
             raise UserError(
                 f"tracking_uri: {without_password(self.tracking)!r} is not allowed: "
@@ -155,7 +156,7 @@ class SweepSettings(Settings):
         root = self.checkpoints.root
         if not self.checkpoints.remote:
             return
-        if _scheme(root) not in _STORAGE_SCHEMES:
+        if scheme_of(root) not in _STORAGE_SCHEMES:
             known = ", ".join(f"{scheme}://" for scheme in _STORAGE_SCHEMES)
             raise UserError(f"storage: {root!r} is not allowed: a folder is needed, or {known}")
         shown = without_password(root)
@@ -163,15 +164,17 @@ class SweepSettings(Settings):
             raise UserError(f"storage: {shown!r} is not allowed: keys belong in the environment")
         local = "is not allowed with a storage elsewhere: it would be lost with this machine"
         study = self.study_storage
-        if study is None or "://" not in study or _scheme(study) == "sqlite":
+        if study is None or "://" not in study or scheme_of(study) == "sqlite":
             raise UserError(
                 f"optuna_storage: {study or 'study.db of the folder'} {local}; "
                 "a database such as postgresql://... is needed"
             )
-        if _scheme(self.tracking) == "sqlite":
+        if not is_server(self.tracking):
+            # Other machines reach a database such as PostgreSQL, but no server keeps its files.
             raise UserError(
-                f"tracking_uri: {self.tracking!r} {local}; http://... of a server or "
-                "postgresql://... is needed"
+                f"tracking_uri: {without_password(self.tracking)!r} is not allowed with a storage "
+                "elsewhere: MLflow's files would be lost with this machine; http://... of a "
+                "server is needed"
             )
 
     @property
@@ -245,16 +248,13 @@ class SweepSettings(Settings):
             "data.source": self.data_source,
             "runtime.threads": max(1, int(self.cpus_per_trial or 1)),
         }
-        if self.data_dir is not None:
-            changes["runtime.data_dir"] = str(self.data_dir.absolute())
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
-        return preset(self.preset, variant).with_values(changes | self.fixed)
+        return preset(self.preset, variant).with_values(changes | self.places() | self.fixed)
 
-
-def _scheme(address: str) -> str:
-    """`postgresql` of `postgresql+psycopg://host/name`."""
-    return address.partition(":")[0].partition("+")[0]
+    def places(self) -> dict[str, Any]:
+        """The settings of a run that say where things lie, by dotted name."""
+        return {} if self.data_dir is None else {"runtime.data_dir": str(self.data_dir.absolute())}
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

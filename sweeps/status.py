@@ -7,6 +7,7 @@ from collections import Counter
 from optuna import logging as optuna_logging
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sweeps.console import clock, short
 from sweeps.ledger import Record
@@ -32,7 +33,7 @@ def show(settings: SweepSettings, console: Console) -> None:
         try:
             table.add_row(*_row(find(settings, name), settings))
         except UserError as error:
-            table.add_row(name, str(error))
+            table.add_row(name, Text(str(error)))
     for name in elsewhere(settings):
         table.add_row(name, "its study lies elsewhere: see --optuna-storage")
     console.print(table if table.row_count else f"no sweeps in {settings.folder}")
@@ -56,6 +57,11 @@ def _state(stored: Stored, known: list[Record], settings: SweepSettings) -> str:
     if is_running(settings.folder / stored.name, settings.study_storage):
         return "running"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
+    if not cut and stored.confirm is not None:
+        # All confirm runs are in their study, waiting, before the first of them starts.
+        cut = any(
+            not each.state.is_finished() for each in stored.confirm.get_trials(deepcopy=False)
+        )
     return f"interrupted: --resume {stored.name}" if cut else "ended"
 
 
@@ -76,5 +82,7 @@ def _status(stored: Stored, settings: SweepSettings) -> Table:
         told = "; ".join(filter(None, (short(record.values), record.error, record.note)))
         state = record.outcome.replace("_", " ")
         steps = f"{record.step}/{stored.base.training.steps}"
-        table.add_row(str(record.number), state, steps, score, clock(record.seconds), told)
+        row = (str(record.number), state, steps, score, clock(record.seconds))
+        # An error may hold what would be markup.
+        table.add_row(*row, Text(told))
     return table

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ray.tune import Checkpoint
 
 _FETCHED = "fetched"
+# Sweep, session, trial, checkpoint.
+_PARTS = 4
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _KEPT = "what has ended is kept; go on with --resume"
 _SQLITE = ("disk is full", "readonly database", "disk I/O error", "unable to open database")
@@ -75,23 +77,41 @@ class Storage:
         except OSError as error:
             raise self._refused(error) from None
 
+    def holds(self, name: str) -> bool:
+        """Whether something of a sweep lies there.
+
+        Raises:
+            UserError: The storage cannot be reached.
+        """
+        from pyarrow.fs import FileType
+
+        system, root = self.opened()
+        try:
+            found = system.get_file_info(f"{root}/{name}").type
+        except OSError as error:
+            raise self._refused(error) from None
+        return bool(found != FileType.NotFound)
+
     def checkpoint(self, path: str) -> Checkpoint:
-        """A checkpoint by the path that a record keeps of it."""
+        """A checkpoint by the path that a record keeps of it: `path_within` this storage."""
         from ray.tune import Checkpoint
 
-        return Checkpoint(path, self.opened()[0])
+        system, root = self.opened()
+        return Checkpoint(f"{root}/{path}", system)
 
     def delete(self, path: str) -> None:
         """Delete a checkpoint; one that is gone, or cannot be deleted, is no reason to stop."""
+        system, root = self.opened()
         with contextlib.suppress(OSError):
-            self.opened()[0].delete_dir(path)
+            system.delete_dir(f"{root}/{path}")
 
     def fetch(self, path: str, folder: Path) -> Path:
         """The folder of a checkpoint on this machine: itself, or a copy of it under `folder`."""
+        checkpoint = self.checkpoint(path)
         if not self.remote:
-            return Path(path)
+            return Path(checkpoint.path)
         own = folder / _FETCHED / Path(path).parent.name / Path(path).name
-        self.checkpoint(path).to_directory(own)
+        checkpoint.to_directory(own)
         return own
 
     def _refused(self, error: Exception) -> UserError:
@@ -100,6 +120,11 @@ class Storage:
         reason = os.strerror(number) if number else str(error).splitlines()[0]
         where = self.root if self.remote else str(Path(self.root).absolute())
         return UserError(f"storage: {where} cannot be written ({reason})")
+
+
+def path_within(path: str) -> str:
+    """The path of a checkpoint within its storage, wherever that lies: it may be moved."""
+    return "/".join(Path(path).parts[-_PARTS:])
 
 
 @functools.cache
@@ -157,7 +182,7 @@ def cannot_be_written(place: str, reason: str) -> str:
 
 def disk_error(error: BaseException | None) -> str | None:
     """What is wrong with the disk, if that is what an error is about, or what led to it."""
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, OSError) and each.errno in _DISK:
             where = f": {each.filename}" if each.filename else ""
             return os.strerror(each.errno) + where
@@ -170,14 +195,15 @@ def database_error(error: BaseException) -> str | None:
     """What is wrong with the study's database, if that is what an error is about."""
     from sqlalchemy.exc import InterfaceError, OperationalError
 
-    for each in _causes(error):
+    for each in causes(error):
         if isinstance(each, (InterfaceError, OperationalError)):
             # The driver's own words, without the statement and its values.
             return str(each.orig).strip().splitlines()[0]
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

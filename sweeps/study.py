@@ -13,7 +13,6 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
-from optuna.trial import TrialState
 
 from sweeps.addresses import without_password
 from sweeps.settings import Objective, Sampler
@@ -103,13 +102,6 @@ def open_study(storage: BaseStorage, name: str, objective: Objective, space: Spa
 def trial_id_of(number: int, stage: str = "") -> str:
     """What a trial is called in MLflow and on disk, by its number in the study."""
     return f"{stage}-{number + 1:05d}" if stage else f"{number + 1:05d}"
-
-
-def end_running(study: Study) -> None:
-    """End what the time budget stopped, which Tune does not say: PRUNED with a value, else FAIL."""
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        seen = trial.intermediate_values
-        study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
 
 
 def export_study(study: Study, path: Path) -> None:

@@ -16,6 +16,8 @@ from sweeps.tracking import Tracking
 from weakdis_core.data.store import open_prepared
 from weakdis_core.pictures import FOLDER
 
+_BEST = "best trial"
+
 
 def sweep_run(sweep: Sweep) -> SweepRun:
     """What its runs have in common, and the params of its own: asked for, searched, fixed."""
@@ -58,15 +60,20 @@ def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -
         tracking.log_file(None, sweep.folder / file)
 
 
-def log_best(sweep: Sweep, best: Best, tracking: Tracking) -> None:
+def log_best(sweep: Sweep, study: Study, best: Best, tracking: Tracking) -> None:
     """The test scores and the files of the best trial, on its run and on the parent."""
     trial = best.record.trial_id
     test = {f"test/{name}": value for name, value in best.test.items()}
     for run in (trial, None):
         tracking.log_final(run, test, best.record.step)
     tracking.describe(best.record, test)
+    earlier = study.user_attrs.get(_BEST, trial)
+    if earlier != trial:
+        # The best before the sweep was extended.
+        tracking.set_tags(earlier, {"best": "false"})
     tracking.set_tags(trial, {"best": "true"})
     tracking.set_tags(None, {"best_trial_id": trial})
+    study.set_user_attr(_BEST, trial)
     tracking.add_note(
         f"Best: trial {best.record.number}. A search result of one seed, not a table row."
     )

@@ -56,7 +56,8 @@ class Tracking(Callback):
         self._stage = stage
         self._notes: list[str] = []
         # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
-        self._closed = {record.trial_id for record in ledger.ended() if not record.mended}
+        self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
+        self._begun: set[str] = set()
         self._device_known: set[str] = set()
         self._hosts = {record.trial_id: list(record.hosts) for record in ledger.records.values()}
 
@@ -81,19 +82,16 @@ class Tracking(Callback):
     ) -> None:
         """Open a trial's run with its params and tags, or take it up again."""
         record = self._ledger.records[trial.config["trial_id"]]
-        params, tags = dict(record.values), {"mlflow.runName": f"trial {record.number}"}
+        params: dict[str, Any] = record.values
+        tags: dict[str, str] = {}
         # Values that do not fit together fail their trial, which says so itself.
         with contextlib.suppress(UserError):
             config = trial_config(trial.config)
             params = config.flat()
-            tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
+            tags = {"config_hash": config.hash(), "seed": str(config.seed)}
             if self._stage == "confirm":
                 tags["mlflow.runName"] = f"confirm {config.hash()} seed {config.seed}"
-        tags |= {"kind": "trial", "trial_id": record.trial_id, "stage": self._stage}
-        tags["mlflow.note.content"] = describe_trial(self._sweep, record, self._stage)
-        self._closed.discard(record.trial_id)
-        key, dataset = record.trial_id, self._sweep.dataset
-        self._submit(key, "begin", tags=self._tags(tags), params=_text(params), dataset=dataset)
+        self._begin(record, params, tags)
 
     def on_trial_result(
         self,
@@ -135,8 +133,8 @@ class Tracking(Callback):
         """End a trial's run as FAILED, with the reason, unless it starts again."""
         record = self._ledger.of(trial)
         if record is not None and record.outcome == "failed":
-            # Of one that never started there is none yet.
-            self.on_trial_start(iteration, trials, trial)
+            if record.trial_id not in self._begun:
+                self.on_trial_start(iteration, trials, trial)
             self._end(record)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
@@ -213,10 +211,22 @@ class Tracking(Callback):
         self.close("KILLED")
         self._writer.close()
 
+    def _begin(self, record: Record, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        key, dataset = record.trial_id, self._sweep.dataset
+        own = {"kind": "trial", "trial_id": key, "stage": self._stage}
+        own["mlflow.note.content"] = describe_trial(self._sweep, record, self._stage)
+        own = {"mlflow.runName": f"trial {record.number}", **own, **tags}
+        self._closed.pop(key, None)
+        self._begun.add(key)
+        self._submit(key, "begin", tags=self._tags(own), params=_text(params), dataset=dataset)
+
     def _end(self, record: Record | None) -> None:
-        if record is None or record.trial_id in self._closed:
+        if record is None or self._closed.get(record.trial_id) == record.outcome:
             return
-        self._closed.add(record.trial_id)
+        if record.mended and not record.seconds:
+            # Killed before anything was noted of it, even that it began.
+            self._begin(record, record.values, {})
+        self._closed[record.trial_id] = record.outcome
         text = describe_trial(self._sweep, record, self._stage, record.test)
         tags: dict[str, str] = {"outcome": record.outcome, "mlflow.note.content": text}
         if record.error:

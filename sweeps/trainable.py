@@ -131,7 +131,7 @@ def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     prepared = _open(Path(parameters["prepared"]), config)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
-    note = _continue(trainer, _checkpoints(parameters))
+    note = _continue(trainer, checkpoints_of(parameters))
     for report in trainer.fit():
         with _saved(trainer) as folder:
             result = result_of(report, trainer.device) | note
@@ -139,7 +139,7 @@ def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     return trainer, oracle, prepared
 
 
-def _checkpoints(parameters: dict[str, Any]) -> list[Checkpoint]:
+def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
     """A trial's checkpoints, the newest first: this session's, then those of earlier ones."""
     last = tune.get_checkpoint()
     earlier = map(Storage(parameters["storage"]).checkpoint, reversed(parameters["checkpoints"]))

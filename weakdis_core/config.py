@@ -174,12 +174,24 @@ class TrainingSettings(Settings):
     """Log-density of a code under its partition's prior from which a relation's outcome is
     accepted: the accuracy among accepted ones and their share are then reported too."""
 
+    @property
+    def warmup_steps(self) -> int:
+        """Steps of the warmup."""
+        return round(self.warmup * self.steps)
+
+    @property
+    def ending_step(self) -> int:
+        """Steps before the ending."""
+        return round((1 - self.ending) * self.steps)
+
     @model_validator(mode="after")
     def _stages_fit(self) -> TrainingSettings:
-        if self.warmup + self.ending >= 1:
+        # Of steps, not of fractions: a model that never leaves its warmup has no fitted prior.
+        if self.warmup_steps >= self.ending_step:
             raise ValueError(
-                f"warmup {self.warmup} and ending {self.ending} leave no steps between them; "
-                "their sum must be less than 1"
+                f"warmup {self.warmup} and ending {self.ending} leave no steps between them: of "
+                f"{self.steps} the first {self.warmup_steps} are warmup, and the ending begins "
+                f"after {self.ending_step}"
             )
         return self
 

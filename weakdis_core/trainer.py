@@ -107,17 +107,12 @@ class Trainer:
         self.seconds = 0.0
         self._terms = RunningTerms()
 
-    @property
-    def warmup_steps(self) -> int:
-        """Steps of the warmup."""
-        return round(self.config.training.warmup * self.config.training.steps)
-
     def stage(self, step: int) -> Stage:
         """Stage of the step that follows `step` finished ones."""
         training = self.config.training
-        if step < self.warmup_steps:
+        if step < training.warmup_steps:
             return "warmup"
-        return "full" if step < round((1 - training.ending) * training.steps) else "ending"
+        return "full" if step < training.ending_step else "ending"
 
     def fit(self) -> Iterator[Report]:
         """Train to the last step; one Report for each evaluation, the last at the last step.
@@ -233,7 +228,7 @@ class Trainer:
 
     def _train_step(self) -> None:
         stage = self.stage(self.step)
-        if stage != "warmup" and self.step == self.warmup_steps:
+        if stage != "warmup" and self.step == self.config.training.warmup_steps:
             self.enter_full_training()
         self.networks.set_learning_rates(self.step)
         batch = self.next_batch()

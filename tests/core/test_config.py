@@ -80,7 +80,11 @@ def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
         ({"loss.prior_matching": "mmd"}, r"'mmd' is not allowed: .*'adversarial' or 'kl'"),
         ({"loss.lambda.x": 1}, r"^loss\.lambda\.x: no such setting"),
         ({"loss.lamda": 1}, r"^loss\.lamda: no such setting; known: data\.variant"),
-        ({"training.warmup": 0.9}, r"warmup 0\.9 and ending .* less than 1$"),
+        ({"training.warmup": 0.9}, r"warmup 0\.9 and ending .* leave no steps between them"),
+        (
+            {"training.steps": 10, "training.warmup": 0.96, "training.ending": 0},
+            r"of 10 the first 10 are warmup, and the ending begins after 10$",
+        ),
         ({"model.encoder": "convolutional"}, r"placement_weight 1\.0 .* convolutional and placed"),
         ({"model.decoder": "palette"}, r"placement_weight 1\.0 .* object_centred and palette$"),
     ],

@@ -38,13 +38,12 @@ def main(folder: Path) -> None:
     base = settings.base_config(VARIANT)
     place = folder / "packed"
     place.mkdir()
-    interruption = Interruption()
-    ledger = Ledger("pixels", base.training.steps, interruption)
+    budget = Budget(200.0, Interruption())
+    ledger = Ledger("pixels", base.training.steps, budget)
     with cluster() as available:
         allotment = allot(settings, available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
-        budget = Budget(200.0, interruption)
         run_trials(sweep, search_study(sweep), ledger, budget, [], meeting_trial)
     print(allotment, [record.outcome for record in ledger.records.values()])
 

@@ -21,9 +21,10 @@ from sweeps.launch import Sweep, run_trials
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.records import end_out_of_time
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
-from sweeps.study import end_running, make_sampler, open_storage, open_study
+from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
@@ -66,18 +67,17 @@ def run_script(
     study.sampler = make_sampler("random", 0, 10)
     for size in sizes:
         study.enqueue_trial({"model.latent_size": size})
-    interruption = Interruption()
-    ledger = Ledger("pixels", base.training.steps, interruption)
+    budget = Budget(settings.time_budget, Interruption())
+    ledger = Ledger("pixels", base.training.steps, budget)
     open_experiment(database, VARIANT, "scripted")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "scripted"))
     run = SweepRun("scripted", VARIANT, common_tags(base, "rendered"), {"trials": len(sizes)})
     tracking = Tracking(writer, run, ledger)
-    budget = Budget(settings.time_budget, interruption)
     tracking.open()
     try:
         run_trials(sweep, study, ledger, budget, [tracking, *callbacks], script)
     finally:
-        end_running(study)
+        end_out_of_time(study, ledger, budget)
         tracking.close("FINISHED")
         writer.close()
     assert not writer.failures

@@ -55,7 +55,12 @@ class Postgres:
                 [found("postgres"), f"-D{folder / 'data'}", *options],
                 stdout=log, stderr=log, user=self._user, cwd=folder,
             )  # fmt: skip
-        _wait_for(self._port, folder / "log")
+        # It listens before it answers.
+        ready = [found("pg_isready"), "-q", "-h127.0.0.1", f"-p{self._port}"]
+        deadline = time.monotonic() + 60
+        while subprocess.run(ready, check=False).returncode != 0:
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """End it, and with it all connections."""

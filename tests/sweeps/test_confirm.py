@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from mlflow.entities import Run
+from optuna.trial import TrialState
 from ray import tune
 from rich.console import Console
 
@@ -19,15 +22,16 @@ from analysis.accuracy_table import table1
 from analysis.published import load
 from analysis.runs import read_runs
 from analysis.statistics import t_interval
-from sweeps.budget import Interruption
+from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.confirm import confirm, fresh_seeds, leaders
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep
+from sweeps.launch import Sweep, confirm_space, confirm_study
 from sweeps.ledger import Ledger, Outcome, Record
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
 from sweeps.tracking import Tracking
@@ -59,7 +63,7 @@ def a_sweep(folder: Path, **flags: Any) -> Sweep:
 
 def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
     """A search's account: latent size, score and end of each trial."""
-    ledger = Ledger("pixels", STEPS, Interruption())
+    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
     for number, (size, score, outcome) in enumerate(trials, 1):
         record = Record(number, f"t{number}", {"model.latent_size": size}, outcome, score=score)
         record.checkpoints = ["somewhere"]
@@ -196,12 +200,26 @@ def test_a_confirm_run_equals_a_single_run(finished: Finished, tmp_path: Path) -
 
 def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[Run]]:
     """Confirm one configuration on three seeds with scripted runs; what is printed and tracked."""
-    sweep = a_sweep(folder, confirm_seeds=3)
-    ledger = searched((8, 0.9, "complete"))
+    return confirmed(a_sweep(folder, confirm_seeds=3), 8, database, script)
+
+
+def values_of(sweep: Sweep, size: int) -> dict[str, Any]:
+    """The preset's values, with another latent size."""
     point = starting_point(sweep.space, sweep.base)
     assert point is not None
-    for record in ledger.records.values():
-        record.values = point | record.values
+    return point | {"model.latent_size": size}
+
+
+def confirmed(
+    sweep: Sweep,
+    size: int,
+    database: str,
+    script: Any = None,
+    interruption: Interruption | None = None,
+) -> tuple[bool, str, Run, list[Run]]:
+    """Confirm the winner of a search, by its latent size; what is printed and tracked."""
+    ledger = searched((size, 0.9, "complete"))
+    ledger.records["t1"].values = values_of(sweep, size)
     open_experiment(database, VARIANT, "scripted")
     writer = Writer(Outbox(sweep.folder), Delivery(database, VARIANT, "scripted"))
     run = SweepRun("scripted", VARIANT, common_tags(sweep.base, "rendered"), {})
@@ -209,7 +227,9 @@ def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[
     tracking.open()
     output = io.StringIO()
     try:
-        found = confirm(sweep, ledger, tracking, Interruption(), Console(file=output), script)
+        found = confirm(
+            sweep, ledger, tracking, interruption or Interruption(), Console(file=output), script
+        )
     finally:
         tracking.close("FINISHED")
         writer.close()
@@ -223,6 +243,55 @@ def report_twice(latent: float) -> None:
     result = {METRICS["pixels"]: 0.5, "step": STEPS, "stage": "full", "seconds": 1.0}
     tune.report(result | {"device": "none"})
     tune.report({"test/relation_accuracy_latent": latent, "step": STEPS, "device": "none"})
+
+
+def an_earlier_session(sweep: Sweep, size: int, outcomes: list[Outcome]) -> None:
+    """Confirm runs that have ended already, one a seed."""
+    seeds = fresh_seeds(sweep.settings.seed, len(outcomes))
+    values = [values_of(sweep, size) | {"seed": seed} for seed in seeds]
+    study = confirm_study(sweep, values)
+    for outcome in outcomes:
+        trial = study.ask(confirm_space(sweep))
+        record = Record(trial.number + 1, f"confirm-{trial.number + 1:05d}", dict(trial.params))
+        record.outcome, record.seconds = outcome, 1.0
+        if outcome == "complete":
+            study.tell(trial, 0.5)
+            record.test = {"test/relation_accuracy_latent": 0.75}
+        else:
+            study.tell(trial, state=TrialState.FAIL)
+            record.error = "no luck"
+        Records(study, "confirm").save(record, 0.0)
+
+
+def test_fewer_seeds_are_those_that_are_asked_for(database: str, tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, confirm_seeds=2)
+    an_earlier_session(sweep, 8, ["complete"] * 3)
+    found, printed, _, _ = confirmed(sweep, 8, database)
+    assert found
+    assert "mean of 2 seeds" in printed
+    assert f"seed {fresh_seeds(0, 3)[2]}" not in printed
+    assert "reached their end" not in printed
+
+
+def test_another_winner_s_runs_are_told_alone(database: str, tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, confirm_seeds=2)
+    an_earlier_session(sweep, 4, ["complete"] * 2)
+    an_earlier_session(sweep, 8, ["failed"] * 2)
+    found, printed, _, _ = confirmed(sweep, 8, database)
+    assert not found
+    assert "0 of 2 confirm runs reached their end" in printed
+    assert printed.count("failed: no luck") == 2
+
+
+def test_an_interrupted_confirmation_says_how_to_go_on(database: str, tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, confirm_seeds=2)
+    an_earlier_session(sweep, 8, ["complete"] * 2)
+    interruption = Interruption()
+    interruption.signal = signal.SIGINT
+    found, printed, _, _ = confirmed(sweep, 8, database, interruption=interruption)
+    assert not found
+    assert "python sweeps/run.py --resume scripted" in printed.replace("\n", " ")
+    assert "mean of" not in printed
 
 
 @pytest.mark.slow
@@ -271,6 +340,8 @@ def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
     code, output = interrupted(command(*flags), tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
     assert code == 130, output
     assert "Traceback" not in output
+    assert "--resume cut" in output
+    assert "confirmed on fresh seeds" not in output
     parent, children = runs_of(database, VARIANT, "cut")
     assert parent.info.status == "KILLED"
     (best,) = of_stage(children, "search")

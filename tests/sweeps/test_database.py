@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
+from sweeps.locks import Claim, claimed
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
@@ -53,7 +55,7 @@ def script(parameters: dict[str, Any]) -> None:
 
 
 def test_a_database_that_goes_away_is_said_and_goes_on_later(
-    resources: dict[str, float], tmp_path: Path
+    resources: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Postgres() as studies:
         settings = SweepSettings(
@@ -65,21 +67,31 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         place.mkdir()
         space = build_space(base, {})
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
-        interruption = Interruption()
-        study, ledger = search_study(sweep), Ledger("pixels", STEPS, interruption)
+        budget = Budget(120.0, Interruption())
+        study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
         told = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=told) as caught, storage_errors_explained(place):
-            run_trials(
-                sweep, study, ledger, Budget(120.0, interruption), [Stopping(studies)], script
-            )
+            run_trials(sweep, study, ledger, budget, [Stopping(studies)], script)
         close(study)
         assert PASSWORD not in str(caught.value)
         studies.start()
         # What it had been told before is there, and the trial can go on.
         study = search_study(sweep)
-        ledger = Ledger("pixels", STEPS, interruption, Records(study).load())
+        budget = Budget(120.0, Interruption())
+        ledger = Ledger("pixels", STEPS, budget, Records(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
-        run_trials(sweep, study, ledger, Budget(120.0, interruption), [], script)
+        run_trials(sweep, study, ledger, budget, [], script)
+        # Where another machine runs the sweep meanwhile, this one ends before it writes anything.
+        monkeypatch.setattr("sweeps.locks._EVERY", 0.0)
+        lost = Claim("stopped", studies.address)
+        settings = settings.model_copy(update={"trials": 2})
+        sweep = dataclasses.replace(sweep, settings=settings, claim=lost)
+        with (
+            claimed(tmp_path / "elsewhere/stopped", studies.address),
+            pytest.raises(UserError, match="another program has taken over the sweep 'stopped'"),
+        ):
+            run_trials(sweep, study, ledger, budget, [], script)
+        assert list(Records(study).load()) == ["00001"]
         close(study)
     assert [each.outcome for each in ledger.records.values()] == ["complete"]
 

@@ -54,7 +54,8 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
         assert "error: name: the sweep 'faulty' is running already" in errors
         os.kill(process.pid, signal.SIGKILL)
     # The last checkpoint of one that ran is cut off.
-    truncated = Path(record_of(own_studies(tmp_path), "00001")["checkpoints"][-1]) / "checkpoint.pt"
+    last = record_of(own_studies(tmp_path), "00001")["checkpoints"][-1]
+    truncated = tmp_path / "runs" / last / "checkpoint.pt"
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     interrupt_twice(tmp_path, database)
     # Of the second trial no checkpoint can be read any more.

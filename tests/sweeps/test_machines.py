@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from pyarrow.fs import FileSelector
 
 from sweeps.locks import is_running
+from sweeps.outbox import PARENT, Entry
 from sweeps.storage import Storage
 from tests.sweeps.faulty import (
     VARIANT,
@@ -32,6 +33,7 @@ from tests.sweeps.faulty import (
 )
 from tests.sweeps.finished import command, runs_of
 from tests.sweeps.machines import HEAD, OTHER, Machines
+from tests.sweeps.server import Server
 from tests.sweeps.services import KEYS, PASSWORD, Postgres, object_store
 
 pytestmark = pytest.mark.slow
@@ -126,8 +128,12 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
     new.mkdir()
-    with Postgres() as databases, object_store(tmp_path) as storage:
-        studies, tracking = databases.add("studies"), databases.address
+    with (
+        Postgres() as databases,
+        object_store(tmp_path) as storage,
+        Server(tmp_path, databases.address) as server,
+    ):
+        studies, tracking = databases.add("studies"), server.uri
         monkeypatch.setenv("WEAKDIS_OPTUNA_STORAGE", studies)
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
@@ -152,11 +158,18 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
             call, cwd=new, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        # Ends come first: to a session after this one the sweep would not have moved.
+        lines = (new / "runs/faulty/mlflow.jsonl").read_text().splitlines()
+        told = [(entry.key, entry.kind) for entry in map(Entry.model_validate_json, lines)]
+        begun = [key for key, kind in told if kind == "begin" and key != PARENT]
+        assert told.index((ended["trial_id"], "end")) < told.index((begun[0], "begin"))
         check_invariants(new, trials=2, uri=tracking, studies=studies)
         check_no_password(done.stdout + done.stderr, tmp_path, storage)
         parent, children = runs_of(tracking, VARIANT, "faulty")
         assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
-        assert PASSWORD not in databases.dump(tracking) + databases.dump(studies)
+        assert PASSWORD not in databases.dump(databases.address) + databases.dump(studies)
+        # No file of MLflow went with a head.
+        assert not list(tmp_path.rglob("mlruns"))
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
         # What has ended stays as it is.
         assert record_of(studies, ended["trial_id"]) == known

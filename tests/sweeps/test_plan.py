@@ -29,7 +29,7 @@ def test_a_plan_tells_trials_steps_time_and_disk() -> None:
         "at most 7, 1 at once",
         "680 a full trial; early stopping from step 454",
         "ends after 14:00 in any case",
-        "MiB a checkpoint",
+        "MiB a checkpoint, 2 kept of each",
     ):
         assert word in text
     assert "confirmation" not in text

@@ -14,7 +14,7 @@ from mlflow.models import Model
 
 from analysis.models import find_checkpoint
 from analysis.served import save_served
-from sweeps.delivery import Delivery
+from sweeps.delivery import Delivery, may_work_later
 from sweeps.experiments import open_experiment
 from sweeps.outbox import PARENT, Entry, Outbox
 from sweeps.registry import SELECTED_BY
@@ -157,6 +157,34 @@ def test_a_registry_that_refuses_costs_no_more_than_the_model(
     _, (run,) = runs_of(database, VARIANT, "one")
     assert run.info.status == "FINISHED"
     assert "The model is not registered: " in run.data.tags["mlflow.note.content"]
+
+
+def test_a_registry_that_fails_for_a_moment_costs_no_model(
+    database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver = sweep(database, "00001")
+    up = False
+
+    def passing(*_: object) -> None:
+        if not up:
+            raise MlflowException("busy")
+
+    def refusal(entry: Entry) -> MlflowException:
+        with pytest.raises(MlflowException) as caught:
+            deliver(entry)
+        return caught.value
+
+    monkeypatch.setattr("sweeps.delivery.publish", passing)
+    model = model_of("00001", folder, 0.5)
+    assert may_work_later(refusal(model))
+    assert may_work_later(refusal(model))
+    up = True
+    deliver(model)
+    # The next one has all of its tries; after them it is said.
+    up = False
+    told = [refusal(model) for _ in range(3)]
+    assert [may_work_later(each) for each in told] == [True, True, False]
+    assert "The model is not registered: busy" in str(told[-1])
 
 
 @pytest.mark.slow

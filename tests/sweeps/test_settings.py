@@ -74,6 +74,10 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
             "--storage gs://b --optuna-storage mysql://h/d",
             r"tracking_uri: 'sqlite:.* is not allowed",
         ),
+        (
+            "--storage s3://b --optuna-storage mysql://h/d --tracking-uri postgresql://u:p@h/m",
+            r"tracking_uri: 'postgresql://\*\*\*@h/m' is not allowed .* files would be lost",
+        ),
         ("--data-dir /dev/null/x", r"data_dir: '/dev/null/x' is not allowed"),
         ("--tracking-uri ./mlruns", r"tracking_uri: './mlruns' is not allowed"),
         ("--tracking-uri sqlite:////nowhere/m.db", r"there is no folder /nowhere"),

@@ -1,106 +1,35 @@
-"""Sweeps found again: what may change when one is resumed, and what others may see of it."""
+"""Sweeps found again: what is kept of them, and what others may see of it."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from rich.console import Console
+from sqlalchemy import text
 
 from sweeps.ledger import Record
-from sweeps.locks import claimed, is_running
+from sweeps.locks import Claim, claimed, is_running
 from sweeps.outbox import Outbox
 from sweeps.records import Records
-from sweeps.settings import SweepSettings, parse_arguments
+from sweeps.settings import parse_arguments
 from sweeps.space import build_space
 from sweeps.status import show
-from sweeps.stored import check_new, find, keep, names, resumed
+from sweeps.stored import check_new, find, keep, names
 from sweeps.study import open_storage, open_study
+from tests.sweeps.kept import VARIANT, a_stored_sweep
 from tests.sweeps.services import Postgres
 from weakdis_core.errors import UserError
 
-VARIANT = "dsprites_v2"
 SECRET = "postgresql://user:swordfish@host/db"
-
-
-def a_stored_sweep(storage: Path, name: str = "one", *flags: str) -> SweepSettings:
-    settings = parse_arguments(
-        ["--variant", VARIANT, "--name", name, "--storage", str(storage), "--trials", "7", *flags]
-    )
-    base = settings.base_config(VARIANT)
-    folder = storage / name
-    folder.mkdir(parents=True)
-    study = open_study(open_storage(folder), name, "pixels", build_space(base, {}))
-    keep(study, settings, base)
-    study.ask(build_space(base, {}))
-    record = Record(1, "00001", {"data.labels": 100}, "running", 30, score=0.25)
-    Records(study).save(record, 12.0)
-    return settings
-
-
-def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
-    before = a_stored_sweep(tmp_path, "one", "--seed", "3", "--set", "data.max_images=1000")
-    asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path), "--trials", "9"])
-    after = resumed(asked)
-    assert (after.trials, after.time_budget) == (9, before.time_budget)
-    assert after.sweep_names() == {VARIANT: "one"}
-    assert after.base_config(VARIANT) == before.base_config(VARIANT)
-    assert find(asked, "one").base == before.base_config(VARIANT)
-
-
-def test_a_flag_counts_whatever_it_says(tmp_path: Path) -> None:
-    a_stored_sweep(tmp_path, "one", "--time-budget=77", "--seed", "3")
-    place = ["--storage", str(tmp_path)]
-    # The defaults, said aloud, are no longer the defaults.
-    after = resumed(parse_arguments(["--resume", "one", *place, "--trials=20", "--seed=3"]))
-    assert (after.trials, after.time_budget, after.seed) == (20, 77.0, 3)
-    with pytest.raises(UserError, match=r"seed: 0 is not allowed with resume: .*\(3\)"):
-        resumed(parse_arguments(["--resume", "one", *place, "--seed", "0"]))
-
-
-def test_more_trials_need_more_time(tmp_path: Path) -> None:
-    study = find(a_stored_sweep(tmp_path), "one").study
-    record = Record(1, "00001", {"data.labels": 100}, "complete", 30, score=0.25, seconds=90.0)
-    Records(study).save(record, 760.0)
-    asked = ["--resume", "one", "--storage", str(tmp_path), "--trials", "9"]
-    spent = r"time_budget: 840 is not allowed with more trials: one has taken 760 s of it, .* 90"
-    with pytest.raises(UserError, match=spent):
-        resumed(parse_arguments(asked))
-    assert resumed(parse_arguments([*asked, "--time-budget", "900"])).trials == 9
-
-
-def test_a_folder_is_as_good_as_a_name(tmp_path: Path) -> None:
-    a_stored_sweep(tmp_path)
-    after = resumed(parse_arguments(["--resume", str(tmp_path / "one")]))
-    assert (after.name, after.storage) == ("one", str(tmp_path))
-
-
-def test_the_database_is_found_from_another_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    a_stored_sweep(tmp_path / "runs")
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    after = resumed(parse_arguments(["--resume", str(tmp_path / "runs" / "one")]))
-    assert after.tracking == f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--resume one --seed 5", r"seed: 5 is not allowed with resume: .*\(0\)"),
-        ("--resume one --variant dsprites_v4", r"variant: 'dsprites_v4' is not allowed"),
-        ("--resume two", r"no sweep 'two' in .*; there are: one"),
-        ("--status two", r"no sweep 'two'"),
-    ],
-)
-def test_what_cannot_be_resumed_is_said(flags: str, message: str, tmp_path: Path) -> None:
-    a_stored_sweep(tmp_path)
-    settings = parse_arguments([*flags.split(), "--storage", str(tmp_path)])
-    with pytest.raises(UserError, match=message):
-        show(settings, Console()) if settings.status else resumed(settings)
 
 
 def test_no_password_is_kept(tmp_path: Path) -> None:
@@ -123,11 +52,30 @@ def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
         pytest.raises(UserError, match="the sweep 'N-shapes3d_v3' is running already"),
     ):
         check_new(settings)
-    # Killed while it started, it is nothing that could be resumed.
-    study = find(settings, "N-shapes3d_v3").study
-    open_storage(tmp_path / "N-shapes3d_v3").delete_study(study._study_id)
-    check_new(settings)
-    assert names(settings) == []
+
+
+def test_what_was_killed_before_it_was_kept_is_nothing(tmp_path: Path) -> None:
+    """Neither in a file nor in a database does it stand in the way of other objectives."""
+    database = f"sqlite:///{tmp_path / 'studies.db'}"
+    base = a_stored_sweep(tmp_path, "other", "--optuna-storage", database).base_config(VARIANT)
+    for more in ([], ["--optuna-storage", database]):
+        settings = parse_arguments(
+            ["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path), *more]
+        )
+        (tmp_path / "one").mkdir(exist_ok=True)
+        studies = open_storage(tmp_path / "one", settings.study_storage)
+        open_study(studies, "one", "pixels", build_space(base, {}))
+        assert "one" not in names(settings)
+        check_new(settings)
+        studies = open_storage(tmp_path / "one", settings.study_storage)
+        open_study(studies, "one", "pareto", build_space(base, {}))
+        assert ("other" in names(settings)) == bool(more)
+
+
+def test_sweeps_are_in_the_order_in_which_they_began(tmp_path: Path) -> None:
+    settings = [a_stored_sweep(tmp_path, name) for name in ("b", "c", "a")]
+    keep(find(settings[0], "b").study, settings[0], settings[0].base_config(VARIANT))
+    assert names(settings[0]) == ["b", "c", "a"]
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
@@ -142,19 +90,76 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
 
 
+def test_who_looks_is_not_in_the_way(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".lock").touch()
+    with (tmp_path / ".lock").open("rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        Timer(0.1, looked_at.close).start()
+        with claimed(tmp_path):
+            pass
+
+
+def test_a_folder_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(UserError, match=r"\.lock: cannot be written \(Is a"), claimed(tmp_path):
+        pass
+
+
 @pytest.mark.needs_command("initdb", "postgresql")
 def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
     here, there = tmp_path / "here" / "one", tmp_path / "there" / "one"
     here.mkdir(parents=True)
+    refused = pytest.raises(UserError, match="the sweep 'one' is running already")
     with Postgres() as studies:
-        with claimed(here, studies.address):
+        with claimed(here, studies.address) as claim:
             assert is_running(there, studies.address)
             assert not is_running(there.with_name("two"), studies.address)
             there.mkdir(parents=True)
-            refused = pytest.raises(UserError, match="the sweep 'one' is running already")
             with refused, claimed(there, studies.address):
                 pass
+            # A server that has not noticed yet that the connection was cut keeps it for us.
+            with halted_server_of(claim):
+                claim.check()
+                assert is_running(there, studies.address)
+            wait_until(lambda: not is_running(there, studies.address))
+            # Then it is taken again.
+            claim.check()
+            with refused, claimed(there, studies.address):
+                pass
+            # While the server is away nobody knows; then another machine is faster.
+            studies.stop()
+            claim.check()
+            studies.start()
+            with (
+                claimed(there, studies.address),
+                pytest.raises(UserError, match="another program has taken over the sweep 'one'"),
+            ):
+                claim.check()
         assert not is_running(there, studies.address)
+
+
+@contextmanager
+def halted_server_of(claim: Claim) -> Iterator[None]:
+    """Cut a lock's connection; within it the server's end of it does not find out."""
+    assert claim._connection is not None
+    process = claim._connection.scalar(text("select pg_backend_pid()"))
+    os.kill(process, signal.SIGSTOP)
+    cut = claim._connection.connection.dbapi_connection
+    assert cut is not None
+    cut.close()
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_sweeps_are_listed_and_looked_at(
@@ -168,6 +173,23 @@ def test_sweeps_are_listed_and_looked_at(
         assert "interrupted: --resume one" in shown
         assert "1 running" in shown
     assert "0.250" in shown
+    # What looks like markup is none.
+    error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
+    failed = Record(1, "00001", {"data.labels": 100}, "failed", 30, error=error)
+    stored = find(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), "one")
+    Records(stored.study).save(failed, 12.0)
+    show(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), Console(width=200))
+    assert error in capsys.readouterr().out
+    # A search that has ended is not all, where confirm runs wait.
+    stored = find(parse_arguments(["--list", "--storage", str(tmp_path)]), "one")
+    stored.study.tell(0, 0.75)
+    show(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
+    assert "one    ended" in capsys.readouterr().out
+    space = build_space(stored.base, {})
+    confirm = open_study(open_storage(tmp_path / "one"), "one/confirm", "pixels", space)
+    confirm.enqueue_trial({})
+    show(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
+    assert "interrupted: --resume one" in capsys.readouterr().out
     # One whose study is in a database is seen by its folder.
     (tmp_path / "two").mkdir()
     Outbox(tmp_path / "two")

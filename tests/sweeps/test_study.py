@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from pathlib import Path
 
 import optuna
@@ -13,20 +15,15 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from sweeps.budget import Interruption
+from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
-from sweeps.launch import Sweep, search_study
+from sweeps.launch import Sweep, enough_time, search_study
 from sweeps.ledger import STARTS, Ledger, Record
+from sweeps.records import Records, end_out_of_time
 from sweeps.searcher import StudySearcher
 from sweeps.settings import Objective, Sampler, SweepSettings
 from sweeps.space import METRICS, build_space
-from sweeps.study import (
-    end_running,
-    export_study,
-    make_sampler,
-    open_storage,
-    open_study,
-)
+from sweeps.study import export_study, make_sampler, open_storage, open_study
 from weakdis_core.errors import UserError
 from weakdis_core.presets import preset
 
@@ -44,9 +41,12 @@ def a_study(folder: Path, objective: Objective = "pixels") -> Study:
 class Playing:
     """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
 
-    def __init__(self, study: Study, objective: Objective = "pixels") -> None:
-        self.ledger = Ledger(objective, STEPS, Interruption())
-        self.searcher = StudySearcher(study, SPACE, objective, self.ledger, 1000, trials=100)
+    def __init__(
+        self, study: Study, objective: Objective = "pixels", seconds: float = math.inf
+    ) -> None:
+        self.budget = Budget(seconds, Interruption())
+        self.ledger = Ledger(objective, STEPS, self.budget, Records(study).load())
+        self.searcher = StudySearcher(study, SPACE, self.ledger, trials=100)
 
     def start(self, tune_id: str) -> Record:
         given = self.searcher.suggest(tune_id)
@@ -58,6 +58,12 @@ class Playing:
         result = {"step": step} if score is None else {"step": step, PIXELS: score}
         self.searcher.on_trial_result(tune_id, result)
         record.step, record.score = step, score if score is not None else record.score
+
+    def die(self, tune_id: str, trial_id: str = "00001") -> None:
+        """Lose its process, and wait for another one, which Tune does by itself."""
+        trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
+        self.ledger.on_step_begin(0, [])
+        self.ledger.on_trial_recover(0, [], trial)
 
     def play(self, tune_id: str, *reports: tuple[int, float | None], error: bool = False) -> None:
         record = self.start(tune_id)
@@ -121,14 +127,47 @@ def test_a_trial_that_reports_an_error_fails(tmp_path: Path) -> None:
     assert study.trials[0].state == TrialState.FAIL
 
 
-def test_nothing_is_left_running(tmp_path: Path) -> None:
+def test_what_the_time_stopped_is_ended_and_what_had_not_started_waits(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    playing = Playing(study)
+    playing = Playing(study, seconds=0.0)
     seen = playing.start("seen")
     playing.start("unseen")
+    asked = playing.searcher.suggest("asked for only")
     playing.report("seen", seen, 50, 0.3)
-    end_running(study)
-    assert [trial.state for trial in study.trials] == [TrialState.PRUNED, TrialState.FAIL]
+    end_out_of_time(study, playing.ledger, playing.budget)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING]
+    known = Records(study).load().values()
+    assert [(each.outcome, each.mended) for each in known] == [("out_of_time", False)] * 2
+    # With more time it is the next one.
+    again = Playing(study)
+    assert again.searcher.suggest("again") == asked
+    assert again.start("another").number == 4
+
+
+def test_where_time_is_left_what_was_interrupted_can_go_on(tmp_path: Path) -> None:
+    # As when a sweep is resumed with no more trials than have ended.
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    playing.start("a")
+    playing.ledger.cut_short()
+    end_out_of_time(study, playing.ledger, playing.budget)
+    assert [each.outcome for each in playing.ledger.ended()] == ["interrupted"]
+    assert study.trials[0].state is TrialState.RUNNING
+
+
+def test_what_was_interrupted_is_out_of_time_when_there_is_none_to_go_on(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    record = playing.start("a")
+    playing.report("a", record, 50, 0.3)
+    playing.ledger.cut_short()
+    Records(study).save(record, 10.0)
+    again = Playing(study, seconds=0.0)
+    end_out_of_time(study, again.ledger, again.budget)
+    assert study.trials[0].state is TrialState.PRUNED
+    (kept,) = Records(study).load().values()
+    assert (kept.outcome, kept.mended) == ("out_of_time", False)
 
 
 def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
@@ -141,35 +180,73 @@ def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
-    ledger = Ledger("pixels", STEPS, Interruption())
-    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, 10, lambda: False)
+    budget = Budget(0.0, Interruption())
+    ledger = Ledger("pixels", STEPS, budget)
+    # Even where none has ended that would say how long one takes.
+    searcher = StudySearcher(
+        a_study(tmp_path), SPACE, ledger, 10, functools.partial(enough_time, ledger, budget)
+    )
     suggestion: object = searcher.suggest("t1")
     assert suggestion == Searcher.FINISHED
 
 
 def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
-    ledger = Ledger("pixels", STEPS, Interruption())
-    searcher = StudySearcher(a_study(tmp_path), SPACE, "pixels", ledger, 1000, trials=2)
+    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
+    searcher = StudySearcher(a_study(tmp_path), SPACE, ledger, trials=2)
     for number in range(2):
         assert searcher.suggest(f"t{number}") is not None
     # None of them has started yet.
     assert searcher.suggest("another") is None
 
 
-def test_what_fails_before_it_starts_is_suggested_again(tmp_path: Path) -> None:
+def test_what_was_to_have_a_dead_process_is_suggested_again(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     first = playing.searcher.suggest("t0")
     for number in range(1, STARTS):
+        playing.die(f"t{number - 1}")
+        # Asking changes nothing.
+        assert all(playing.ledger.starts_again(f"t{number - 1}") for _ in range(2 * STARTS))
         playing.searcher.on_trial_complete(f"t{number - 1}", None, error=True)
         assert playing.searcher.suggest(f"t{number}") == first
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
     # Enough: what is wrong is not the process of an earlier trial.
+    playing.die(f"t{STARTS - 1}")
     playing.searcher.on_trial_complete(f"t{STARTS - 1}", None, error=True)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+    playing.die(f"t{STARTS - 1}")
+    assert not playing.ledger.starts_again(f"t{STARTS - 1}")
     second = playing.searcher.suggest("another")
     assert second is not None
     assert second["number"] == 2
+
+
+def test_a_trial_that_went_on_and_then_gets_a_dead_process_goes_on_too(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    record = playing.start("t0")
+    record.checkpoints = ["/somewhere/checkpoint_000001"]
+    playing.die("t0")
+    playing.die("t0")
+    playing.searcher.on_trial_complete("t0", None, error=True)
+    trial = Trial("stub", config={"trial_id": "00001"}, trial_id="t0", stub=True)
+    playing.ledger.on_trial_error(0, [], trial)
+    assert record.outcome == "running"
+    given = playing.searcher.suggest("t1")
+    assert given is not None
+    assert (given["trial_id"], given["checkpoints"]) == ("00001", record.checkpoints)
+
+
+def test_a_process_that_dies_again_and_again_as_it_starts_fails_its_trial(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    playing.searcher.suggest("t0")
+    # Tune tries as often as it is told to, and hears of the last death once.
+    for _ in range(STARTS - 1):
+        playing.die("t0")
+    playing.ledger.on_step_begin(0, [])
+    playing.searcher.on_trial_complete("t0", None, error=True)
+    assert study.trials[0].state is TrialState.FAIL
 
 
 def test_what_fails_after_its_start_is_not_suggested_again(tmp_path: Path) -> None:
@@ -180,11 +257,11 @@ def test_what_fails_after_its_start_is_not_suggested_again(tmp_path: Path) -> No
 
 def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     study = a_study(tmp_path, "pareto")
-    playing = Playing(study, "pareto")
+    playing = Playing(study, "pareto", seconds=0.0)
     playing.play("t1", (50, 0.2), (STEPS, 0.7))
     playing.play("t2", (50, 0.1))
     playing.start("t3")
-    end_running(study)
+    end_out_of_time(study, playing.ledger, playing.budget)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]
@@ -214,11 +291,16 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
     assert again.start("y").number == 3
 
 
-def test_a_trial_killed_while_its_settings_were_drawn_fails(tmp_path: Path) -> None:
+def test_of_a_trial_killed_while_its_settings_were_drawn_the_rest_are_drawn(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    study.ask()
-    assert Playing(study).start("x").number == 2
-    assert study.trials[0].state == TrialState.FAIL
+    study.enqueue_trial({"model.latent_size": 8, "data.labels": 100})
+    first, *_ = SPACE
+    study.ask({first: SPACE[first]})
+    record = Playing(study).start("x")
+    assert record.number == 1
+    assert record.values.keys() == SPACE.keys()
+    # What was asked for is kept: a confirm run's seed, the preset's values.
+    assert (record.values["model.latent_size"], record.values["data.labels"]) == (8, 100)
 
 
 def test_a_resumed_search_does_not_draw_the_same_again(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from sweeps.records import Records
 from sweeps.results import front, write_trials
 from sweeps.space import METRICS
 from sweeps.study import open_storage, open_study
-from sweeps.trainable import _checkpoints
+from sweeps.trainable import checkpoints_of, reporting_errors
 from tests.sweeps.scripted import STEPS, Ran, report, run_script
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def doing_by_size() -> Callable[[dict[str, Any]], None]:
 
     def script(parameters: dict[str, Any]) -> None:
         size = parameters["values"]["model.latent_size"]
-        kept = [(Path(each.path) / "file").read_text() for each in _checkpoints(parameters)]
+        kept = [(Path(each.path) / "file").read_text() for each in checkpoints_of(parameters)]
         lives = Path(parameters["prepared"]) / f"lives-{size}"
         with lives.open("a") as file:
             file.write(" ".join(kept) + "\n")
@@ -91,6 +91,14 @@ def test_outcomes(ran: Ran) -> None:
 
 def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
     assert lives(ran, 6) == [""]
+
+
+def test_a_storage_that_does_not_answer_is_raised_for_tune_to_try_again() -> None:
+    def lost(parameters: dict[str, Any]) -> None:
+        raise ConnectionError("no answer")
+
+    with pytest.raises(ConnectionError):
+        reporting_errors(lost)({})
 
 
 def test_what_is_killed_goes_on_from_its_last_checkpoint(ran: Ran) -> None:
@@ -145,9 +153,11 @@ def test_metrics_lie_at_their_training_steps(ran: Ran, resources: dict[str, floa
 def test_the_last_two_checkpoints_are_kept_of_each_trial(ran: Ran) -> None:
     record = by_size(ran)[4]
     assert record.checkpoint is not None
-    assert (Path(record.checkpoint) / "file").read_text() == "400"
-    kept = Path(record.checkpoint).parent.glob("checkpoint_*")
-    assert sorted(map(str, kept)) == record.checkpoints
+    storage = ran.folder.parent
+    assert (storage / record.checkpoint / "file").read_text() == "400"
+    kept = (storage / record.checkpoint).parent.glob("checkpoint_*")
+    # Paths within the storage, which may be moved.
+    assert sorted(str(path.relative_to(storage)) for path in kept) == record.checkpoints
     assert len(record.checkpoints) == 2
 
 
@@ -182,12 +192,12 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
 ) -> None:
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     study.enqueue_trial({"model.latent_size": 12})
-    interruption = Interruption()
-    ledger = Ledger("pixels", STEPS, interruption, Records(study).load())
+    budget = Budget(120.0, Interruption())
+    ledger = Ledger("pixels", STEPS, budget, Records(study).load())
     ended = {key: record.outcome for key, record in ledger.records.items()}
     more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
     sweep = dataclasses.replace(ran.sweep, settings=more)
-    run_trials(sweep, study, ledger, Budget(120.0, interruption), [], doing_by_size())
+    run_trials(sweep, study, ledger, budget, [], doing_by_size())
     # Alone on its rungs it would have got to the end.
     outcomes = {key: record.outcome for key, record in ledger.records.items()}
     assert outcomes == ended | {"00006": "pruned"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweeps.delivery import Delivery, may_work_later
 from sweeps.experiments import open_experiment
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Outbox
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
+from tests.sweeps.services import KEYS
 from weakdis_core.errors import UserError
 
 VARIANT = "dsprites_v2"
@@ -99,6 +102,22 @@ def test_a_process_killed_while_writing_leaves_whole_entries(tmp_path: Path) -> 
     again = Outbox(tmp_path)
     again.append(numbered(3))
     assert [entry.step for entry in Outbox(tmp_path).waiting()] == [2, 3]
+
+
+def test_a_disk_that_fills_up_in_an_entry_leaves_whole_ones(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.append(numbered(1))
+    size = outbox.path.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, what there is room for is written.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            outbox.append(numbered(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    outbox.append(numbered(3))
+    assert [entry.step for entry in outbox.waiting()] == [1, 3]
 
 
 def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
@@ -206,6 +225,44 @@ def test_a_call_that_fails_comes_back_at_once(monkeypatch: pytest.MonkeyPatch) -
         server.shutdown()
     assert may_work_later(caught.value)
     assert 1 <= len(asked) <= 2
+
+
+class Store(BaseHTTPRequestHandler):
+    """A place for files, MLflow's own or Amazon's, that answers as it is told."""
+
+    answer = 200
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_error(self.answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["mlflow", "s3"])
+def test_a_file_is_tried_again_where_its_place_is_away_but_not_where_it_is_refused(
+    own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("content")
+    once = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "AWS_MAX_ATTEMPTS": "1"}
+    found: dict[int, bool] = {}
+    with ThreadingHTTPServer(("127.0.0.1", 0), Store) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        for name, value in {"MLFLOW_S3_ENDPOINT_URL": address, **once, **KEYS}.items():
+            monkeypatch.setenv(name, value)
+        place = get_artifact_repository(address if own else "s3://bucket/files")
+        for answer in (413, 403, 503, 0):
+            monkeypatch.setattr(Store, "answer", answer)
+            if not answer:
+                server.shutdown()
+                server.server_close()
+            with pytest.raises(Exception) as caught:  # noqa: PT011  # the client's own
+                place.log_artifact(str(file))  # type: ignore[no-untyped-call]
+            found[answer] = may_work_later(caught.value)
+    assert found == {413: False, 403: False, 503: True, 0: True}
 
 
 def test_an_experiment_is_made_once_with_artifacts_beside_the_database(

@@ -1,0 +1,146 @@
+"""Records, and what MLflow is told of them: every trial has its true end, whatever was killed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from optuna.study import Study
+from optuna.trial import TrialState
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Budget, Interruption
+from sweeps.delivery import Delivery
+from sweeps.experiments import open_experiment
+from sweeps.ledger import Ledger
+from sweeps.outbox import Entry, Outbox
+from sweeps.provenance import SweepRun
+from sweeps.records import Records, end_out_of_time
+from sweeps.space import METRICS, build_space
+from sweeps.study import open_storage, open_study
+from sweeps.tracking import Tracking
+from sweeps.writer import Writer
+from tests.sweeps.finished import runs_of
+from weakdis_core.presets import preset
+
+VARIANT, STEPS = "dsprites_v2", 100
+BASE = preset("default", VARIANT)
+SPACE = build_space(BASE, {})
+
+
+class Session:
+    """One session of a sweep: its study, ledger and outbox; MLflow is told at its end."""
+
+    def __init__(self, place: Path, database: str, seconds: float = math.inf) -> None:
+        place.mkdir(exist_ok=True)
+        open_experiment(database, VARIANT, "one", resumed=True)
+        self.study: Study = open_study(open_storage(place), "one", "pixels", SPACE)
+        self.records = Records(self.study)
+        self.budget = Budget(seconds, Interruption())
+        self.ledger = Ledger("pixels", STEPS, self.budget, self.records.load())
+        self.outbox = Outbox(place)
+        self.writer = Writer(self.outbox, Delivery(database, VARIANT, "one"))
+        self.tracking = Tracking(self.writer, SweepRun("one", VARIANT, {}, {}), self.ledger)
+        self.tracking.open()
+        self.tracking.end_all()
+        self._uri = database
+
+    def start(self) -> Trial:
+        """A trial that has started, as Tune tells of it."""
+        known = self.study.ask(SPACE)
+        config = {"base": BASE.to_dict(), "values": known.params, "number": known.number + 1}
+        config["trial_id"] = f"{known.number + 1:05d}"
+        trial = Trial("stub", config=config, stub=True)
+        for each in (self.ledger, self.tracking):
+            each.on_trial_start(0, [], trial)
+        self.save(trial)
+        return trial
+
+    def save(self, trial: Trial) -> None:
+        self.records.save(self.ledger.records[trial.config["trial_id"]], self.budget.spent)
+
+    def runs(self) -> list[Run]:
+        """The trials' runs, when MLflow has been told everything."""
+        self.writer.close()
+        assert self.writer.failures == []
+        return runs_of(self._uri, VARIANT, "one")[1]
+
+
+def entries(session: Session) -> list[Entry]:
+    lines = session.outbox.path.read_text().splitlines()
+    return [Entry.model_validate_json(line) for line in lines]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "one"
+
+
+def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
+    place: Path, database: str
+) -> None:
+    killed = Session(place, database)
+    drawn = killed.study.ask(SPACE)
+    # Killed before anything but the study knew.
+    killed.study.tell(drawn, state=TrialState.FAIL)
+    killed.runs()
+    again = Session(place, database)
+    (record,) = again.ledger.records.values()
+    assert (record.trial_id, record.outcome, record.values) == ("00001", "failed", drawn.params)
+    assert record.error == "the sweep was killed as the trial ended"
+    (run,) = again.runs()
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", record.error)
+    assert run.data.params == {name: str(value) for name, value in drawn.params.items()}
+    # And that once.
+    told = len(entries(again))
+    again.tracking.end_all()
+    assert len(entries(again)) == told
+
+
+def test_a_confirm_run_that_failed_before_it_started_has_its_own_id(place: Path) -> None:
+    place.mkdir()
+    study = open_study(open_storage(place), "one/confirm", "pixels", SPACE)
+    study.tell(study.ask(SPACE), state=TrialState.FAIL)
+    assert list(Records(study, "confirm").load()) == ["confirm-00001"]
+
+
+def test_what_is_resumed_may_end_well_after_an_error(place: Path, database: str) -> None:
+    session = Session(place, database)
+    trial = session.start()
+    session.ledger.on_trial_result(0, [], trial, {"error": "no memory", "step": 50})
+    # Killed before it had failed, and gone on with.
+    session.ledger.on_trial_start(0, [], trial)
+    session.ledger.on_trial_result(0, [], trial, {METRICS["pixels"]: 0.5, "step": STEPS})
+    session.ledger.on_trial_complete(0, [], trial)
+    (record,) = session.ledger.records.values()
+    assert (record.outcome, record.error) == ("complete", "")
+    session.writer.close()
+
+
+def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
+    session = Session(place, database)
+    trial = session.start()
+    session.ledger.records["00001"].outcome = "failed"
+    session.tracking.on_trial_error(0, [], trial)
+    session.writer.close()
+    told = [each.kind for each in entries(session) if each.key == "00001"]
+    assert told == ["begin", "end"]
+
+
+def test_mlflow_hears_when_there_is_no_time_to_go_on(place: Path, database: str) -> None:
+    first = Session(place, database)
+    trial = first.start()
+    first.ledger.on_trial_result(0, [], trial, {METRICS["pixels"]: 0.5, "step": 50})
+    first.tracking.cut_short()
+    first.save(trial)
+    (run,) = first.runs()
+    assert (run.info.status, run.data.tags["outcome"]) == ("KILLED", "interrupted")
+    second = Session(place, database, seconds=0.0)
+    end_out_of_time(second.study, second.ledger, second.budget)
+    second.tracking.end_all()
+    third = Session(place, database)
+    for session in (second, third):
+        (run,) = session.runs()
+        assert (run.info.status, run.data.tags["outcome"]) == ("KILLED", "out_of_time")

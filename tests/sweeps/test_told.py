@@ -1,0 +1,74 @@
+"""What MLflow is told of a sweep as a whole, and where its files go."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster import Allotment
+from sweeps.delivery import Delivery
+from sweeps.experiments import open_experiment
+from sweeps.launch import Sweep
+from sweeps.ledger import Ledger, Record
+from sweeps.outbox import Entry, Outbox
+from sweeps.provenance import SweepRun
+from sweeps.results import BEST_FILE, Best
+from sweeps.space import build_space
+from sweeps.stored import find
+from sweeps.told import log_best
+from sweeps.tracking import Tracking
+from sweeps.writer import Writer
+from tests.sweeps.finished import runs_of
+from tests.sweeps.kept import VARIANT, a_stored_sweep
+from weakdis_core.pictures import FOLDER
+
+
+def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
+    settings = a_stored_sweep(tmp_path, "one")
+    base, place = settings.base_config(VARIANT), tmp_path / "one"
+    space = build_space(base, {})
+    sweep = Sweep("one", place, settings, base, space, place, Allotment(1.0, 0.0, 1))
+    open_experiment(database, VARIANT, "one")
+    writer = Writer(Outbox(place), Delivery(database, VARIANT, "one"))
+    run, ledger = (
+        SweepRun("one", VARIANT, {}, {}),
+        Ledger("pixels", 30, Budget(60.0, Interruption())),
+    )
+    tracking = Tracking(writer, run, ledger)
+    tracking.open()
+    (place / BEST_FILE).touch()
+    for folder in (FOLDER, "checkpoint"):
+        (place / folder).mkdir()
+    study = find(settings, "one").study
+    first = Record(1, "00001", {}, "complete", 30, score=0.5)
+    best = Best(first, place / "checkpoint", base, {}, {}, 1.0)
+    # The second is found when the sweep has been extended.
+    for number in (1, 1, 2):
+        record = dataclasses.replace(first, number=number, trial_id=f"0000{number}")
+        tags = {"kind": "trial", "trial_id": record.trial_id, "sweep": "one"}
+        writer.submit(Entry(key=record.trial_id, kind="begin", at=1, tags=tags))
+        log_best(sweep, study, dataclasses.replace(best, record=record), tracking)
+    tracking.close("FINISHED")
+    writer.close()
+    assert not writer.failures
+    parent, children = runs_of(database, VARIANT, "one")
+    told = {child.data.tags["trial_id"]: child.data.tags["best"] for child in children}
+    assert told == {"00001": "false", "00002": "true"}
+    assert parent.data.tags["best_trial_id"] == "00002"
+
+
+def test_files_lie_beside_a_local_database_or_among_the_sweeps(
+    database: str, tmp_path: Path
+) -> None:
+    # To MLflow a database like any other, such as PostgreSQL, whose address says no folder.
+    other = database.replace("sqlite://", "sqlite+pysqlite://")
+    client = MlflowClient(tracking_uri=database)
+    runs = tmp_path / "elsewhere" / "runs"
+    for name, uri, place in (("a", database, tmp_path), ("b", other, runs)):
+        open_experiment(uri, name, "one", folder=runs)
+        experiment = client.get_experiment_by_name(name)
+        assert experiment is not None
+        assert experiment.artifact_location == (place / "mlruns" / name).as_uri()
