@@ -42,9 +42,11 @@ _WORKS: dict[str, dict[str, Any]] = {
         "model.decoder": "placed_patch",
         "loss.reconstruction_weight": 0.1,
         "loss.placement_weight": 1.0,
-        "loss.lambda": 1.0,
+        # Lambda and warmup of the best trial of 16 (`python sweeps/run.py --variant dsprites_v4 --set
+        # data.labels=1000 --trials 16` at commit e2534ce; its latent size was 8 as well).
+        "loss.lambda": 3.7,
         "loss.label_temperature": 2.0,
-        "training.warmup": 0.03,
+        "training.warmup": 0.06,
         "training.ending": 0.3,
         "training.ending_means": True,
         "training.relation_batch_size": 64,
