@@ -85,8 +85,10 @@ _OF_VARIANT: dict[str, dict[str, Any]] = {
 _MONOLITHIC: dict[str, dict[str, Any]] = {
     "dsprites": {
         "model.he_initialisation": True,
+        "loss.lambda": 1.0,
         "loss.cycle_weight": 0.2,
         "loss.cycle_start": 0.15,
+        "training.warmup": 0.03,
         "training.ramp_steps": 60,
         "training.clip": 5.0,
     },
