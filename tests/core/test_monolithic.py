@@ -113,7 +113,10 @@ def test_presets_change_only_what_one_code_needs_or_does_better_with(
         "model.kind", "model.latent_size", "model.nuisance_partitions",
         "loss.cycle_swaps", "loss.resample_probability", "loss.shared_covariance",
     }  # fmt: skip
-    better = {"model.he_initialisation", "loss.cycle_weight", "loss.cycle_start"}
+    better = {
+        "model.he_initialisation", "loss.lambda", "loss.cycle_weight", "loss.cycle_start",
+        "training.warmup", "training.ramp_steps", "training.clip",
+    }  # fmt: skip
     assert changed <= needed | (better if name != "paper" else set())
     partitions = len(get_variant(variant).factors) + modular.model.nuisance_partitions
     same_size = partitions * modular.model.latent_size
