@@ -1,0 +1,62 @@
+"""A searcher and its ledger, played as Tune does."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from optuna.study import Study
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Budget, Interruption
+from sweeps.ledger import Ledger, Record
+from sweeps.records import Records
+from sweeps.searcher import StudySearcher
+from sweeps.settings import Objective
+from sweeps.space import METRICS, build_space
+from sweeps.study import make_sampler, open_storage, open_study
+from weakdis_core.presets import preset
+
+STEPS = 100
+SPACE = build_space(preset("default", "dsprites_v4"), {})
+PIXELS = METRICS["pixels"]
+
+
+def a_study(folder: Path, objective: Objective = "pixels") -> Study:
+    study = open_study(open_storage(folder), "a sweep", objective, SPACE)
+    study.sampler = make_sampler("random", 0, 10)
+    return study
+
+
+class Playing:
+    """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
+
+    def __init__(
+        self, study: Study, objective: Objective = "pixels", seconds: float = math.inf
+    ) -> None:
+        self.budget = Budget(seconds, Interruption())
+        self.ledger = Ledger(objective, STEPS, self.budget, Records(study).load())
+        self.searcher = StudySearcher(study, SPACE, self.ledger, trials=100)
+
+    def start(self, tune_id: str) -> Record:
+        given = self.searcher.suggest(tune_id)
+        assert given is not None
+        self.ledger.on_trial_start(0, [], Trial("stub", config=given, trial_id=tune_id, stub=True))
+        return self.ledger.records[given["trial_id"]]
+
+    def report(self, tune_id: str, record: Record, step: int, score: float | None) -> None:
+        result = {"step": step} if score is None else {"step": step, PIXELS: score}
+        self.searcher.on_trial_result(tune_id, result)
+        record.step, record.score = step, score if score is not None else record.score
+
+    def die(self, tune_id: str, trial_id: str = "00001") -> None:
+        """Lose its process, and wait for another one, which Tune does by itself."""
+        trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
+        self.ledger.on_step_begin(0, [])
+        self.ledger.on_trial_recover(0, [], trial)
+
+    def play(self, tune_id: str, *reports: tuple[int, float | None], error: bool = False) -> None:
+        record = self.start(tune_id)
+        for step, score in reports:
+            self.report(tune_id, record, step, score)
+        self.searcher.on_trial_complete(tune_id, {}, error)

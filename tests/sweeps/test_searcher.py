@@ -1,0 +1,114 @@
+"""The searcher against a real Optuna study: every trial ends in the state that is true."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from sweeps.budget import Budget, Interruption
+from sweeps.launch import enough_time
+from sweeps.ledger import Ledger
+from sweeps.records import end_out_of_time
+from sweeps.searcher import StudySearcher
+from tests.sweeps.played import PIXELS, SPACE, STEPS, Playing, a_study
+
+
+def test_a_suggestion_is_inside_the_space(tmp_path: Path) -> None:
+    suggestion = Playing(a_study(tmp_path)).searcher.suggest("t1")
+    assert suggestion is not None
+    for name, value in suggestion["values"].items():
+        assert SPACE[name]._contains(SPACE[name].to_internal_repr(value))
+    assert (suggestion["number"], suggestion["trial_id"]) == (1, "00001")
+    assert suggestion["checkpoints"] == []
+
+
+def test_asking_twice_for_a_trial_gives_the_same(tmp_path: Path) -> None:
+    searcher = Playing(a_study(tmp_path)).searcher
+    assert searcher.suggest("t1") == searcher.suggest("t1")
+
+
+def test_the_last_step_completes_a_trial(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    Playing(study).play("t1", (25, None), (50, 0.2), (STEPS, 0.7))
+    trial = study.trials[0]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.7)
+    assert trial.intermediate_values == {50: 0.2, STEPS: 0.7}
+
+
+def test_a_trial_stopped_early_is_pruned_with_its_value(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    Playing(study).play("t1", (50, 0.3))
+    trial = study.trials[0]
+    assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {50: 0.3})
+
+
+@pytest.mark.parametrize(
+    ("reports", "error"),
+    [
+        ([], True),
+        ([(STEPS, 0.5)], True),
+        ([(STEPS, float("nan"))], False),
+        ([(STEPS, float("inf"))], False),
+        ([(STEPS, None)], False),
+    ],
+)
+def test_errors_and_missing_values_fail(
+    reports: list[tuple[int, float | None]], error: bool, tmp_path: Path
+) -> None:
+    study = a_study(tmp_path)
+    Playing(study).play("t1", *reports, error=error)
+    assert study.trials[0].state == TrialState.FAIL
+
+
+def test_a_trial_that_reports_an_error_fails(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    playing.start("t1").error = "the loss is NaN"
+    playing.searcher.on_trial_complete("t1", {})
+    assert study.trials[0].state == TrialState.FAIL
+
+
+def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    playing = Playing(study)
+    playing.play("t1", (STEPS, 0.7))
+    playing.searcher.on_trial_result("t1", {"step": STEPS, PIXELS: 0.1})
+    playing.searcher.on_trial_complete("t1", None, error=True)
+    assert study.trials[0].value == 0.7
+
+
+def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
+    budget = Budget(0.0, Interruption())
+    ledger = Ledger("pixels", STEPS, budget)
+    # Even where none has ended that would say how long one takes.
+    searcher = StudySearcher(
+        a_study(tmp_path), SPACE, ledger, 10, functools.partial(enough_time, ledger, budget)
+    )
+    suggestion: object = searcher.suggest("t1")
+    assert suggestion == Searcher.FINISHED
+
+
+def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
+    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
+    searcher = StudySearcher(a_study(tmp_path), SPACE, ledger, trials=2)
+    for number in range(2):
+        assert searcher.suggest(f"t{number}") is not None
+    # None of them has started yet.
+    assert searcher.suggest("another") is None
+
+
+def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
+    study = a_study(tmp_path, "pareto")
+    playing = Playing(study, "pareto", seconds=0.0)
+    playing.play("t1", (50, 0.2), (STEPS, 0.7))
+    playing.play("t2", (50, 0.1))
+    playing.start("t3")
+    end_out_of_time(study, playing.ledger, playing.budget)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]
