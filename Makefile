@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-cluster soak docs-check system-deps lint bench scaling report ui tracking
+.PHONY: install test test-gpu test-cluster soak docs-check system-deps lint bench scaling report ui tracking
 .PHONY: clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -49,6 +49,9 @@ reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
 
 test: $(PROJECT) ## run all tests, the fast ones first
 	$(BIN)/python -m pytest $(ARGS)
+
+test-gpu: $(PROJECT) ## the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 test-cluster: $(PROJECT) ## bring up a real cluster on two machines made of namespaces (root only)
 	$(BIN)/python -m pytest -m cluster $(ARGS)

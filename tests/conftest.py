@@ -16,6 +16,12 @@ for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLO
     os.environ.pop(_name, None)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the GPUs of this machine: a test means the same on all of them."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is fast first: a plain mistake shows within seconds."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
@@ -27,6 +33,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name, package = marker.args
         if program(name) is None:
             _missing(f"needs {name} (Debian package {package}; make system-deps installs it)")
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            _missing("needs a GPU (make test-gpu; it is hidden from all other tests)")
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         _missing("needs root, to mount file systems")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -46,6 +47,18 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def make_reproducible(device: torch.device) -> None:
+    """Have a GPU compute the same numbers every time, as a CPU does by itself.
+
+    It holds for the whole process, and an operation that cannot be had so raises RuntimeError. See
+    https://docs.pytorch.org/docs/stable/notes/randomness.html.
+    """
+    if device.type == "cuda":
+        # cuBLAS adds up in a fixed order only with a workspace of a fixed size.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
 def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
     """Set the number of CPU threads, and give the device and the autocast context of a run.
 
@@ -54,6 +67,7 @@ def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
     """
     torch.set_num_threads(settings.threads)
     device = resolve_device(settings.device)
+    make_reproducible(device)
     wanted = settings.precision
     if wanted == "auto":
         capable = device.type == "cuda" and torch.cuda.is_bf16_supported()

@@ -36,6 +36,17 @@ def test_codes_and_logits_have_their_shapes(
     assert model.decode(posterior.means).shape == images.shape
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_logits_are_finite_in_reduced_precision(architecture: dict[str, object]) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    autocast = torch.autocast("cpu", torch.bfloat16)
+    model = ModularAutoencoder(3, 4, False, settings, autocast)
+    # Codes so large that pictures are black and white.
+    logits = model.decode(1e3 * torch.randn(20, 4 + settings.nuisance_partitions, 8))
+    assert logits.isfinite().all()
+    assert logits.dtype == torch.float32
+
+
 def blob(x: int, y: int) -> torch.Tensor:
     image = torch.zeros(1, 1, 64, 64)
     image[0, 0, y - 3 : y + 4, x - 3 : x + 4] = 1.0

@@ -62,6 +62,12 @@ def test_a_stored_oracle_that_misreads_images_is_trained_again(
     assert again.accuracies() == first.accuracies()
 
 
+def test_an_oracle_serves_models_on_several_devices(sprites_oracle: Oracle) -> None:
+    there = sprites_oracle.to(torch.device("meta"))
+    devices = [next(each.network.parameters()).device.type for each in (there, sprites_oracle)]
+    assert devices == ["meta", "cpu"]
+
+
 def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
     splits = split(sprites.digests, 0)
     held_out = np.concatenate([splits.validation, splits.test])

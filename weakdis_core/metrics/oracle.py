@@ -6,6 +6,7 @@ all labels, and cached with its recipe and its accuracy on clean and on softened
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from weakdis_core.config import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import Splits, split
 from weakdis_core.data.store import Prepared
+from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.encoders import build_encoder
@@ -79,8 +81,8 @@ class Oracle:
         }
 
     def to(self, device: torch.device) -> Oracle:
-        """The same oracle on `device`."""
-        network = self.network.to(device)
+        """The same oracle on `device`; this one stays where it is."""
+        network = copy.deepcopy(self.network).to(device)
         return Oracle(network, self.n_values, self.clean_accuracy, self.softened_accuracy)
 
 
@@ -105,13 +107,15 @@ def prepare_oracle(
     with _locked(path):
         with suppress(UserError, _Unfit):
             return _load(path, prepared)
-        oracle = train_oracle(prepared, split(prepared.digests, data.data_seed), device, progress)
+        splits = split(prepared.digests, data.data_seed)
+        # What it reads is compared on a CPU when it is loaded.
+        oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
         state = {
             "recipe": _recipe(prepared),
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
-            "reads": oracle.classify(_some_images(prepared).to(device)).cpu(),
+            "reads": oracle.classify(_some_images(prepared)),
         }
         write_checkpoint(state, path)
     return oracle
@@ -134,6 +138,7 @@ def train_oracle(
         steps: Optimisation steps; None for what the variant's family needs.
     """
     device = torch.device(device)
+    make_reproducible(device)
     bank = ImageBank(prepared, device)
     n_values = prepared.variant.n_values
     network = _build(prepared).to(device)

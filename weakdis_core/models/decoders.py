@@ -91,10 +91,11 @@ class PlacedPatchDecoder(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
-        patch = self.draw(codes) - self.background
+        patch = self.draw(codes).float() - self.background
         place = self.place(codes) - IMAGE_SIZE / 2
         columns, rows = (self._interpolation(shift) for shift in place.unbind(1))
-        placed = torch.einsum("brs,bcst,bkt->bcrk", rows, patch, columns)
+        with torch.autocast(codes.device.type, enabled=False):
+            placed = torch.einsum("brs,bcst,bkt->bcrk", rows, patch, columns)
         return placed + self.background
 
     def place(self, codes: Tensor) -> Tensor:
@@ -145,7 +146,9 @@ class PaletteDecoder(nn.Module):
         # A softmax over a short innermost dimension is slow, so channels do not come last here.
         masks = self.masks(codes).float().contiguous().softmax(dim=1)
         palette = self.palette(codes).float().sigmoid()
-        images = palette.mT @ masks.flatten(2)
+        # In bfloat16 one minus the margin is 1, whose logit is infinite.
+        with torch.autocast(codes.device.type, enabled=False):
+            images = palette.mT @ masks.flatten(2)
         logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
         return logits.reshape(len(codes), -1, IMAGE_SIZE, IMAGE_SIZE)
 

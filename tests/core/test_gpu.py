@@ -1,0 +1,107 @@
+"""On a real GPU: training that can be repeated and gone on with, and that agrees with a CPU's."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.core.conftest import small_config
+from weakdis_core.config import Config
+from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.errors import UserError
+from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.presets import preset
+from weakdis_core.trainer import Trainer
+
+pytestmark = pytest.mark.gpu
+
+FAMILIES = ("sprites", "rooms")
+
+
+@pytest.fixture(params=FAMILIES)
+def made(request: pytest.FixtureRequest) -> tuple[Config, Prepared, Oracle]:
+    """A small configuration on a GPU, and what it is trained with."""
+    prepared: Prepared = request.getfixturevalue(request.param)
+    oracle: Oracle = request.getfixturevalue(f"{request.param}_oracle")
+    config = small_config(prepared.variant.name).with_values({"runtime.device": "cuda"})
+    return config, prepared, oracle
+
+
+def trained(trainer: Trainer, steps: int | None = None) -> dict[str, float]:
+    """Metrics of the last report, or of the one at `steps`."""
+    for report in trainer.fit():
+        if report.step == steps:
+            break
+    return {name: value for name, value in report.metrics.items() if math.isfinite(value)}
+
+
+def test_the_same_seed_gives_the_same_numbers(made: tuple[Config, Prepared, Oracle]) -> None:
+    once, again = (trained(Trainer(*made)) for _ in range(2))
+    assert once == again
+    assert once["val/relation_accuracy_pixels"] >= 0
+
+
+def test_an_interruption_changes_no_number(
+    made: tuple[Config, Prepared, Oracle], tmp_path: Path
+) -> None:
+    interrupted = Trainer(*made)
+    trained(interrupted, steps=12)
+    interrupted.save(tmp_path / "c.pt")
+    resumed = Trainer(*made)
+    resumed.load(tmp_path / "c.pt")
+    assert resumed.step == 12
+    assert trained(resumed) == trained(Trainer(*made))
+
+
+def test_full_precision_agrees_with_a_cpu(made: tuple[Config, Prepared, Oracle]) -> None:
+    config, prepared, oracle = made
+    for precision, tolerance in (("float32", 1e-2), ("bfloat16", 5e-2)):
+        gpu = Trainer(config.with_values({"runtime.precision": precision}), prepared, oracle)
+        cpu = Trainer(config.with_values({"runtime.device": "cpu"}), prepared, oracle)
+        index = torch.arange(32)
+        codes = cpu.networks.autoencoder.encode(cpu.bank.batch(index)).means
+        gpu.networks.load_state_dict(cpu.networks.state_dict())
+        same = gpu.networks.autoencoder.encode(gpu.bank.batch(index.cuda())).means.cpu()
+        torch.testing.assert_close(codes, same, atol=tolerance, rtol=tolerance)
+
+
+def test_a_checkpoint_can_be_looked_at_without_a_gpu(
+    made: tuple[Config, Prepared, Oracle], tmp_path: Path
+) -> None:
+    config, prepared, oracle = made
+    trainer = Trainer(*made)
+    trained(trainer)
+    trainer.save(tmp_path / "c.pt")
+    there = Trainer(config.with_values({"runtime.device": "cpu"}), prepared, oracle)
+    with pytest.raises(UserError, match="written on cuda, cannot be continued on cpu"):
+        there.load(tmp_path / "c.pt")
+    there.load(tmp_path / "c.pt", to_continue=False)
+    name = "reconstruction_psnr"
+    assert there.evaluate("test")[name] == pytest.approx(trainer.evaluate("test")[name], abs=0.5)
+
+
+def test_an_oracle_of_a_gpu_is_read_on_a_cpu(sprites: Prepared, cache: Path) -> None:
+    config = small_config("dsprites_v2")
+    prepared = prepare(config.data)
+    oracle = prepare_oracle(prepared, config.data, "cuda")
+    assert next(oracle.network.parameters()).device.type == "cpu"
+    (file,) = cache.glob("oracles/*.pt")
+    written = file.stat().st_mtime_ns
+    assert prepare_oracle(prepared, config.data).clean_accuracy == oracle.clean_accuracy
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("variant", ["dsprites_v4", "shapes3d_v3"])
+def test_the_default_preset_learns(variant: str) -> None:
+    # Its own size, for a sixth of its steps: on bfloat16, where a GPU has it.
+    config = preset("default", variant).with_values(
+        {"training.steps": 400, "data.max_images": 20_000, "data.source": "rendered"}
+    )
+    prepared = prepare(config.data)
+    trainer = Trainer(config, prepared, prepare_oracle(prepared, config.data, "cuda"))
+    assert trainer.device.type == "cuda"
+    trained(trainer)
+    assert trainer.evaluate("test")["relation_accuracy_latent"] > 0.5
