@@ -50,7 +50,7 @@ reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
 	$(BIN)/python -m reproduction labels $(ARGS)
 
 test: $(PROJECT) ## run all tests but those that need a GPU or a cluster
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-gpu: $(PROJECT) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)

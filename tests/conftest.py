@@ -15,8 +15,8 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(_name, None)
 
-# They start machines with addresses of their own, and services.
-_FAULTS = ("test_faults", "test_machines", "test_disk", "test_database")
+# They wait for machines and services that come and go: beside them others can compute.
+_LONGEST = ("test_faults", "test_machines")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,26 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run what is fast first: a plain mistake shows within seconds.
 
-    Of several workers (`make test`) one begins with the faults, which take longest.
+    Several workers (`make test`) take a file each, those first that take longest.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_together(item)))
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _together(item) != "faults")
-
-
-def _together(item: pytest.Item) -> str:
-    """Name of the tests that one worker runs: they share fixtures, or disturb each other."""
-    if item.path.stem in _FAULTS:
-        return "faults"
-    if "finished" in getattr(item, "fixturenames", ()):
-        return "finished"
-    return str(item.path)
+        items.sort(key=lambda item: item.path.stem not in _LONGEST)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
