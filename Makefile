@@ -11,6 +11,8 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
+# Some tests mostly wait, for what was killed to be taken up again: two workers keep two cores busy.
+WORKERS ?= 2
 HOST ?= 127.0.0.1
 PORT ?= 5000
 OPTUNA_PORT ?= 8080
@@ -47,8 +49,11 @@ reproduce-ablation: $(PROJECT) ## the same for each addition taken out alone
 reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
 	$(BIN)/python -m reproduction labels $(ARGS)
 
-test: $(PROJECT) ## run all tests, the fast ones first
-	$(BIN)/python -m pytest $(ARGS)
+test: $(PROJECT) ## run all tests but those that need a GPU or a cluster
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-gpu: $(PROJECT) ## the tests that need a GPU
+	$(BIN)/python -m pytest -m gpu $(ARGS)
 
 test-gpu: $(PROJECT) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)

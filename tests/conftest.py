@@ -15,6 +15,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(_name, None)
 
+# They wait for machines and services that come and go: beside them others can compute.
+_LONGEST = ("test_faults", "test_machines")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the GPUs of this machine: a test means the same on all of them."""
@@ -22,9 +25,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is fast first: a plain mistake shows within seconds."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run what is fast first: a plain mistake shows within seconds.
+
+    Several workers (`make test`) take a file each, those first that take longest.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.stem not in _LONGEST)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

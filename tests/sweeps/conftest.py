@@ -73,5 +73,5 @@ def resources() -> Iterator[dict[str, float]]:
 
 def pytest_configure() -> None:
     """Workers and subprocesses must not look for a terminal."""
-    os.environ.setdefault("COLUMNS", "120")
+    os.environ["COLUMNS"] = "120"
     assert sys.version_info >= (3, 11)

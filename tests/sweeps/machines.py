@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Machines:
         self._place = place
         self.port = free_port()
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
+        # The path of a socket has 107 characters at most: not below a test's own folder.
+        self._ray = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
 
     @property
     def address(self) -> str:
@@ -36,7 +39,7 @@ class Machines:
     def start_head(self, *flags: str) -> None:
         """Start the head."""
         head = ["--head", f"--port={self.port}", "--include-dashboard=false"]
-        self._start(HEAD, [], [*head, f"--temp-dir={self._place / 'ray'}", *flags])
+        self._start(HEAD, [], [*head, f"--temp-dir={self._ray.name}", *flags])
 
     def start_other(self, hidden: Path | None = None, *flags: str) -> None:
         """Start a second node.
@@ -66,11 +69,14 @@ class Machines:
     def _start(self, address: str, around: list[str], flags: list[str]) -> None:
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         own = [f"--node-ip-address={address}", "--num-cpus=1"]
+        environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+        # GPUs that are hidden Ray would not be told of either.
+        environment.pop("CUDA_VISIBLE_DEVICES", None)
         log = self._place / f"{address}.log"
         with log.open("ab") as file:
             self._nodes[address] = subprocess.Popen(
                 [*around, *ray, *own, *flags], stdout=file, stderr=file, start_new_session=True,
-                env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
+                env=environment,
             )  # fmt: skip
         deadline = time.monotonic() + 120
         while "Ray runtime started" not in log.read_text():
@@ -84,3 +90,4 @@ class Machines:
     def __exit__(self, *exception: object) -> None:
         for address in list(self._nodes):
             self.kill(address)
+        self._ray.cleanup()
