@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from reproduction.cells import FEWER_SEEDS, SEEDS, Row, ours, seeded
+from reproduction.cells import FEWER_SEEDS, SEEDS, Row, ours, seeded, with_labels
 from weakdis_core.additions import additions_of, taken_out
 from weakdis_core.config import Source
 
@@ -18,11 +18,16 @@ class Ablation:
         variant: Its data set variant.
         seeds: Seeds of every row.
         only: Additions to take out; by default all, and what is put in or taken back besides.
+        labels: Size of the labelled subset, one of the label curve's; by default the preset's.
     """
 
     variant: str
     seeds: tuple[int, ...]
     only: tuple[str, ...] = ()
+    labels: int | None = None
+
+    def __str__(self) -> str:
+        return self.variant + (f", {self.labels} labels" if self.labels else "")
 
 
 ABLATIONS = (
@@ -30,6 +35,7 @@ ABLATIONS = (
     Ablation("shapes3d_v3", SEEDS[:1]),
     # What hardly shows above, where it was made for.
     Ablation("shapes3d_v2", FEWER_SEEDS, only=("shared covariance",)),
+    Ablation("dsprites_v4", FEWER_SEEDS, only=("placement", "label temperature"), labels=100),
 )
 """Tables of the ablation."""
 
@@ -51,7 +57,9 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
 
 def unchanged(ablation: Ablation, source: Source) -> Row:
     """Our model, that the rows of an ablation are held beside."""
-    return ours(ablation.variant, source, ablation.seeds)
+    if ablation.labels is None:
+        return ours(ablation.variant, source, ablation.seeds)
+    return with_labels(ablation.variant, source, ablation.labels)
 
 
 def changed(ablation: Ablation, source: Source) -> dict[str, Row]:

@@ -199,7 +199,7 @@ def _studies(evidence: Evidence, source: Source, published: Published) -> Iterat
     for table in ablations.ABLATIONS:
         one = ", one seed: no interval, a hint only" if len(table.seeds) == 1 else ""
         judge = tables.oracle(evidence, ablations.unchanged(table, source))
-        yield f"{table.variant} (oracle {judge}){one}:"
+        yield f"{table} (oracle {judge}){one}:"
         yield _markdown(studies.ablation(evidence, source, table))
     yield "### Labels"
     yield f"![Accuracy against labels]({picture(source)})"
