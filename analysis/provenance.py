@@ -9,8 +9,9 @@ import yaml
 
 from analysis.sweep import Sweep
 from analysis.text import duration
-from weakdis_core.config import Config, ModelKind, validated
+from weakdis_core.config import Config, validated
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.settings import ModelKind
 
 _VERSION = "version."
 # What a machine has, and what a flag of its own says.

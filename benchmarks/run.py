@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from weakdis_core.config import Config, DataSettings
+from weakdis_core.config import Config
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
@@ -27,6 +27,7 @@ from weakdis_core.metrics.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset
 from weakdis_core.priors import Prior
 from weakdis_core.seeding import torch_generator
+from weakdis_core.settings import DataSettings
 from weakdis_core.trainer import Trainer
 
 VARIANT: Literal["dsprites_v4"] = "dsprites_v4"

@@ -7,7 +7,7 @@ from typing import Any
 
 from reproduction.cells import FEWER_SEEDS, SEEDS, Row, ours, seeded, with_labels
 from weakdis_core.additions import additions_of, taken_out
-from weakdis_core.config import Source
+from weakdis_core.settings import Source
 
 
 @dataclass(frozen=True)

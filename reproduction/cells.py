@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from analysis import published
 from analysis.disentanglement_table import DATA_SETS
-from weakdis_core.config import Config, Source
+from weakdis_core.config import Config
 from weakdis_core.presets import preset
+from weakdis_core.settings import Source
 
 VARIANTS = tuple(row.variant for row in published.load().table1)
 """The paper's variants: others have no row in its tables."""

@@ -14,8 +14,8 @@ from analysis.published import AccuracyRow, Published
 from reproduction import cells
 from reproduction.evidence import Evidence
 from reproduction.tables import ACCURACIES
-from weakdis_core.config import Source
 from weakdis_core.files import write_bytes
+from weakdis_core.settings import Source
 
 _DRAWN = {"Latent": "tab:blue", "Pixels": "tab:orange", "Factors": "tab:green"}
 

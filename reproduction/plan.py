@@ -13,10 +13,10 @@ from reproduction.cells import Cell
 from reproduction.rows import Key, Run, Stored
 from reproduction.sets import cells_of
 from reproduction.settings import Reproduction, SetName
-from weakdis_core.config import DataSettings, Source
 from weakdis_core.data.plan import plan as data_plan
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
+from weakdis_core.settings import DataSettings, Source
 
 # Core-seconds of a step of the default presets and of the scores, on one core of an AMD EPYC.
 _STEP_SECONDS = {"dsprites": 0.045, "shapes3d": 0.17}

@@ -16,9 +16,9 @@ from reproduction.evidence import Evidence
 from reproduction.figures import draw_labels
 from reproduction.rows import Run, Stored
 from reproduction.sets import SETS
-from weakdis_core.config import Source
 from weakdis_core.files import write_text
 from weakdis_core.metrics import RAW_ROWS, TRAIN_ROWS
+from weakdis_core.settings import Source
 
 FILE = "results.md"
 

@@ -15,9 +15,10 @@ from typing import NamedTuple, TypeVar
 from filelock import FileLock
 from pydantic import BaseModel, Field, ValidationError
 
-from weakdis_core.config import Config, Settings, describe
+from weakdis_core.config import Config, describe
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
+from weakdis_core.settings import Settings
 from weakdis_core.version import CODE_VERSION
 
 RUNS_FILE, SCORES_FILE = "runs.csv", "scores.csv"

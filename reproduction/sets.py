@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reproduction import ablations, cells
 from reproduction.cells import Cell, Row
 from reproduction.settings import SetName
-from weakdis_core.config import Source
+from weakdis_core.settings import Source
 
 
 def _models(variant: str, source: Source) -> list[Row]:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from weakdis_core.config import Settings, Source, VariantName
 from weakdis_core.errors import UserError
+from weakdis_core.settings import Settings, Source, VariantName
 
 SetName = Literal["models", "baselines", "ablation", "labels", "controls"]
 

@@ -22,8 +22,8 @@ from reproduction.tables import (
     number,
     oracle,
 )
-from weakdis_core.config import Source
 from weakdis_core.data.variants import get_variant
+from weakdis_core.settings import Source
 
 PICTURES = {
     "PSNR, dB": PSNR,

@@ -13,7 +13,7 @@ from analysis.text import ABOVE, NOTHING, mean
 from reproduction import cells
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
-from weakdis_core.config import Source
+from weakdis_core.settings import Source
 
 ACCURACIES = {
     "Latent": "relation_accuracy_latent",

@@ -15,8 +15,9 @@ from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
 from sweeps.console import View, resume_command
 from sweeps.launch import Sweep, confirm_study, run_confirmations
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
 from sweeps.models import best_confirm_run, log_model
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.results import write_trials
 from sweeps.tracking import Tracking

@@ -13,7 +13,7 @@ from analysis.statistics import Interval, t_interval
 from analysis.text import mean
 from sweeps.console import short
 from sweeps.launch import Sweep
-from sweeps.ledger import Record
+from sweeps.record import Record
 from sweeps.results import KINDS, add_published, score_cells
 
 

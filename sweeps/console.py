@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.budget import Budget
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 
 _SHOWN_ENDED = 6
 _STYLES = {

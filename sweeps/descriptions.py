@@ -8,8 +8,9 @@ from typing import Any
 
 from sweeps.console import clock
 from sweeps.launch import Stage, Sweep
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun
+from sweeps.record import Record
 from sweeps.results import KINDS
 
 _RUN = "python sweeps/run.py"

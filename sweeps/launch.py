@@ -24,9 +24,10 @@ from ray.tune.stopper import CombinedStopper
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.halving import Halving
-from sweeps.ledger import STARTS, Ledger, seconds_of_a_trial
+from sweeps.ledger import STARTS, Ledger
 from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
+from sweeps.record import seconds_of_a_trial
 from sweeps.records import Keeper, Records
 from sweeps.searcher import StudySearcher
 from sweeps.settings import SweepSettings

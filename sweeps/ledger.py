@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
 from sweeps.halving import RUNG_METRICS
+from sweeps.record import Outcome, Record, highest
 from sweeps.settings import Objective
 from sweeps.space import METRICS
 from sweeps.storage import path_within
@@ -28,55 +27,6 @@ CHECKPOINTS_KEPT = 2
 
 STARTS = 4
 """Of a trial in a session: one whose process died is tried again, three times."""
-
-Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
-
-
-@dataclass
-class Record:
-    """A trial so far.
-
-    Attributes:
-        number: Position among the sweep's trials, from 1; the study's number and one.
-        trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
-        values: The settings searched, by dotted name.
-        outcome: How it ended; `complete` means that it reached its last step with a score.
-        step: Training step of the last report.
-        stage: Stage of training at the last report.
-        metrics: Numbers of the last report that has the objective, else of the last report.
-        score: The objective at the last report that has it.
-        rungs: Step and value of each report that early stopping judges.
-        test: Scores on test, `test/...`; of confirm runs only.
-        seconds: Seconds that it took so far, in all sessions.
-        checkpoints: Paths of its last checkpoints within the storage, the newest last.
-        hosts: Names of the machines that it ran on, in order.
-        error: Why it failed, in one line.
-        note: What else there is to say of it: a checkpoint that could not be read.
-        mended: Whether the session in which it ended was killed before it could say so.
-    """
-
-    number: int
-    trial_id: str
-    values: dict[str, Any]
-    outcome: Outcome = "running"
-    step: int = 0
-    stage: str = "starting"
-    metrics: dict[str, float] = field(default_factory=dict)
-    score: float | None = None
-    rungs: list[tuple[int, float]] = field(default_factory=list)
-    test: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    checkpoints: list[str] = field(default_factory=list)
-    hosts: list[str] = field(default_factory=list)
-    error: str = ""
-    note: str = ""
-    mended: bool = False
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def checkpoint(self) -> str | None:
-        """Path of its last checkpoint within the storage."""
-        return self.checkpoints[-1] if self.checkpoints else None
 
 
 class Ledger(Callback):
@@ -261,21 +211,16 @@ class Ledger(Callback):
 
     def best(self) -> Record | None:
         """The complete trial with the best score; it never gets worse as the sweep goes on."""
-        return _highest(self.complete())
+        return highest(self.complete())
 
     def best_of_any(self) -> Record | None:
         """The best complete trial or, where there is none, the best of those cut short."""
         cut = (record for record in self.ended() if record.outcome != "failed")
-        return self.best() or _highest(record for record in cut if record.checkpoint is not None)
+        return self.best() or highest(record for record in cut if record.checkpoint is not None)
 
     def _end(self, record: Record, outcome: Outcome) -> None:
         record.outcome = outcome
         record.seconds = time.monotonic() - record.started
-
-
-def seconds_of_a_trial(records: Iterable[Record]) -> float:
-    """What the complete ones among trials took on average; 0 where none is."""
-    return fmean([each.seconds for each in records if each.outcome == "complete"] or [0.0])
 
 
 def numbers(result: dict[str, Any], groups: Sequence[str] = ("train", "val")) -> dict[str, float]:
@@ -294,8 +239,3 @@ def reason_of(trial: Trial) -> str:
     text = Path(file).read_text() if file and Path(file).is_file() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "the trial's process died"
-
-
-def _highest(records: Iterable[Record]) -> Record | None:
-    scored = [record for record in records if record.score is not None]
-    return max(scored, key=lambda record: record.score or 0.0, default=None)

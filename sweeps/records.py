@@ -16,7 +16,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
-from sweeps.ledger import Ledger, Outcome, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Outcome, Record
 from sweeps.storage import Storage, path_within
 from sweeps.study import trial_id_of
 

@@ -15,7 +15,8 @@ from rich.table import Table
 from analysis import published
 from sweeps.console import clock, short
 from sweeps.launch import Sweep
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 from sweeps.trainable import CHECKPOINT_FILE, accuracies_on_test
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared

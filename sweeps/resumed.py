@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sweeps.ledger import seconds_of_a_trial
+from sweeps.record import seconds_of_a_trial
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.stored import Stored, find, names

@@ -39,7 +39,8 @@ from weakdis_core.config import Config
 from weakdis_core.console import progress
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 
 
 def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:

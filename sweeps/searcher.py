@@ -16,7 +16,8 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 from sweeps.space import Space
 from sweeps.study import trial_id_of
 

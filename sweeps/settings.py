@@ -16,11 +16,12 @@ from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
 from sweeps.addresses import is_server, scheme_of, without_password
 from sweeps.storage import Storage
-from weakdis_core.config import Config, Settings, Source, VariantName
+from weakdis_core.config import Config
 from weakdis_core.console import parse
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.settings import Settings, Source, VariantName
 
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 Sampler = Literal["tpe", "random", "nsga2"]

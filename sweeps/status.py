@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.console import clock, short
-from sweeps.ledger import Record
 from sweeps.locks import is_running
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.stored import Stored, elsewhere, find, names

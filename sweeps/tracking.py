@@ -18,9 +18,10 @@ from ray.tune.experiment import Trial
 
 from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.launch import Stage
-from sweeps.ledger import Ledger, Outcome, Record, numbers
+from sweeps.ledger import Ledger, numbers
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
+from sweeps.record import Outcome, Record
 from sweeps.trainable import trial_config
 from sweeps.writer import Writer
 from weakdis_core.errors import UserError

@@ -23,7 +23,8 @@ from weakdis_core.data.store import Prepared, open_prepared, prepare
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.errors import UserError
 from weakdis_core.metrics import identifiability_ceiling
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.trainer import Report, Trainer
 
 Trainable = Callable[[dict[str, Any]], None]

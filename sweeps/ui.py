@@ -24,9 +24,9 @@ from sweeps.addresses import without_password
 from sweeps.settings import SweepSettings
 from sweeps.stored import names
 from sweeps.study import STUDY_FILE, open_storage
-from weakdis_core.config import Settings
 from weakdis_core.console import main, parse
 from weakdis_core.errors import UserError
+from weakdis_core.settings import Settings
 
 _HOST = "127.0.0.1"
 _PATIENCE = 120.0

@@ -14,16 +14,18 @@ import tyro
 from rich.console import Console
 
 from weakdis_core import console
-from weakdis_core.config import Config, ModelKind
+from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import shuffled, split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.manipulation import load_networks, manipulate
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.pictures import FOLDER, Head, write_manipulation, write_pictures
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.settings import ModelKind
 from weakdis_core.terms import TrainingDiverged
 from weakdis_core.trainer import Report, Trainer
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from weakdis_core.baselines.monolithic import monolithic
-from weakdis_core.config import Config, ModelKind, validated
+from weakdis_core.config import Config, validated
 from weakdis_core.data.variants import get_variant
+from weakdis_core.settings import ModelKind
 
 PresetName = Literal["default", "paper", "quick"]
 

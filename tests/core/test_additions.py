@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from weakdis_core import config as config_module
+from weakdis_core import settings
 from weakdis_core.additions import ADDITIONS, additions_of, taken_out
 from weakdis_core.config import Config
 from weakdis_core.data.variants import VARIANTS
@@ -21,7 +21,7 @@ GROUPS = {"ModelSettings": "model", "LossSettings": "loss", "TrainingSettings": 
 
 def documented() -> Iterator[tuple[str, str]]:
     """Every setting by dotted name, with its docstring."""
-    for node in ast.parse(inspect.getsource(config_module)).body:
+    for node in ast.parse(inspect.getsource(settings)).body:
         if isinstance(node, ast.ClassDef) and node.name in GROUPS:
             for field, text in zip(node.body, node.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):

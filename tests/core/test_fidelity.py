@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests.core.conftest import small_config
-from weakdis_core.config import DataSettings
 from weakdis_core.data.plan import Plan, plan
 from weakdis_core.data.store import Prepared, images_at
 from weakdis_core.data.variants import get_variant
 from weakdis_core.fidelity import align, fidelity_scores, nearest_indices, nuisance_kept, psnr
 from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.settings import DataSettings
 from weakdis_core.trainer import Trainer
 
 

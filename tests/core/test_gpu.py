@@ -12,7 +12,8 @@ from tests.core.conftest import small_config
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.presets import preset
 from weakdis_core.trainer import Trainer
 

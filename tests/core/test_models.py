@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weakdis_core.config import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
 from weakdis_core.models.discriminator import Discriminator
 from weakdis_core.models.localiser import Localiser, placing
 from weakdis_core.models.relational import RelationalLearner
+from weakdis_core.settings import ModelSettings
 
 ARCHITECTURES = [
     {},

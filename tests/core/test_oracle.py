@@ -1,4 +1,4 @@
-"""The oracle's cache: one file for each way of training it."""
+"""The oracle, and its cache."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 
 from tests.core.conftest import harmed
 from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
-from weakdis_core.config import DataSettings
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared
-from weakdis_core.metrics import oracle
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle, train_oracle
+from weakdis_core.metrics import oracle, oracle_cache
+from weakdis_core.metrics.oracle import Oracle, train_oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
+from weakdis_core.settings import DataSettings
 
 
 def test_an_oracle_is_trained_once_for_each_recipe(
@@ -46,7 +47,7 @@ def test_a_stored_oracle_that_misreads_images_is_trained_again(
     monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
     data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
     first = prepare_oracle(sprites, data)
-    path = oracle._path(sprites, data.data_seed)
+    path = oracle_cache._path(sprites, data.data_seed)
     state = read_checkpoint(path)
     name, weight = list(state["network"].items())[-2]
     if harm == "other weights":

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from tests.core.conftest import SMALL, small_config
-from weakdis_core.config import ModelKind
 from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.data.variants import VARIANTS
@@ -30,6 +29,7 @@ from weakdis_core.pictures.grid import Row, write_rows
 from weakdis_core.pictures.partitions import ellipse_of, map_partition
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
+from weakdis_core.settings import ModelKind
 from weakdis_core.trainer import Trainer
 
 OF_ONE_CODE = {"manipulation.png", "repeated.png", "confusion.png", "confusion.csv"}

@@ -11,12 +11,12 @@ import pytest
 import torch
 from filelock import FileLock
 
-from weakdis_core.config import DataSettings
 from weakdis_core.data import dsprites, official, shapes3d, store
 from weakdis_core.data.plan import plan
 from weakdis_core.data.store import open_prepared, prepare
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
+from weakdis_core.settings import DataSettings
 
 SMALL = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
 
@@ -24,7 +24,7 @@ SMALL = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
 WORKER = """
 import sys, time
 from pathlib import Path
-from weakdis_core.config import DataSettings
+from weakdis_core.settings import DataSettings
 from weakdis_core.data import dsprites, store
 
 log, pause = Path(sys.argv[1]), float(sys.argv[2])

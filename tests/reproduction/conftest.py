@@ -12,7 +12,7 @@ import pytest
 from reproduction.cells import DATA_SEED
 from tests.reproduction.small import small_preset
 from weakdis_core.data.store import prepare
-from weakdis_core.metrics import oracle
+from weakdis_core.metrics import oracle, oracle_cache
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("WEAKDIS_CACHE", str(folder))
         prepared = prepare(data)
         with pytest.MonkeyPatch.context() as hasty:
-            hasty.setattr(oracle, "train_oracle", functools.partial(oracle.train_oracle, steps=20))
-            oracle.prepare_oracle(prepared, data)
+            quick = functools.partial(oracle.train_oracle, steps=20)
+            hasty.setattr(oracle_cache, "train_oracle", quick)
+            oracle_cache.prepare_oracle(prepared, data)
         assert os.environ["WEAKDIS_CACHE"] == str(folder)
         yield folder

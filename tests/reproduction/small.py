@@ -12,9 +12,10 @@ import sys
 import reproduction.cells
 from reproduction.__main__ import run
 from tests.core.conftest import SMALL
-from weakdis_core.config import Config, ModelKind
+from weakdis_core.config import Config
 from weakdis_core.console import main
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.settings import ModelKind
 
 CHANGES = "SMALL_CHANGES"
 

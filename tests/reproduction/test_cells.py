@@ -13,8 +13,8 @@ from reproduction.sets import cells_of
 from reproduction.settings import Reproduction, SetName
 from tests.reproduction.made_up import run_of, stored
 from weakdis_core.additions import additions_of
-from weakdis_core.config import Source
 from weakdis_core.errors import UserError
+from weakdis_core.settings import Source
 
 RENDERED: dict[str, Source] = dict.fromkeys(cells.VARIANTS, "rendered")
 SETS: tuple[SetName, ...] = get_args(SetName)

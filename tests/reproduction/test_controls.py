@@ -13,7 +13,8 @@ from tests.reproduction import small
 from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.store import Prepared, prepare
-from weakdis_core.metrics.oracle import Oracle, prepare_oracle
+from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.priors import Prior
 from weakdis_core.trainer import Trainer
 

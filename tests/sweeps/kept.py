@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweeps.ledger import Record
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings, parse_arguments
 from sweeps.space import build_space

@@ -9,7 +9,8 @@ from optuna.study import Study
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.searcher import StudySearcher
 from sweeps.settings import Objective

@@ -20,9 +20,10 @@ from sweeps.confirm import confirm, fresh_seeds, leaders
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, confirm_space, confirm_study
-from sweeps.ledger import Ledger, Outcome, Record
+from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.record import Outcome, Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point

@@ -12,9 +12,10 @@ from rich.console import Console
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.launch import Sweep
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
 from sweeps.left import Left, left_of, without_time
 from sweeps.plan import print_plan
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from sweeps.console import clock, line_of, short, watched
-from sweeps.ledger import Record
 from sweeps.plan import print_plan, probe
+from sweeps.record import Record
 from sweeps.settings import SweepSettings
 
 SMALL = ("data.max_images=1000", "model.channels=8", "model.hidden=32")

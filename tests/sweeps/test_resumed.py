@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps.ledger import Record
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.resumed import check_gpus, resumed
 from sweeps.settings import SweepSettings, parse_arguments

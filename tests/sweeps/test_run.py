@@ -13,7 +13,7 @@ from sweeps.study import open_storage
 from tests.sweeps.finished import Finished, command
 from weakdis_core.config import Config
 from weakdis_core.data.store import prepare
-from weakdis_core.metrics.oracle import prepare_oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.pictures import CAPTIONS
 from weakdis_core.trainer import Trainer
 

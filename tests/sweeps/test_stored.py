@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import text
 
-from sweeps.ledger import Record
 from sweeps.locks import Claim, claimed, is_running
 from sweeps.outbox import Outbox
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import parse_arguments
 from sweeps.space import build_space

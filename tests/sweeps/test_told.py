@@ -12,9 +12,10 @@ from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
 from sweeps.provenance import SweepRun
+from sweeps.record import Record
 from sweeps.results import BEST_FILE, Best
 from sweeps.space import build_space
 from sweeps.stored import find

@@ -19,7 +19,8 @@ from ray.tune.experiment import Trial
 from sweeps.budget import Budget, Interruption
 from sweeps.halving import RUNG_METRICS
 from sweeps.launch import enough_time, run_trials
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.results import front, write_trials
 from sweeps.space import METRICS

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.console import View
-from sweeps.ledger import Ledger, Record
+from sweeps.ledger import Ledger
+from sweeps.record import Record
 
 ERROR = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
 

@@ -13,13 +13,14 @@ from rich.table import Table
 from tyro.conf import arg
 
 from weakdis_core import console
-from weakdis_core.config import DataSettings, Source, VariantName, validated
+from weakdis_core.config import validated
 from weakdis_core.data import official
 from weakdis_core.data.plan import plan
 from weakdis_core.data.show import write_samples
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.data.variants import VARIANTS, Family
 from weakdis_core.errors import UserError
+from weakdis_core.settings import DataSettings, Source, VariantName
 
 DataDir = Annotated[Path | None, arg(help="Folder of the official files, before the usual places.")]
 Images = Annotated[int, arg(help="Images drawn from the variant, by the data seed.")]

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from weakdis_core.config import DataSettings
 from weakdis_core.data import dsprites, official, shapes3d
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
+from weakdis_core.settings import DataSettings
 
 FORMAT = 1
 """Version of the files of a prepared variant."""

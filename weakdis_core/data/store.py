@@ -21,12 +21,12 @@ from filelock import FileLock, Timeout
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from weakdis_core.config import DataSettings
 from weakdis_core.data import official
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.plan import FAMILIES, FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
+from weakdis_core.settings import DataSettings
 
 _CHUNK_BYTES = 64 * 2**20
 _ARRAYS = ("images", "factors", "indices", "digests")

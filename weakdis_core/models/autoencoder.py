@@ -7,12 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from weakdis_core.config import ModelSettings
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import PlacedPatchDecoder, build_decoder
 from weakdis_core.models.encoders import ObjectCentredEncoder, build_encoder
 from weakdis_core.models.layers import LEAK
 from weakdis_core.models.localiser import Localiser
+from weakdis_core.settings import ModelSettings
 
 
 class Posterior(NamedTuple):

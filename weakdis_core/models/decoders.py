@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from weakdis_core.config import ModelSettings
 from weakdis_core.data.plan import IMAGE_SIZE
 from weakdis_core.models.layers import activation
 from weakdis_core.models.localiser import placing
+from weakdis_core.settings import ModelSettings
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.config import ModelSettings
 from weakdis_core.data.plan import IMAGE_SIZE
 from weakdis_core.models.layers import activation
 from weakdis_core.models.localiser import Localiser, placing
+from weakdis_core.settings import ModelSettings
 
 
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:

@@ -1,0 +1,69 @@
+"""What became of a trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, Literal
+
+Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
+
+
+@dataclass
+class Record:
+    """A trial so far.
+
+    Attributes:
+        number: Position among the sweep's trials, from 1; the study's number and one.
+        trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
+        values: The settings searched, by dotted name.
+        outcome: How it ended; `complete` means that it reached its last step with a score.
+        step: Training step of the last report.
+        stage: Stage of training at the last report.
+        metrics: Numbers of the last report that has the objective, else of the last report.
+        score: The objective at the last report that has it.
+        rungs: Step and value of each report that early stopping judges.
+        test: Scores on test, `test/...`; of confirm runs only.
+        seconds: Seconds that it took so far, in all sessions.
+        checkpoints: Paths of its last checkpoints within the storage, the newest last.
+        hosts: Names of the machines that it ran on, in order.
+        error: Why it failed, in one line.
+        note: What else there is to say of it: a checkpoint that could not be read.
+        mended: Whether the session in which it ended was killed before it could say so.
+    """
+
+    number: int
+    trial_id: str
+    values: dict[str, Any]
+    outcome: Outcome = "running"
+    step: int = 0
+    stage: str = "starting"
+    metrics: dict[str, float] = field(default_factory=dict)
+    score: float | None = None
+    rungs: list[tuple[int, float]] = field(default_factory=list)
+    test: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    checkpoints: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
+    error: str = ""
+    note: str = ""
+    mended: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Path of its last checkpoint within the storage."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
+
+def highest(records: Iterable[Record]) -> Record | None:
+    """The one with the best score; None where none has any."""
+    scored = [record for record in records if record.score is not None]
+    return max(scored, key=lambda record: record.score or 0.0, default=None)
+
+
+def seconds_of_a_trial(records: Iterable[Record]) -> float:
+    """What the complete ones among trials took on average; 0 where none is."""
+    return fmean([each.seconds for each in records if each.outcome == "complete"] or [0.0])
