@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-import torch
 from optuna import logging as optuna_logging
 from optuna.study import Study
 from rich.console import Console
@@ -16,7 +15,7 @@ from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
 from sweeps.console import View, resume_command
 from sweeps.delivery import Delivery
-from sweeps.experiments import open_experiment, opened, ui_command
+from sweeps.experiments import ui_command
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
 from sweeps.left import without_time
@@ -24,6 +23,7 @@ from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.outbox import OUTBOX_FILE, Outbox
+from sweeps.preparation import prepare_sweep
 from sweeps.records import Records, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
@@ -31,32 +31,13 @@ from sweeps.resumed import check_gpus
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.storage import storage_errors_explained
-from sweeps.stored import check_free, check_new, find, keep
+from sweeps.stored import check_free, check_new, keep
 from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
 from sweeps.writer import Writer
-from weakdis_core.config import Config
-from weakdis_core.console import progress
-from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.metrics.oracle_cache import prepare_oracle
-
-
-def prepare_variant(base: Config) -> tuple[Config, Prepared, Oracle]:
-    """The images and the oracle of a variant, made if missing, with the source resolved.
-
-    The source becomes part of the settings: `auto` would say nothing in a table, and might mean
-    something else tomorrow.
-    """
-    variant = base.data.variant
-    with progress(f"images of {variant}") as advance:
-        prepared = prepare(base.data, base.runtime.data_dir, advance)
-    base = base.with_values({"data.source": prepared.source})
-    with progress(f"oracle of {variant}") as advance:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        oracle = prepare_oracle(prepared, base.data, device, advance)
-    return base, prepared, oracle
 
 
 def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
@@ -96,6 +77,19 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
     return 0 if found else 1
 
 
+@dataclass(frozen=True)
+class _Session:
+    """What one session of a sweep works with."""
+
+    sweep: Sweep
+    study: Study
+    ledger: Ledger
+    budget: Budget
+    tracking: Tracking
+    writer: Writer
+    console: Console
+
+
 def search(
     settings: SweepSettings,
     variant: str,
@@ -113,87 +107,95 @@ def search(
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
-    base = settings.base_config(variant)
-    space = build_space(base, settings.fixed, settings.search_learning_rate)
     folder = settings.folder / name
-    old = find(settings, name) if settings.resume else None
-    if old is not None:
-        # The official files may lie elsewhere now; all else is as it began.
-        base = old.base.with_values(settings.places())
-    with ThreadPoolExecutor(1) as other:
-        # A new database takes seconds to make: meanwhile the data are prepared.
-        opening = other.submit(
-            open_experiment, settings.tracking, variant, name, old is not None, settings.folder
-        )
-        base, prepared, oracle = prepare_variant(base)
-        opened(opening, settings.tracking)
+    space = build_space(
+        settings.base_config(variant), settings.fixed, settings.search_learning_rate
+    )
+    base, prepared, oracle = prepare_sweep(settings, variant, name)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
-    moved = old is not None and not (folder / OUTBOX_FILE).exists()
+    moved = settings.resume is not None and not (folder / OUTBOX_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
         sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
-        study = search_study(sweep)
-        keep(study, settings, base)
-        records = Records(study)
-        budget = Budget(settings.time_budget, interruption, records.seconds)
-        ledger = Ledger(settings.objective, base.training.steps, budget, records.load())
-        if moved:
-            ledger.mend()
-        writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
-        tracking = Tracking(writer, sweep_run(sweep), ledger)
-        tracking.open()
-        tracking.end_all()
+        session = _open(sweep, interruption, console)
         status: Status = "FAILED"
         found = False
         try:
-            if trials := without_time(sweep, study, ledger, budget):
-                console.print(
-                    f"{name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
-                    f"{budget.seconds:g} s are spent; they need a larger --time-budget"
-                )
-            found = _run(sweep, study, ledger, budget, tracking, console, prepared, oracle)
+            found = _run(session, prepared, oracle)
             if found and settings.confirm_seeds:
-                found = confirm(sweep, ledger, tracking, interruption, console)
+                found = confirm(sweep, session.ledger, session.tracking, interruption, console)
             status = "FINISHED" if found else "FAILED"
         finally:
             # Whatever happened, no run is left RUNNING.
             try:
-                tracking.close("KILLED" if interruption.signal is not None else status)
+                session.tracking.close("KILLED" if interruption.signal is not None else status)
             finally:
-                writer.close()
-        if found and not writer.undelivered:
+                session.writer.close()
+        if found and not session.writer.undelivered:
             report(sweep, console)
-    say_what_mlflow_lacks(sweep, writer, console)
+    say_what_mlflow_lacks(sweep, session.writer, console)
     if found:
         console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
     return found
 
 
-def _run(
-    sweep: Sweep,
-    study: Study,
-    ledger: Ledger,
-    budget: Budget,
-    tracking: Tracking,
-    console: Console,
-    prepared: Prepared,
-    oracle: Oracle,
-) -> bool:
-    """Search, then evaluate the best trial; whether there is one."""
-    view = View(console, sweep.name, ledger, budget, sweep.settings.trials)
+def _open(sweep: Sweep, interruption: Interruption, console: Console) -> _Session:
+    """Open the study and the records of a sweep, and its run in MLflow."""
+    settings, base = sweep.settings, sweep.base
+    study = search_study(sweep)
+    keep(study, settings, base)
+    records = Records(study)
+    budget = Budget(settings.time_budget, interruption, records.seconds)
+    ledger = Ledger(settings.objective, base.training.steps, budget, records.load())
+    if sweep.moved:
+        ledger.mend()
+    delivery = Delivery(settings.tracking, base.data.variant, sweep.name)
+    writer = Writer(Outbox(sweep.folder), delivery)
+    tracking = Tracking(writer, sweep_run(sweep), ledger)
+    tracking.open()
+    tracking.end_all()
+    return _Session(sweep, study, ledger, budget, tracking, writer, console)
 
-    def say_interrupted() -> None:
+
+def _run(session: _Session, prepared: Prepared, oracle: Oracle) -> bool:
+    """Search, then evaluate the best trial; whether there is one."""
+    sweep, study, ledger = session.sweep, session.study, session.ledger
+    budget, tracking, console = session.budget, session.tracking, session.console
+    if trials := without_time(sweep, study, ledger, budget):
         console.print(
-            f"{sweep.name}: interrupted; trials are in {sweep.folder}; "
-            f"go on with {resume_command(sweep.name)}"
+            f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
+            f"{budget.seconds:g} s are spent; they need a larger --time-budget"
         )
+    _search(session)
+    record = ledger.best_of_any()
+    if budget.interrupted:
+        _say_interrupted(session)
+        return False
+    if record is None:
+        errors = [record.error for record in ledger.records.values() if record.error]
+        reason = errors[0] if errors else "the time budget ended before any trial had a score"
+        console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
+        return False
+    best = evaluate_best(sweep, record, prepared, oracle)
+    log_best(sweep, study, best, tracking)
+    print_results(console, sweep, ledger, best)
+    test = {f"test/{name}": value for name, value in best.test.items()}
+    log_model(sweep, record, "search", tracking, test)
+    return True
+
+
+def _search(session: _Session) -> None:
+    """Run the trials, until they have ended or something ends them."""
+    sweep, study, ledger = session.sweep, session.study, session.ledger
+    budget, tracking, console = session.budget, session.tracking, session.console
+    view = View(console, sweep.name, ledger, budget, sweep.settings.trials)
 
     def rescue() -> None:
         view.close()
-        say_interrupted()
+        _say_interrupted(session)
         tracking.abandon()
 
     try:
@@ -208,18 +210,11 @@ def _run(
         except UserError as error:
             # A full disk must not cost the result.
             console.print(Text(f"tables not written: {error}"))
-    record = ledger.best_of_any()
-    if budget.interrupted:
-        say_interrupted()
-        return False
-    if record is None:
-        errors = [record.error for record in ledger.records.values() if record.error]
-        reason = errors[0] if errors else "the time budget ended before any trial had a score"
-        console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
-        return False
-    best = evaluate_best(sweep, record, prepared, oracle)
-    log_best(sweep, study, best, tracking)
-    print_results(console, sweep, ledger, best)
-    test = {f"test/{name}": value for name, value in best.test.items()}
-    log_model(sweep, record, "search", tracking, test)
-    return True
+
+
+def _say_interrupted(session: _Session) -> None:
+    sweep = session.sweep
+    session.console.print(
+        f"{sweep.name}: interrupted; trials are in {sweep.folder}; "
+        f"go on with {resume_command(sweep.name)}"
+    )
