@@ -55,9 +55,6 @@ test: $(PROJECT) ## run all tests but those that need a GPU or a cluster
 test-gpu: $(PROJECT) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)
 
-test-gpu: $(PROJECT) ## the tests that need a GPU
-	$(BIN)/python -m pytest -m gpu $(ARGS)
-
 test-cluster: $(PROJECT) ## bring up a real cluster on two machines made of namespaces (root only)
 	$(BIN)/python -m pytest -m cluster $(ARGS)
 

@@ -30,7 +30,7 @@ class Reproduction(Settings):
     """Only these variants (default: all six)."""
     seeds: Annotated[tuple[int, ...] | None, Field(min_length=1)] = None
     """Only these of a set's training seeds (default: all; 11 to 15 of the models, 11 to 13 of the
-    others)."""
+    others, or 11 alone)."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
     """Most models trained at once (default: one a core; with GPUs, four each)."""
     address: str | None = None

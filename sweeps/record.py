@@ -32,6 +32,7 @@ class Record:
         error: Why it failed, in one line.
         note: What else there is to say of it: a checkpoint that could not be read.
         mended: Whether the session in which it ended was killed before it could say so.
+        started: When it started, on the clock of this session; its earlier seconds are taken off.
     """
 
     number: int

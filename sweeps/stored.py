@@ -19,7 +19,7 @@ from sweeps.locks import claimed
 from sweeps.outbox import OUTBOX_FILE
 from sweeps.settings import SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
-from weakdis_core.config import Config, validated
+from weakdis_core.config import Config, describe
 from weakdis_core.errors import UserError
 
 _SWEEP = "sweep"
@@ -87,10 +87,11 @@ def find(settings: SweepSettings, name: str) -> Stored:
         confirm = optuna.load_study(study_name=f"{name}/confirm", storage=storage)
     kept = study.user_attrs[_SWEEP]
     try:
-        own = _Kept.model_validate(kept["settings"])
+        own, base = _Kept.model_validate(kept["settings"]), Config.model_validate(kept["base"])
     except ValidationError as error:
-        raise UserError(f"{asked}: {name!r} is of another version of weakdis ({error})") from None
-    return Stored(name, study, confirm, own, validated(kept["base"]))
+        reason = describe(error).replace("\n", "; ")
+        raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
+    return Stored(name, study, confirm, own, base)
 
 
 def names(settings: SweepSettings) -> list[str]:

@@ -34,17 +34,18 @@ ADDITIONS: dict[str, Addition] = {
     "moving prior": Addition("loss.prior_refit_every"),
     "standardised prior": Addition("loss.standardise_prior"),
     "shared covariance": Addition("loss.shared_covariance"),
-    # Lambda weighs another term without it, and the discriminator has to learn.
+    # Without it lambda weighs another term, the discriminator has to learn, and the prior must not
+    # be rescaled: that hurts with the adversary.
     "closed-form KL": Addition(
         "loss.prior_matching",
+        dependents=("standardised prior",),
         instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
     "cycle": Addition("loss.cycle_weight", details=("loss.cycle_start", "loss.cycle_swaps")),
     "image noise": Addition("loss.image_noise"),
     "resampling": Addition("loss.resample_probability", details=("loss.resample_confidence",)),
-    "object-centred encoder": Addition("model.encoder", dependents=("placement",)),
-    "placed patch / palette decoder": Addition("model.decoder", dependents=("placement",)),
-    "placement": Addition("loss.placement_weight"),
+    "object-centred encoder": Addition("model.encoder"),
+    "placed patch / palette decoder": Addition("model.decoder"),
     "pixel shuffle": Addition("model.upsampling"),
     "nuisance partition": Addition("model.nuisance_partitions"),
     "residual relations": Addition("model.residual_relations"),

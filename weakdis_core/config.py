@@ -35,20 +35,12 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        model = self.model
-        places = (model.encoder, model.decoder) == ("object_centred", "placed_patch")
-        if self.loss.placement_weight and not places:
-            raise ValueError(
-                f"loss.placement_weight {self.loss.placement_weight} needs model.encoder "
-                f"object_centred and model.decoder placed_patch, not {model.encoder} and "
-                f"{model.decoder}"
-            )
         several = {
-            "model.nuisance_partitions": model.nuisance_partitions,
+            "model.nuisance_partitions": self.model.nuisance_partitions,
             "loss.cycle_swaps": self.loss.cycle_swaps,
         }
         for name, value in several.items():
-            if value and model.kind == "monolithic":
+            if value and self.model.kind == "monolithic":
                 raise ValueError(
                     f"{name} {value} needs several partitions, model.kind monolithic has one; "
                     "its own presets turn this off"

@@ -24,19 +24,6 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
     return total / len(images)
 
 
-def placement(placed: Tensor, looked: Tensor) -> Tensor:
-    """Addition: the decoder puts its patch where the encoder looks, and the encoder looks there.
-
-    Args:
-        placed: `(batch, 2)` position of the patch in pixels.
-        looked: `(batch, 2)` where the encoder looked, in pixels.
-
-    Returns:
-        Huber distance in pixels, summed over the two axes, batch mean.
-    """
-    return F.smooth_l1_loss(placed, looked, reduction="sum") / len(placed)
-
-
 def discriminator(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
     """Eq. 2, the discriminator's side: prior samples are 1, encoder codes 0.
 

@@ -79,9 +79,6 @@ class Objectives:
             loss.reconstruction_weight,
             losses.reconstruction(logits, batch.images),
         )
-        if loss.placement_weight:
-            placed = losses.placement(model.place(codes), model.look(batch.images))
-            add("placement", loss.placement_weight, placed)
         if learns_codes:
             if loss.prior_matching == "kl":
                 kl = self._kl(posterior, batch.values, prior, stage)

@@ -77,7 +77,7 @@ class ModelSettings(Settings):
     residual_relations: bool = False
     """Addition: the relational learner adds its output to the codes (z' = z + MLP)."""
     he_initialisation: bool = False
-    """Addition: He initialisation, the decoder's last layer scaled by 0.3."""
+    """Addition: He initialisation, the last layers of decoder and encoder scaled by 0.3 and 0.5."""
 
 
 class LossSettings(Settings):
@@ -85,10 +85,6 @@ class LossSettings(Settings):
 
     reconstruction_weight: Weight = 1.0
     """Factor of the reconstruction loss, which is summed over pixels, batch mean."""
-    placement_weight: Weight = 0.0
-    """Addition, for the object-centred encoder with the placed patch: the patch goes where the
-    encoder looks. Without it both find the place from the overlap of patch and object alone, which
-    takes far longer."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
     """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
@@ -97,7 +93,7 @@ class LossSettings(Settings):
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes to their own component."""
     label_temperature: float = Field(1.0, gt=0, le=100)
-    """Addition (above 1): divides the log-densities in the label cross-entropies. Densities of
+    """Addition (above 1): divides the log-densities in the label cross-entropy. Densities of
     narrow components are sure of themselves long before they are right: above 1 the labels go on
     teaching, and pull components apart until their samples hardly overlap."""
     image_noise: Fraction = 0.0

@@ -27,12 +27,6 @@ def test_an_undecided_discriminator_loses_two_log_two() -> None:
     )
 
 
-def test_placement_is_the_distance_in_pixels() -> None:
-    centre = torch.tensor([[10.0, 20.0]])
-    assert losses.placement(centre, centre) == 0
-    assert losses.placement(centre + torch.tensor([3.0, 0.0]), centre) == 2.5
-
-
 def two_components() -> Prior:
     means = torch.tensor([[[-1.0, 0.0], [1.0, 0.0]]]).repeat(2, 1, 1)
     covariances = torch.eye(2).expand(2, 2, 2, 2)

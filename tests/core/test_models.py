@@ -89,10 +89,18 @@ def test_a_window_shows_what_is_around_its_place() -> None:
 def test_a_patch_that_is_placed_and_seen_again_is_the_same() -> None:
     patch = torch.zeros(2, 3, 16, 16)
     patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
-    for place in (torch.tensor([[20.5, 33.5], [40.5, 12.5]]),):
-        rows, columns = placing(place, 16)
-        image = rows @ patch @ columns.mT
-        torch.testing.assert_close(rows.mT @ image @ columns, patch)
+    rows, columns = placing(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16)
+    image = rows @ patch @ columns.mT
+    torch.testing.assert_close(rows.mT @ image @ columns, patch)
+
+
+def test_a_patch_between_pixels_is_shared_by_them_and_cut_at_the_border() -> None:
+    patch = torch.ones(1, 1, 4, 4)
+    rows, columns = placing(torch.tensor([[10.75, 63.5]]), 4)
+    image = (rows @ patch @ columns.mT)[0, 0]
+    assert image[62].tolist()[8:14] == [0.0, 0.75, 1.0, 1.0, 1.0, 0.25]
+    # Two of its four rows lie below the image.
+    assert image[:, 11].tolist()[60:] == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_the_patch_lands_where_it_is_placed() -> None:

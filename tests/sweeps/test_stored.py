@@ -42,6 +42,16 @@ def test_no_password_is_kept(tmp_path: Path) -> None:
     assert "swordfish" not in kept
 
 
+@pytest.mark.parametrize("part", ["settings", "base"])
+def test_settings_of_another_version_are_said_to_be_so(part: str, tmp_path: Path) -> None:
+    settings = a_stored_sweep(tmp_path, "one")
+    study = find(settings, "one").study
+    kept = study.user_attrs["sweep"]
+    study.set_user_attr("sweep", kept | {part: kept[part] | {"gone": 1}})
+    with pytest.raises(UserError, match=r"'one' is of another version of weakdis \(gone: 1 is not"):
+        find(settings, "one")
+
+
 def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
     settings = a_stored_sweep(tmp_path, "N-shapes3d_v3")
     check_new(settings.model_copy(update={"name": "free"}))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.devices import FULL_PRECISION, Autocast
-from weakdis_core.models.decoders import PlacedPatchDecoder, build_decoder
-from weakdis_core.models.encoders import ObjectCentredEncoder, build_encoder
+from weakdis_core.models.decoders import build_decoder
+from weakdis_core.models.encoders import build_encoder
 from weakdis_core.models.layers import LEAK
 from weakdis_core.models.localiser import Localiser
 from weakdis_core.settings import ModelSettings
@@ -84,17 +84,6 @@ class ModularAutoencoder(nn.Module):
         with self.autocast:
             logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()
-
-    def look(self, images: Tensor) -> Tensor:
-        """Where an object-centred encoder looks, `(batch, 2)` as (x, y) in pixels."""
-        assert isinstance(self.encoder, ObjectCentredEncoder)
-        place: Tensor = self.encoder.localiser(images)
-        return place
-
-    def place(self, codes: Tensor) -> Tensor:
-        """Where a placed patch goes, `(batch, 2)` as (x, y) in pixels."""
-        assert isinstance(self.decoder, PlacedPatchDecoder)
-        return self.decoder.place(codes.flatten(1))
 
 
 def _he_initialise(module: nn.Module) -> None:

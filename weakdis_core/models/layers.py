@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 LEAK = 0.1
+"""Slope of every activation below 0."""
 
 
 def activation() -> nn.Module:

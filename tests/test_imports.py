@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
     "weakdis_core": {"ray", "mlflow", "optuna", "sweeps", "analysis", "reproduction"},
     "analysis": {"sweeps", "reproduction"},
