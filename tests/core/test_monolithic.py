@@ -184,7 +184,7 @@ def test_labels_teach_what_is_told_apart(sprites: Prepared, sprites_oracle: Orac
         {
             **{name: value for name, value in SMALL.items() if name.startswith("data.")},
             "data.labels": 400,
-            "training.steps": 120,
+            "training.steps": 180,
             "training.evaluations": 1,
         }
     )
