@@ -54,7 +54,8 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
         UserError: Official images are asked for and their file is nowhere, or a seed is none of
             the sets'.
     """
-    finished = stored.keys()
+    # A model of the same settings that was trained for another table may lack this one's scores.
+    finished = {(run.key, run.name) for run in stored.runs}
     named = {(run.name, run.seed, run.source) for run in stored.runs}
     seen: set[Key] = set()
     parts = []
@@ -62,7 +63,7 @@ def make_plan(settings: Reproduction, stored: Stored) -> list[Part]:
         cells = {Key.of(cell.config): cell for cell in chosen}
         own = {key: cell for key, cell in cells.items() if key not in seen}
         seen |= own.keys()
-        to_do = [(key, cell) for key, cell in own.items() if key not in finished]
+        to_do = [(key, cell) for key, cell in own.items() if (key, cell.name) not in finished]
         had = [(cell.name, key.seed, key.source) in named for key, cell in to_do]
         missing = tuple(cell for (_, cell), old in zip(to_do, had, strict=True) if not old)
         stale = tuple(cell for (_, cell), old in zip(to_do, had, strict=True) if old)

@@ -133,10 +133,6 @@ class Stored:
     runs: tuple[Run, ...]
     scores: dict[str, Scores]
 
-    def keys(self) -> set[Key]:
-        """The keys of all runs."""
-        return {run.key for run in self.runs}
-
 
 class Results:
     """The results folder. Several processes may add to it at once.

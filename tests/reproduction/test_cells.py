@@ -111,6 +111,8 @@ def test_the_plan_counts_shared_cells_once_and_tells_stale_from_missing() -> Non
     assert [len(part.stale) for part in (labels, models)] == [1, 0]
     assert [len(part.missing) for part in (labels, models)] == [13, 2]
     assert labels.stale[0].config.seed == 12
+    other = Stored((run_of(done, name="dsprites_v4 without what has since gone"), stale), {})
+    assert len(make_plan(settings, other)[0].missing) == 14
     only = settings.model_copy(update={"seeds": (12, 13)})
     assert [len(part.cells) for part in make_plan(only, had)] == [10, 0]
     wrong = settings.model_copy(update={"seeds": (1, 12)})

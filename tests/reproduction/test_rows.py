@@ -24,7 +24,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     results.add(run, {"b": Score(0.123456789, 7), "a": Score(math.nan), "c": Score(1e-12, 0)})
     stored = results.read()
     assert stored.runs == (run.model_copy(update={"cpu_seconds": 123.457}),)
-    assert stored.keys() == {Key.of(CELLS[0].config)}
+    assert {run.key for run in stored.runs} == {Key.of(CELLS[0].config)}
     scores = stored.scores[run.run]
     assert scores["b"] == (0.123457, 7)
     assert math.isnan(scores["a"].value)
