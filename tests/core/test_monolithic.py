@@ -114,7 +114,7 @@ def test_presets_change_only_what_one_code_needs_or_does_better_with(
         "loss.cycle_swaps", "loss.resample_probability", "loss.shared_covariance",
     }  # fmt: skip
     better = {
-        "model.he_initialisation", "loss.lambda", "loss.cycle_weight", "loss.cycle_start",
+        "loss.label_temperature", "loss.lambda", "loss.cycle_weight", "loss.cycle_start",
         "training.warmup", "training.ramp_steps", "training.clip",
     }  # fmt: skip
     assert changed <= needed | (better if name != "paper" else set())
