@@ -41,9 +41,9 @@ def prepare_sweep(
         opening = other.submit(
             open_experiment, settings.tracking, variant, name, resumed, settings.folder
         )
-        prepared = _prepare(base)
+        made = _prepare(base)
         opened(opening, settings.tracking)
-    return prepared
+    return made
 
 
 def _prepare(base: Config) -> tuple[Config, Prepared, Oracle]:
