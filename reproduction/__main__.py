@@ -29,7 +29,12 @@ def run() -> None:
     results = Results(settings.results)
     failures = []
     if sets:
-        demand = Demand(settings.max_concurrent, settings.address, settings.data_dir)
+        demand = Demand(
+            settings.max_concurrent,
+            settings.address,
+            settings.data_dir,
+            gpus_per_trial=settings.gpus_per_trial,
+        )
         parts = make_plan(settings, results.read())
         console.print(plan_table(parts, at_once(demand)))
         if settings.plan:

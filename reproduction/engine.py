@@ -56,7 +56,7 @@ def at_once(demand: Demand) -> int:
     """Cells that run at once, as if the cluster were this machine: it is not joined yet."""
     available = {
         "CPU": float(len(os.sched_getaffinity(0))),
-        "GPU": float(torch.cuda.device_count()),
+        "GPU": max(float(torch.cuda.device_count()), 1.0 if demand.gpus_per_trial else 0.0),
     }
     return allot(demand, available).concurrent
 
@@ -95,7 +95,8 @@ def train_cells(
 
 def _placed(cell: Cell, demand: Demand, allotment: Allotment) -> Cell:
     """The cell as this run carries it out; none of it is part of its key."""
-    runtime: dict[str, str] = {}
+    # Rows of any device share a table: none is computed with fewer digits than the others.
+    runtime = {"runtime.precision": "float32"}
     if demand.data_dir is not None:
         runtime["runtime.data_dir"] = str(demand.data_dir.absolute())
     if not allotment.gpus:

@@ -32,7 +32,9 @@ class Reproduction(Settings):
     """Only these of a set's training seeds (default: all; 11 to 15 of the models, 11 to 13 of the
     others, or 11 alone)."""
     max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    """Most models trained at once (default: one a core; with GPUs, four each)."""
+    """Most models trained at once (default: one a core; with GPUs, as many as have their share)."""
+    gpus_per_trial: Annotated[float | None, Field(ge=0, le=1)] = None
+    """A model's share of a GPU (default: a quarter where there are GPUs); 0 trains on the CPU."""
     address: str | None = None
     """Ray cluster to run on (`auto` on its head node); default: this machine."""
     results: Path = Path("results")

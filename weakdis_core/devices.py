@@ -48,7 +48,7 @@ def processor() -> str:
 
 
 def make_reproducible(device: torch.device) -> None:
-    """Have a GPU compute the same numbers every time, as a CPU does by itself.
+    """Have a GPU compute the same numbers every time, and in float32, as a CPU does by itself.
 
     It holds for the whole process, and an operation that cannot be had so raises RuntimeError. See
     https://docs.pytorch.org/docs/stable/notes/randomness.html.
@@ -57,6 +57,8 @@ def make_reproducible(device: torch.device) -> None:
         # cuBLAS adds up in a fixed order only with a workspace of a fixed size.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+        # Else convolutions that are to be in float32 keep 10 bits of its 23.
+        torch.backends.cudnn.allow_tf32 = False
 
 
 def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
