@@ -84,7 +84,7 @@ def train_cells(
     """
     with cluster(demand.address) as available, Interruption() as interruption:
         allotment = allot(demand, available)
-        wanted = [_placed(cell, demand, allotment) for cell in cells]
+        wanted = [placed(cell, demand, allotment) for cell in cells]
         try:
             _prepare(wanted)
             return _train(wanted, results, allotment, interruption, console)
@@ -93,8 +93,14 @@ def train_cells(
             sys.exit(interruption.exit_code)
 
 
-def _placed(cell: Cell, demand: Demand, allotment: Allotment) -> Cell:
-    """The cell as this run carries it out; none of it is part of its key."""
+def placed(cell: Cell, demand: Demand, allotment: Allotment) -> Cell:
+    """The cell as it is carried out here, with what its key does not say.
+
+    Args:
+        cell: What to train.
+        demand: How to run it.
+        allotment: What it gets.
+    """
     # Rows of any device share a table: none is computed with fewer digits than the others.
     runtime = {"runtime.precision": "float32"}
     if demand.data_dir is not None:

@@ -54,7 +54,7 @@ class Evidence:
             if metric == "cpu_seconds":
                 run = self._runs[key]
                 # The seconds of a GPU's host say nothing.
-                values[i] = run.cpu_seconds if run.device.startswith("cpu") else np.nan
+                values[i] = run.cpu_seconds if run.on_cpu else np.nan
             elif metric in self._scores[key]:
                 values[i] = self._scores[key][metric].value
         return values

@@ -113,7 +113,7 @@ def estimate(cell: Cell, runs: Iterable[Run]) -> float:
     """
     config = cell.config
     # On a GPU the CPU's seconds say nothing.
-    timed = [run for run in runs if run.device.startswith("cpu")]
+    timed = [run for run in runs if run.on_cpu]
     alike = [run for run in timed if run.name == cell.name]
     alike = alike or [
         run for run in timed if (run.variant, run.model) == (cell.variant, config.model.kind)

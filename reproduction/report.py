@@ -14,7 +14,8 @@ from reproduction import ablations, cells, studies, tables
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
 from reproduction.figures import draw_labels
-from reproduction.rows import Run, Stored
+from reproduction.provenance import provenance
+from reproduction.rows import Stored
 from reproduction.sets import SETS
 from weakdis_core.files import write_text
 from weakdis_core.metrics import RAW_ROWS, TRAIN_ROWS
@@ -91,7 +92,7 @@ def _header(evidence: Evidence, sources: list[Source]) -> str:
         "the controls, `make reproduce-baselines`, `make reproduce-ablation` and "
         "`make reproduce-labels` the rest: each does only what is missing or stale, after saying "
         "what it costs (`ARGS=--plan` says it and stops).",
-        _provenance(evidence, evidence.runs(_every_row(sources))),
+        provenance(evidence, evidence.runs(_every_row(sources))),
         "Accuracies are on test images, which neither training nor selection sees, with "
         "*all* partitions right (a relation changes one factor and must keep the others). "
         "**Latent** starts from prior samples and is read by the priors: the paper's measure. "
@@ -114,32 +115,6 @@ def _every_row(sources: list[Source]) -> list[Row]:
         for variant in cells.VARIANTS
         for row in rows(variant, source)
     ]
-
-
-def _provenance(evidence: Evidence, runs: list[Run]) -> str:
-    if not runs:
-        shown = "No model of the present versions yet."
-    else:
-        hours = sum(run.cpu_seconds + run.scoring_seconds for run in runs) / 3600
-        finished = sorted(run.finished[:10] for run in runs)
-        named = {
-            "torch": {run.torch for run in runs},
-            "NumPy": {run.numpy for run in runs},
-            "Python": {run.python for run in runs},
-            "on": {f"{run.machine} ({run.device})" for run in runs},
-            "commits": {run.git_commit[:10] for run in runs},
-        }
-        of = "; ".join(f"{name} {', '.join(sorted(values))}" for name, values in named.items())
-        shown = (
-            f"{len(runs)} models, {hours:.1f} core-hours, {finished[0]} to {finished[-1]}; "
-            f"core version {evidence.versions.code}, "
-            f"scikit-learn {evidence.versions.scikit_learn}; {of}."
-        )
-    if evidence.left_out:
-        shown += (
-            f" {evidence.left_out} of another version of the core or of scikit-learn are left out."
-        )
-    return shown
 
 
 def _section(evidence: Evidence, source: Source, published: Published) -> Iterator[str]:

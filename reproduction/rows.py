@@ -92,6 +92,11 @@ class Run(Settings):
     """UTC, to the second."""
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether a CPU trained it: what it took then says what another takes."""
+        return self.device.startswith("cpu")
+
+    @property
     def key(self) -> Key:
         """What it was trained from."""
         versions = Versions(self.code_version, self.scikit_learn)

@@ -174,6 +174,17 @@ def test_controls_stand_beside_their_chance() -> None:
     assert of(table, Variant="dsprites_v4", Control="untrained")["Worst factor (chance)"] == "-"
 
 
+def test_rows_of_a_gpu_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
+    made = stored((OURS, latent(FIVE)))
+    on_gpu = made.runs[1].model_copy(update={"device": "NVIDIA H200", "cpu_seconds": 9e9})
+    write_report(Stored((made.runs[0], on_gpu, *made.runs[2:]), made.scores), tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "5 models, 0.1 core-hours" in text
+    assert "Abacus (NVIDIA H200), Abacus (cpu x86_64)" in text
+    assert "1 of them were trained on a GPU" in text
+    assert f"not in the core-hours: {OURS[0].name}." in text
+
+
 def test_the_report_is_whole_and_keeps_sources_apart(tmp_path: Path) -> None:
     official = cells.ours("dsprites_v4", "official")
     past = Versions(HERE.code - 1, HERE.scikit_learn)
