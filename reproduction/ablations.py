@@ -30,7 +30,7 @@ class Ablation:
         return self.variant + (f", {self.labels} labels" if self.labels else "")
 
 
-_WITH_FEW_LABELS = ("standardised prior", "label temperature")
+_WITH_FEW_LABELS = ("shared covariance", "standardised prior", "label temperature")
 
 ABLATIONS = (
     Ablation("dsprites_v4", FEWER_SEEDS),
