@@ -54,10 +54,11 @@ class Failure:
 
 def at_once(demand: Demand) -> int:
     """Cells that run at once, as if the cluster were this machine: it is not joined yet."""
-    available = {
-        "CPU": float(len(os.sched_getaffinity(0))),
-        "GPU": max(float(torch.cuda.device_count()), 1.0 if demand.gpus_per_trial else 0.0),
-    }
+    gpus = torch.cuda.device_count()
+    if demand.address is not None and demand.gpus_per_trial:
+        # Whoever asks for a share of a cluster's GPUs is believed that it has one.
+        gpus = max(gpus, 1)
+    available = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(gpus)}
     return allot(demand, available).concurrent
 
 
