@@ -10,13 +10,14 @@ import pandas as pd
 from rich.console import Console
 from tyro.conf import Positional
 
-from analysis import accuracy_table, comparison, disentanglement_table, leaderboard, published
+from analysis import accuracy_table, comparison, disentanglement_table, leaderboard
 from analysis.manipulate import manipulate
 from analysis.runs import frame, read_runs
 from analysis.selection import unconfirmed
 from analysis.store import DEFAULT_TRACKING_URI, open_store, resolve_uri
 from analysis.sweep import find_sweep
 from analysis.text import Format
+from weakdis_core import paper
 from weakdis_core.console import main, run_command
 
 
@@ -27,7 +28,7 @@ def table1(tracking_uri: str | None = None, format: Format = "md") -> None:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, quoted = _runs(tracking_uri), published.load()
+    runs, quoted = _runs(tracking_uri), paper.load()
     waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
     table = accuracy_table.table1(runs, quoted)
     sys.stdout.write(accuracy_table.write_table1(table, quoted, format, waiting))
@@ -40,8 +41,8 @@ def table2(tracking_uri: str | None = None, format: Format = "md") -> None:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, quoted = _runs(tracking_uri), published.load()
-    waiting = unconfirmed(runs, disentanglement_table.DATA_SETS.values())
+    runs, quoted = _runs(tracking_uri), paper.load()
+    waiting = unconfirmed(runs, paper.DATA_SETS.values())
     table = disentanglement_table.table2(runs, quoted, disentanglement_table.ceilings())
     sys.stdout.write(disentanglement_table.write_table2(table, quoted, format, waiting))
 

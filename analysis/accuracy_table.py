@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.published import Published
 from analysis.selection import DESCRIPTION, columns_of, row_of, rows
 from analysis.text import NOTHING, Format, count, notes_on, score, write
+from weakdis_core.paper import Published
 
 METRICS = {
     "latent": "test/relation_accuracy_latent",

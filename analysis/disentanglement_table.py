@@ -10,13 +10,10 @@ import pandas as pd
 import sklearn
 from joblib import Memory
 
-from analysis.published import Published, Scores, ScoresRow
 from analysis.selection import DESCRIPTION, columns_of, row_of, rows
 from analysis.text import ABOVE, Format, count, notes_on, score, write
+from weakdis_core.paper import DATA_SETS, Published, Scores, ScoresRow
 from weakdis_core.version import CODE_VERSION
-
-DATA_SETS = {"dsprites": "dsprites_v4", "shapes3d": "shapes3d_v5"}
-"""The paper's data sets, and the variant shown beside each: the paper names none."""
 
 METRICS = {
     "converted": {

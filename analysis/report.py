@@ -19,7 +19,6 @@ from mlflow import MlflowClient
 from analysis import (
     accuracy_table,
     disentanglement_table,
-    published,
     search_figures,
     setting_figures,
 )
@@ -37,8 +36,10 @@ from analysis.sweep import Sweep, find_sweep, read_history, study_of
 from analysis.text import marked, mean, write
 from analysis.training_figures import ACCURACIES, RECONSTRUCTION, learning_curves, rungs
 from analysis.verdict import confirmations, verdict
+from weakdis_core import paper
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
+from weakdis_core.paper import Published
 
 _TEMPLATE = "report.html.j2"
 
@@ -78,7 +79,7 @@ def make_report(tracking_uri: str, name: str | None = None, variant: str | None 
         UserError: The store cannot be read, or there is no such sweep.
     """
     client, runs = open_store(tracking_uri), read_runs(tracking_uri)
-    sweep, quoted = find_sweep(client, runs, name, variant), published.load()
+    sweep, quoted = find_sweep(client, runs, name, variant), paper.load()
     importance = importances(study_of(sweep))
     drawings, pictures = _drawings(sweep, importance, client), _pictures(sweep, client)
     page = _environment().get_template(_TEMPLATE)
@@ -173,14 +174,14 @@ def _cell(row: pd.Series[Any], value: str, low: str, high: str) -> str:
     return mean(Interval(row[value], row[low], row[high], int(row["seeds"])))
 
 
-def _table1(runs: pd.DataFrame, quoted: published.Published) -> str:
+def _table1(runs: pd.DataFrame, quoted: Published) -> str:
     waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
     table = accuracy_table.table1(runs, quoted)
     return Markup(accuracy_table.write_table1(table, quoted, "html", waiting))
 
 
-def _table2(runs: pd.DataFrame, quoted: published.Published) -> str:
-    waiting = unconfirmed(runs, disentanglement_table.DATA_SETS.values())
+def _table2(runs: pd.DataFrame, quoted: Published) -> str:
+    waiting = unconfirmed(runs, paper.DATA_SETS.values())
     table = disentanglement_table.table2(runs, quoted, disentanglement_table.ceilings())
     return Markup(disentanglement_table.write_table2(table, quoted, "html", waiting))
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.importance import FEWEST
-from analysis.published import Published
 from analysis.search_figures import short
 from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
 from analysis.sweep import Sweep
 from analysis.text import mean
+from weakdis_core.paper import Published
 
 PIXELS = "test/relation_accuracy_pixels"
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis import published
-from analysis.disentanglement_table import DATA_SETS
+from weakdis_core import paper as published
 from weakdis_core.config import Config
+from weakdis_core.paper import DATA_SETS
 from weakdis_core.presets import preset
 from weakdis_core.settings import Source
 

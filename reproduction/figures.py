@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.published import AccuracyRow, Published
 from reproduction import cells
 from reproduction.evidence import Evidence
 from reproduction.tables import ACCURACIES
 from weakdis_core.files import write_bytes
+from weakdis_core.paper import AccuracyRow, Published
 from weakdis_core.settings import Source
 
 _DRAWN = {"Latent": "tab:blue", "Pixels": "tab:orange", "Factors": "tab:green"}

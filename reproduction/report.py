@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.disentanglement_table import DATA_SETS, ceilings
-from analysis.published import Published, load
+from analysis.disentanglement_table import ceilings
 from analysis.text import ABOVE, PRELIMINARY
 from reproduction import ablations, cells, studies, tables
 from reproduction.cells import Row
@@ -19,6 +18,7 @@ from reproduction.rows import Stored
 from reproduction.sets import SETS
 from weakdis_core.files import write_text
 from weakdis_core.metrics import RAW_ROWS, TRAIN_ROWS
+from weakdis_core.paper import DATA_SETS, Published, load
 from weakdis_core.settings import Source
 
 FILE = "results.md"

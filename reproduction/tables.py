@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.disentanglement_table import DATA_SETS, Ceiling
-from analysis.published import Published, ScoresRow
+from analysis.disentanglement_table import Ceiling
 from analysis.text import ABOVE, NOTHING, mean
 from reproduction import cells
 from reproduction.cells import Row
 from reproduction.evidence import Evidence
+from weakdis_core.paper import DATA_SETS, Published, ScoresRow
 from weakdis_core.settings import Source
 
 ACCURACIES = {

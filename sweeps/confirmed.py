@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from analysis import published
 from analysis.statistics import Interval, t_interval
 from analysis.text import mean
 from sweeps.console import short
 from sweeps.launch import Sweep
 from sweeps.record import Record
 from sweeps.results import KINDS, add_published, score_cells
+from weakdis_core import paper
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def print_notes(console: Console, sweep: Sweep, confirmed: Confirmed) -> None:
     console.print(
         "± is half the width of the 95% t-interval over seeds. "
         f"Data: {sweep.base.data.source}. Pixel accuracies are judged by an oracle that is "
-        f"right on {oracle:.3f} of test images. Paper: {published.load().cite()}. "
+        f"right on {oracle:.3f} of test images. Paper: {paper.load().cite()}. "
         "`python -m analysis table1` shows these runs.",
         highlight=False,
     )

@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from analysis import published
 from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.trainable import CHECKPOINT_FILE, accuracies_on_test
+from weakdis_core import paper
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
@@ -138,7 +138,7 @@ def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) ->
     console.print(
         f"A search result of one seed, not a table row. Data: {sweep.base.data.source}. "
         f"Pixel accuracies are judged by an oracle that is right on {best.oracle:.3f} of test "
-        f"images. Paper: {published.load().cite()}.",
+        f"images. Paper: {paper.load().cite()}.",
         highlight=False,
     )
     points = front(ledger, sweep.base.data.labels)
@@ -166,7 +166,7 @@ def _scores(variant: str, best: Best) -> Table:
 
 def add_published(table: Table, variant: str) -> None:
     """Add what the paper reports of a variant to a table of the relation accuracies."""
-    for row in published.load().table1:
+    for row in paper.load().table1:
         if row.variant != variant:
             continue
         for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):

@@ -54,6 +54,10 @@ class Report:
 class Trainer:
     """Trains one configuration on one prepared variant.
 
+    `seconds` and `cpu_seconds` are the wall and CPU time of training so far, evaluations on
+    validation included. Checkpoints keep both, so that an interrupted run has its true cost; one of
+    an earlier version has no CPU time, which is then NaN.
+
     Args:
         config: The settings.
         prepared: The variant's images.
@@ -105,6 +109,7 @@ class Trainer:
         self.prior = self.labelled.standard()
         self.step = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         self._terms = RunningTerms()
 
     def stage(self, step: int) -> Stage:
@@ -124,7 +129,7 @@ class Trainer:
         training = self.config.training
         n = training.evaluations
         reports = {math.ceil(training.steps * (i + 1) / n) for i in range(n)}
-        started = time.perf_counter() - self.seconds
+        started, started_cpu = self._clocks()
         while self.step < training.steps:
             self._train_step()
             self.step += 1
@@ -137,9 +142,10 @@ class Trainer:
                     scores = self.evaluate("validation", training.evaluation_samples)
                     metrics |= {f"val/{name}": value for name, value in scores.items()}
                 self.seconds = time.perf_counter() - started
+                self.cpu_seconds = time.process_time() - started_cpu
                 yield Report(self.step, stage, metrics, self.seconds)
                 # What the caller does with a report is not training.
-                started = time.perf_counter() - self.seconds
+                started, started_cpu = self._clocks()
 
     def evaluate(
         self, name: Literal["validation", "test"], samples: int | None = None
@@ -175,6 +181,7 @@ class Trainer:
             "device": self.device.type,
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "networks": self.networks.state_dict(),
             "prior": vars(self.prior),
             "memory": self.labelled.codes,
@@ -214,6 +221,8 @@ class Trainer:
         self.prior = self.labelled.prior_kind(**prior)
         self.labelled.codes = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
+        # Checkpoints of earlier versions lack it.
+        self.cpu_seconds = state.get("cpu_seconds", math.nan)
         self._terms.load_state_dict(state, self.device)
 
     def _load_generators(self, state: dict[str, Any], path: Path) -> None:
@@ -248,6 +257,10 @@ class Trainer:
         labelled = self.labelled_index[rows]
         index = torch.cat([self.train_index[unlabelled], labelled])
         return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
+
+    def _clocks(self) -> tuple[float, float]:
+        """The wall and CPU times at which an uninterrupted run would have started."""
+        return time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
 
     def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
         return torch.randint(n, (size,), generator=generator, device=self.device)

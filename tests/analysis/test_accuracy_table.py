@@ -6,16 +6,16 @@ import pandas as pd
 import pytest
 
 from analysis.accuracy_table import TABLE1, table1, write_table1
-from analysis.published import load
 from analysis.runs import read_runs
 from analysis.selection import unconfirmed
 from tests.analysis.tracked import Store, scores
+from weakdis_core.paper import load
 
-PUBLISHED = load()
+PAPER = load()
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table1(read_runs(store.uri), PUBLISHED)
+    return table1(read_runs(store.uri), PAPER)
 
 
 def row(table: pd.DataFrame, variant: str = "dsprites_v4") -> pd.Series:
@@ -33,12 +33,12 @@ def line(text: str, variant: str = "dsprites_v4") -> list[str]:
 def test_a_search_result_is_no_row(store: Store) -> None:
     store.trial(metrics=scores(0.91234))
     runs = read_runs(store.uri)
-    table = table1(runs, PUBLISHED)
+    table = table1(runs, PAPER)
     ours = row(table)
     assert ours[["source", "latent", "seeds"]].isna().all()
     waiting = unconfirmed(runs, table["variant"])
     assert waiting["dsprites_v4"] == 1
-    text = write_table1(table, PUBLISHED, "md", waiting)
+    text = write_table1(table, PAPER, "md", waiting)
     assert "0.912" not in text
     assert "Search results not shown: 1 of dsprites_v4." in text
     assert "--variant dsprites_v2 --confirm-seeds 5" in text
@@ -48,8 +48,8 @@ def test_published_numbers_stand_beside_with_their_citation(store: Store) -> Non
     store.trial(stage="confirm", metrics=scores(0.91))
     table = built(store)
     assert tuple(table.columns) == TABLE1
-    assert table["variant"].tolist() == [quoted.variant for quoted in PUBLISHED.table1]
-    text = write_table1(table, PUBLISHED, "md", {})
+    assert table["variant"].tolist() == [quoted.variant for quoted in PAPER.table1]
+    text = write_table1(table, PAPER, "md", {})
     assert line(text)[:4] == ["dsprites_v4", "1080", "0.491 (10800)", "0.685 (1000)"]
     assert "arXiv:2209.05336" in text
     # Not measured: published numbers and nothing else.
@@ -63,7 +63,7 @@ def test_five_confirmed_seeds_are_a_row(store: Store) -> None:
     assert ours["latent"] == pytest.approx(0.94)
     assert ours["latent_seeds"] == 5
     assert ours["latent_low"] == pytest.approx(0.94 - 2.776445 * 0.0316228 / 5**0.5, abs=1e-6)
-    text = write_table1(table, PUBLISHED, "md", {})
+    text = write_table1(table, PAPER, "md", {})
     assert "0.940 ± 0.039" in line(text)
     assert "†" not in text
     assert "‡" not in text
@@ -75,7 +75,7 @@ def test_search_runs_never_join_confirm_runs(store: Store) -> None:
         store.trial(seed=seed, stage="confirm", metrics=scores(0.9))
     ours = row(built(store))
     assert (ours["latent"], ours["seeds"]) == (0.9, 2)
-    assert "0.900 ± 0.000 ‡" in line(write_table1(built(store), PUBLISHED, "md", {}))
+    assert "0.900 ± 0.000 ‡" in line(write_table1(built(store), PAPER, "md", {}))
 
 
 def test_official_and_rendered_never_share_a_cell(store: Store) -> None:
@@ -96,7 +96,7 @@ def test_a_score_some_seeds_lack_is_counted_without_them(store: Store) -> None:
     table = built(store)
     ours = row(table)
     assert (ours["latent_seeds"], ours["factor_seeds"], ours["oracle_seeds"]) == (5, 4, 0)
-    cells = line(write_table1(table, PUBLISHED, "md", {}))
+    cells = line(write_table1(table, PAPER, "md", {}))
     assert cells[-5:] == ["0.900 ± 0.000", "0.950 ± 0.000", "0.900 ± 0.000", "0.970 ± 0.000 ‡", "-"]
 
 
@@ -110,7 +110,7 @@ def test_a_variant_the_paper_does_not_have_comes_last(store: Store) -> None:
 def test_csv_holds_every_number(store: Store) -> None:
     store.confirm()
     table = built(store)
-    read = pd.read_csv(io.StringIO(write_table1(table, PUBLISHED, "csv", {})))
+    read = pd.read_csv(io.StringIO(write_table1(table, PAPER, "csv", {})))
     assert tuple(read.columns) == TABLE1
     ours = row(read)
     assert ours["latent"] == pytest.approx(0.94)
@@ -122,8 +122,8 @@ def test_csv_holds_every_number(store: Store) -> None:
 def test_latex_is_booktabs_and_escaped(store: Store) -> None:
     store.trial(stage="confirm", metrics=scores(0.91))
     runs = read_runs(store.uri)
-    table = table1(runs, PUBLISHED)
-    text = write_table1(table, PUBLISHED, "latex", unconfirmed(runs, table["variant"]))
+    table = table1(runs, PAPER)
+    text = write_table1(table, PAPER, "latex", unconfirmed(runs, table["variant"]))
     assert r"\toprule" in text
     assert r"dsprites\_v4 & 1080 & 0.491 (10800) & 0.685 (1000) & rendered" in text
     assert r"0.910 $^\ddagger$" in text

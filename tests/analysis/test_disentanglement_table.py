@@ -6,14 +6,14 @@ import math
 import pandas as pd
 import pytest
 
-from analysis.disentanglement_table import DATA_SETS, TABLE2, Ceiling, table2, write_table2
-from analysis.published import load
+from analysis.disentanglement_table import TABLE2, Ceiling, table2, write_table2
 from analysis.runs import read_runs
 from analysis.selection import unconfirmed
 from tests.analysis.tracked import Store, scores
 from weakdis_core.data.variants import VARIANTS
+from weakdis_core.paper import DATA_SETS, load
 
-PUBLISHED = load()
+PAPER = load()
 CEILINGS = {"dsprites_v4": Ceiling(1.0, 0.98, 0.60), "shapes3d_v5": Ceiling(1.0, 0.97, 0.40)}
 
 
@@ -42,12 +42,12 @@ def confirm(store: Store, variant: str = "dsprites_v4", **how: object) -> None:
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table2(read_runs(store.uri), PUBLISHED, CEILINGS)
+    return table2(read_runs(store.uri), PAPER, CEILINGS)
 
 
 def written(store: Store) -> str:
     waiting = unconfirmed(read_runs(store.uri), DATA_SETS.values())
-    return write_table2(built(store), PUBLISHED, "md", waiting)
+    return write_table2(built(store), PAPER, "md", waiting)
 
 
 def lines(text: str, *words: str) -> list[list[str]]:
@@ -133,7 +133,7 @@ def test_runs_without_the_scores_are_counted_as_none(store: Store) -> None:
 
 def test_csv_holds_every_number(store: Store) -> None:
     confirm(store)
-    text = write_table2(built(store), PUBLISHED, "csv", {})
+    text = write_table2(built(store), PAPER, "csv", {})
     read = pd.read_csv(io.StringIO(text))
     assert tuple(read.columns) == TABLE2
     (raw,) = read[read["codes"].eq("raw")].to_dict("records")
@@ -145,7 +145,7 @@ def test_csv_holds_every_number(store: Store) -> None:
 
 def test_latex_is_ascii(store: Store) -> None:
     confirm(store)
-    text = write_table2(built(store), PUBLISHED, "latex", {"shapes3d_v5": 2})
+    text = write_table2(built(store), PAPER, "latex", {"shapes3d_v5": 2})
     assert r"0.7877 $^\dagger$" in text
     assert r"dsprites\_v4 (rendered)" in text
     assert text.isascii()

@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from analysis.embedded import embedded
 from analysis.importance import importances
 from analysis.provenance import command_of, config_of
-from analysis.published import load
 from analysis.report import make_report
 from analysis.runs import read_runs
 from analysis.sweep import find_sweep, study_of
@@ -24,6 +23,7 @@ from tests.analysis.searched import SPACE, config, search
 from tests.analysis.tracked import Store
 from tests.conftest import program
 from weakdis_core.commands import _read_train
+from weakdis_core.paper import load
 from weakdis_core.pictures import CAPTIONS
 
 LIMIT = 5_000_000

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.disentanglement_table import DATA_SETS, Ceiling, table2
-from analysis.published import load
+from analysis.disentanglement_table import Ceiling, table2
 from analysis.runs import COLUMNS
 from reproduction import ablations, cells, studies, tables
 from reproduction.evidence import Evidence
 from reproduction.report import write_report
 from reproduction.rows import Results, Stored, Versions
 from tests.reproduction.made_up import HERE, stored, together
+from weakdis_core.paper import DATA_SETS, load
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = load()
+PAPER = load()
 LATENT, PIXELS = "relation_accuracy_latent", "relation_accuracy_pixels"
 OURS = cells.ours("dsprites_v4", "rendered")
 # Mean 0.94, s = 0.0316228, t(0.975, 4) = 2.776445: half width 0.0392647.
@@ -40,17 +40,17 @@ def latent(values: Sequence[float]) -> dict[str, Sequence[float]]:
 
 
 def test_table1_known_answer() -> None:
-    table = tables.table1(Evidence(stored((OURS, latent(FIVE)))), "rendered", PUBLISHED)
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE)))), "rendered", PAPER)
     row = of(table, Variant="dsprites_v4")
     assert row["Ours, 1000 labels"] == "0.940 ± 0.039"
     assert row["Modular, published (labels)"] == "0.685 (1000)"
     assert row["Previous work, published (labels)"] == "0.491 (10800)"
     assert of(table, Variant="dsprites_v2")["Ours, 1000 labels"] == "-"
-    assert table["Variant"].tolist() == [quoted.variant for quoted in PUBLISHED.table1]
+    assert table["Variant"].tolist() == [quoted.variant for quoted in PAPER.table1]
 
 
 def test_the_summary_has_the_published_numbers_and_ours() -> None:
-    table = tables.summary(Evidence(stored((OURS, latent(FIVE)))), "rendered", PUBLISHED)
+    table = tables.summary(Evidence(stored((OURS, latent(FIVE)))), "rendered", PAPER)
     row = of(table, Variant="dsprites_v4")
     assert row["Paper (labels)"] == "0.685 (1000)"
     assert row["Previous work (labels)"] == "0.491 (10800)"
@@ -69,9 +69,9 @@ def test_the_documents_are_what_the_committed_results_say(tmp_path: Path) -> Non
 
 
 def test_fewer_seeds_than_planned_are_preliminary() -> None:
-    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:3])))), "rendered", PUBLISHED)
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:3])))), "rendered", PAPER)
     assert of(table, Variant="dsprites_v4")["Ours, 1000 labels"] == "0.920 ± 0.050 ‡"
-    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:1])))), "rendered", PUBLISHED)
+    table = tables.table1(Evidence(stored((OURS, latent(FIVE[:1])))), "rendered", PAPER)
     assert of(table, Variant="dsprites_v4")["Ours, 1000 labels"] == "0.900 ‡"
 
 
@@ -131,7 +131,7 @@ def test_table2_quotes_unchanged_and_marks_what_no_code_reaches() -> None:
         "dci_disentanglement_partition": FIVE,
     }
     evidence = Evidence(stored((OURS, scores)))
-    table = tables.table2(evidence, "rendered", PUBLISHED, "dsprites", Ceiling(1.0, 0.998, 0.6))
+    table = tables.table2(evidence, "rendered", PAPER, "dsprites", Ceiling(1.0, 0.998, 0.6))
     quoted = of(table, Method="Modular representations (2022), published")
     assert quoted == {
         "Method": quoted["Method"],
@@ -150,9 +150,9 @@ def test_table2_quotes_unchanged_and_marks_what_no_code_reaches() -> None:
 
 def test_both_tables_mark_the_same_published_scores() -> None:
     best = {variant: Ceiling(1.0, 1.0, 0.58) for variant in DATA_SETS.values()}
-    there = table2(pd.DataFrame(columns=list(COLUMNS)), PUBLISHED, best)
+    there = table2(pd.DataFrame(columns=list(COLUMNS)), PAPER, best)
     for family, variant in DATA_SETS.items():
-        here = tables.table2(Evidence(stored()), "rendered", PUBLISHED, family, best[variant])
+        here = tables.table2(Evidence(stored()), "rendered", PAPER, family, best[variant])
         marked = there[there["data_set"].eq(family) & there["sap_above_ceiling"].eq(True)]
         quoted = [cell for cell in here["SAP"] if "†" in cell]
         assert quoted == [f"{sap:g} †" for sap in marked["sap"]]

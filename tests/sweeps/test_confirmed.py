@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from analysis.accuracy_table import table1
-from analysis.published import load
 from analysis.runs import read_runs
 from analysis.statistics import t_interval
 from sweeps.confirm import fresh_seeds
 from tests.sweeps.finished import SCRIPT, Finished
 from weakdis_core.config import Config
+from weakdis_core.paper import load
 from weakdis_core.pictures import CAPTIONS
 
 VARIANT = "dsprites_v2"

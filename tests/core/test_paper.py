@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from analysis.published import PUBLISHED, load
 from weakdis_core.data.variants import VARIANTS
+from weakdis_core.paper import PAPER, load
 
 
 def test_table1_is_the_papers() -> None:
@@ -51,7 +51,7 @@ def test_citation_names_paper_and_doi() -> None:
 
 
 def broken(change: str, tmp_path: Path) -> Path:
-    content: dict[str, Any] = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(PAPER.read_text(encoding="utf-8"))
     match change:
         case "accuracy above 1":
             content["table1"][0]["this_work"]["accuracy"] = 72.4

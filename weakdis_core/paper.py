@@ -1,4 +1,4 @@
-"""The paper's own numbers, quoted: `published.yaml` read and checked."""
+"""The published numbers of the paper, quoted: `paper.yaml`, read and validated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Score = Annotated[float, Field(ge=0, le=1)]
 
-PUBLISHED = Path(__file__).with_name("published.yaml")
+PAPER = Path(__file__).with_name("paper.yaml")
+
+DATA_SETS = {"dsprites": "dsprites_v4", "shapes3d": "shapes3d_v5"}
+"""Data sets of the paper's Table 2, and the variant shown beside each: the paper names none."""
 
 
 class _Record(BaseModel):
@@ -102,7 +105,7 @@ class Published(_Record):
         return self.references[self.source].cite()
 
 
-def load(path: Path = PUBLISHED) -> Published:
+def load(path: Path = PAPER) -> Published:
     """The published numbers.
 
     Raises:
