@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 
 from analysis.store import open_store
+from weakdis_core.score_counts import IMAGES
 
 COLUMNS = (
     "run_id",
@@ -16,6 +17,7 @@ COLUMNS = (
     "variant",
     "source",
     "stage",
+    "row",
     "sweep",
     "trial_id",
     "seed",
@@ -27,13 +29,18 @@ COLUMNS = (
     "reason",
     "device",
     "host",
+    "machine",
     "commit",
+    "torch",
+    "numpy",
+    "python",
     "step",
     "started",
     "finished",
 )
 """Columns every frame has; one more for each param (`data.labels`) and metric (`test/...`)."""
 
+_CEILING, _IMAGES = "test/identifiability_ceiling", f"test/{IMAGES}"
 _PAGE = 1000
 _PARENT = "mlflow.parentRunId"
 
@@ -105,16 +112,20 @@ def _experiments(client: MlflowClient) -> Iterator[Experiment]:
 
 
 def _row(run: Run) -> dict[str, object]:
-    tags = run.data.tags
+    tags, metrics = run.data.tags, dict(run.data.metrics)
+    if _IMAGES not in metrics:
+        # Runs without this count are older: they measured the ceiling over all images.
+        metrics.pop(_CEILING, None)
     return {
         **run.data.params,
-        **run.data.metrics,
+        **metrics,
         "run_id": run.info.run_id,
         "parent_run_id": tags[_PARENT],
         "variant": tags["variant"],
         "source": tags.get("data.source", "unknown"),
         # A run that does not say is taken for the weaker claim.
         "stage": tags.get("stage", "search"),
+        "row": tags.get("row"),
         "sweep": tags.get("sweep"),
         "trial_id": tags.get("trial_id"),
         "seed": tags.get("seed", run.data.params.get("seed")),
@@ -128,7 +139,9 @@ def _row(run: Run) -> dict[str, object]:
         "reason": tags.get("reason"),
         "device": tags.get("device"),
         "host": tags.get("host"),
+        "machine": tags.get("machine"),
         "commit": tags.get("git_commit"),
+        **{name: tags.get(f"version.{name}") for name in ("torch", "numpy", "python")},
         "step": _last_step(run),
         "started": run.info.start_time,
         "finished": run.info.end_time,

@@ -27,15 +27,6 @@ from weakdis_core.trainer import Trainer
 
 FloatArray = NDArray[np.floating[Any]]
 
-FIDELITY = (
-    "manipulation_psnr",
-    "swap_psnr",
-    "manipulation_shift",
-    "manipulation_psnr_aligned",
-    "nuisance_kept",
-)
-"""Names of the scores."""
-
 HUE_AXES = {
     "floor_hue": (slice(58, 64), slice(0, 64)),
     "wall_hue": (slice(24, 34), slice(0, 6)),

@@ -1,39 +1,21 @@
-"""The only scoring on test: every number that is measured of a trained model, and its count."""
+"""The only scoring on test: every number that is measured of a trained model."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Mapping
 
 import torch
 
 from weakdis_core.data.store import Prepared
 from weakdis_core.disentanglement import disentanglement_scores
-from weakdis_core.fidelity import FIDELITY, fidelity_scores
+from weakdis_core.fidelity import fidelity_scores
 from weakdis_core.metrics import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
 from weakdis_core.rows import Disentanglement
+from weakdis_core.score_counts import CHANGED, IMAGES
 from weakdis_core.trainer import Trainer
 
 FIDELITY_IMAGES = 1000
 """Test images, at most, that are changed by a relation and compared with the true ones."""
-
-IMAGES, CHANGED = "images", "fidelity_images"
-"""Counts among the scores: test images, and those of them that the fidelity scores are over."""
-
-COUNTS = (IMAGES, CHANGED)
-"""Scores that are counts of others, and nothing else."""
-
-_OVER_JUDGED = {
-    f"relation_accuracy_{kind}{end}" for kind in ("encoded", "pixels") for end in ("", "_affected")
-}
-# As many codes are drawn as there are images.
-_OVER_DRAWS = {"relation_accuracy_latent", "relation_accuracy_latent_affected"}
-_OVER_ALL = ("factor_accuracy", "oracle_", "reconstruction_", "identifiability_ceiling")
-_FITTED = ("dci_", "sap_", "disentanglement_")
-# They need no fit, so they are measured on the train rows themselves.
-_UNFITTED = ("mig_", "modularity_")
 
 
 def score_on_test(
@@ -54,7 +36,7 @@ def score_on_test(
         Scores by name, NaN where undefined: accuracies and their oracle's (`Evaluator.evaluate`),
         the ceiling that the test images allow, of a modular model the spread of its components and
         the fidelity of its pictures, the disentanglement scores asked for, and the counts that
-        `count_of` reads.
+        `weakdis_core.score_counts.count_of` reads.
     """
     test = trainer.splits.test
     scores = trainer.evaluate("test") | oracle.accuracies()
@@ -70,30 +52,6 @@ def score_on_test(
         threads = trainer.config.runtime.threads
         scores |= disentanglement_scores(trainer, disentanglement == "raw", n_jobs=threads)
     return scores
-
-
-def count_of(name: str, scores: Mapping[str, float]) -> int | None:
-    """Return the number of images or draws behind a score.
-
-    Args:
-        name: The score.
-        scores: All scores of the same model, counts among them.
-
-    Returns:
-        None where the number is unknown: single relations share the images in unknown parts.
-    """
-    if name in FIDELITY:
-        # Of a score that is undefined nothing was counted.
-        return 0 if math.isnan(scores.get(name, math.nan)) else _count(scores, CHANGED)
-    if name in _OVER_JUDGED:
-        # The previous work's model is judged on the images whose combinations it has a component
-        # for.
-        return _count(scores, "images_judged") or _count(scores, IMAGES)
-    if name.startswith(_UNFITTED):
-        return _count(scores, "disentanglement_train_rows")
-    if name.startswith(_FITTED):
-        return _count(scores, "disentanglement_test_rows")
-    return _count(scores, IMAGES) if name.startswith(_OVER_ALL) or name in _OVER_DRAWS else None
 
 
 def component_spread(prior: Prior, coded: int) -> tuple[float, float]:
@@ -121,8 +79,3 @@ def component_spread(prior: Prior, coded: int) -> tuple[float, float]:
     distances = distances.masked_fill(own | ~real.unsqueeze(1), torch.inf)
     nearest = distances.amin(-1)[real]
     return float(spread), float(nearest.mean() / means.shape[-1] ** 0.5)
-
-
-def _count(scores: Mapping[str, float], name: str) -> int | None:
-    value = scores.get(name, math.nan)
-    return None if math.isnan(value) else round(value)

@@ -1,0 +1,147 @@
+"""From declared rows to their scores: one score a training seed, missing ones NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.archive import scores_of
+from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
+from weakdis_core.rows import PRESET_SEEDS, DeclaredRun, Row
+from weakdis_core.run_key import RunKey, Versions
+from weakdis_core.score_counts import count_of
+
+_KEY = ["config_hash", "seed", "source", "core", "sklearn"]
+
+
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the finished runs of studies; of runs with one key and row, the latest.
+
+    Args:
+        runs: The frame of `analysis.frame.read_frame`.
+    """
+    whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
+    whole &= runs["outcome"].eq("complete")
+    latest = runs[whole].sort_values("finished", kind="stable")
+    return latest.drop_duplicates([*_KEY, "row"], keep="last")
+
+
+def missing_and_stale(
+    runs: pd.DataFrame, declared: Iterable[DeclaredRun]
+) -> tuple[list[DeclaredRun], list[DeclaredRun]]:
+    """Select the declared runs that are not trained.
+
+    A run is matched by its key and the name of its row, because the same configuration may have
+    been trained for another row and then lack scores.
+
+    Args:
+        runs: The frame of `analysis.frame.read_frame`.
+        declared: The runs of a study.
+
+    Returns:
+        Runs that have no result; and stale ones, whose result has other settings or versions.
+    """
+    finished = finished_runs(runs)
+    keys = set(zip(*(finished[name] for name in [*_KEY, "row"]), strict=True))
+    named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
+    to_do = [run for run in declared if (*_flat(run.key()), run.row) not in keys]
+    stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
+    return [run for run in to_do if run not in stale], stale
+
+
+class DeclaredRows:
+    """The finished runs of declared rows under one version of the core and of scikit-learn.
+
+    A table asks by configuration, so runs of other settings, and of another data source, which is a
+    setting, are never found.
+
+    Args:
+        runs: The frame of `analysis.frame.read_frame`.
+        versions: Versions to show; those of this process by default.
+
+    Attributes:
+        versions: The versions shown.
+        left_out: Number of finished runs of other versions.
+    """
+
+    def __init__(self, runs: pd.DataFrame, versions: Versions | None = None) -> None:
+        self.versions = versions or Versions.here()
+        finished = finished_runs(runs)
+        same = finished["core"].eq(self.versions.code)
+        same &= finished["sklearn"].eq(self.versions.scikit_learn)
+        self.left_out = int((~same).sum())
+        self._runs = {
+            name: own.drop_duplicates("seed", keep="last").set_index("seed", drop=False)
+            for name, own in finished[same].groupby(["config_hash", "source"])
+        }
+
+    def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
+        """Return the finished runs of some rows, in order, each once."""
+        found = [self._finished(row) for row in rows]
+        found = [own for own in found if len(own)]
+        return pd.concat(found).drop_duplicates("run_id") if found else self._empty()
+
+    def seeds(self, row: Row) -> int:
+        """Return the number of finished runs of a row."""
+        return len(self._finished(row))
+
+    def values(self, row: Row, metric: str) -> pd.Series[float]:
+        """Return a metric of each seed of a row, by seed; NaN where it is missing.
+
+        Args:
+            row: A declared row. Trained seeds beyond the declared ones follow after them.
+            metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
+        """
+        own = self._finished(row)
+        declared = [run.config.seed for run in row]
+        seeds = [*declared, *sorted(set(own["seed"]) - set(declared))]
+        name = metric if metric == "cpu_seconds" else f"test/{metric}"
+        values = own[name] if name in own else pd.Series(np.nan, own.index)
+        if metric == "cpu_seconds":
+            values = values.where(on_cpu(own))
+        return values.astype(float).reindex(seeds)
+
+    def interval(self, row: Row, metric: str) -> Interval:
+        """Return the mean of a metric over seeds with its t-interval."""
+        return t_interval(self.values(row, metric).to_numpy(np.float64))
+
+    def accuracy(self, run: DeclaredRun, metric: str) -> Interval:
+        """Return an accuracy of one run with Wilson's interval over its images.
+
+        The ends are NaN where the number of images is unknown.
+        """
+        own = self._finished((run,))
+        own = own[own["seed"].eq(run.config.seed)]
+        if own.empty:
+            return Interval(np.nan, np.nan, np.nan, 0)
+        scores = scores_of(own.iloc[0])
+        value, n = scores.get(metric, np.nan), count_of(metric, scores)
+        if n is None or np.isnan(value):
+            return Interval(value, np.nan, np.nan, 0 if np.isnan(value) else 1)
+        return wilson_interval(round(value * n), n)
+
+    def difference(self, row: Row, other: Row, metric: str) -> Interval:
+        """Return the mean difference between two rows on the seeds of both with its t-interval."""
+        first, second = self.values(row, metric), self.values(other, metric)
+        both = first.index.intersection(second.index)
+        return paired_interval(first[both].tolist(), second[both].tolist())
+
+    def _finished(self, row: Row) -> pd.DataFrame:
+        config = row[0].config
+        own = self._runs.get((config.hash(), config.data.source), self._empty())
+        return own[~own["seed"].isin(PRESET_SEEDS)]
+
+    def _empty(self) -> pd.DataFrame:
+        some = next(iter(self._runs.values()), None)
+        return pd.DataFrame({"seed": [], "run_id": []}) if some is None else some.iloc[:0]
+
+
+def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Tell which runs were trained on a CPU, whose seconds say what other runs will take."""
+    return runs["device"].astype(str).str.startswith("cpu")
+
+
+def _flat(key: RunKey) -> tuple[str, int, str, int, str]:
+    return (key.config, key.seed, key.source, key.versions.code, key.versions.scikit_learn)
