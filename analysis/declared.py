@@ -105,7 +105,7 @@ class DeclaredRows:
 
     def interval(self, row: Row, metric: str) -> Interval:
         """Return the mean of a metric over seeds with its t-interval."""
-        return t_interval(self.values(row, metric).to_numpy(np.float64))
+        return t_interval(self.values(row, metric).tolist())
 
     def accuracy(self, run: DeclaredRun, metric: str) -> Interval:
         """Return an accuracy of one run with Wilson's interval over its images.
