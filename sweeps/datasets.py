@@ -8,6 +8,7 @@ import numpy as np
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.schema import TensorDatasetSchema
 from mlflow.types import Schema, TensorSpec
 
@@ -27,7 +28,7 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         prepared: The images.
         config: Settings of the sweep, for the seed of the splits.
     """
-    source, variant = _source(prepared), prepared.variant
+    variant = prepared.variant
     images = TensorSpec(prepared.images.dtype, (-1, *prepared.images.shape[1:]), "images")
     factors = TensorSpec(np.dtype(np.int64), (-1, len(variant.factors)), "factors")
     parts = split(prepared.digests, config.data.data_seed)
@@ -42,14 +43,8 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         "test": len(parts.test),
     }
     schema = TensorDatasetSchema(Schema([images]), Schema([factors]))
-    return {
-        "name": variant.name,
-        "digest": prepared.digest,
-        "source_type": source._get_source_type(),
-        "source": source.to_json(),
-        "schema": json.dumps(schema.to_dict()),
-        "profile": json.dumps(profile),
-    }
+    described = MetaDataset(_source(prepared), variant.name, prepared.digest).to_dict()
+    return described | {"schema": json.dumps(schema.to_dict()), "profile": json.dumps(profile)}
 
 
 def _source(prepared: Prepared) -> DatasetSource:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+from collections import Counter
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -33,7 +34,7 @@ _ENVIRONMENT = {
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
-# Of a registry that fails while the runs can be read.
+# Of one model, where the registry fails while its run can be read.
 _REGISTRY_TRIES = 3
 
 
@@ -55,7 +56,7 @@ class Delivery:
         self._run_ids: dict[str, str] = {}
         self._begun: set[str] = set()
         self._told: dict[str, int] = {}
-        self._registry_errors = 0
+        self._registry_errors: Counter[str] = Counter()
 
     def __call__(self, entry: Entry) -> None:
         """Tell MLflow.
@@ -97,27 +98,18 @@ class Delivery:
             client.set_terminated(run, entry.status, end_time=entry.at)
 
     def _publish(self, client: MlflowClient, run: str, entry: Entry) -> None:
-        """Store and register a model; a registry that there is not must not hold up the rest."""
+        """Store and register a model; a registry that keeps failing must not hold up the rest."""
         try:
             publish(client, run, entry)
-        except Exception as error:
-            later = may_work_later(error)
-            if later and not isinstance(error, MlflowException):
-                # The place of the files is away, or MLflow itself.
+        except MlflowException as error:
+            # Fails too where all of MLflow is away: that is no error of the registry.
+            note = client.get_run(run).data.tags.get(MLFLOW_RUN_NOTE, "")
+            self._registry_errors[run] += 1
+            if may_work_later(error) and self._registry_errors[run] < _REGISTRY_TRIES:
                 raise
-            # Where all of MLflow is away this fails as well, and everything is tried again later.
-            tags = client.get_run(run).data.tags
-            self._registry_errors += 1
-            if later and self._registry_errors < _REGISTRY_TRIES:
-                raise
-            self._registry_errors = 0
-            reason = f"The model is not registered: {(str(error) or repr(error)).splitlines()[0]}"
-            note = tags.get(MLFLOW_RUN_NOTE, "")
-            if reason not in note:
-                client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}".strip())
+            reason = f"The model is not registered: {error}".splitlines()[0]
+            client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}")
             raise MlflowException.invalid_parameter_value(reason) from error
-        # The next model has tries of its own.
-        self._registry_errors = 0
 
     def _has_ended(self, client: MlflowClient, run: str, entry: Entry) -> bool:
         """Whether a run of an earlier process has ended just so: then the time is right too."""

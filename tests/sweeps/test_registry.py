@@ -162,7 +162,7 @@ def test_a_registry_that_refuses_costs_no_more_than_the_model(
 def test_a_registry_that_fails_for_a_moment_costs_no_model(
     database: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver = sweep(database, "00001")
+    deliver = sweep(database, "00001", "00002")
     up = False
 
     def passing(*_: object) -> None:
@@ -182,7 +182,7 @@ def test_a_registry_that_fails_for_a_moment_costs_no_model(
     deliver(model)
     # The next one has all of its tries; after them it is said.
     up = False
-    told = [refusal(model) for _ in range(3)]
+    told = [refusal(model_of("00002", folder, 0.5)) for _ in range(3)]
     assert [may_work_later(each) for each in told] == [True, True, False]
     assert "The model is not registered: busy" in str(told[-1])
 
