@@ -34,6 +34,13 @@ def running_trial(study: Study, known: FrozenTrial, space: Mapping[str, BaseDist
     return trial
 
 
+def start_waiting(study: Study, known: FrozenTrial) -> Trial | None:
+    """Start a given WAITING trial, where `Study.ask` takes the oldest; None if it is gone (5.0)."""
+    if not study._storage.set_trial_state_values(known._trial_id, TrialState.RUNNING):
+        return None
+    return Trial(study, known._trial_id)
+
+
 def set_bracket(scheduler: ASHAScheduler, bracket: Bracket) -> None:
     """Replace the brackets of a scheduler, which takes none as an argument (Ray 2.60)."""
     scheduler._brackets = [bracket]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
-from optuna.study import Study
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
-from sweeps.console import View, say_interrupted
+from sweeps.console import say_interrupted
 from sweeps.events import Listener
-from sweeps.launch import Sweep, confirm_study, run_trials
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.models import best_confirm_run, log_model
 from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.results import write_trials
+from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, placed
+from sweeps.runs import train_runs
+from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking
-from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, confirm_trial
+from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
 from weakdis_core.errors import UserError
 from weakdis_core.pictures import FOLDER
+from weakdis_core.rows import DeclaredRun
 from weakdis_core.seeding import derive
 
 CONFIRM_TABLE = "confirm.csv"
@@ -108,7 +112,7 @@ def confirm(
     tracking: Tracking,
     interruption: Interruption,
     console: Console,
-    trainable: Trainable = confirm_trial,
+    trainable: Trainable = train_and_score,
 ) -> bool:
     """Train the best configurations on fresh seeds, evaluate each run once on test, print them.
 
@@ -130,14 +134,26 @@ def confirm(
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    study = confirm_study(sweep, values)
+    study = open_study(
+        open_storage(sweep.folder, sweep.settings.study_storage),
+        f"{sweep.name}/confirm",
+        sweep.settings.objective,
+    )
+    queued = [QueuedRun(placed(_run_of(sweep, each)), each) for each in values]
+    enqueue_runs(study, queued, sweep.base)
     budget = Budget(math.inf, interruption)
     records = Records(study, "confirm").load()
     ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
     if sweep.moved:
         ledger.mend()
+    own = tracking.of_stage("confirm", ledger)
+    files = _Files(sweep, own)
+    source = QueuedTrials(study, sweep.base)
     try:
-        _train_again(sweep, study, ledger, budget, tracking, console, trainable)
+        train_runs(
+            sweep, "confirm", study, source, ledger, budget, own, console, [files], trainable
+        )
+        files.rest()
     finally:
         _log_table(sweep, ledger, tracking, console)
     if budget.interrupted:
@@ -161,35 +177,9 @@ def confirm(
     return bool(found)
 
 
-def _train_again(
-    sweep: Sweep,
-    study: Study,
-    ledger: Ledger,
-    budget: Budget,
-    tracking: Tracking,
-    console: Console,
-    trainable: Trainable,
-) -> None:
-    """Run the confirm runs, until they have ended or the user interrupts."""
-    own = tracking.confirming(ledger)
-    own.end_all()
-    runs = len(study.get_trials(deepcopy=False))
-    view = View(console, sweep.name, ledger, budget, runs, "confirm run")
-    files = _Files(sweep, own)
-
-    def rescue() -> None:
-        view.close()
-        say_interrupted(console, sweep.name, sweep.folder, "confirm runs")
-        own.cut_short()
-        tracking.abandon()
-
-    try:
-        with budget.interruption.deferred(rescue):
-            run_trials(sweep, study, ledger, budget, [own, files, view], trainable, "confirm")
-        files.rest()
-    finally:
-        view.close()
-        own.cut_short()
+def _run_of(sweep: Sweep, values: dict[str, Any]) -> DeclaredRun:
+    """The run of a configuration and a seed; it stands in no row of the declared tables."""
+    return DeclaredRun("", sweep.base.with_values(values), "raw")
 
 
 def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:

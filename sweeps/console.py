@@ -53,7 +53,7 @@ class View(Listener):
         ledger: Ledger,
         budget: Budget,
         trials: int,
-        word: Literal["trial", "confirm run"] = "trial",
+        word: Literal["trial", "confirm run", "run"] = "trial",
     ) -> None:
         self._console = console
         self._title = title
@@ -98,12 +98,12 @@ class View(Listener):
         lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
         best = ledger.best() if self._word == "trial" else None
         if best is not None:
-            lines.append(Text(f"best so far: trial {line_of(best, ledger.steps)}", style="green"))
+            lines.append(Text(f"best so far: trial {line_of(best)}", style="green"))
         table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
         ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
         for record in [*ended, *ledger.running()]:
             # As they are: an error may hold what would be markup.
-            cells = map(Text, _cells(record, ledger.steps))
+            cells = map(Text, _cells(record))
             table.add_row(*cells, style=_STYLES[record.outcome])
         return Group(*lines, table)
 
@@ -113,13 +113,13 @@ class View(Listener):
         for record in self._ledger.ended():
             if record.trial_id not in self._told:
                 self._told.add(record.trial_id)
-                line = Text(f"{self._word} {line_of(record, self._ledger.steps)}")
+                line = Text(f"{self._word} {line_of(record)}")
                 self._console.print(line, soft_wrap=True)
 
 
-def line_of(record: Record, steps: int) -> str:
+def line_of(record: Record) -> str:
     """A trial in one line."""
-    number, state, step, score, duration, values = _cells(record, steps)
+    number, state, step, score, duration, values = _cells(record)
     return f"{number} {state}: {score} at step {step}, {duration}, {values}"
 
 
@@ -128,9 +128,11 @@ def resume_command(name: str) -> str:
     return f"python sweeps/run.py --resume {name}"
 
 
-def say_interrupted(console: Console, name: str, folder: Path, trials: str) -> None:
+def say_interrupted(
+    console: Console, name: str, folder: Path, trials: str, command: str = ""
+) -> None:
     """Print that the user interrupted a sweep, where its trials are, and how to go on with it."""
-    resume = resume_command(name)
+    resume = command or resume_command(name)
     console.print(f"{name}: interrupted; {trials} are in {folder}; go on with {resume}")
 
 
@@ -150,10 +152,10 @@ def short(values: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _cells(record: Record, steps: int) -> tuple[str, ...]:
+def _cells(record: Record) -> tuple[str, ...]:
     score = "no score yet" if record.score is None else f"{record.score:.3f}"
     running = record.outcome == "running"
     seconds = time.monotonic() - record.started if running else record.seconds
     state = record.stage if running else record.outcome.replace("_", " ")
     told = short(record.values) + (f" ({record.error})" if record.error else "")
-    return (str(record.number), state, f"{record.step}/{steps}", score, clock(seconds), told)
+    return (str(record.number), state, f"{record.step}/{record.steps}", score, clock(seconds), told)

@@ -138,7 +138,7 @@ class Delivery:
         return self._run_ids[key]
 
     def _found(self, client: MlflowClient, key: str) -> str | None:
-        own = "tags.kind = 'sweep'" if key == PARENT else f"tags.trial_id = '{key}'"
+        own = "tags.kind != 'trial'" if key == PARENT else f"tags.trial_id = '{key}'"
         query = f"tags.sweep = '{self._sweep}' and {own}"
         runs = client.search_runs([self._experiment_id], query, max_results=1)
         return runs[0].info.run_id if runs else None

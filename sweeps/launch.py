@@ -1,7 +1,7 @@
 """Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping.
 
-Confirm runs are trials too, of given settings and without early stopping. Where a sweep was cut
-short, the same call runs what is left of it: the study knows.
+Confirm runs and the runs of a declared study are trials too, of given settings and without early
+stopping. Where a session was cut short, the same call runs what its study still has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from optuna.distributions import IntDistribution
 from optuna.study import Study
 from pyarrow.fs import FileSelector, FileSystem
 from ray import tune
@@ -24,6 +23,7 @@ from ray.tune.stopper import CombinedStopper
 from sweeps.budget import Budget
 from sweeps.callback import TrialEvents
 from sweeps.cluster import Allotment
+from sweeps.console import resume_command
 from sweeps.events import Listener
 from sweeps.halving import Halving
 from sweeps.ledger import STARTS, Ledger
@@ -31,17 +31,27 @@ from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
 from sweeps.record import seconds_of_a_trial
 from sweeps.records import Keeper, Records
-from sweeps.searcher import StudySearcher
+from sweeps.run_queue import QueuedTrials
+from sweeps.searcher import DrawnTrials, StudySearcher, TrialSource
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.storage import Storage, cannot_be_written
 from sweeps.study import make_sampler, open_storage, open_study
-from sweeps.trainable import Trainable, reporting_errors, train_trial, trial_parameters
+from sweeps.trainable import (
+    Trainable,
+    reporting_errors,
+    train_and_score,
+    train_trial,
+    trial_parameters,
+)
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
-Stage = Literal["search", "confirm"]
+Stage = Literal["search", "confirm", "study"]
+
+TRIAL_WORDS: dict[Stage, str] = {"search": "", "confirm": "confirm", "study": "run"}
+"""Word before the number in a trial's id, by stage."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,14 @@ class Sweep:
     claim: Claim = field(default_factory=Claim)
 
     @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        study, variant = self.settings.study, self.base.data.variant
+        if study is None:
+            return resume_command(self.name)
+        return f"python sweeps/run.py --study {study} --variant {variant}"
+
+    @property
     def storage(self) -> Storage:
         """Where its checkpoints lie."""
         return self.settings.checkpoints
@@ -91,26 +109,6 @@ def search_study(sweep: Sweep) -> Study:
     return study
 
 
-def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
-    """The Optuna study of a sweep's confirm runs: the given values, and nothing drawn.
-
-    Args:
-        sweep: The sweep.
-        values: What each run changes in the sweep's settings, its seed included.
-    """
-    storage = open_storage(sweep.folder, sweep.settings.study_storage)
-    space = confirm_space(sweep)
-    study = open_study(storage, f"{sweep.name}/confirm", sweep.settings.objective, space)
-    for run in values:
-        study.enqueue_trial(run, skip_if_exists=True)
-    return study
-
-
-def confirm_space(sweep: Sweep) -> Space:
-    """What distinguishes confirm runs: what was searched, and the seed."""
-    return {**sweep.space, "seed": IntDistribution(0, 2**31 - 1)}
-
-
 def run_trials(
     sweep: Sweep,
     study: Study,
@@ -118,45 +116,80 @@ def run_trials(
     budget: Budget,
     listeners: Sequence[Listener],
     trainable: Trainable = train_trial,
-    stage: Stage = "search",
 ) -> None:
-    """Run what is left of a stage's trials, until they end, time is over, or the user interrupts.
+    """Run what is left of a search's trials, until they end, time is over, or the user interrupts.
 
     Args:
         sweep: What to run.
-        study: Where settings come from and ends are told to. The confirm runs are all in it
-            already; they are trained to the last step, and one that fails stops no other.
+        study: Where settings come from and ends are stored.
         ledger: Receives what became of every trial.
         budget: When to stop.
         listeners: Receive what happens, after the ledger.
         trainable: What a trial runs.
-        stage: Search or confirm.
     """
-    known = study.get_trials(deepcopy=False)
-    scheduler: Halving | None = None
-    if stage == "search":
-        trials = sweep.settings.trials
-        enough = functools.partial(enough_time, ledger, budget)
-        searcher = StudySearcher(study, sweep.space, ledger, trials, enough)
-        earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
-        scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)
-    else:
-        trials = len(known)
-        searcher = StudySearcher(study, confirm_space(sweep), ledger, trials, stage=stage)
-    if sum(trial.state.is_finished() for trial in known) >= trials:
+    settings, trials = sweep.settings, sweep.settings.trials
+    if sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)) >= trials:
         return
+    enough = functools.partial(enough_time, ledger, budget)
+    source = DrawnTrials(study, sweep.space, sweep.base, trials, enough)
+    earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
+    scheduler = Halving(settings.objective, sweep.base, sweep.space, earlier)
+    _run(
+        sweep, "search", study, source, ledger, budget, listeners, trainable, scheduler=scheduler
+    )  # fmt: skip
+
+
+def run_queued(
+    sweep: Sweep,
+    stage: Stage,
+    study: Study,
+    source: QueuedTrials,
+    ledger: Ledger,
+    budget: Budget,
+    listeners: Sequence[Listener],
+    trainable: Trainable = train_and_score,
+) -> None:
+    """Run given runs to their last step and score them; one that fails stops no other.
+
+    Args:
+        sweep: The sweep that they belong to.
+        stage: Confirm or study.
+        study: The study in which they wait.
+        source: Those of them to run.
+        ledger: Receives what became of every run.
+        budget: When to stop.
+        listeners: Receive what happens, after the ledger.
+        trainable: What a run is.
+    """
+    if source.left:
+        _run(sweep, stage, study, source, ledger, budget, listeners, trainable)
+
+
+def _run(
+    sweep: Sweep,
+    stage: Stage,
+    study: Study,
+    source: TrialSource,
+    ledger: Ledger,
+    budget: Budget,
+    listeners: Sequence[Listener],
+    trainable: Trainable,
+    scheduler: Halving | None = None,
+) -> None:
+    """Run the trials of a source under Tune."""
     allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
     system, place = sweep.storage.opened()
     place = f"{place}/{sweep.name}"
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
-    keeper = Keeper(Records(study), ledger, budget, sweep.storage)
+    records, keep_files = Records(study, TRIAL_WORDS[stage]), stage != "study"
+    keeper = Keeper(records, ledger, budget, sweep.storage, keep_files)
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
-        param_space=trial_parameters(sweep.base, sweep.prepared, sweep.storage),
+        param_space=trial_parameters(sweep.storage, keep_files),
         tune_config=tune.TuneConfig(
-            search_alg=searcher,
+            search_alg=StudySearcher(study, source, ledger, TRIAL_WORDS[stage]),
             scheduler=scheduler,
             # The searcher counts: what fails before it starts is suggested again.
             num_samples=-1,

@@ -30,9 +30,10 @@ class Ledger(Listener):
 
     Args:
         objective: What the sweep optimises.
-        steps: Training steps of a full trial.
+        steps: Training steps of a trial, for records of earlier versions, which lack them.
         budget: Tells why trials are cut short: their time is over, or something stopped them.
         records: What earlier sessions of the sweep left, by trial id.
+        checkpoints: Checkpoints kept of a trial while it trains.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Ledger(Listener):
         steps: int,
         budget: Budget,
         records: Mapping[str, Record] | None = None,
+        checkpoints: int = CHECKPOINTS_KEPT,
     ) -> None:
         self.metric = METRICS[objective]
-        self.steps = steps
+        self._checkpoints = checkpoints
         self.disk_error = ""
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
@@ -52,6 +54,8 @@ class Ledger(Listener):
         # By the trial's id of Tune, which is another whenever it is suggested.
         self._started: set[str] = set()
         self._died: dict[str, str] = {}
+        for record in self.records.values():
+            record.steps = record.steps or steps
         for record in self.running():
             record.started = time.monotonic() - record.seconds
 
@@ -78,7 +82,7 @@ class Ledger(Listener):
 
         Args:
             tune_id: Tune's id of the trial.
-            given: What the searcher suggested: its number, id and values.
+            given: What the searcher suggested: its number, id, values and settings.
         """
         trial_id = given["trial_id"]
         record = self.records.get(trial_id)
@@ -91,6 +95,8 @@ class Ledger(Listener):
             if tune_id not in self._started:
                 record.outcome = "running"
                 record.started = time.monotonic() - record.seconds
+        record.config = given["config"]
+        record.steps = int(record.config["training"]["steps"])
         self._started.add(tune_id)
         return record
 
@@ -126,11 +132,11 @@ class Ledger(Listener):
     def checkpoint_saved(self, record: Record, path: str) -> None:
         """Note where the last checkpoints lie."""
         if path not in record.checkpoints:
-            record.checkpoints = [*record.checkpoints, path][-CHECKPOINTS_KEPT:]
+            record.checkpoints = [*record.checkpoints, path][-self._checkpoints :]
 
     def trial_ended(self, record: Record) -> None:
         """Note how a trial ended, and why it failed."""
-        outcome = outcome_of(record, self.steps)
+        outcome = outcome_of(record)
         if outcome == "failed" and not record.error:
             record.error = f"{self.metric} is {record.score} at the last step"
         self._end(record, outcome)

@@ -19,14 +19,15 @@ class Record:
     Attributes:
         number: Position among the sweep's trials, from 1; the study's number and one.
         trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
-        values: The settings searched, by dotted name.
+        values: The settings searched, by dotted name; of a given run, what tells it from others.
         outcome: How it ended; `complete` means that it reached its last step with a score.
         step: Training step of the last report.
+        steps: Training steps of the whole trial; 0 where an earlier version stored the record.
         stage: Stage of training at the last report.
         metrics: Numbers of the last report that has the objective, else of the last report.
         score: The objective at the last report that has it.
         rungs: Step and value of each report that early stopping judges.
-        test: Scores on test, `test/...`; of confirm runs only.
+        test: Scores on test, `test/...`; of given runs only.
         seconds: Seconds that it took so far, in all sessions.
         checkpoints: Paths of its last checkpoints within the storage, the newest last.
         hosts: Names of the machines that it ran on, in order.
@@ -34,6 +35,7 @@ class Record:
         note: What else there is to say of it: a checkpoint that could not be read.
         mended: Whether the session in which it ended was killed before it could say so.
         started: When it started, on the clock of this session; its earlier seconds are taken off.
+        config: Its whole settings, nested; empty where it has not run in this session.
     """
 
     number: int
@@ -41,6 +43,7 @@ class Record:
     values: dict[str, Any]
     outcome: Outcome = "running"
     step: int = 0
+    steps: int = 0
     stage: str = "starting"
     metrics: dict[str, float] = field(default_factory=dict)
     score: float | None = None
@@ -53,6 +56,7 @@ class Record:
     note: str = ""
     mended: bool = False
     started: float = field(default_factory=time.monotonic)
+    config: dict[str, Any] = field(default_factory=dict)
 
     @property
     def checkpoint(self) -> str | None:
@@ -60,18 +64,19 @@ class Record:
         return self.checkpoints[-1] if self.checkpoints else None
 
 
-def outcome_of(record: Record, steps: int) -> Outcome:
+def outcome_of(record: Record) -> Outcome:
     """How a trial ended that Tune ended: neither the user nor the end of time cut it short.
 
     Args:
-        record: The trial at its end.
-        steps: Training steps of a full trial. One with fewer was stopped early.
+        record: The trial at its end. One with fewer than its steps was stopped early; one that was
+            scored on test is complete, whatever it scored on validation.
     """
     if record.error:
         return "failed"
-    if record.step < steps:
+    if record.step < record.steps:
         return "pruned"
-    return "complete" if record.score is not None and math.isfinite(record.score) else "failed"
+    scored = record.score is not None and math.isfinite(record.score)
+    return "complete" if scored or record.test else "failed"
 
 
 def highest(records: Iterable[Record]) -> Record | None:

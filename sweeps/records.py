@@ -20,7 +20,7 @@ from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Outcome, Record
 from sweeps.storage import Storage, path_within
-from sweeps.study import trial_id_of
+from sweeps.study import trial_id_of, values_of
 
 _PREFIX = "trial "
 _SECONDS = "seconds"
@@ -53,7 +53,7 @@ class Records:
             seconds: How long trials have been running, in all sessions.
         """
         content = dataclasses.asdict(record)
-        del content["started"], content["mended"]
+        del content["started"], content["mended"], content["config"]
         self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content)
         self._study.set_user_attr(_SECONDS, seconds)
 
@@ -75,7 +75,7 @@ class Records:
             content, ended = kept.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
             if content is None and ended is None:
                 continue
-            record = _record(content) if content else Record(number, trial_id, dict(trial.params))
+            record = _record(content) if content else Record(number, trial_id, values_of(trial))
             if ended is not None and record.outcome in ("running", "interrupted"):
                 record.outcome, record.mended = ended, True
                 if record.outcome == "failed" and not record.error:
@@ -120,13 +120,22 @@ class Keeper(Listener):
         budget: The time that the sweep has taken, which is kept too.
         storage: Where checkpoints lie: those that no record names any more are deleted. (Tune
             would delete them too, but then it writes all that it knows at every checkpoint.)
+        keep_checkpoints: Whether a complete trial's last checkpoints stay.
     """
 
-    def __init__(self, records: Records, ledger: Ledger, budget: Budget, storage: Storage) -> None:
+    def __init__(
+        self,
+        records: Records,
+        ledger: Ledger,
+        budget: Budget,
+        storage: Storage,
+        keep_checkpoints: bool = True,
+    ) -> None:
         self._records = records
         self._ledger = ledger
         self._budget = budget
         self._storage = storage
+        self._keep = keep_checkpoints
         self._named = {key: record.checkpoints for key, record in ledger.records.items()}
 
     def trial_started(self, record: Record) -> None:
@@ -147,7 +156,11 @@ class Keeper(Listener):
 
     def trial_ended(self, record: Record) -> None:
         """Store how it ended, and why it failed."""
+        old = [] if self._keep or record.outcome != "complete" else record.checkpoints
+        record.checkpoints = [path for path in record.checkpoints if path not in old]
         self._save(record)
+        for path in old:
+            self._storage.delete(path)
 
     def session_ended(self) -> None:
         """Store the ends of trials that were cut short; the others are stored already."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from optuna.study import Study
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
 from sweeps.compat import FINISHED, running_trial
@@ -22,10 +22,82 @@ from sweeps.record import Record, outcome_of
 from sweeps.records import STATES
 from sweeps.space import Space
 from sweeps.study import trial_id_of
+from weakdis_core.config import Config, replaced
+
+
+class TrialSource(Protocol):
+    """Where a searcher takes trials of a study from.
+
+    Attributes:
+        space: Settings that are drawn; none where every trial is given.
+    """
+
+    space: Space
+
+    def unfinished(self) -> list[FrozenTrial]:
+        """List the trials that an earlier session left RUNNING."""
+        ...
+
+    def take(self) -> Trial | None:
+        """Take another trial; None where there is none left, or no time for it."""
+        ...
+
+    def settings(self, trial: Trial) -> dict[str, Any]:
+        """Return what a trial is given beside its checkpoints.
+
+        Returns:
+            `config`, its whole configuration, nested and not validated; `values`, what tells it
+            from the others, for people; and what else its trainable reads.
+        """
+        ...
+
+
+class DrawnTrials:
+    """Trials of a search, whose settings the study's sampler draws.
+
+    Args:
+        study: The study.
+        space: The settings to draw.
+        base: The settings that all trials share.
+        trials: Trials that the study is to have in the end.
+        enough_time: Whether there is time for another trial.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        space: Space,
+        base: Config,
+        trials: int,
+        enough_time: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.space = space
+        self._study = study
+        self._base = base.to_dict()
+        self._enough_time = enough_time
+        # Settings that wait to be asked for are no trials yet.
+        states = [trial.state for trial in study.get_trials(deepcopy=False)]
+        self._left = trials - len(states) + states.count(TrialState.WAITING)
+
+    def unfinished(self) -> list[FrozenTrial]:
+        """List the trials that an earlier session left RUNNING."""
+        return self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+
+    def take(self) -> Trial | None:
+        """Draw another trial."""
+        if self._left <= 0 or not self._enough_time():
+            return None
+        self._left -= 1
+        return self._study.ask(self.space)
+
+    def settings(self, trial: Trial) -> dict[str, Any]:
+        """Return the shared settings with the values drawn."""
+        values = dict(trial.params)
+        return {"config": replaced(self._base, values), "values": values}
 
 
 class StudySearcher(Searcher):
-    """Asks an Optuna study for settings and tells it how each trial ended.
+    """Hands out the trials of an Optuna study and stores there how each one ended.
 
     Trials of an earlier session that have not ended come first, with their checkpoints. A trial
     that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
@@ -34,47 +106,37 @@ class StudySearcher(Searcher):
 
     Args:
         study: The study.
-        space: The settings to suggest.
+        source: Where its trials come from.
         ledger: Account of the trials; a value is what it says.
-        trials: Trials that the study is to have in the end.
-        enough_time: Whether there is time for another trial; where not, the search ends.
         stage: Word before the number in a trial's id; the search has none.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        space: Space,
-        ledger: Ledger,
-        trials: int,
-        enough_time: Callable[[], bool] = lambda: True,
-        stage: str = "",
-    ) -> None:
+    def __init__(self, study: Study, source: TrialSource, ledger: Ledger, stage: str = "") -> None:
         # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
         # this one reads its results itself.
         super().__init__()
         self._study = study
-        self._space = space
+        self._source = source
         self._pareto = len(study.directions) > 1
         self._ledger = ledger
-        self._enough_time = enough_time
         self._stage = stage
-        self._unfinished = deque(unfinished(study, space))
-        # Settings that wait to be asked for are no trials yet.
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        self._left = trials - len(states) + states.count(TrialState.WAITING)
+        # With the last step that the study has a value of: a record may be a report behind, where
+        # the session was killed in between. Values that were not drawn yet are drawn now.
+        self._unfinished = deque(
+            (running_trial(study, known, source.space), max(known.intermediate_values, default=0))
+            for known in source.unfinished()
+        )
         # By the trial's id of Tune, which is another in every session.
         self._running: dict[str, Trial] = {}
         self._reported: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """What a new trial is given: values by dotted name, its number, id and checkpoints."""
+        """Return what a new trial is given: its settings, number, id and checkpoints."""
         if trial_id not in self._running:
             if self._unfinished:
                 trial, self._reported[trial_id] = self._unfinished.popleft()
-            elif self._left > 0 and self._enough_time():
-                trial = self._study.ask(self._space)
-                self._left -= 1
+            elif (taken := self._source.take()) is not None:
+                trial = taken
             elif all(map(self._ledger.has_started, self._running)):
                 return FINISHED
             else:
@@ -84,8 +146,7 @@ class StudySearcher(Searcher):
         trial = self._running[trial_id]
         record = self._record(trial)
         self._reported.setdefault(trial_id, 0)
-        return {
-            "values": dict(trial.params),
+        return self._source.settings(trial) | {
             "number": trial.number + 1,
             "trial_id": trial_id_of(trial.number, self._stage),
             "checkpoints": list(record.checkpoints) if record else [],
@@ -113,7 +174,7 @@ class StudySearcher(Searcher):
 
     def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
         record, values = self._record(trial), None
-        outcome = "failed" if record is None or error else outcome_of(record, self._ledger.steps)
+        outcome = "failed" if record is None or error else outcome_of(record)
         if record is not None and record.score is not None:
             if outcome == "pruned":
                 # Optuna takes the last intermediate value of a pruned trial as its value.
@@ -144,14 +205,3 @@ class StudySearcher(Searcher):
         if math.isfinite(value):
             trial.report(value, step)
             self._reported[trial_id] = step
-
-
-def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
-    """The trials of a study that have not ended, as a session that was killed leaves them.
-
-    With each comes the last step that the study has a value of: the trial's record may be a report
-    behind, where the session was killed in between. Where it was killed while settings were drawn,
-    those that are missing are drawn now, as `Study.ask` would have.
-    """
-    for known in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        yield running_trial(study, known, space), max(known.intermediate_values, default=0)

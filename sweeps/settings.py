@@ -18,10 +18,14 @@ from sweeps.addresses import is_server, scheme_of, without_password
 from sweeps.storage import Storage
 from weakdis_core.config import Config
 from weakdis_core.console import parse
+from weakdis_core.data.plan import plan as data_plan
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.settings import Settings, Source, VariantName
+from weakdis_core.rows import DATA_SEED, PRESET_SEEDS
+from weakdis_core.settings import DataSettings, Settings, Source, VariantName
+from weakdis_core.studies import StudyName, study_variants
+from weakdis_core.version import CODE_VERSION
 
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 Sampler = Literal["tpe", "random", "nsga2"]
@@ -36,15 +40,24 @@ _FLAG_OF = {
     "seed": "--seed",
     "training.steps": "--max-steps",
 }
+STUDY_PREFIX = "study-"
+"""How the names of studies' sweeps begin."""
+
+# What may be asked of a study beside its name.
+_OF_STUDIES = {
+    "study", "variant", "seeds", "plan", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
+    "address", "storage", "optuna_storage", "tracking_uri", "data_dir", "data_source",
+}  # fmt: skip
 _STORAGE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 _TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
 class SweepSettings(Settings):
-    """Search the settings of one variant (or of all six) and report the best."""
+    """Search the settings of one variant (or of all six), or train a study of the paper."""
 
     variant: VariantName | Literal["all"] | None = None
-    """Data set variant, or all six one after another. Needed unless a sweep is resumed."""
+    """Data set variant, or all six one after another. Needed unless a sweep is resumed; of a study
+    all that it uses are the default."""
     name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
     """Name of the sweep and of its folder under the storage; with `--variant all` each sweep is
     called NAME-<variant>. Default: the variant and the time."""
@@ -59,6 +72,13 @@ class SweepSettings(Settings):
     """Name of a sweep to look at: its trials so far. Nothing is started."""
     list: Annotated[bool, FlagCreatePairsOff] = False
     """List the sweeps in the storage, and stop."""
+    study: StudyName | None = None
+    """Train what is missing or stale of a declared study of the paper, instead of searching: our
+    models, the baselines, the ablation, the label curve or the controls. The same command goes on
+    with it."""
+    seeds: Annotated[tuple[int, ...] | None, Field(min_length=1)] = None
+    """Training seeds of a study's rows (default: its own, 11 to 15 of the models, 11 to 13 of the
+    others, or 11 alone)."""
     max_steps: Annotated[int | None, Field(ge=10, le=10_000_000)] = None
     """Training steps of a full trial, instead of the preset's."""
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -114,7 +134,8 @@ class SweepSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSettings:
-        if self.variant is None and not (self.resume or self.status or self.list):
+        self._check_study()
+        if self.variant is None and not (self.resume or self.status or self.list or self.study):
             allowed = ", ".join([*VARIANTS, "all"])
             raise UserError(f"variant: it is needed, one of {allowed}; or resume, a sweep's name")
         for field, amount in (
@@ -123,6 +144,10 @@ class SweepSettings(Settings):
         ):
             if amount is not None and amount > 1 and amount != int(amount):
                 raise UserError(f"{field}: {amount} is not allowed: above 1, whole numbers only")
+        if self.name is not None and self.name.startswith(STUDY_PREFIX):
+            raise UserError(
+                f"name: {self.name!r} is not allowed: {STUDY_PREFIX}... are the names of studies"
+            )
         if self.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
             raise UserError(
                 f"name: {self.name!r} is not allowed: it becomes a folder's name; "
@@ -151,6 +176,30 @@ class SweepSettings(Settings):
                 "use pixels, latent or encoded, or leave data.labels free"
             )
         return self
+
+    def _check_study(self) -> None:
+        """A study is declared: what belongs to a search cannot be asked of it."""
+        if self.study is None:
+            if self.seeds is not None:
+                raise UserError("seeds: they are the seeds of a study; --study names it")
+            return
+        # The parser hands over every default as well.
+        given = {
+            name
+            for name, field in SweepSettings.model_fields.items()
+            if getattr(self, name) != field.get_default()
+        }
+        if fixed := sorted(given - _OF_STUDIES):
+            raise UserError(
+                f"{fixed[0].rstrip('_')}: it is not allowed with study: a study's runs are declared"
+            )
+        if chosen := sorted(set(self.seeds or ()) & set(PRESET_SEEDS)):
+            raise UserError(
+                f"seeds: {chosen[0]} is not allowed: the presets were chosen on seeds "
+                f"{min(PRESET_SEEDS)} to {max(PRESET_SEEDS)}, and no table shows them"
+            )
+        if self.seeds is not None and min(self.seeds) < 0:
+            raise UserError(f"seeds: {min(self.seeds)} is not allowed: seeds are 0 or more")
 
     def _check_outlives_the_head(self) -> None:
         """Where checkpoints outlive the machine, so must all else that a sweep is resumed from."""
@@ -201,7 +250,10 @@ class SweepSettings(Settings):
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants to search, in order."""
+        """The variants to search, or those of the study, in order."""
+        if self.study is not None:
+            used = study_variants(self.study)
+            return tuple(name for name in used if self.variant in (None, "all", name))
         if self.variant is None:
             return ()
         return tuple(VARIANTS) if self.variant == "all" else (self.variant,)
@@ -222,12 +274,22 @@ class SweepSettings(Settings):
 
     def sweep_names(self) -> dict[str, str]:
         """The name of each variant's sweep."""
+        if self.study is not None:
+            return {variant: self._study_name(variant) for variant in self.variants}
         if self.name is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             return {variant: f"{variant}-{now}" for variant in self.variants}
         if self.variant == "all":
             return {variant: f"{self.name}-{variant}" for variant in self.variants}
         return dict.fromkeys(self.variants, self.name)
+
+    def _study_name(self, variant: str) -> str:
+        """Another version of the core begins a study anew; so do official images."""
+        source = data_plan(
+            DataSettings(variant=variant, source=self.data_source), self.data_dir
+        ).source
+        end = "" if source == "rendered" else f"-{source}"
+        return f"{STUDY_PREFIX}{self.study}-{variant}-core{CODE_VERSION}{end}"
 
     def check_storage(self) -> None:
         """Find out before anything starts whether the sweeps' folders can be made.
@@ -249,6 +311,8 @@ class SweepSettings(Settings):
             "data.source": self.data_source,
             "runtime.threads": max(1, int(self.cpus_per_trial or 1)),
         }
+        if self.study is not None:
+            changes |= {"data.data_seed": DATA_SEED}
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
         return preset(self.preset, variant).with_values(changes | self.places() | self.fixed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -13,6 +14,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
 
 from sweeps.addresses import without_password
 from sweeps.settings import Objective, Sampler
@@ -22,6 +24,9 @@ from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
 _SPACE = "space"
+
+VALUES = "values"
+"""User attribute of a trial whose settings are given, not drawn: what tells it from others."""
 
 
 def directions(objective: Objective) -> list[StudyDirection]:
@@ -69,11 +74,19 @@ def open_storage(folder: Path, url: str | None = None) -> BaseStorage:
         raise UserError(without_password(message)) from None
 
 
-def open_study(storage: BaseStorage, name: str, objective: Objective, space: Space) -> Study:
+def open_study(
+    storage: BaseStorage, name: str, objective: Objective, space: Space | None = None
+) -> Study:
     """Open a study, or make it.
 
     Optuna silently keeps the direction of a study it finds, and lets a changed space change what
     its trials mean, so both are checked.
+
+    Args:
+        storage: Where it lies.
+        name: Its name.
+        objective: What it optimises.
+        space: What it searches; None for a study of given runs.
 
     Raises:
         UserError: A study of that name optimises in another direction, or searches another space.
@@ -88,10 +101,13 @@ def open_study(storage: BaseStorage, name: str, objective: Objective, space: Spa
     if study.directions != wanted:
         found = ", ".join(direction.name.lower() for direction in study.directions)
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
-    described = {key: distribution_to_json(values) for key, values in space.items()}
-    if study.user_attrs.get(_SPACE, described) != described:
-        raise UserError(f"study {name}: it searches {study.user_attrs[_SPACE]}, not {described}")
-    study.set_user_attr(_SPACE, described)
+    if space is not None:
+        described = {key: distribution_to_json(values) for key, values in space.items()}
+        if study.user_attrs.get(_SPACE, described) != described:
+            raise UserError(
+                f"study {name}: it searches {study.user_attrs[_SPACE]}, not {described}"
+            )
+        study.set_user_attr(_SPACE, described)
     with warnings.catch_warnings():
         # Optuna may change how; its dashboard shows them.
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -102,6 +118,12 @@ def open_study(storage: BaseStorage, name: str, objective: Objective, space: Spa
 def trial_id_of(number: int, stage: str = "") -> str:
     """What a trial is called in MLflow and on disk, by its number in the study."""
     return f"{stage}-{number + 1:05d}" if stage else f"{number + 1:05d}"
+
+
+def values_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what tells a trial from others: the settings drawn, or what a given run has for it."""
+    fixed = trial.system_attrs.get("fixed_params", {})
+    return dict(trial.user_attrs.get(VALUES, fixed | trial.params))
 
 
 def export_study(study: Study, path: Path) -> None:

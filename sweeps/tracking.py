@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from sweeps.console import short
 from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.events import Listener
 from sweeps.launch import Stage
@@ -23,6 +24,7 @@ from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.record import Outcome, Record
 from sweeps.writer import Writer
+from weakdis_core.config import validated
 from weakdis_core.errors import UserError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -62,13 +64,18 @@ class Tracking(Listener):
         # Tags of reports, by trial id: each is sent when it changes.
         self._reported: dict[str, dict[str, str]] = {}
 
-    def confirming(self, ledger: Ledger) -> Tracking:
-        """The tracking of the same sweep's confirm runs."""
-        return Tracking(self._writer, self._sweep, ledger, "confirm")
+    def of_stage(self, stage: Stage, ledger: Ledger) -> Tracking:
+        """Return the tracking of another stage of the same sweep."""
+        return Tracking(self._writer, self._sweep, ledger, stage)
+
+    def flush(self, patience: float = 60.0) -> bool:
+        """Wait until MLflow has received all that was submitted; whether it has in time."""
+        return self._writer.flush(patience)
 
     def open(self) -> None:
         """Open the parent run, or take it up again."""
-        tags = {"kind": "sweep", "mlflow.runName": self._sweep.name}
+        tags = {"kind": "study" if self._stage == "study" else "sweep"}
+        tags["mlflow.runName"] = self._sweep.name
         tags[MLFLOW_RUN_NOTE] = self._description()
         params, dataset = _text(self._sweep.params), self._sweep.dataset
         self._submit(PARENT, "begin", tags=self._tags(tags), params=params, dataset=dataset)
@@ -80,13 +87,16 @@ class Tracking(Listener):
         tags[MLFLOW_RUN_NOTE] = describe_trial(self._sweep, record, self._stage, {})
         tags["mlflow.runName"] = f"trial {record.number}"
         params: Mapping[str, Any] = record.values
-        # Values that do not fit together fail their trial, which says so itself.
+        # Values that do not fit together fail their trial, which reports them itself.
         with contextlib.suppress(UserError):
-            config = self._sweep.base.with_values(record.values)
+            config = validated(record.config)
             params = config.flat()
             tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
             if self._stage == "confirm":
                 tags["mlflow.runName"] = f"confirm {config.hash()} seed {config.seed}"
+        if self._stage == "study":
+            tags |= {"row": record.values["row"]}
+            tags["mlflow.runName"] = short(record.values)
         self._closed.pop(key, None)
         self._begun.add(key)
         tags, dataset = self._tags(tags), self._sweep.dataset
@@ -95,16 +105,17 @@ class Tracking(Listener):
     def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         """Log a report: all its numbers in one entry, at the training step."""
         key, known = record.trial_id, self._reported.setdefault(record.trial_id, {})
-        seen = {"note": record.note, "device": result.get("device"), "host": " ".join(record.hosts)}
+        seen = {name: result.get(name) for name in ("device", "machine")}
+        seen |= {"note": record.note, "host": " ".join(record.hosts)}
         tags = {name: str(tag) for name, tag in seen.items() if tag and known.get(name) != tag}
         known |= tags
         if "device" in tags and not self._device:
             self._device = tags["device"]
             self.set_tags(None, {"device": self._device})
         metrics = numbers(result, ("train", "val", "test"))
-        # The report of the test scores trains nothing.
-        if OF_REPORT in result:
-            metrics[OF_REPORT] = float(result[OF_REPORT])
+        # The report of the test scores trains nothing, so it lacks the seconds of a report.
+        costs = (OF_REPORT, "cpu_seconds", "scoring_seconds")
+        metrics |= {name: float(result[name]) for name in costs if name in result}
         if metrics or tags:
             self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
 

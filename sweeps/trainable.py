@@ -18,13 +18,13 @@ from ray import tune
 from ray.tune import Checkpoint
 
 from sweeps.storage import Storage, disk_error, siblings
-from weakdis_core.config import Config, validated
-from weakdis_core.data.store import Prepared, open_prepared, prepare
-from weakdis_core.disentanglement import disentanglement_scores
+from weakdis_core.config import validated
+from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
-from weakdis_core.metrics import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.metrics.oracle_cache import prepare_oracle
+from weakdis_core.scoring import score_on_test
 from weakdis_core.trainer import Report, Trainer
 
 Trainable = Callable[[dict[str, Any]], None]
@@ -34,18 +34,15 @@ CONFIG_FILE = "config.yaml"
 _UNTIL_STOPPED = 3600
 
 
-def trial_parameters(base: Config, prepared: Path, storage: Storage) -> dict[str, Any]:
-    """What every trial is given, beside the values that the search chooses for it."""
-    return {"base": base.to_dict(), "prepared": str(prepared), "storage": storage.root}
+def trial_parameters(storage: Storage, keep_files: bool) -> dict[str, Any]:
+    """What every trial is given, beside what the searcher hands out for it.
 
-
-def trial_config(parameters: dict[str, Any]) -> Config:
-    """The settings of a trial.
-
-    Raises:
-        UserError: The values chosen do not fit together.
+    Args:
+        storage: Where checkpoints lie.
+        keep_files: Whether a run that is scored on test leaves its checkpoint, its settings and
+            pictures.
     """
-    return validated(parameters["base"]).with_values(parameters["values"])
+    return {"storage": storage.root, "keep_files": keep_files}
 
 
 def train_trial(parameters: dict[str, Any]) -> None:
@@ -58,29 +55,39 @@ def train_trial(parameters: dict[str, Any]) -> None:
     networks anew, and the images are a memory map.
 
     Args:
-        parameters: `trial_parameters`, the chosen `values` and the `checkpoints` of an earlier
+        parameters: `trial_parameters`, the trial's `config` and the `checkpoints` of an earlier
             session.
+
+    Raises:
+        UserError: The values drawn do not fit together, or the data cannot be opened.
     """
     _train(parameters)
 
 
-def confirm_trial(parameters: dict[str, Any]) -> None:
-    """Train as a trial does, then evaluate on test, once, and report the scores.
+def train_and_score(parameters: dict[str, Any]) -> None:
+    """Train as a trial does, then score on test, once, and report the scores.
 
-    The last checkpoint comes with the pictures and the settings of the run.
+    With `keep_files` the last checkpoint comes with the pictures and the settings of the run.
 
     Args:
-        parameters: As for `train_trial`; the `values` hold the configuration and its fresh seed.
+        parameters: As for `train_trial`, and `disentanglement`, for `score_on_test`.
     """
-    # Draws, which takes a second to load: no trial of the search needs it.
+    trainer, oracle, prepared = _train(parameters)
+    started = time.perf_counter()
+    scores = score_on_test(trainer, oracle, prepared, parameters["disentanglement"])
+    result: dict[str, Any] = {f"test/{name}": value for name, value in scores.items()}
+    result |= {
+        "cpu_seconds": trainer.cpu_seconds,
+        "scoring_seconds": time.perf_counter() - started,
+    }
+    result = {name: value for name, value in result.items() if math.isfinite(value)}
+    result |= {"step": trainer.step, "stage": "test", **_machine(trainer.device)}
+    if not parameters["keep_files"]:
+        tune.report(result)
+        return
+    # Draws, which takes a second to load: no other trial needs it.
     from weakdis_core.pictures import FOLDER, write_pictures
 
-    trainer, oracle, prepared = _train(parameters)
-    scores = scores_on_test(trainer, oracle, prepared)
-    result: dict[str, Any] = {
-        f"test/{name}": value for name, value in scores.items() if math.isfinite(value)
-    }
-    result |= {"step": trainer.step, "stage": "test", "device": device_name(trainer.device)}
     with _saved(trainer) as folder:
         trainer.config.save(folder / CONFIG_FILE)
         write_pictures(trainer, oracle, folder / FOLDER)
@@ -113,23 +120,10 @@ def reporting_errors(trainable: Trainable) -> Trainable:
     return reporting
 
 
-def accuracies_on_test(trainer: Trainer, oracle: Oracle, prepared: Prepared) -> dict[str, float]:
-    """A trained model's accuracies on test, its judge's, and the best that the images allow."""
-    ceiling = identifiability_ceiling(prepared.digests, prepared.factors)
-    own = trainer.evaluate("test") | oracle.accuracies()
-    return own | {"identifiability_ceiling": ceiling}
-
-
-def scores_on_test(trainer: Trainer, oracle: Oracle, prepared: Prepared) -> dict[str, float]:
-    """Everything that is measured of a trained model on test, NaN where undefined."""
-    scores = accuracies_on_test(trainer, oracle, prepared)
-    threads = trainer.config.runtime.threads
-    return scores | disentanglement_scores(trainer, raw=True, n_jobs=threads)
-
-
 def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
-    config = trial_config(parameters)
-    prepared = _open(Path(parameters["prepared"]), config)
+    config = validated(parameters["config"])
+    # The prepared images are opened; on a machine that lacks them they are made.
+    prepared = prepare(config.data, config.runtime.data_dir)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
     note = _continue(trainer, checkpoints_of(parameters))
@@ -180,8 +174,13 @@ def result_of(report: Report, device: torch.device) -> dict[str, Any]:
         "step": report.step,
         "stage": report.stage,
         "seconds": report.seconds,
-        "device": device_name(device),
+        **_machine(device),
     }
+
+
+def _machine(device: torch.device) -> dict[str, str]:
+    """What a run is computed on, as its tags name it."""
+    return {"device": device_name(device), "machine": processor()}
 
 
 def device_name(device: torch.device) -> str:
@@ -189,14 +188,6 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {platform.machine()}"
-
-
-def _open(path: Path, config: Config) -> Prepared:
-    """Open the prepared images by path; on a machine that lacks them, make them."""
-    try:
-        return open_prepared(path)
-    except UserError:
-        return prepare(config.data, config.runtime.data_dir)
 
 
 @contextmanager

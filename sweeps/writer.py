@@ -36,7 +36,7 @@ class Writer:
         self._outbox = outbox
         self._deliver = deliver
         self._pause = pause
-        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[Entry | None] = queue.Queue()
         self._deadline: float | None = None
         self._closing = threading.Event()
         for entry in outbox.waiting():
@@ -52,6 +52,16 @@ class Writer:
         """
         self._outbox.append(entry)
         self._queue.put(entry)
+
+    def flush(self, patience: float) -> bool:
+        """Wait until MLflow has all entries, or refused them; whether that was in time.
+
+        Args:
+            patience: Seconds to wait at most.
+        """
+        done = self._queue.all_tasks_done
+        with done:
+            return done.wait_for(lambda: not self._queue.unfinished_tasks, patience)
 
     def close(self, grace: float = 15.0) -> None:
         """Deliver what is waiting, then end the thread.
@@ -71,6 +81,7 @@ class Writer:
                 with contextlib.suppress(OSError):
                     # On a disk that fails: what MLflow knows it is then told again.
                     self._outbox.delivered()
+                self._queue.task_done()
             else:
                 self.undelivered = 1 + sum(1 for _ in iter(self._queue.get, None))
                 return

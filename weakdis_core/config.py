@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +76,7 @@ class Config(Settings):
         Raises:
             UserError: A name is unknown or a value out of range.
         """
-        settings = self.to_dict()
-        for name, value in changes.items():
-            *groups, last = name.split(".")
-            target: Any = settings
-            for group in groups:
-                target = target.get(group) if isinstance(target, dict) else None
-            if not isinstance(target, dict) or last not in target:
-                raise UserError(f"{name}: no such setting; known: {', '.join(self.flat())}")
-            target[last] = value
-        return validated(settings)
+        return validated(replaced(self.to_dict(), changes))
 
     def save(self, path: Path) -> None:
         """Write the settings as YAML, atomically."""
@@ -103,6 +96,29 @@ class Config(Settings):
         if not isinstance(settings, dict):
             raise UserError(f"{path}: found no settings, expected a mapping of them")
         return validated(settings)
+
+
+def replaced(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings with values replaced by dotted name, which are not validated.
+
+    Args:
+        settings: Nested settings, `Config.to_dict`.
+        changes: New values by dotted name.
+
+    Raises:
+        UserError: A name is unknown.
+    """
+    changed = copy.deepcopy(dict(settings))
+    for name, value in changes.items():
+        *groups, last = name.split(".")
+        target: Any = changed
+        for group in groups:
+            target = target.get(group) if isinstance(target, dict) else None
+        if not isinstance(target, dict) or last not in target:
+            known = ", ".join(key for key, _ in _flatten(changed, ""))
+            raise UserError(f"{name}: no such setting; known: {known}")
+        target[last] = value
+    return changed
 
 
 def _flatten(settings: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:

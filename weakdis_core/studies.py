@@ -119,6 +119,11 @@ STUDIES: dict[StudyName, Callable[[str, Source], list[Row]]] = {
 """The rows of each study, by variant and data source."""
 
 
+def study_variants(study: StudyName) -> tuple[str, ...]:
+    """List the variants that a study uses."""
+    return tuple(name for name in rows.VARIANTS if STUDIES[study](name, "rendered"))
+
+
 def declared_runs(
     study: StudyName, variant: str, source: Source, seeds: Iterable[int] | None = None
 ) -> list[DeclaredRun]:
