@@ -9,8 +9,8 @@ from typing import Any, cast
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
-from ray.tune.schedulers.async_hyperband import _Bracket
 
+from sweeps.compat import Bracket, rungs_of, set_bracket
 from sweeps.settings import Objective
 from sweeps.space import Space, first_rung
 from weakdis_core.config import Config
@@ -27,7 +27,7 @@ RUNG_METRICS: dict[Objective, str] = {
 }
 
 
-class _PatientBracket(_Bracket):
+class _PatientBracket(Bracket):
     """Stops nobody until a third can be told: Ray's compares the second trial with the first."""
 
     def cutoff(self, recorded: dict[str, float]) -> Any:
@@ -64,15 +64,16 @@ class Halving(ASHAScheduler):
             grace_period=rung,
             reduction_factor=REDUCTION_FACTOR,
         )
-        self._brackets = [_PatientBracket(rung, steps, REDUCTION_FACTOR, 0)]
+        self._bracket = _PatientBracket(rung, steps, REDUCTION_FACTOR, 0)
+        set_bracket(self, self._bracket)
         for trial_id, reports in (earlier or {}).items():
             for step, value in reports:
-                self._brackets[0].on_result(cast(Trial, _Seen(trial_id)), step, value)
+                self._bracket.on_result(cast(Trial, _Seen(trial_id)), step, value)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Take a trial in. One that goes on stays on the rungs that it has reached."""
         super().on_trial_add(tune_controller, trial)
-        for _, recorded in self._brackets[0]._rungs:
+        for recorded in rungs_of(self._bracket):
             if (value := recorded.pop(trial.config["trial_id"], None)) is not None:
                 recorded[trial.trial_id] = value
 
