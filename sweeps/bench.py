@@ -117,7 +117,7 @@ def _timed(settings: SweepSettings) -> tuple[float, float]:
     sweep = Sweep(_NAME, folder, settings, base, build_space(base, {}), folder, one)
     budget = Budget(settings.time_budget, Interruption())
     ledger = Ledger(settings.objective, base.training.steps, budget)
-    run = SweepRun(_NAME, _VARIANT, common_tags(base, "rendered"), {})
+    run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
     writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, _NAME))
     tracking = Tracking(writer, run, ledger)
     study = search_study(sweep)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 from optuna.study import Study
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
-from sweeps.console import View, resume_command
-from sweeps.launch import Sweep, confirm_study, run_confirmations
+from sweeps.console import View, say_interrupted
+from sweeps.events import Listener
+from sweeps.launch import Sweep, confirm_study, run_trials
 from sweeps.ledger import Ledger
 from sweeps.models import best_confirm_run, log_model
 from sweeps.record import Record
@@ -29,24 +27,16 @@ from weakdis_core.seeding import derive
 CONFIRM_TABLE = "confirm.csv"
 
 
-class _Files(Callback):
+class _Files(Listener):
     """Stores a confirm run's files with it as soon as it has ended."""
 
-    def __init__(self, sweep: Sweep, tracking: Tracking, ledger: Ledger) -> None:
+    def __init__(self, sweep: Sweep, tracking: Tracking) -> None:
         self._sweep = sweep
         self._tracking = tracking
-        self._ledger = ledger
         self._left: list[Record] = []
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; nothing of this one outlives the process.
-        return {}
-
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        record = self._ledger.of(trial)
-        if record is None or record.outcome != "complete":
+    def trial_ended(self, record: Record) -> None:
+        if record.outcome != "complete":
             return
         try:
             self._store(record)
@@ -82,13 +72,11 @@ def fresh_seeds(seed: int, n: int) -> list[int]:
         seed: The search's.
         n: How many, all different.
     """
+    # As wide as the setting allows.
+    drawn = (derive(seed, f"confirm/{position}") % 2**31 for position in itertools.count())
     seeds: list[int] = []
-    for position in itertools.count():
-        if len(seeds) == n:
-            break
-        # As wide as the setting allows.
-        candidate = derive(seed, f"confirm/{position}") % 2**31
-        if candidate not in (seed, *seeds):
+    while len(seeds) < n:
+        if (candidate := next(drawn)) not in (seed, *seeds):
             seeds.append(candidate)
     return seeds
 
@@ -153,7 +141,7 @@ def confirm(
     finally:
         _log_table(sweep, ledger, tracking, console)
     if budget.interrupted:
-        _say_interrupted(sweep, console)
+        say_interrupted(console, sweep.name, sweep.folder, "confirm runs")
         return False
     # The study has what earlier sessions asked for as well: more seeds, or another winner.
     asked = [run for run in ledger.records.values() if run.values in values]
@@ -187,29 +175,21 @@ def _train_again(
     own.end_all()
     runs = len(study.get_trials(deepcopy=False))
     view = View(console, sweep.name, ledger, budget, runs, "confirm run")
-    files = _Files(sweep, own, ledger)
-    callbacks: list[Callback] = [own, files, view]
+    files = _Files(sweep, own)
 
     def rescue() -> None:
         view.close()
-        _say_interrupted(sweep, console)
+        say_interrupted(console, sweep.name, sweep.folder, "confirm runs")
         own.cut_short()
         tracking.abandon()
 
     try:
         with budget.interruption.deferred(rescue):
-            run_confirmations(sweep, study, ledger, budget, callbacks, trainable)
+            run_trials(sweep, study, ledger, budget, [own, files, view], trainable, "confirm")
         files.rest()
     finally:
         view.close()
         own.cut_short()
-
-
-def _say_interrupted(sweep: Sweep, console: Console) -> None:
-    console.print(
-        f"{sweep.name}: interrupted; confirm runs are in {sweep.folder}; "
-        f"go on with {resume_command(sweep.name)}"
-    )
 
 
 def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import time
 from math import isfinite
+from pathlib import Path
 from typing import Any, Literal
 
-from ray.tune import Callback, Stopper
-from ray.tune.experiment import Trial
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from sweeps.budget import Budget
+from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 
@@ -34,13 +34,13 @@ def watched(console: Console) -> bool:
     return console.is_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
-class View(Callback):
+class View(Listener):
     """Shows running trials, the best so far (of a search) and the time left.
 
     Args:
         console: Where to show them.
         title: Name of the sweep.
-        ledger: Account of the trials; it must come before this among the callbacks.
+        ledger: Account of the trials.
         budget: The time left.
         trials: Most trials to run.
         word: What they are called.
@@ -65,17 +65,7 @@ class View(Callback):
         # Of trials that ended in an earlier session nothing is told again.
         self._told = {record.trial_id for record in ledger.ended()}
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a restored sweep makes its own.
-        return {}
-
-    def setup(
-        self,
-        stop: Stopper | None = None,
-        num_samples: int | None = None,
-        total_num_samples: int | None = None,
-        **info: Any,
-    ) -> None:
+    def session_started(self) -> None:
         """Open the live view."""
         if watched(self._console):
             self._live = Live(
@@ -84,19 +74,11 @@ class View(Callback):
             )  # fmt: skip
             self._live.start()
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Without a live view, say that a trial ended."""
+    def trial_ended(self, record: Record) -> None:
+        """Without a live view, say how trials ended."""
         self._tell()
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Without a live view, say that a trial failed."""
-        self._tell()
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+    def session_ended(self) -> None:
         """Close the live view."""
         self.close()
         self._tell()
@@ -144,6 +126,12 @@ def line_of(record: Record, steps: int) -> str:
 def resume_command(name: str) -> str:
     """How to go on with a sweep."""
     return f"python sweeps/run.py --resume {name}"
+
+
+def say_interrupted(console: Console, name: str, folder: Path, trials: str) -> None:
+    """Print that the user interrupted a sweep, where its trials are, and how to go on with it."""
+    resume = resume_command(name)
+    console.print(f"{name}: interrupted; {trials} are in {folder}; go on with {resume}")
 
 
 def clock(seconds: float) -> str:

@@ -4,58 +4,43 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
-from sweeps.console import clock
+from sweeps.console import clock, resume_command, short
 from sweeps.launch import Stage, Sweep
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun
 from sweeps.record import Record
 from sweeps.results import KINDS
+from sweeps.space import METRICS
 
-_RUN = "python sweeps/run.py"
-_WHAT = {
-    "pixels": "relation accuracy of decoded pictures",
-    "latent": "relation accuracy of latent codes",
-    "encoded": "relation accuracy of codes of images",
-    "pareto": "relation accuracy of decoded pictures, against the number of labels",
-}
+_SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", "seed")
 
 
 def describe_sweep(sweep: Sweep) -> str:
     """What is searched and how, and how to go on with it."""
-    settings, base = sweep.settings, sweep.base
-    asked = f"up to {settings.trials} trials in {clock(settings.time_budget)}"
-    searched = ", ".join(f"`{name}`" for name in sweep.space)
-    resume = f"{_RUN} --resume {sweep.name}"
+    settings, data, resume = sweep.settings, sweep.base.data, resume_command(sweep.name)
     return (
-        f"Sweep `{sweep.name}` of {base.data.variant} ({base.data.source} images): {asked}, "
-        f"suggested by Optuna's {settings.sampler} sampler for the best validation "
-        f"{_WHAT[settings.objective]}. Searched: {searched}; the rest is the preset "
+        f"Sweep `{sweep.name}` of {data.variant} ({data.source} images): up to {settings.trials} "
+        f"trials in {clock(settings.time_budget)}, suggested by Optuna's {settings.sampler} "
+        f"sampler for the objective {settings.objective} (`{METRICS[settings.objective]}`). "
+        f"Searched: {', '.join(f'`{name}`' for name in sweep.space)}; the rest is the preset "
         f"`{settings.preset}`. Its trials are the runs with the tag `sweep` = `{sweep.name}`.\n\n"
         f"Go on: `{resume}`, to a confirmation: `{resume} --confirm-seeds 5`."
     )
 
 
 def best_so_far(ledger: Ledger) -> str:
-    """The best complete trial, and how all ended that have."""
-    ended = ledger.ended()
-    if not ended:
-        return ""
-    ends = Counter(record.outcome.replace("_", " ") for record in ended)
-    told = ", ".join(f"{number} {end}" for end, number in ends.items())
+    """The best complete trial, and how all ended that have; empty where none has."""
+    ends = Counter(record.outcome.replace("_", " ") for record in ledger.ended())
     best = ledger.best()
-    if best is None:
-        return f"No complete trial so far; ended: {told}."
-    return (
-        f"**Best so far: trial {best.number}** (`{best.trial_id}`), {best.score:.3f} on "
-        f"validation; ended: {told}."
-    )
+    found = "No complete trial so far" if best is None else (
+        f"**Best so far: trial {best.number}** (`{best.trial_id}`), {best.score:.3f} on validation"
+    )  # fmt: skip
+    told = ", ".join(f"{number} {end}" for end, number in ends.items())
+    return f"{found}; ended: {told}." if told else ""
 
 
-def describe_trial(
-    sweep: SweepRun, record: Record, stage: Stage, test: Mapping[str, float] | None = None
-) -> str:
+def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[str, float]) -> str:
     """What a trial is, how it ended and its scores.
 
     Args:
@@ -64,33 +49,21 @@ def describe_trial(
         stage: Search or confirm.
         test: Scores on test, `test/...`, where it was evaluated.
     """
-    settings: dict[str, Any] = {**sweep.params, **record.values}
-    kind = "search trial" if stage == "search" else "confirm run"
-    shown = {
-        "data.labels": "{} labelled images",
-        "model.latent_size": "latent size {} for each factor",
-        "loss.lambda": "lambda {:.3g}",
-        "training.warmup": "a warmup of {:.0%} of the steps",
-        "seed": "seed {}",
-    }
-    told = [form.format(settings[name]) for name, form in shown.items() if name in settings]
-    what = f"{kind.capitalize()} {record.number} of the sweep `{sweep.name}` on {sweep.variant}"
-    first = f"{what}: {', '.join(told)}." if told else f"{what}."
-    return "\n\n".join([first, *_end(record), *_scores("validation", "val", record.metrics),
-                        *_scores("test", "test", test or {})])  # fmt: skip
-
-
-def _end(record: Record) -> list[str]:
+    settings = sweep.base.flat() | record.values
+    kind = "Search trial" if stage == "search" else "Confirm run"
+    lines = [
+        f"{kind} {record.number} of the sweep `{sweep.name}` on {sweep.base.data.variant}: "
+        f"`{short({name: settings[name] for name in _SHOWN})}`."
+    ]
     if record.outcome == "running":
-        return ["It is running."]
-    ends = {"pruned": "stopped early, as others did better", "out_of_time": "out of time"}
-    end = ends.get(record.outcome, record.outcome)
-    reason = f" ({record.error[:300]})" if record.error else ""
-    return [f"Ended: {end}{reason}, after {record.step} steps in {clock(record.seconds)}."]
-
-
-def _scores(where: str, group: str, metrics: Mapping[str, float]) -> list[str]:
-    """The relation accuracies among metrics, as a line of its own; none where there are none."""
-    found = [(kind, metrics.get(f"{group}/relation_accuracy_{kind}")) for kind in KINDS]
-    told = ", ".join(f"{kind} {score:.3f}" for kind, score in found if score is not None)
-    return [f"Relation accuracy on {where}: {told}."] if told else []
+        lines.append("It is running.")
+    else:
+        reason = f" ({record.error[:300]})" if record.error else ""
+        end = record.outcome.replace("_", " ") + reason
+        lines.append(f"Ended: {end}, after {record.step} steps in {clock(record.seconds)}.")
+    for part, scores in (("val", record.metrics), ("test", test)):
+        names = {kind: f"{part}/relation_accuracy_{kind}" for kind in KINDS}
+        told = [f"{kind} {scores[name]:.3f}" for kind, name in names.items() if name in scores]
+        if told:
+            lines.append(f"Relation accuracy on {part}: {', '.join(told)}.")
+    return "\n\n".join(lines)

@@ -1,28 +1,30 @@
 """Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping.
 
 Confirm runs are trials too, of given settings and without early stopping. Where a sweep was cut
-short, the same calls run what is left of it: the study knows.
+short, the same call runs what is left of it: the study knows.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from optuna.distributions import IntDistribution
 from optuna.study import Study
-from optuna.trial import TrialState
 from pyarrow.fs import FileSelector, FileSystem
 from ray import tune
-from ray.tune import Callback, Stopper
+from ray.tune import Stopper
 from ray.tune.experiment import Trial
 from ray.tune.stopper import CombinedStopper
 
 from sweeps.budget import Budget
+from sweeps.callback import TrialEvents
 from sweeps.cluster import Allotment
+from sweeps.events import Listener
 from sweeps.halving import Halving
 from sweeps.ledger import STARTS, Ledger
 from sweeps.locks import Claim
@@ -34,13 +36,7 @@ from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.storage import Storage, cannot_be_written
 from sweeps.study import make_sampler, open_storage, open_study
-from sweeps.trainable import (
-    Trainable,
-    confirm_trial,
-    reporting_errors,
-    train_trial,
-    trial_parameters,
-)
+from sweeps.trainable import Trainable, reporting_errors, train_trial, trial_parameters
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
@@ -120,67 +116,34 @@ def run_trials(
     study: Study,
     ledger: Ledger,
     budget: Budget,
-    callbacks: list[Callback],
+    listeners: Sequence[Listener],
     trainable: Trainable = train_trial,
+    stage: Stage = "search",
 ) -> None:
-    """Run trials until they are done, the time is over, or the user interrupts.
+    """Run what is left of a stage's trials, until they end, time is over, or the user interrupts.
 
     Args:
         sweep: What to run.
-        study: Where settings come from and ends are told to.
+        study: Where settings come from and ends are told to. The confirm runs are all in it
+            already; they are trained to the last step, and one that fails stops no other.
         ledger: Receives what became of every trial.
         budget: When to stop.
-        callbacks: Called after the ledger.
+        listeners: Receive what happens, after the ledger.
         trainable: What a trial runs.
+        stage: Search or confirm.
     """
-    settings, base = sweep.settings, sweep.base
-    enough = functools.partial(enough_time, ledger, budget)
-    earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
-    searcher = StudySearcher(study, sweep.space, ledger, settings.trials, enough)
-    _run(
-        sweep, "search", study, ledger, budget, callbacks, trainable, searcher, settings.trials,
-        scheduler=Halving(settings.objective, base, sweep.space, earlier),
-    )  # fmt: skip
-
-
-def run_confirmations(
-    sweep: Sweep,
-    study: Study,
-    ledger: Ledger,
-    budget: Budget,
-    callbacks: list[Callback],
-    trainable: Trainable = confirm_trial,
-) -> None:
-    """Train given settings to the last step, on the trials' allotment; one failing stops no other.
-
-    Args:
-        sweep: Whose settings they are.
-        study: The confirm runs.
-        ledger: Receives what became of every run.
-        budget: Tells when the user interrupts.
-        callbacks: Called after the ledger.
-        trainable: What a run is.
-    """
-    runs = len(study.get_trials(deepcopy=False))
-    searcher = StudySearcher(study, confirm_space(sweep), ledger, runs, stage="confirm")
-    _run(sweep, "confirm", study, ledger, budget, callbacks, trainable, searcher, runs)
-
-
-def _run(
-    sweep: Sweep,
-    stage: Stage,
-    study: Study,
-    ledger: Ledger,
-    budget: Budget,
-    callbacks: list[Callback],
-    trainable: Trainable,
-    searcher: StudySearcher,
-    trials: int,
-    **how: Any,
-) -> None:
-    """Run what is left of `trials` under Tune; `how` says who goes on."""
-    ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    if len(study.get_trials(deepcopy=False, states=ended)) >= trials:
+    known = study.get_trials(deepcopy=False)
+    scheduler: Halving | None = None
+    if stage == "search":
+        trials = sweep.settings.trials
+        enough = functools.partial(enough_time, ledger, budget)
+        searcher = StudySearcher(study, sweep.space, ledger, trials, enough)
+        earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
+        scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)
+    else:
+        trials = len(known)
+        searcher = StudySearcher(study, confirm_space(sweep), ledger, trials, stage=stage)
+    if sum(trial.state.is_finished() for trial in known) >= trials:
         return
     allotment = sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
@@ -193,8 +156,8 @@ def _run(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space=trial_parameters(sweep.base, sweep.prepared, sweep.storage),
         tune_config=tune.TuneConfig(
-            **how,
             search_alg=searcher,
+            scheduler=scheduler,
             # The searcher counts: what fails before it starts is suggested again.
             num_samples=-1,
             # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
@@ -211,8 +174,7 @@ def _run(
             storage_filesystem=system if sweep.storage.remote else None,
             stop=CombinedStopper(budget, _DiskStopper(ledger)),
             verbose=0,
-            # The keeper last: what it stores, the others have heard of.
-            callbacks=[sweep.claim, nodes, ledger, *callbacks, keeper],
+            callbacks=[TrialEvents([sweep.claim, nodes], ledger, listeners, keeper)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )

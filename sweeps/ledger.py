@@ -9,18 +9,14 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback, Checkpoint
-from ray.tune.experiment import Trial
-
 from sweeps.budget import Budget
+from sweeps.events import Listener
 from sweeps.halving import RUNG_METRICS
-from sweeps.record import Outcome, Record, highest
+from sweeps.record import Outcome, Record, highest, outcome_of
 from sweeps.settings import Objective
 from sweeps.space import METRICS
-from sweeps.storage import path_within
 
 CHECKPOINTS_KEPT = 2
 """Of each trial: the last, and the one before it for where the last cannot be read."""
@@ -29,8 +25,8 @@ STARTS = 4
 """Of a trial in a session: one whose process died is tried again, three times."""
 
 
-class Ledger(Callback):
-    """Keeps a record of each trial. Must come before the callbacks that read it.
+class Ledger(Listener):
+    """Keeps a record of each trial.
 
     Args:
         objective: What the sweep optimises.
@@ -59,14 +55,6 @@ class Ledger(Callback):
         for record in self.running():
             record.started = time.monotonic() - record.seconds
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a resumed sweep reads the records from its study.
-        return {}
-
-    def of(self, trial: Trial) -> Record | None:
-        """The record of a trial of Tune's; None of one that never started."""
-        return self.records.get(trial.config["trial_id"])
-
     def has_started(self, tune_id: str) -> bool:
         """Whether a trial of Tune's has started in this session."""
         return tune_id in self._started
@@ -74,49 +62,44 @@ class Ledger(Callback):
     def starts_again(self, tune_id: str) -> bool:
         """Whether a trial of Tune's that has failed is to be suggested again.
 
-        Where it was to have the process of an earlier trial, and that has died meanwhile, Tune
-        hears of the death twice: it has the trial wait for another process, and then gives it up.
+        If the process of an earlier trial dies as this trial takes it over, Tune handles the death
+        twice in one step: it has the trial wait for another process, then marks it failed.
         """
         trial_id = self._died.get(tune_id)
         return trial_id is not None and self._deaths[trial_id] < STARTS
 
-    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Forget deaths: what Tune hears twice it hears in one step."""
-        self._died.clear()
+    def count_death(self, tune_id: str, trial_id: str) -> None:
+        """Count a process of a trial that died; Tune has the trial wait for another one."""
+        self._died[tune_id] = trial_id
+        self._deaths[trial_id] += 1
 
-    def on_trial_recover(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Count a process that died: Tune has its trial wait for another one."""
-        self._died[trial.trial_id] = trial.config["trial_id"]
-        self._deaths[trial.config["trial_id"]] += 1
+    def open_record(self, tune_id: str, given: Mapping[str, Any]) -> Record:
+        """Open a trial's record; a trial that goes on keeps its own.
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Open a trial's record; a trial that goes on keeps its own."""
-        record = self.of(trial)
+        Args:
+            tune_id: Tune's id of the trial.
+            given: What the searcher suggested: its number, id and values.
+        """
+        trial_id = given["trial_id"]
+        record = self.records.get(trial_id)
         if record is None:
-            number, trial_id = trial.config["number"], trial.config["trial_id"]
-            self.records[trial_id] = Record(number, trial_id, dict(trial.config["values"]))
+            record = Record(given["number"], trial_id, dict(given["values"]))
+            self.records[trial_id] = record
         else:
-            # Killed after it had told of an error, it may end well now.
+            # Killed after it had reported an error, it may end well now.
             record.error = ""
-            if trial.trial_id not in self._started:
+            if tune_id not in self._started:
                 record.outcome = "running"
                 record.started = time.monotonic() - record.seconds
-        self._started.add(trial.trial_id)
+        self._started.add(tune_id)
+        return record
 
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
+    def step_started(self) -> None:
+        """Forget deaths: Tune handles one death twice in one step only."""
+        self._died.clear()
+
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         """Note a report's step, metrics and score."""
-        record = self.records[trial.config["trial_id"]]
         record.seconds = time.monotonic() - record.started
         host = result.get("hostname")
         if host is not None and host not in record.hosts[-1:]:
@@ -140,48 +123,19 @@ class Ledger(Callback):
             record.rungs.append((record.step, float(rung)))
         record.test |= numbers(result, ("test",))
 
-    def on_checkpoint(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        checkpoint: Checkpoint,
-        **info: Any,
-    ) -> None:
+    def checkpoint_saved(self, record: Record, path: str) -> None:
         """Note where the last checkpoints lie."""
-        record, path = self.records[trial.config["trial_id"]], path_within(checkpoint.path)
         if path not in record.checkpoints:
             record.checkpoints = [*record.checkpoints, path][-CHECKPOINTS_KEPT:]
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Note how a trial ended that raised no error."""
-        record = self.of(trial)
-        if record is None:
-            return
-        if record.error:
-            self._end(record, "failed")
-        elif record.step < self.steps:
-            self._end(record, "pruned")
-        elif record.score is not None and math.isfinite(record.score):
-            self._end(record, "complete")
-        else:
+    def trial_ended(self, record: Record) -> None:
+        """Note how a trial ended, and why it failed."""
+        outcome = outcome_of(record, self.steps)
+        if outcome == "failed" and not record.error:
             record.error = f"{self.metric} is {record.score} at the last step"
-            self._end(record, "failed")
+        self._end(record, outcome)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Note why a trial failed, unless it starts again."""
-        if self.starts_again(trial.trial_id):
-            return
-        self.on_trial_start(iteration, trials, trial)
-        record = self.records[trial.config["trial_id"]]
-        record.error = reason_of(trial)
-        self._end(record, "failed")
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+    def session_ended(self) -> None:
         """Close the records of trials that were still running."""
         self.cut_short()
 
@@ -223,19 +177,12 @@ class Ledger(Callback):
         record.seconds = time.monotonic() - record.started
 
 
-def numbers(result: dict[str, Any], groups: Sequence[str] = ("train", "val")) -> dict[str, float]:
+def numbers(
+    result: Mapping[str, Any], groups: Sequence[str] = ("train", "val")
+) -> dict[str, float]:
     """The metrics of a report by group, `train/...` and `val/...`: finite ones only."""
     return {
         name: float(value)
         for name, value in result.items()
         if name.partition("/")[0] in groups and math.isfinite(value)
     }
-
-
-def reason_of(trial: Trial) -> str:
-    """The last line of a failed trial's error: what happened, without the traceback."""
-    # `Trial.get_error` looks in the storage, where the file arrives later.
-    file = trial.error_file
-    text = Path(file).read_text() if file and Path(file).is_file() else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "the trial's process died"

@@ -9,11 +9,11 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from ray.tune import Callback
 
+from sweeps.events import Listener
 from weakdis_core.errors import UserError
 
 # Takes a moment to load, and most sweeps do without.
@@ -38,11 +38,11 @@ _HOLDERS = """
 """
 
 
-class Claim(Callback):
+class Claim(Listener):
     """A study's lock in PostgreSQL, which lasts as long as a connection of its own.
 
     Where that is cut, by a restart of the server or by a router, the study goes on with a new
-    connection, and so does this one, among the callbacks of the sweep's trials.
+    connection, and so does this one, at every step of the sweep.
 
     Args:
         name: Name of the study.
@@ -56,10 +56,6 @@ class Claim(Callback):
         self._us = f"weakdis-{uuid.uuid4().hex}"
         self._connection: Connection | None = None
         self._looked = time.monotonic()
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a connection cannot be.
-        return {}
 
     def take(self) -> bool:
         """Take the lock, on a new connection; whether it is ours."""
@@ -84,13 +80,13 @@ class Claim(Callback):
             self._connection.close()
             self._connection = None
 
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def step_started(self) -> None:
         """Look at the lock from time to time."""
         if time.monotonic() - self._looked > _EVERY:
             self.check()
 
-    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        """Look at it before the callbacks that follow store how trials ended."""
+    def session_ended(self) -> None:
+        """Look at it before other listeners store how trials ended."""
         self.check()
 
     def check(self) -> None:

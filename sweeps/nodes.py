@@ -11,10 +11,10 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
-from ray.tune import Callback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.cluster import Allotment
+from sweeps.events import Listener
 from sweeps.growth import kinds
 from sweeps.storage import Storage
 from weakdis_core.errors import UserError
@@ -39,7 +39,7 @@ class Node:
     resources: dict[str, float]
 
 
-class NodeCheck(Callback):
+class NodeCheck(Listener):
     """Makes sure that all machines run this code and reach the storage, late ones included.
 
     Without it Tune moves the trials of a machine that does not to another one, and says nothing:
@@ -56,11 +56,7 @@ class NodeCheck(Callback):
         self._checked: set[str] = set()
         self._last = 0.0
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a resumed sweep makes its own.
-        return {}
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+    def step_started(self) -> None:
         """Look for machines that have come since, from time to time."""
         if time.monotonic() - self._last > _EVERY:
             self.check()

@@ -22,7 +22,7 @@ class SweepRun:
 
     Attributes:
         name: Name of the sweep.
-        variant: Data set variant; the experiment's name.
+        base: Settings that its trials share.
         tags: Tags of the parent and of every child.
         params: Params of the parent: what was searched and how.
         dataset: The images, as `sweeps.datasets.training_images` describes them.
@@ -30,7 +30,7 @@ class SweepRun:
     """
 
     name: str
-    variant: str
+    base: Config
     tags: dict[str, str]
     params: dict[str, Any]
     dataset: dict[str, str] = field(default_factory=dict)

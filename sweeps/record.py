@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -57,6 +58,20 @@ class Record:
     def checkpoint(self) -> str | None:
         """Path of its last checkpoint within the storage."""
         return self.checkpoints[-1] if self.checkpoints else None
+
+
+def outcome_of(record: Record, steps: int) -> Outcome:
+    """How a trial ended that Tune ended: neither the user nor the end of time cut it short.
+
+    Args:
+        record: The trial at its end.
+        steps: Training steps of a full trial. One with fewer was stopped early.
+    """
+    if record.error:
+        return "failed"
+    if record.step < steps:
+        return "pruned"
+    return "complete" if record.score is not None and math.isfinite(record.score) else "failed"
 
 
 def highest(records: Iterable[Record]) -> Record | None:

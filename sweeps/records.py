@@ -8,14 +8,15 @@ study's user attributes.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.study import Study
 from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget
+from sweeps.compat import set_waiting
+from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Outcome, Record
 from sweeps.storage import Storage, path_within
@@ -23,11 +24,13 @@ from sweeps.study import trial_id_of
 
 _PREFIX = "trial "
 _SECONDS = "seconds"
-_OUTCOMES: dict[TrialState, Outcome] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
+STATES: dict[Outcome, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
 }
+"""State in the study of a trial that has ended by itself."""
+_OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
 class Records:
@@ -99,7 +102,7 @@ def end_out_of_time(study: Study, ledger: Ledger, budget: Budget) -> None:
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         record = ledger.records.get(trial_id_of(trial.number))
         if record is None:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+            set_waiting(study, trial)
             continue
         # First: killed in between, it goes on from here as any that has not ended.
         record.outcome = "out_of_time"
@@ -108,8 +111,8 @@ def end_out_of_time(study: Study, ledger: Ledger, budget: Budget) -> None:
         study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
 
 
-class Keeper(Callback):
-    """Stores a trial's record after whatever happened to it. Must be the last of the callbacks.
+class Keeper(Listener):
+    """Stores a trial's record after whatever happened to it.
 
     Args:
         records: Where to.
@@ -126,59 +129,31 @@ class Keeper(Callback):
         self._storage = storage
         self._named = {key: record.checkpoints for key, record in ledger.records.items()}
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a resumed sweep makes its own.
-        return {}
-
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def trial_started(self, record: Record) -> None:
         """Start the clock, and store that it runs."""
         self._budget.start()
-        self._save(trial)
+        self._save(record)
 
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         """Store a report."""
-        self._save(trial)
+        self._save(record)
 
-    def on_checkpoint(
-        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **info: Any
-    ) -> None:
+    def checkpoint_saved(self, record: Record, path: str) -> None:
         """Store where the last checkpoints lie, and delete what came before them."""
-        self._save(trial)
-        record = self._ledger.of(trial)
-        if record is not None:
-            for path in set(self._named.get(record.trial_id, ())) - set(record.checkpoints):
-                self._storage.delete(path)
-            self._named[record.trial_id] = record.checkpoints
+        self._save(record)
+        for old in set(self._named.get(record.trial_id, ())) - set(record.checkpoints):
+            self._storage.delete(old)
+        self._named[record.trial_id] = record.checkpoints
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Store how it ended."""
-        self._save(trial)
+    def trial_ended(self, record: Record) -> None:
+        """Store how it ended, and why it failed."""
+        self._save(record)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """Store why it failed."""
-        self._save(trial)
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+    def session_ended(self) -> None:
         """Store the ends of trials that were cut short; the others are stored already."""
-        for trial in trials:
-            record = self._ledger.of(trial)
-            if record is not None and record.outcome in ("out_of_time", "interrupted"):
-                self._save(trial)
+        for record in self._ledger.ended():
+            if record.outcome in ("out_of_time", "interrupted"):
+                self._save(record)
 
-    def _save(self, trial: Trial) -> None:
-        record = self._ledger.of(trial)
-        if record is not None:
-            self._records.save(record, self._budget.spent)
+    def _save(self, record: Record) -> None:
+        self._records.save(record, self._budget.spent)

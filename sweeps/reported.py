@@ -74,9 +74,8 @@ def _linked(tracked: Tracked) -> str:
     """A sweep's description with links of MLflow's UI to its page and its best trial."""
     run, best = tracked.run, tracked.best
     runs = f"#/experiments/{run.info.experiment_id}/runs"
-    links = [f"[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"]
-    if best is not None:
-        links.append(f"[trial {best['trial_id']}, the best]({runs}/{best['run_id']})")
-    told = ", ".join(links)
     note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
-    return note if told in note else f"{note}\n\n{told}"
+    note += f"\n\n[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
+    if best is not None:
+        note += f", [trial {best['trial_id']}, the best]({runs}/{best['run_id']})"
+    return note

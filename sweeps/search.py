@@ -13,7 +13,7 @@ from rich.text import Text
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
-from sweeps.console import View, resume_command
+from sweeps.console import View, say_interrupted
 from sweeps.delivery import Delivery
 from sweeps.experiments import ui_command
 from sweeps.launch import Sweep, run_trials, search_study
@@ -172,7 +172,7 @@ def _run(session: _Session, prepared: Prepared, oracle: Oracle) -> bool:
     _search(session)
     record = ledger.best_of_any()
     if budget.interrupted:
-        _say_interrupted(session)
+        say_interrupted(console, sweep.name, sweep.folder, "trials")
         return False
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]
@@ -195,7 +195,7 @@ def _search(session: _Session) -> None:
 
     def rescue() -> None:
         view.close()
-        _say_interrupted(session)
+        say_interrupted(console, sweep.name, sweep.folder, "trials")
         tracking.abandon()
 
     try:
@@ -210,11 +210,3 @@ def _search(session: _Session) -> None:
         except UserError as error:
             # A full disk must not cost the result.
             console.print(Text(f"tables not written: {error}"))
-
-
-def _say_interrupted(session: _Session) -> None:
-    sweep = session.sweep
-    session.console.print(
-        f"{sweep.name}: interrupted; trials are in {sweep.folder}; "
-        f"go on with {resume_command(sweep.name)}"
-    )

@@ -16,12 +16,12 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 from ray.tune.search import Searcher
 
+from sweeps.compat import FINISHED, running_trial
 from sweeps.ledger import Ledger
-from sweeps.record import Record
+from sweeps.record import Record, outcome_of
+from sweeps.records import STATES
 from sweeps.space import Space
 from sweeps.study import trial_id_of
-
-Values = list[float]
 
 
 class StudySearcher(Searcher):
@@ -76,7 +76,7 @@ class StudySearcher(Searcher):
                 trial = self._study.ask(self._space)
                 self._left -= 1
             elif all(map(self._ledger.has_started, self._running)):
-                return Searcher.FINISHED  # type: ignore[return-value]  # a word of Tune's
+                return FINISHED
             else:
                 # Not yet: one that does not get as far as its start comes back.
                 return None
@@ -112,18 +112,16 @@ class StudySearcher(Searcher):
         del self._running[trial_id]
 
     def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
-        record = self._record(trial)
-        if record is None or error or record.error:
-            self._study.tell(trial, state=TrialState.FAIL)
-        elif record.step < self._ledger.steps:
-            # Optuna takes the last intermediate value of a pruned trial as its value.
-            if record.score is not None:
+        record, values = self._record(trial), None
+        outcome = "failed" if record is None or error else outcome_of(record, self._ledger.steps)
+        if record is not None and record.score is not None:
+            if outcome == "pruned":
+                # Optuna takes the last intermediate value of a pruned trial as its value.
                 self._report(trial_id, trial, record.step, record.score)
-            self._study.tell(trial, state=TrialState.PRUNED)
-        elif record.score is not None and math.isfinite(record.score):
-            self._study.tell(trial, self._values(record))
-        else:
-            self._study.tell(trial, state=TrialState.FAIL)
+            elif outcome == "complete":
+                labels = [float(record.values["data.labels"])] if self._pareto else []
+                values = [record.score, *labels]
+        self._study.tell(trial, values, state=STATES[outcome])
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune writes what it pickles into the storage, and the study knows a password.
@@ -147,11 +145,6 @@ class StudySearcher(Searcher):
             trial.report(value, step)
             self._reported[trial_id] = step
 
-    def _values(self, record: Record) -> Values:
-        assert record.score is not None
-        labels = [float(record.values["data.labels"])] if self._pareto else []
-        return [record.score, *labels]
-
 
 def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
     """The trials of a study that have not ended, as a session that was killed leaves them.
@@ -161,7 +154,4 @@ def unfinished(study: Study, space: Space) -> Iterator[tuple[Trial, int]]:
     those that are missing are drawn now, as `Study.ask` would have.
     """
     for known in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        trial = Trial(study, known._trial_id)
-        for name, distribution in space.items():
-            trial._suggest(name, distribution)
-        yield trial, max(known.intermediate_values, default=0)
+        yield running_trial(study, known, space), max(known.intermediate_values, default=0)

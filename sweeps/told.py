@@ -38,14 +38,9 @@ def sweep_run(sweep: Sweep) -> SweepRun:
     }
     fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
     tags = common_tags(sweep.base, sweep.base.data.source)
-    return SweepRun(
-        sweep.name,
-        sweep.base.data.variant,
-        tags,
-        {**asked, **searched, **fixed},
-        training_images(open_prepared(sweep.prepared), sweep.base),
-        describe_sweep(sweep),
-    )
+    images = training_images(open_prepared(sweep.prepared), sweep.base)
+    params = {**asked, **searched, **fixed}
+    return SweepRun(sweep.name, sweep.base, tags, params, images, describe_sweep(sweep))
 
 
 def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:

@@ -13,16 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ray.tune import Callback
-from ray.tune.experiment import Trial
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from sweeps.descriptions import best_so_far, describe_trial
+from sweeps.events import Listener
 from sweeps.launch import Stage
 from sweeps.ledger import Ledger, numbers
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.record import Outcome, Record
-from sweeps.trainable import trial_config
 from sweeps.writer import Writer
 from weakdis_core.errors import UserError
 
@@ -38,13 +37,13 @@ STATUS: dict[Outcome, Status] = {
 }
 
 
-class Tracking(Callback):
+class Tracking(Listener):
     """Writes down for MLflow what happens, one entry per report.
 
     Args:
         writer: Takes entries and delivers them.
         sweep: What the runs have in common.
-        ledger: Account of the trials; it must come before this among the callbacks.
+        ledger: Account of the trials.
         stage: What the trials are for.
     """
 
@@ -59,62 +58,49 @@ class Tracking(Callback):
         # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
         self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
         self._begun: set[str] = set()
-        self._device_known: set[str] = set()
-        self._hosts = {record.trial_id: list(record.hosts) for record in ledger.records.values()}
+        self._device = ""
+        # Tags of reports, by trial id: each is sent when it changes.
+        self._reported: dict[str, dict[str, str]] = {}
 
     def confirming(self, ledger: Ledger) -> Tracking:
         """The tracking of the same sweep's confirm runs."""
         return Tracking(self._writer, self._sweep, ledger, "confirm")
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; a thread cannot be, and a resumed sweep makes its own.
-        return {}
-
     def open(self) -> None:
         """Open the parent run, or take it up again."""
-        name = self._sweep.name
-        tags = {"kind": "sweep", "mlflow.runName": name}
-        tags["mlflow.note.content"] = self._description()
+        tags = {"kind": "sweep", "mlflow.runName": self._sweep.name}
+        tags[MLFLOW_RUN_NOTE] = self._description()
         params, dataset = _text(self._sweep.params), self._sweep.dataset
         self._submit(PARENT, "begin", tags=self._tags(tags), params=params, dataset=dataset)
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def trial_started(self, record: Record) -> None:
         """Open a trial's run with its params and tags, or take it up again."""
-        record = self._ledger.records[trial.config["trial_id"]]
-        params: dict[str, Any] = record.values
-        tags: dict[str, str] = {}
+        key = record.trial_id
+        tags = {"kind": "trial", "trial_id": key, "stage": self._stage}
+        tags[MLFLOW_RUN_NOTE] = describe_trial(self._sweep, record, self._stage, {})
+        tags["mlflow.runName"] = f"trial {record.number}"
+        params: Mapping[str, Any] = record.values
         # Values that do not fit together fail their trial, which says so itself.
         with contextlib.suppress(UserError):
-            config = trial_config(trial.config)
+            config = self._sweep.base.with_values(record.values)
             params = config.flat()
-            tags = {"config_hash": config.hash(), "seed": str(config.seed)}
+            tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
             if self._stage == "confirm":
                 tags["mlflow.runName"] = f"confirm {config.hash()} seed {config.seed}"
-        self._begin(record, params, tags)
+        self._closed.pop(key, None)
+        self._begun.add(key)
+        tags, dataset = self._tags(tags), self._sweep.dataset
+        self._submit(key, "begin", tags=tags, params=_text(params), dataset=dataset)
 
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         """Log a report: all its numbers in one entry, at the training step."""
-        key, tags = trial.config["trial_id"], {}
-        if "note" in result:
-            tags["note"] = str(result["note"])
-        if "device" in result and key not in self._device_known:
-            tags["device"] = str(result["device"])
-            if not self._device_known:
-                self.set_tags(None, {"device": result["device"]})
-            self._device_known.add(key)
-        hosts = self._ledger.records[key].hosts
-        if hosts != self._hosts.get(key):
-            self._hosts[key] = list(hosts)
-            tags["host"] = " ".join(hosts)
+        key, known = record.trial_id, self._reported.setdefault(record.trial_id, {})
+        seen = {"note": record.note, "device": result.get("device"), "host": " ".join(record.hosts)}
+        tags = {name: str(tag) for name, tag in seen.items() if tag and known.get(name) != tag}
+        known |= tags
+        if "device" in tags and not self._device:
+            self._device = tags["device"]
+            self.set_tags(None, {"device": self._device})
         metrics = numbers(result, ("train", "val", "test"))
         # The report of the test scores trains nothing.
         if OF_REPORT in result:
@@ -122,23 +108,14 @@ class Tracking(Callback):
         if metrics or tags:
             self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """End a trial's run; in a search, log the best score so far on the parent."""
-        self._end(self._ledger.of(trial))
+    def trial_ended(self, record: Record) -> None:
+        """End a trial's run, with the reason where it failed; a search logs its best so far."""
+        if record.trial_id not in self._begun:
+            # It failed before it started.
+            self.trial_started(record)
+        self._end(record)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        """End a trial's run as FAILED, with the reason, unless it starts again."""
-        record = self._ledger.of(trial)
-        if record is not None and record.outcome == "failed":
-            if record.trial_id not in self._begun:
-                self.on_trial_start(iteration, trials, trial)
-            self._end(record)
-
-    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+    def session_ended(self) -> None:
         """End the runs of trials that were cut short."""
         self.end_all()
 
@@ -172,12 +149,12 @@ class Tracking(Callback):
     def add_note(self, text: str) -> None:
         """Add to the parent's note, which MLflow's UI shows as its description."""
         self._notes.append(text)
-        self.set_tags(None, {"mlflow.note.content": self._description()})
+        self.set_tags(None, {MLFLOW_RUN_NOTE: self._description()})
 
     def describe(self, record: Record, test: Mapping[str, float]) -> None:
         """Say of a trial in words what it is and how it ended, with its scores on test."""
         text = describe_trial(self._sweep, record, self._stage, test)
-        self.set_tags(record.trial_id, {"mlflow.note.content": text})
+        self.set_tags(record.trial_id, {MLFLOW_RUN_NOTE: text})
 
     def log_model(
         self,
@@ -212,24 +189,15 @@ class Tracking(Callback):
         self.close("KILLED")
         self._writer.close()
 
-    def _begin(self, record: Record, params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        key, dataset = record.trial_id, self._sweep.dataset
-        own = {"kind": "trial", "trial_id": key, "stage": self._stage}
-        own["mlflow.note.content"] = describe_trial(self._sweep, record, self._stage)
-        own = {"mlflow.runName": f"trial {record.number}", **own, **tags}
-        self._closed.pop(key, None)
-        self._begun.add(key)
-        self._submit(key, "begin", tags=self._tags(own), params=_text(params), dataset=dataset)
-
-    def _end(self, record: Record | None) -> None:
-        if record is None or self._closed.get(record.trial_id) == record.outcome:
+    def _end(self, record: Record) -> None:
+        if self._closed.get(record.trial_id) == record.outcome:
             return
         if record.mended and not record.seconds:
             # Killed before anything was noted of it, even that it began.
-            self._begin(record, record.values, {})
+            self.trial_started(record)
         self._closed[record.trial_id] = record.outcome
         text = describe_trial(self._sweep, record, self._stage, record.test)
-        tags: dict[str, str] = {"outcome": record.outcome, "mlflow.note.content": text}
+        tags: dict[str, str] = {"outcome": record.outcome, MLFLOW_RUN_NOTE: text}
         if record.error:
             tags["reason"] = record.error[:500]
         self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
@@ -237,7 +205,7 @@ class Tracking(Callback):
         if best is not None and best.score is not None:
             metrics = {self._ledger.metric.replace("val/", "best/"): best.score}
             step = len(self._ledger.ended())
-            note = {"mlflow.note.content": self._description()}
+            note = {MLFLOW_RUN_NOTE: self._description()}
             self._submit(PARENT, "log", metrics=metrics, step=step, tags=note)
 
     def _description(self) -> str:

@@ -9,6 +9,8 @@ from optuna.study import Study
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
+from sweeps.callback import TrialEvents
+from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.records import Records
@@ -37,12 +39,13 @@ class Playing:
     ) -> None:
         self.budget = Budget(seconds, Interruption())
         self.ledger = Ledger(objective, STEPS, self.budget, Records(study).load())
+        self.events = TrialEvents([], self.ledger, [], Listener())
         self.searcher = StudySearcher(study, SPACE, self.ledger, trials=100)
 
     def start(self, tune_id: str) -> Record:
         given = self.searcher.suggest(tune_id)
         assert given is not None
-        self.ledger.on_trial_start(0, [], Trial("stub", config=given, trial_id=tune_id, stub=True))
+        self.events.on_trial_start(trial=Trial("stub", config=given, trial_id=tune_id, stub=True))
         return self.ledger.records[given["trial_id"]]
 
     def report(self, tune_id: str, record: Record, step: int, score: float | None) -> None:
@@ -53,8 +56,8 @@ class Playing:
     def die(self, tune_id: str, trial_id: str = "00001") -> None:
         """Lose its process, and wait for another one, which Tune does by itself."""
         trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
-        self.ledger.on_step_begin(0, [])
-        self.ledger.on_trial_recover(0, [], trial)
+        self.events.on_step_begin()
+        self.events.on_trial_recover(trial=trial)
 
     def play(self, tune_id: str, *reports: tuple[int, float | None], error: bool = False) -> None:
         record = self.start(tune_id)

@@ -11,11 +11,11 @@ from typing import Any
 from mlflow.entities import Run
 from optuna.trial import TrialState
 from ray import tune
-from ray.tune import Callback
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
+from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, run_trials
 from sweeps.ledger import Ledger
@@ -51,7 +51,7 @@ def run_script(
     database: str,
     folder: Path,
     time_budget: float = 120.0,
-    callbacks: Sequence[Callback] = (),
+    listeners: Sequence[Listener] = (),
 ) -> Ran:
     """Run one trial after another, their latent sizes given, as a sweep does."""
     settings = SweepSettings(
@@ -71,11 +71,11 @@ def run_script(
     ledger = Ledger("pixels", base.training.steps, budget)
     open_experiment(database, VARIANT, "scripted")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "scripted"))
-    run = SweepRun("scripted", VARIANT, common_tags(base, "rendered"), {"trials": len(sizes)})
+    run = SweepRun("scripted", base, common_tags(base, "rendered"), {"trials": len(sizes)})
     tracking = Tracking(writer, run, ledger)
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking, *callbacks], script)
+        run_trials(sweep, study, ledger, budget, [tracking, *listeners], script)
     finally:
         end_out_of_time(study, ledger, budget)
         tracking.close("FINISHED")

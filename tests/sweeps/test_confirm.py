@@ -116,7 +116,7 @@ def confirmed(
     ledger.records["t1"].values = values_of(sweep, size)
     open_experiment(database, VARIANT, "scripted")
     writer = Writer(Outbox(sweep.folder), Delivery(database, VARIANT, "scripted"))
-    run = SweepRun("scripted", VARIANT, common_tags(sweep.base, "rendered"), {})
+    run = SweepRun("scripted", sweep.base, common_tags(sweep.base, "rendered"), {})
     tracking = Tracking(writer, run, ledger)
     tracking.open()
     output = io.StringIO()

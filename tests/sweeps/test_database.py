@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
+from sweeps.events import Listener
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
 from sweeps.locks import Claim, claimed
+from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
@@ -28,23 +29,13 @@ from weakdis_core.errors import UserError
 pytestmark = [pytest.mark.slow, pytest.mark.needs_command("initdb", "postgresql")]
 
 
-class Stopping(Callback):
+class Stopping(Listener):
     """Stops the database at the second report."""
 
     def __init__(self, studies: Postgres) -> None:
         self._studies = studies
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[Trial],
-        trial: Trial,
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         if result["step"] > 50:
             self._studies.stop()
 

@@ -90,7 +90,7 @@ def test_a_trial_that_went_on_and_then_gets_a_dead_process_goes_on_too(tmp_path:
     playing.die("t0")
     playing.searcher.on_trial_complete("t0", None, error=True)
     trial = Trial("stub", config={"trial_id": "00001"}, trial_id="t0", stub=True)
-    playing.ledger.on_trial_error(0, [], trial)
+    playing.events.on_trial_error(trial=trial)
     assert record.outcome == "running"
     given = playing.searcher.suggest("t1")
     assert given is not None
@@ -104,7 +104,7 @@ def test_a_process_that_dies_again_and_again_as_it_starts_fails_its_trial(tmp_pa
     # Tune tries as often as it is told to, and hears of the last death once.
     for _ in range(STARTS - 1):
         playing.die("t0")
-    playing.ledger.on_step_begin(0, [])
+    playing.events.on_step_begin()
     playing.searcher.on_trial_complete("t0", None, error=True)
     assert study.trials[0].state is TrialState.FAIL
 

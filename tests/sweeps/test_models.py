@@ -72,7 +72,7 @@ def test_runs_in_words(finished: Finished) -> None:
     for part in (
         "Search trial",
         "of the sweep `small` on dsprites_v2",
-        f"{labels} labelled images",
+        f"labels={labels} ",
         "Ended: complete, after 30 steps",
         f"pixels {finished.best.data.metrics['val/relation_accuracy_pixels']:.3f}",
         f"pixels {finished.best.data.metrics['test/relation_accuracy_pixels']:.3f}",
@@ -81,7 +81,7 @@ def test_runs_in_words(finished: Finished) -> None:
     for run in finished.confirmed:
         words = run.data.tags["mlflow.note.content"]
         assert words.startswith("Confirm run")
-        assert f"seed {run.data.tags['seed']}" in words
+        assert f"seed={run.data.tags['seed']}`" in words
     words = finished.parent.data.tags["mlflow.note.content"]
     best = finished.best.data
     for part in (

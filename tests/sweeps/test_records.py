@@ -12,7 +12,9 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
+from sweeps.callback import TrialEvents
 from sweeps.delivery import Delivery
+from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
@@ -42,7 +44,8 @@ class Session:
         self.ledger = Ledger("pixels", STEPS, self.budget, self.records.load())
         self.outbox = Outbox(place)
         self.writer = Writer(self.outbox, Delivery(database, VARIANT, "one"))
-        self.tracking = Tracking(self.writer, SweepRun("one", VARIANT, {}, {}), self.ledger)
+        self.tracking = Tracking(self.writer, SweepRun("one", BASE, {}, {}), self.ledger)
+        self.events = TrialEvents([], self.ledger, [self.tracking], Listener())
         self.tracking.open()
         self.tracking.end_all()
         self._uri = database
@@ -53,8 +56,7 @@ class Session:
         config = {"base": BASE.to_dict(), "values": known.params, "number": known.number + 1}
         config["trial_id"] = f"{known.number + 1:05d}"
         trial = Trial("stub", config=config, stub=True)
-        for each in (self.ledger, self.tracking):
-            each.on_trial_start(0, [], trial)
+        self.events.on_trial_start(trial=trial)
         self.save(trial)
         return trial
 
@@ -92,7 +94,8 @@ def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
     assert record.error == "the sweep was killed as the trial ended"
     (run,) = again.runs()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", record.error)
-    assert run.data.params == {name: str(value) for name, value in drawn.params.items()}
+    config = BASE.with_values(drawn.params)
+    assert run.data.params == {name: str(value) for name, value in config.flat().items()}
     # And that once.
     told = len(entries(again))
     again.tracking.end_all()
@@ -109,11 +112,11 @@ def test_a_confirm_run_that_failed_before_it_started_has_its_own_id(place: Path)
 def test_what_is_resumed_may_end_well_after_an_error(place: Path, database: str) -> None:
     session = Session(place, database)
     trial = session.start()
-    session.ledger.on_trial_result(0, [], trial, {"error": "no memory", "step": 50})
+    session.events.on_trial_result(trial=trial, result={"error": "no memory", "step": 50})
     # Killed before it had failed, and gone on with.
-    session.ledger.on_trial_start(0, [], trial)
-    session.ledger.on_trial_result(0, [], trial, {METRICS["pixels"]: 0.5, "step": STEPS})
-    session.ledger.on_trial_complete(0, [], trial)
+    session.events.on_trial_start(trial=trial)
+    session.events.on_trial_result(trial=trial, result={METRICS["pixels"]: 0.5, "step": STEPS})
+    session.events.on_trial_complete(trial=trial)
     (record,) = session.ledger.records.values()
     assert (record.outcome, record.error) == ("complete", "")
     session.writer.close()
@@ -121,9 +124,10 @@ def test_what_is_resumed_may_end_well_after_an_error(place: Path, database: str)
 
 def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
     session = Session(place, database)
-    trial = session.start()
-    session.ledger.records["00001"].outcome = "failed"
-    session.tracking.on_trial_error(0, [], trial)
+    session.start()
+    (record,) = session.ledger.records.values()
+    record.outcome = "failed"
+    session.tracking.trial_ended(record)
     session.writer.close()
     told = [each.kind for each in entries(session) if each.key == "00001"]
     assert told == ["begin", "end"]
@@ -132,7 +136,7 @@ def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
 def test_mlflow_hears_when_there_is_no_time_to_go_on(place: Path, database: str) -> None:
     first = Session(place, database)
     trial = first.start()
-    first.ledger.on_trial_result(0, [], trial, {METRICS["pixels"]: 0.5, "step": 50})
+    first.events.on_trial_result(trial=trial, result={METRICS["pixels"]: 0.5, "step": 50})
     first.tracking.cut_short()
     first.save(trial)
     (run,) = first.runs()

@@ -35,7 +35,7 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
     open_experiment(database, VARIANT, "one")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "one"))
     run, ledger = (
-        SweepRun("one", VARIANT, {}, {}),
+        SweepRun("one", base, {}, {}),
         Ledger("pixels", 30, Budget(60.0, Interruption())),
     )
     tracking = Tracking(writer, run, ledger)

@@ -7,16 +7,15 @@ import dataclasses
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from ray.tune import Callback
-from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
+from sweeps.events import Listener
 from sweeps.halving import RUNG_METRICS
 from sweeps.launch import enough_time, run_trials
 from sweeps.ledger import Ledger
@@ -204,16 +203,17 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
     assert outcomes == ended | {"00006": "pruned"}
 
 
-class KillingIdleProcesses(Callback):
+class KillingIdleProcesses(Listener):
     """Kills the process of the first trial that ends, which the next one was to have."""
 
-    killed = 0
+    pid = killed = 0
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
+        self.pid = int(result["pid"])
+
+    def trial_ended(self, record: Record) -> None:
         if not self.killed:
-            self.killed = int(trial.last_result["pid"])
+            self.killed = self.pid
             os.kill(self.killed, signal.SIGKILL)
 
 
@@ -225,7 +225,7 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
     def script(parameters: dict[str, Any]) -> None:
         report(STEPS, **{PIXELS: 0.5})
 
-    ran = run_script(script, [4, 6], database, tmp_path, callbacks=[killing])
+    ran = run_script(script, [4, 6], database, tmp_path, listeners=[killing])
     assert killing.killed
     assert ran.states == [TrialState.COMPLETE, TrialState.COMPLETE]
     assert [run.info.status for run in ran.children.values()] == ["FINISHED", "FINISHED"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import pytest
-from ray.tune.experiment import Trial
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
@@ -28,5 +27,5 @@ def test_an_error_is_shown_word_for_word(watched: bool) -> None:
     if watched:
         console.print(view.render())
     else:
-        view.on_trial_complete(1, [], Trial("none", stub=True))
+        view.trial_ended(failed)
     assert f"latent_size=8 ({ERROR})" in shown.getvalue()

@@ -1,0 +1,112 @@
+"""Tune's callbacks, passed on as events of records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from sweeps.events import Listener
+from sweeps.ledger import Ledger
+from sweeps.record import Record
+from sweeps.storage import path_within
+
+
+class TrialEvents(Callback):
+    """Turns each trial of Tune into its record and calls all listeners, in a fixed order.
+
+    The guards come first: one that raises ends the sweep before anything is written. Then the
+    ledger updates the record that the others read. The keeper comes last: of what it stores, the
+    others have been told.
+
+    Args:
+        guards: Check at every step that the sweep may go on.
+        ledger: Holds the records.
+        listeners: Show or track what happens.
+        keeper: Stores the records.
+    """
+
+    def __init__(
+        self,
+        guards: Sequence[Listener],
+        ledger: Ledger,
+        listeners: Sequence[Listener],
+        keeper: Listener,
+    ) -> None:
+        self._ledger = ledger
+        self._listeners: list[Listener] = [*guards, ledger, *listeners, keeper]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks; threads and connections cannot be pickled, and a resumed sweep
+        # makes new listeners.
+        return {}
+
+    def setup(self, *_: Any, **info: Any) -> None:
+        """Start the session."""
+        for each in self._listeners:
+            each.session_started()
+
+    def on_step_begin(self, *_: Any, **info: Any) -> None:
+        """Start a step."""
+        for each in self._listeners:
+            each.step_started()
+
+    def on_trial_recover(self, *_: Any, **info: Any) -> None:
+        """Count a process that died: Tune has its trial wait for another one."""
+        trial: Trial = info["trial"]
+        self._ledger.count_death(trial.trial_id, trial.config["trial_id"])
+
+    def on_trial_start(self, *_: Any, **info: Any) -> None:
+        """Open the trial's record."""
+        trial: Trial = info["trial"]
+        record = self._ledger.open_record(trial.trial_id, trial.config)
+        for each in self._listeners:
+            each.trial_started(record)
+
+    def on_trial_result(self, *_: Any, **info: Any) -> None:
+        """Pass on a report."""
+        record = self._ledger.records[info["trial"].config["trial_id"]]
+        for each in self._listeners:
+            each.trial_reported(record, info["result"])
+
+    def on_checkpoint(self, *_: Any, **info: Any) -> None:
+        """Pass on where a checkpoint lies."""
+        record = self._ledger.records[info["trial"].config["trial_id"]]
+        for each in self._listeners:
+            each.checkpoint_saved(record, path_within(info["checkpoint"].path))
+
+    def on_trial_complete(self, *_: Any, **info: Any) -> None:
+        """End a trial whose process raised no error; one that never started has no record."""
+        record = self._ledger.records.get(info["trial"].config["trial_id"])
+        if record is not None:
+            self._end(record)
+
+    def on_trial_error(self, *_: Any, **info: Any) -> None:
+        """End a trial whose process raised an error or died, unless it is suggested again."""
+        trial: Trial = info["trial"]
+        if self._ledger.starts_again(trial.trial_id):
+            return
+        record = self._ledger.open_record(trial.trial_id, trial.config)
+        record.error = _reason_of(trial)
+        self._end(record)
+
+    def on_experiment_end(self, *_: Any, **info: Any) -> None:
+        """End the session."""
+        for each in self._listeners:
+            each.session_ended()
+
+    def _end(self, record: Record) -> None:
+        for each in self._listeners:
+            each.trial_ended(record)
+
+
+def _reason_of(trial: Trial) -> str:
+    """The last line of a failed trial's error, without the traceback."""
+    # `Trial.get_error` looks in the storage, where the file arrives later.
+    file = trial.error_file
+    text = Path(file).read_text() if file and Path(file).is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "the trial's process died"
