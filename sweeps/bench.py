@@ -61,7 +61,7 @@ class Measured:
 
 def trivial_trial(parameters: dict[str, Any]) -> None:
     """Report as often as a short trial does, with a small checkpoint, and train nothing."""
-    steps = parameters["base"]["training"]["steps"]
+    steps = parameters["config"]["training"]["steps"]
     for report in range(1, REPORTS + 1):
         result = {METRICS["pixels"]: 0.5, "stage": "full", "seconds": 0.0, "device": "none"}
         result["step"] = steps * report // REPORTS

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+from optuna.study import Study
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
@@ -134,13 +135,7 @@ def confirm(
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    study = open_study(
-        open_storage(sweep.folder, sweep.settings.study_storage),
-        f"{sweep.name}/confirm",
-        sweep.settings.objective,
-    )
-    queued = [QueuedRun(placed(_run_of(sweep, each)), each) for each in values]
-    enqueue_runs(study, queued, sweep.base)
+    study = confirm_study(sweep, values)
     budget = Budget(math.inf, interruption)
     records = Records(study, "confirm").load()
     ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
@@ -177,9 +172,20 @@ def confirm(
     return bool(found)
 
 
-def _run_of(sweep: Sweep, values: dict[str, Any]) -> DeclaredRun:
-    """The run of a configuration and a seed; it stands in no row of the declared tables."""
-    return DeclaredRun("", sweep.base.with_values(values), "raw")
+def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
+    """Open the Optuna study of a sweep's confirm runs, in which the runs asked for wait.
+
+    Args:
+        sweep: The sweep.
+        values: What each run changes in the sweep's settings, its seed included.
+    """
+    storage = open_storage(sweep.folder, sweep.settings.study_storage)
+    study = open_study(storage, f"{sweep.name}/confirm", sweep.settings.objective)
+    # They stand in no row of the declared tables.
+    runs = [DeclaredRun("", sweep.base.with_values(each), "raw") for each in values]
+    queued = [QueuedRun(placed(run), each) for run, each in zip(runs, values, strict=True)]
+    enqueue_runs(study, queued, sweep.base)
+    return study
 
 
 def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:

@@ -43,7 +43,8 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         "test": len(parts.test),
     }
     schema = TensorDatasetSchema(Schema([images]), Schema([factors]))
-    described = MetaDataset(_source(prepared), variant.name, prepared.digest).to_dict()
+    dataset = MetaDataset(_source(prepared), variant.name, prepared.digest)  # type: ignore[abstract]
+    described = dataset.to_dict()
     return described | {"schema": json.dumps(schema.to_dict()), "profile": json.dumps(profile)}
 
 

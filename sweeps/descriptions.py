@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 from sweeps.console import clock, resume_command, short
-from sweeps.launch import Stage, Sweep
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun
-from sweeps.record import Record
+from sweeps.record import Record, Stage
 from sweeps.results import KINDS
 from sweeps.space import METRICS
 
@@ -26,6 +26,16 @@ def describe_sweep(sweep: Sweep) -> str:
         f"Searched: {', '.join(f'`{name}`' for name in sweep.space)}; the rest is the preset "
         f"`{settings.preset}`. Its trials are the runs with the tag `sweep` = `{sweep.name}`.\n\n"
         f"Go on: `{resume}`, to a confirmation: `{resume} --confirm-seeds 5`."
+    )
+
+
+def describe_study(sweep: Sweep) -> str:
+    """Say what a study trains, and how to go on with it."""
+    data = sweep.base.data
+    return (
+        f"Runs of the study `{sweep.settings.study}` on {data.variant} ({data.source} images). The "
+        "tag `row` of each is its row in the tables.\n\n"
+        f"Go on: `{sweep.resume_command}`."
     )
 
 
@@ -46,14 +56,15 @@ def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[
     Args:
         sweep: The sweep.
         record: The trial.
-        stage: Search or confirm.
+        stage: What it was for.
         test: Scores on test, `test/...`, where it was evaluated.
     """
     settings = sweep.base.flat() | record.values
-    kind = "Search trial" if stage == "search" else "Confirm run"
+    shown = record.values if stage == "study" else {name: settings[name] for name in _SHOWN}
+    kind = {"search": "Search trial", "confirm": "Confirm run", "study": "Run"}[stage]
     lines = [
         f"{kind} {record.number} of the sweep `{sweep.name}` on {sweep.base.data.variant}: "
-        f"`{short({name: settings[name] for name in _SHOWN})}`."
+        f"`{short(shown)}`."
     ]
     if record.outcome == "running":
         lines.append("It is running.")

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from optuna.study import Study
 from pyarrow.fs import FileSelector, FileSystem
@@ -29,7 +29,7 @@ from sweeps.halving import Halving
 from sweeps.ledger import STARTS, Ledger
 from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
-from sweeps.record import seconds_of_a_trial
+from sweeps.record import TRIAL_WORDS, Stage, seconds_of_a_trial
 from sweeps.records import Keeper, Records
 from sweeps.run_queue import QueuedTrials
 from sweeps.searcher import DrawnTrials, StudySearcher, TrialSource
@@ -47,11 +47,6 @@ from sweeps.trainable import (
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
-
-Stage = Literal["search", "confirm", "study"]
-
-TRIAL_WORDS: dict[Stage, str] = {"search": "", "confirm": "confirm", "study": "run"}
-"""Word before the number in a trial's id, by stage."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from optuna.trial import TrialState
 from sweeps.budget import Budget
 from sweeps.launch import Sweep, enough_time
 from sweeps.ledger import Ledger
-from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.stored import find
 
@@ -37,7 +36,7 @@ def left_of(settings: SweepSettings, name: str) -> Left:
         return Left(settings.trials, settings.time_budget, runs)
     stored = find(settings, name)
     trials = _unended(stored.study, settings.trials)
-    seconds = max(0.0, settings.time_budget - Records(stored.study).seconds)
+    seconds = max(0.0, settings.time_budget - stored.records.seconds)
     # More trials may find better configurations, which have no runs yet.
     if stored.confirm is not None and not trials:
         runs = _unended(stored.confirm, runs)

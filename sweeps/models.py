@@ -6,9 +6,9 @@ import numpy as np
 
 from analysis.models import registered_name
 from analysis.served import save_served
-from sweeps.launch import Stage, Sweep
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
-from sweeps.record import Record
+from sweeps.record import Record, Stage
 from sweeps.registry import ALIAS, SELECTED_BY
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE

@@ -38,8 +38,9 @@ def prepare_sweep(
         base = find(settings, name).base.with_values(settings.places())
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to make: meanwhile the data are prepared.
+        known = resumed or settings.study is not None
         opening = other.submit(
-            open_experiment, settings.tracking, variant, name, resumed, settings.folder
+            open_experiment, settings.tracking, variant, name, known, settings.folder
         )
         made = _prepare(base)
         opened(opening, settings.tracking)

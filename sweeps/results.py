@@ -16,13 +16,14 @@ from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.record import Record
-from sweeps.trainable import CHECKPOINT_FILE, accuracies_on_test
+from sweeps.trainable import CHECKPOINT_FILE
 from weakdis_core import paper
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.files import write_text
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.pictures import FOLDER, write_pictures
+from weakdis_core.scoring import score_on_test
 from weakdis_core.trainer import Trainer
 
 BEST_FILE = "best.yaml"
@@ -69,7 +70,7 @@ def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Orac
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on GPUs that the driver has not.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
-    test = accuracies_on_test(trainer, oracle, prepared)
+    test = score_on_test(trainer, oracle, prepared)
     write_pictures(trainer, oracle, sweep.folder / FOLDER)
     validation = {
         name.removeprefix("val/"): value

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.record import seconds_of_a_trial
-from sweeps.records import Records
-from sweeps.settings import SweepSettings
+from sweeps.settings import STUDY_PREFIX, SweepSettings
 from sweeps.stored import Stored, find, names
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
+from weakdis_core.version import CODE_VERSION
 
 _MAY_CHANGE = {
     "trials", "time_budget", "confirm_seeds", "confirm_top", "cpus_per_trial", "gpus_per_trial",
@@ -33,6 +33,11 @@ def resumed(asked: SweepSettings) -> list[SweepSettings]:
     if len(place.parts) > 1:
         asked = asked.model_copy(update={"storage": str(place.parent)})
     name = place.name
+    if name.startswith(STUDY_PREFIX):
+        raise UserError(
+            f"resume: {name!r} is a study of the paper; the command that began it goes on with it: "
+            "python sweeps/run.py --study STUDY --variant VARIANT"
+        )
     begun = _one_of_all(asked, name)
     if not begun:
         return [_gone_on(asked, find(asked, name))]
@@ -81,6 +86,12 @@ def _one_of_all(asked: SweepSettings, name: str) -> dict[str, Stored]:
 
 
 def _gone_on(asked: SweepSettings, stored: Stored) -> SweepSettings:
+    if stored.core != CODE_VERSION:
+        raise UserError(
+            f"resume: {stored.name!r} was begun with version {stored.core} of the core, this is "
+            f"version {CODE_VERSION}, and their numbers do not compare; go on with it from a "
+            f"commit of version {stored.core}, or begin another sweep"
+        )
     own = {"variant": stored.base.data.variant, "name": stored.name, "resume": stored.name}
     kept = stored.settings.model_copy(update=own)
     given = {f for f in asked.model_fields_set if getattr(asked, f) != getattr(kept, f)}
@@ -139,7 +150,7 @@ def _place(asked: SweepSettings, stored: Stored) -> str:
 
 def _check_time_is_left(stored: Stored, settings: SweepSettings) -> None:
     """More trials need time: the search starts none that it does not expect to end."""
-    records = Records(stored.study)
+    records = stored.records
     trial = seconds_of_a_trial(records.load().values())
     if records.seconds + trial >= settings.time_budget:
         raise UserError(

@@ -29,9 +29,10 @@ def run() -> None:
     # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.
     if settings.plan:
         from sweeps.plan import print_plan
+        from sweeps.study_plan import print_study_plan
 
         for each in sweeps:
-            print_plan(each, Console())
+            (print_plan if each.study is None else print_study_plan)(each, Console())
         return
     for each in sweeps:
         each.check_storage()

@@ -11,8 +11,9 @@ from rich.console import Console
 from sweeps.budget import Budget
 from sweeps.console import View, say_interrupted
 from sweeps.events import Listener
-from sweeps.launch import Stage, Sweep, run_queued
+from sweeps.launch import Sweep, run_queued
 from sweeps.ledger import Ledger
+from sweeps.record import Stage
 from sweeps.run_queue import QueuedTrials
 from sweeps.tracking import Tracking
 from sweeps.trainable import Trainable, train_and_score

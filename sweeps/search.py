@@ -32,6 +32,7 @@ from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.storage import storage_errors_explained
 from sweeps.stored import check_free, check_new, keep
+from sweeps.studies import train_study
 from sweeps.told import log_best, log_tables, sweep_run
 from sweeps.tracking import Status, Tracking
 from sweeps.writer import Writer
@@ -54,7 +55,7 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
     for settings in sweeps:
-        (check_free if settings.resume else check_new)(settings)
+        (check_free if settings.resume or settings.study else check_new)(settings)
     address = sweeps[0].address
     with cluster(address) as available, Interruption() as interruption:
         joined = address_of(address) != LOCAL
@@ -67,9 +68,10 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
         found = True
         try:
             for settings, allotment in zip(sweeps, allotments, strict=True):
+                run = search if settings.study is None else train_study
                 for variant, name in settings.sweep_names().items():
                     if interruption.signal is None:
-                        found &= search(settings, variant, name, allotment, interruption, console)
+                        found &= run(settings, variant, name, allotment, interruption, console)
         except KeyboardInterrupt:
             console.print("interrupted")
     if interruption.signal is not None:

@@ -22,7 +22,7 @@ from weakdis_core.data.plan import plan as data_plan
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.rows import DATA_SEED, PRESET_SEEDS
+from weakdis_core.rows import PRESET_SEEDS, ours
 from weakdis_core.settings import DataSettings, Settings, Source, VariantName
 from weakdis_core.studies import StudyName, study_variants
 from weakdis_core.version import CODE_VERSION
@@ -306,13 +306,11 @@ class SweepSettings(Settings):
         Raises:
             UserError: A setting fixed with `--set` is unknown or out of range.
         """
-        changes: dict[str, Any] = {
-            "seed": self.seed,
-            "data.source": self.data_source,
-            "runtime.threads": max(1, int(self.cpus_per_trial or 1)),
-        }
+        threads = {"runtime.threads": max(1, int(self.cpus_per_trial or 1))}
         if self.study is not None:
-            changes |= {"data.data_seed": DATA_SEED}
+            declared = ours(variant, self.data_source)[0].config
+            return declared.with_values(threads | self.places())
+        changes: dict[str, Any] = {"seed": self.seed, "data.source": self.data_source, **threads}
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
         return preset(self.preset, variant).with_values(changes | self.places() | self.fixed)

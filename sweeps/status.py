@@ -12,7 +12,6 @@ from rich.text import Text
 from sweeps.console import clock, short
 from sweeps.locks import is_running
 from sweeps.record import Record
-from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.stored import Stored, elsewhere, find, names
 from weakdis_core.errors import UserError
@@ -40,7 +39,7 @@ def show(settings: SweepSettings, console: Console) -> None:
 
 
 def _row(stored: Stored, settings: SweepSettings) -> tuple[str, ...]:
-    records = Records(stored.study)
+    records = stored.records
     known = list(records.load().values())
     best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
     return (
@@ -71,7 +70,7 @@ def _ends(known: list[Record]) -> str:
 
 
 def _status(stored: Stored, settings: SweepSettings) -> Table:
-    known = list(Records(stored.study).load().values())
+    known = list(stored.records.load().values())
     title = f"{stored.name}: {_state(stored, known, settings)}; {_ends(known)}"
     table = Table(
         "trial", "state", "step", "score", "time", "settings",

@@ -17,13 +17,19 @@ from pydantic import ValidationError, model_validator
 from sweeps.addresses import without_password
 from sweeps.locks import claimed
 from sweeps.outbox import OUTBOX_FILE
-from sweeps.settings import SweepSettings
+from sweeps.record import TRIAL_WORDS
+from sweeps.records import Records
+from sweeps.settings import STUDY_PREFIX, SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
 from weakdis_core.config import Config, describe
 from weakdis_core.errors import UserError
+from weakdis_core.version import CODE_VERSION
 
 _SWEEP = "sweep"
 _BEGUN = "begun"
+_CORE = "core"
+# Of sweeps that were begun before it was kept.
+_FIRST_CORE = 2
 
 
 class _Kept(SweepSettings):
@@ -44,6 +50,7 @@ class Stored:
         confirm: That of its confirm runs, if it has got so far.
         settings: What the user asked for; places that they name may be gone.
         base: The settings its trials share, the data source resolved.
+        core: Version of the core that began it.
     """
 
     name: str
@@ -51,6 +58,14 @@ class Stored:
     confirm: Study | None
     settings: SweepSettings
     base: Config
+    core: int
+
+    @property
+    def records(self) -> Records:
+        """The records of its trials, or of its runs if it is a study of the paper."""
+        return Records(
+            self.study, TRIAL_WORDS["search" if self.settings.study is None else "study"]
+        )
 
 
 def keep(study: Study, settings: SweepSettings, base: Config) -> None:
@@ -66,7 +81,8 @@ def keep(study: Study, settings: SweepSettings, base: Config) -> None:
         # One of `--variant all` stays one of all: by that --resume finds the others.
         asked |= {field: before["settings"][field] for field in ("variant", "name")}
     begun = time.time() if before is None else before.get(_BEGUN, 0.0)
-    study.set_user_attr(_SWEEP, {"settings": asked, "base": base.to_dict(), _BEGUN: begun})
+    kept = {"settings": asked, "base": base.to_dict(), _BEGUN: begun, _CORE: CODE_VERSION}
+    study.set_user_attr(_SWEEP, kept)
 
 
 def find(settings: SweepSettings, name: str) -> Stored:
@@ -76,7 +92,8 @@ def find(settings: SweepSettings, name: str) -> Stored:
         UserError: There is no such sweep, or it is of another version.
     """
     asked = "resume" if settings.status is None else "status"
-    if name not in (known := names(settings)):
+    known = names(settings)
+    if name not in known and not (name.startswith(STUDY_PREFIX) and _studies(settings).get(name)):
         where = "that database" if settings.study_storage else settings.folder
         among = ", ".join(known) or "none"
         raise UserError(f"{asked}: there is no sweep {name!r} in {where}; there are: {among}")
@@ -91,19 +108,24 @@ def find(settings: SweepSettings, name: str) -> Stored:
     except ValidationError as error:
         reason = describe(error).replace("\n", "; ")
         raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
-    return Stored(name, study, confirm, own, base)
+    return Stored(name, study, confirm, own, base, kept.get(_CORE, _FIRST_CORE))
 
 
 def names(settings: SweepSettings) -> list[str]:
     """Names of the sweeps where the settings say that they lie, the oldest first.
 
-    One that was killed before it was kept, and so before its first trial, is none.
+    One that was killed before it was kept, and so before its first trial, is none. The studies of
+    the paper are none either.
 
     Raises:
         UserError: The database named cannot be opened.
     """
     kept = _studies(settings).items()
-    begun = {name: each.get(_BEGUN, 0.0) for name, each in kept if each is not None}
+    begun = {
+        name: each.get(_BEGUN, 0.0)
+        for name, each in kept
+        if each is not None and not name.startswith(STUDY_PREFIX)
+    }
     return sorted(begun, key=lambda name: begun[name])
 
 
@@ -133,7 +155,8 @@ def _kept_in(file: Path) -> dict[str, Any] | None:
 def elsewhere(settings: SweepSettings) -> list[str]:
     """Names of the sweeps that have a folder here, and their study in another place."""
     folders = {file.parent.name for file in settings.folder.glob(f"*/{OUTBOX_FILE}")}
-    return sorted(folders - set(names(settings)))
+    own = {name for name in folders if not name.startswith(STUDY_PREFIX)}
+    return sorted(own - set(names(settings)))
 
 
 def check_new(settings: SweepSettings) -> None:

@@ -17,17 +17,17 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import say_interrupted
 from sweeps.delivery import Delivery
-from sweeps.launch import TRIAL_WORDS, Sweep
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.locks import claimed
 from sweeps.outbox import OUTBOX_FILE, Outbox
 from sweeps.preparation import prepare_sweep
-from sweeps.record import Record
+from sweeps.record import TRIAL_WORDS, Record
 from sweeps.records import Records
 from sweeps.reported import say_what_mlflow_lacks
 from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, key_of, placed
 from sweeps.runs import train_runs
-from sweeps.settings import SweepSettings
+from sweeps.settings import Objective, SweepSettings
 from sweeps.storage import storage_errors_explained
 from sweeps.stored import keep
 from sweeps.study import open_storage, open_study, trial_id_of
@@ -38,7 +38,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.studies import declared_runs
 
-_OBJECTIVE = "pixels"
+_OBJECTIVE: Objective = "pixels"
 # A study's run is trained once, and its row replaces its checkpoint.
 _CHECKPOINTS = 1
 

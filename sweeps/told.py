@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from optuna.distributions import distribution_to_json
 from optuna.study import Study
 
 from sweeps.datasets import training_images
-from sweeps.descriptions import describe_sweep
+from sweeps.descriptions import describe_study, describe_sweep
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.provenance import SweepRun, common_tags
@@ -22,6 +24,17 @@ _BEST = "best trial"
 def sweep_run(sweep: Sweep) -> SweepRun:
     """What its runs have in common, and the params of its own: asked for, searched, fixed."""
     settings = sweep.settings
+    tags = common_tags(sweep.base, sweep.base.data.source)
+    images = training_images(open_prepared(sweep.prepared), sweep.base)
+    given: dict[str, Any] = {
+        "cpus_per_trial": sweep.allotment.cpus,
+        "gpus_per_trial": sweep.allotment.gpus,
+        "max_concurrent": sweep.allotment.concurrent,
+    }
+    if settings.study is not None:
+        params = given | {"study": settings.study, "seeds": settings.seeds}
+        tags |= {"study": settings.study}
+        return SweepRun(sweep.name, sweep.base, tags, params, images, describe_study(sweep))
     # Optuna's own words, from which `json_to_distribution` makes the distributions again.
     searched = {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
     asked = {
@@ -32,14 +45,9 @@ def sweep_run(sweep: Sweep) -> SweepRun:
         "objective": settings.objective,
         "sampler": settings.sampler,
         "preset": settings.preset,
-        "cpus_per_trial": sweep.allotment.cpus,
-        "gpus_per_trial": sweep.allotment.gpus,
-        "max_concurrent": sweep.allotment.concurrent,
     }
     fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
-    tags = common_tags(sweep.base, sweep.base.data.source)
-    images = training_images(open_prepared(sweep.prepared), sweep.base)
-    params = {**asked, **searched, **fixed}
+    params = {**asked, **given, **searched, **fixed}
     return SweepRun(sweep.name, sweep.base, tags, params, images, describe_sweep(sweep))
 
 

@@ -18,11 +18,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from sweeps.console import short
 from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.events import Listener
-from sweeps.launch import Stage
 from sweeps.ledger import Ledger, numbers
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
-from sweeps.record import Outcome, Record
+from sweeps.record import Outcome, Record, Stage
 from sweeps.writer import Writer
 from weakdis_core.config import validated
 from weakdis_core.errors import UserError

@@ -21,14 +21,14 @@ VARIANT, TRIALS = "dsprites_v2", 4
 
 def meeting_trial(parameters: dict[str, Any]) -> None:
     """Wait for the others, then end."""
-    place = Path(parameters["prepared"])
+    place = Path(parameters["storage"])
     (place / f"here-{parameters['trial_id']}").touch()
     deadline = time.monotonic() + 120
     while len(list(place.glob("here-*"))) < TRIALS:
         if time.monotonic() > deadline:
             raise TimeoutError("the others never came")
         time.sleep(0.1)
-    steps = parameters["base"]["training"]["steps"]
+    steps = parameters["config"]["training"]["steps"]
     tune.report({METRICS["pixels"]: 0.5, "step": steps, "stage": "full"})
 
 

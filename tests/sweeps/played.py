@@ -14,14 +14,15 @@ from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.records import Records
-from sweeps.searcher import StudySearcher
+from sweeps.searcher import DrawnTrials, StudySearcher
 from sweeps.settings import Objective
 from sweeps.space import METRICS, build_space
 from sweeps.study import make_sampler, open_storage, open_study
 from weakdis_core.presets import preset
 
 STEPS = 100
-SPACE = build_space(preset("default", "dsprites_v4"), {})
+BASE = preset("default", "dsprites_v4").with_values({"training.steps": STEPS})
+SPACE = build_space(BASE, {})
 PIXELS = METRICS["pixels"]
 
 
@@ -40,7 +41,8 @@ class Playing:
         self.budget = Budget(seconds, Interruption())
         self.ledger = Ledger(objective, STEPS, self.budget, Records(study).load())
         self.events = TrialEvents([], self.ledger, [], Listener())
-        self.searcher = StudySearcher(study, SPACE, self.ledger, trials=100)
+        source = DrawnTrials(study, SPACE, BASE, trials=100)
+        self.searcher = StudySearcher(study, source, self.ledger)
 
     def start(self, tune_id: str) -> Record:
         given = self.searcher.suggest(tune_id)

@@ -20,6 +20,7 @@ from sweeps.space import METRICS
 from weakdis_core.errors import UserError
 
 STEPS = 100
+CONFIG = {"training": {"steps": STEPS}}
 PIXELS = METRICS["pixels"]
 
 
@@ -74,7 +75,10 @@ def test_listeners_are_called_in_order_after_the_ledger() -> None:
     guard, first, second, keeper = (Recording(name, heard) for name in ("guard", "a", "b", "last"))
     events = TrialEvents([guard], a_ledger(), [first, second], keeper)
     trial = Trial(
-        "stub", config={"number": 1, "trial_id": "00001", "values": {}}, trial_id="t", stub=True
+        "stub",
+        config={"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG},
+        trial_id="t",
+        stub=True,
     )
     events.setup()
     events.on_step_begin()
@@ -119,7 +123,7 @@ def test_a_trial_that_ends_before_it_starts_is_an_event_only_where_it_failed(
     monkeypatch.setattr("sweeps.callback._reason_of", lambda trial: "no memory")
     heard: list[tuple[str, ...]] = []
     events = TrialEvents([], a_ledger(), [], Recording("last", heard))
-    config = {"number": 1, "trial_id": "00001", "values": {}}
+    config = {"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG}
     trial = Trial("stub", config=config, trial_id="t", stub=True)
     events.on_trial_complete(trial=trial)
     events.on_trial_error(trial=trial)
@@ -144,5 +148,10 @@ def test_nothing_of_the_listeners_is_pickled() -> None:
     ],
 )
 def test_outcomes(step: int, score: float | None, error: str, outcome: Outcome) -> None:
-    record = Record(1, "00001", {}, step=step, score=score, error=error)
-    assert outcome_of(record, STEPS) == outcome
+    record = Record(1, "00001", {}, step=step, steps=STEPS, score=score, error=error)
+    assert outcome_of(record) == outcome
+
+
+def test_a_run_with_scores_on_test_is_complete_whatever_its_objective() -> None:
+    record = Record(1, "00001", {}, step=STEPS, steps=STEPS, test={"test/factor_accuracy": 0.1})
+    assert outcome_of(record) == "complete"

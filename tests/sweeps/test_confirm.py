@@ -16,15 +16,16 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
-from sweeps.confirm import confirm, fresh_seeds, leaders
+from sweeps.confirm import confirm, confirm_study, fresh_seeds, leaders
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep, confirm_space, confirm_study
+from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.record import Outcome, Record
 from sweeps.records import Records
+from sweeps.run_queue import QueuedTrials
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
 from sweeps.tracking import Tracking
@@ -144,9 +145,12 @@ def an_earlier_session(sweep: Sweep, size: int, outcomes: list[Outcome]) -> None
     seeds = fresh_seeds(sweep.settings.seed, len(outcomes))
     values = [values_of(sweep, size) | {"seed": seed} for seed in seeds]
     study = confirm_study(sweep, values)
+    source = QueuedTrials(study, sweep.base)
     for outcome in outcomes:
-        trial = study.ask(confirm_space(sweep))
-        record = Record(trial.number + 1, f"confirm-{trial.number + 1:05d}", dict(trial.params))
+        trial = source.take()
+        assert trial is not None
+        given = source.settings(trial)["values"]
+        record = Record(trial.number + 1, f"confirm-{trial.number + 1:05d}", given)
         record.outcome, record.seconds = outcome, 1.0
         if outcome == "complete":
             study.tell(trial, 0.5)

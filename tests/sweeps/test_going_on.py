@@ -12,7 +12,7 @@ from sweeps.launch import Sweep, search_study
 from sweeps.ledger import STARTS
 from sweeps.records import Records, end_out_of_time
 from sweeps.settings import SweepSettings
-from tests.sweeps.played import SPACE, STEPS, Playing, a_study
+from tests.sweeps.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
 
@@ -128,8 +128,8 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
     again.ledger.records[running.trial_id] = running
     given = again.searcher.suggest("x")
     assert given == {
-        "values": running.values, "number": 2, "trial_id": "00002",
-        "checkpoints": running.checkpoints,
+        "config": BASE.with_values(running.values).to_dict(), "values": running.values,
+        "number": 2, "trial_id": "00002", "checkpoints": running.checkpoints,
     }  # fmt: skip
     # It reports the step after its checkpoint again, which the study has, and Optuna warns of.
     again.report("x", running, 50, 0.3)

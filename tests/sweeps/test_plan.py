@@ -69,8 +69,10 @@ def test_settings_are_shown_without_their_groups() -> None:
 
 
 def test_a_failed_trial_tells_why() -> None:
-    record = Record(3, "id", {"data.labels": 300}, outcome="failed", step=5, error="no luck")
-    assert line_of(record, 10) == "3 failed: no score yet at step 5/10, 0:00, labels=300 (no luck)"
+    record = Record(
+        3, "id", {"data.labels": 300}, outcome="failed", step=5, steps=10, error="no luck"
+    )
+    assert line_of(record) == "3 failed: no score yet at step 5/10, 0:00, labels=300 (no luck)"
 
 
 def test_nobody_watches_a_file_or_ci(monkeypatch: pytest.MonkeyPatch) -> None:

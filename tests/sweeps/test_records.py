@@ -53,7 +53,8 @@ class Session:
     def start(self) -> Trial:
         """A trial that has started, as Tune tells of it."""
         known = self.study.ask(SPACE)
-        config = {"base": BASE.to_dict(), "values": known.params, "number": known.number + 1}
+        settings = BASE.with_values(known.params).to_dict()
+        config = {"config": settings, "values": known.params, "number": known.number + 1}
         config["trial_id"] = f"{known.number + 1:05d}"
         trial = Trial("stub", config=config, stub=True)
         self.events.on_trial_start(trial=trial)

@@ -14,8 +14,8 @@ from sweeps.budget import Budget, Interruption
 from sweeps.launch import enough_time
 from sweeps.ledger import Ledger
 from sweeps.records import end_out_of_time
-from sweeps.searcher import StudySearcher
-from tests.sweeps.played import PIXELS, SPACE, STEPS, Playing, a_study
+from sweeps.searcher import DrawnTrials, StudySearcher
+from tests.sweeps.played import BASE, PIXELS, SPACE, STEPS, Playing, a_study
 
 
 def test_a_suggestion_is_inside_the_space(tmp_path: Path) -> None:
@@ -86,16 +86,16 @@ def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
     budget = Budget(0.0, Interruption())
     ledger = Ledger("pixels", STEPS, budget)
     # Even where none has ended that would say how long one takes.
-    searcher = StudySearcher(
-        a_study(tmp_path), SPACE, ledger, 10, functools.partial(enough_time, ledger, budget)
-    )
+    study, enough = a_study(tmp_path), functools.partial(enough_time, ledger, budget)
+    searcher = StudySearcher(study, DrawnTrials(study, SPACE, BASE, 10, enough), ledger)
     suggestion: object = searcher.suggest("t1")
     assert suggestion == Searcher.FINISHED
 
 
 def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
     ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
-    searcher = StudySearcher(a_study(tmp_path), SPACE, ledger, trials=2)
+    study = a_study(tmp_path)
+    searcher = StudySearcher(study, DrawnTrials(study, SPACE, BASE, trials=2), ledger)
     for number in range(2):
         assert searcher.suggest(f"t{number}") is not None
     # None of them has started yet.

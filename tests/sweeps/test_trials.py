@@ -41,7 +41,7 @@ def doing_by_size() -> Callable[[dict[str, Any]], None]:
     def script(parameters: dict[str, Any]) -> None:
         size = parameters["values"]["model.latent_size"]
         kept = [(Path(each.path) / "file").read_text() for each in checkpoints_of(parameters)]
-        lives = Path(parameters["prepared"]) / f"lives-{size}"
+        lives = Path(parameters["storage"]) / f"lives-{size}"
         with lives.open("a") as file:
             file.write(" ".join(kept) + "\n")
         seen = int(kept[0]) if kept else 0
