@@ -20,7 +20,6 @@ from optuna.distributions import (
 )
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from sweeps.cluster import Allotment, allot
 from sweeps.console import clock
@@ -34,35 +33,29 @@ from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
 from weakdis_core.disentanglement import disentanglement_scores
-from weakdis_core.metrics import RAW_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics import RAW_ROWS
+from weakdis_core.metrics.oracle import Oracle, build_network
 from weakdis_core.trainer import Trainer
 
 _PROBE_STEPS = 24
-_PROBE_IMAGES = 2000
-_PROBE_TEST_IMAGES = 400
+_PROBE_IMAGES = 500
 # The Optuna study and Tune's state, for each trial.
 _STATE_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a few steps on made-up images told.
+    """What a few training steps on made-up images cost.
 
     Attributes:
-        step: Seconds of a training step, averaged over the stages.
-        evaluation: Seconds of an evaluation.
+        trial: Seconds of a full trial, by the steps and evaluations timed.
+        test: Seconds of a confirm run's evaluation on test; 0 where it was not timed.
         checkpoint: Bytes of a checkpoint.
     """
 
-    step: float
-    evaluation: float
+    trial: float
+    test: float
     checkpoint: int
-
-    def trial(self, config: Config) -> float:
-        """Seconds of a full trial."""
-        training = config.training
-        return training.steps * self.step + training.evaluations * self.evaluation
 
 
 def print_plan(settings: SweepSettings, console: Console) -> None:
@@ -90,38 +83,45 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
         console.print(table)
 
 
-def probe(config: Config) -> Probe:
-    """Time a few steps of a configuration on made-up images, and weigh its checkpoint."""
-    trainer = _made_up_trainer(config, _PROBE_IMAGES)
-    reports = list(trainer.fit())
-    evaluation = _seconds(lambda: trainer.evaluate("validation"))
+def probe(config: Config, test: bool = False) -> Probe:
+    """Time a few steps of a configuration on made-up images, and weigh its checkpoint.
+
+    Args:
+        config: The settings of a trial.
+        test: Whether to time the evaluation of a confirm run too, which takes longer.
+    """
+    training = config.training
+    changes = {
+        "training.steps": _PROBE_STEPS,
+        "training.evaluations": 3,
+        "data.labels": min(config.data.labels, _PROBE_IMAGES // 4),
+    }
+    prepared = _made_up(config)
+    oracle = Oracle(build_network(prepared.variant), prepared.variant.n_values, 0.0, 0.0)
+    trainer = Trainer(config.with_values(changes), prepared, oracle)
     # The first third pays for what happens once; the other two hold an evaluation each.
-    first, last = reports[0], reports[-1]
-    step = (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step)
+    first, _, last = trainer.fit()
+    evaluation = _seconds(lambda: trainer.evaluate("validation"))
+    step = max(1e-4, (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step))
+    images = plan(config.data, config.runtime.data_dir).n_images
+    evaluated = min(training.evaluation_samples, images // 10)
+    evaluation *= evaluated / len(trainer.splits.validation)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "checkpoint"
         trainer.save(file)
         size = file.stat().st_size
-    images = min(config.training.evaluation_samples, _images(config) // 10)
-    scale = images / len(trainer.splits.validation)
-    return Probe(max(step, 1e-4), evaluation * scale, size)
+    spent = training.steps * step + training.evaluations * evaluation
+    return Probe(spent, _test_seconds(trainer, images) if test else 0.0, size)
 
 
-def probe_test(config: Config) -> float:
-    """Seconds that a confirm run's evaluation on test takes, by one on few made-up images."""
-    trainer = _made_up_trainer(config, _PROBE_TEST_IMAGES)
-    for _ in trainer.fit():
-        pass
-    images, rows = _images(config), min(TRAIN_ROWS, int(0.8 * _images(config)))
+def _test_seconds(trainer: Trainer, images: int) -> float:
+    """Seconds of an evaluation on test with so many images, by one on the trainer's few."""
     accuracies = _seconds(lambda: trainer.evaluate("test"))
-    converted = _seconds(lambda: disentanglement_scores(trainer, raw=False))
-    both = _seconds(lambda: disentanglement_scores(trainer, raw=True))
-    probed = 0.8 * _PROBE_TEST_IMAGES - trainer.config.data.labels
-    return (
-        accuracies * images / _PROBE_TEST_IMAGES
-        + converted * rows / probed
-        + max(0.0, both - converted) * min(RAW_ROWS, rows) / probed
-    )
+    # Nearly all of it goes to the latent codes, and grows with their rows.
+    disentanglement = _seconds(lambda: disentanglement_scores(trainer, raw=True))
+    rows = min(RAW_ROWS, 0.8 * images)
+    probed = 0.8 * _PROBE_IMAGES - trainer.config.data.labels
+    return accuracies * images / _PROBE_IMAGES + disentanglement * rows / probed
 
 
 def _rows(
@@ -132,9 +132,9 @@ def _rows(
     allotment: Allotment,
     where: str,
 ) -> list[tuple[str, str]]:
-    measured = probe(base)
+    measured = probe(base, test=left.runs > 0)
     steps, rung = base.training.steps, first_rung(space, base)
-    full = measured.trial(base)
+    full = measured.trial
     rounds = ceil(left.trials / allotment.concurrent)
     # Of the trials that reach the rung ASHA lets one in REDUCTION_FACTOR go on.
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
@@ -158,7 +158,7 @@ def _rows(
             f"{clock(shortest)} to {clock(longest)} for all trials, as early stopping has it; "
             f"the search ends after {clock(left.seconds)} in any case",
         ),
-        *_confirmation(settings, left.runs, base, allotment, full),
+        *_confirmation(settings, left.runs, allotment, measured),
         (
             "disk",
             f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
@@ -169,19 +169,18 @@ def _rows(
 
 
 def _confirmation(
-    settings: SweepSettings, runs: int, base: Config, allotment: Allotment, full: float
+    settings: SweepSettings, runs: int, allotment: Allotment, measured: Probe
 ) -> list[tuple[str, str]]:
     """What confirming adds, if it is asked for: nothing of it is in the time budget."""
-    seeds, top = settings.confirm_seeds, settings.confirm_top
     if not runs:
         return []
-    test = probe_test(base)
+    full, test = measured.trial, measured.test
     rounds = ceil(runs / allotment.concurrent)
     return [
         (
             "confirmation",
-            f"after the search {seeds} fresh seeds of the best {top}: {runs} runs"
-            f"{' left' if settings.resume else ''}, each "
+            f"after the search {settings.confirm_seeds} fresh seeds of the best "
+            f"{settings.confirm_top}: {runs} runs{' left' if settings.resume else ''}, each "
             f"{clock(full)} of training and {clock(test)} of evaluation on test; "
             f"{clock(rounds * (full + test))} for all, beyond the time budget",
         )
@@ -194,25 +193,14 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _made_up_trainer(config: Config, images: int) -> Trainer:
-    """A Trainer of a few steps on made-up images."""
-    prepared = _made_up(config, images)
-    changes = {
-        "training.steps": _PROBE_STEPS,
-        "training.evaluations": 3,
-        "data.labels": min(config.data.labels, images // 4),
-    }
-    return Trainer(config.with_values(changes), prepared, _guesser(prepared))
-
-
-def _made_up(config: Config, images: int) -> Prepared:
+def _made_up(config: Config) -> Prepared:
     """Noise with real factor values: enough to time and to weigh."""
     variant = get_variant(config.data.variant)
     generator = np.random.default_rng(0)
     every = variant.indices()
-    indices = every[generator.choice(len(every), images, replace=False)]
+    indices = every[generator.choice(len(every), _PROBE_IMAGES, replace=False)]
     scale = 1 if variant.channels == 1 else 255
-    shape = (images, variant.channels, 64, 64)
+    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
     return Prepared(
         variant=variant,
         source="rendered",
@@ -220,21 +208,10 @@ def _made_up(config: Config, images: int) -> Prepared:
         images=generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True),
         factors=variant.values(indices),
         indices=indices,
-        digests=np.arange(images, dtype=np.uint64),
+        digests=np.arange(_PROBE_IMAGES, dtype=np.uint64),
         scale=float(scale),
         digest="",
     )
-
-
-def _guesser(prepared: Prepared) -> Oracle:
-    values = prepared.variant.n_values
-    pixels = int(np.prod(prepared.images.shape[1:]))
-    network = nn.Sequential(nn.Flatten(), nn.Linear(pixels, sum(values)))
-    return Oracle(network, values, 0.0, 0.0)
-
-
-def _images(config: Config) -> int:
-    return plan(config.data, config.runtime.data_dir).n_images
 
 
 def _range(values: BaseDistribution) -> str:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager, suppress
 from socketserver import ThreadingMixIn
 from typing import Annotated
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -33,6 +33,7 @@ _PATIENCE = 120.0
 # MLflow opens for language models, where the registry is not to be seen.
 _TRAINING = "#/experiments?workflowType=machine_learning"
 _GRACE = 10.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -55,7 +56,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing of each request."""
+        """Print nothing for a request."""
 
 
 def run() -> None:
@@ -67,121 +68,98 @@ def run() -> None:
     settings = parse(UiSettings, prog="python -m sweeps.ui")
     if settings.port == settings.optuna_port:
         raise UserError(f"optuna_port: {settings.optuna_port} is MLflow's port; use another")
+    sweeps = SweepSettings(list=True)
     # Terminals that close and `kill` end both UIs as Ctrl-C does, which a shell that started them
     # in the background has switched off.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, signal.default_int_handler)
     try:
-        with ExitStack() as stack:
-            optuna = stack.enter_context(_dashboard(settings))
-            mlflow = stack.enter_context(_mlflow(settings.port))
+        optuna = _start_dashboard(settings, sweeps)
+        with _mlflow(settings.port, sweeps.tracking) as mlflow:
             print(f"MLflow: {mlflow}\nOptuna: {optuna}\nCtrl-C ends both", flush=True)
             signal.pause()
     except KeyboardInterrupt:
         print()
 
 
-@contextmanager
-def _dashboard(settings: UiSettings) -> Iterator[str]:
-    """Optuna's dashboard in a thread; yields its address."""
-    asked = SweepSettings(list=True)
+def _start_dashboard(settings: UiSettings, sweeps: SweepSettings) -> str:
+    """Serve Optuna's dashboard from a thread that ends with this process; returns its address."""
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    known = names(asked)
+    known = names(sweeps)
     if settings.sweep and settings.sweep not in known:
         there = ", ".join(known) or "none"
         raise UserError(f"sweep: there is no {settings.sweep!r}; there are: {there}")
     if not known:
-        yield f"there is no sweep in {asked.folder} yet"
-        return
-    name = settings.sweep or known[-1]
-    storage = open_storage(asked.folder / name, asked.study_storage)
-    app = optuna_dashboard.wsgi(storage)
-    try:
-        server = make_server(_HOST, settings.optuna_port, app, _Server, _Silent)
-    except OSError as error:
-        raise _taken("optuna_port", settings.optuna_port, error) from None
-    with closing(server.socket):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://{_HOST}:{settings.optuna_port}"
-        try:
-            yield address if asked.study_storage else f"{address} ({name}/{STUDY_FILE})"
-        finally:
-            server.shutdown()
+        return f"there is no sweep in {sweeps.folder} yet"
+    name, port = settings.sweep or known[-1], settings.optuna_port
+    app = optuna_dashboard.wsgi(open_storage(sweeps.folder / name, sweeps.study_storage))
+    _check_free("optuna_port", port)
+    server = make_server(_HOST, port, app, _Server, _Silent)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    shown = "" if sweeps.study_storage else f" ({name}/{STUDY_FILE})"
+    return f"http://{_HOST}:{port}{shown}"
 
 
 @contextmanager
-def _mlflow(port: int) -> Iterator[str]:
+def _mlflow(port: int, tracking: str) -> Iterator[str]:
     """MLflow's UI as a process; yields its address. A server that runs already is left alone."""
-    tracking = SweepSettings(list=True).tracking
     if tracking.startswith("http"):
         yield without_password(tracking)
         return
-    _check_free(port)
+    _check_free("port", port)
+    address = f"http://{_HOST}:{port}"
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
     # One worker and no job runner: two processes instead of fourteen. The store is named in the
     # environment, where no list of processes shows the password it may hold.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    # What MLflow's own libraries deprecate is nothing to its users.
-    quiet |= {"PYTHONWARNINGS": "ignore", "MLFLOW_REGISTRY_STORE_URI": tracking}
-    call = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--host", _HOST]
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": tracking,
+        "MLFLOW_REGISTRY_STORE_URI": tracking,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        # MLflow's users can do nothing about what its libraries deprecate.
+        "PYTHONWARNINGS": "ignore",
+    }
+    # In its own session Ctrl-C does not reach it: this process ends it with all that it started.
     with subprocess.Popen(
-        [*call, "--port", str(port), "--uvicorn-opts", "--log-level warning"],
-        env=os.environ | quiet | {"MLFLOW_BACKEND_STORE_URI": tracking},
-        # Ctrl-C reaches this process alone, which then ends all of MLflow's.
-        start_new_session=True,
-    ) as process:
+        [*command, "--workers", "1", "--uvicorn-opts", "--log-level warning"],
+        env=environment, start_new_session=True,
+    ) as process:  # fmt: skip
         try:
-            address = f"http://{_HOST}:{port}"
             _wait_for(address, process)
             yield f"{address}/{_TRAINING}"
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _end(process)
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(_GRACE)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        if process.poll() is not None:
-            raise UserError(f"MLflow ended by itself with exit code {process.returncode}")
-        try:
+    while process.poll() is None:
+        with suppress(requests.RequestException):
             if requests.get(f"{address}/health", timeout=5).ok:
                 return
-        except requests.RequestException:
-            if time.monotonic() > deadline:
-                raise UserError(f"MLflow does not answer at {address}") from None
+        if time.monotonic() > deadline:
+            raise UserError(f"MLflow does not answer at {address}")
         time.sleep(0.2)
+    raise UserError(f"MLflow ended by itself with exit code {process.returncode}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started; what does not obey is killed."""
-    deadline = time.monotonic() + _GRACE
-    number = signal.SIGTERM
-    try:
-        while True:
-            os.killpg(process.pid, number)
-            process.poll()
-            time.sleep(0.1)
-            if time.monotonic() > deadline:
-                number = signal.SIGKILL
-    except ProcessLookupError:
-        return
-
-
-def _check_free(port: int) -> None:
+def _check_free(field: str, port: int) -> None:
     with socket.socket() as probe:
         # As servers do it: a port that was left a moment ago is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError as error:
-            raise _taken("port", port, error) from None
-
-
-def _taken(field: str, port: int, error: OSError) -> UserError:
-    return UserError(
-        f"{field}: {port} cannot be used ({error.strerror}); "
-        f"choose another: make ui {field.upper()}=NUMBER"
-    )
+            raise UserError(
+                f"{field}: {port} cannot be used ({error.strerror}); "
+                f"choose another: make ui {field.upper()}=NUMBER"
+            ) from None
 
 
 if __name__ == "__main__":

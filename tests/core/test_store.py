@@ -93,7 +93,7 @@ def test_draws_without_replacement_by_the_data_seed() -> None:
     first, second = plan(SMALL), plan(SMALL.model_copy(update={"data_seed": 1}))
     assert first.path != second.path
     for drawn in (first.indices(), second.indices()):
-        rows = get_variant("dsprites_v2").grid.flat(drawn)
+        rows = np.ravel_multi_index(tuple(drawn.T), get_variant("dsprites_v2").grid.sizes)
         assert (np.diff(rows) > 0).all()
         assert len(rows) == 1000
     assert not np.array_equal(first.indices(), second.indices())

@@ -52,9 +52,10 @@ def test_the_probe_weighs_and_times() -> None:
         "shapes3d_v3"
     )
     measured = probe(config)
-    assert 0 < measured.step < 5
+    assert 0 < measured.trial < 5 * config.training.steps
     assert measured.checkpoint > 10_000
-    assert measured.trial(config) > config.training.steps * measured.step
+    assert measured.test == 0
+    assert probe(config, test=True).test > 0
 
 
 @pytest.mark.parametrize(

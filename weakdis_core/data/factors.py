@@ -23,19 +23,9 @@ class Grid:
     axes: tuple[str, ...]
     sizes: tuple[int, ...]
 
-    @property
-    def n_images(self) -> int:
-        """Number of images of the whole grid."""
-        return int(np.prod(self.sizes))
-
     def axis(self, name: str) -> int:
         """Position of the axis called `name`."""
         return self.axes.index(name)
-
-    def flat(self, indices: IndexArray) -> IndexArray:
-        """Row of each image in the official file; `indices` is `(n, axes)`, the result `(n,)`."""
-        rows = np.ravel_multi_index(tuple(indices.T), self.sizes)
-        return np.asarray(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True)
