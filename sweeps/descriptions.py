@@ -72,9 +72,10 @@ def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[
         reason = f" ({record.error[:300]})" if record.error else ""
         end = record.outcome.replace("_", " ") + reason
         lines.append(f"Ended: {end}, after {record.step} steps in {clock(record.seconds)}.")
-    for part, scores in (("val", record.metrics), ("test", test)):
+    parts = {"validation": ("val", record.metrics), "test": ("test", test)}
+    for words, (part, scores) in parts.items():
         names = {kind: f"{part}/relation_accuracy_{kind}" for kind in KINDS}
         told = [f"{kind} {scores[name]:.3f}" for kind, name in names.items() if name in scores]
         if told:
-            lines.append(f"Relation accuracy on {part}: {', '.join(told)}.")
+            lines.append(f"Relation accuracy on {words}: {', '.join(told)}.")
     return "\n\n".join(lines)

@@ -80,7 +80,7 @@ def _status(stored: Stored, settings: SweepSettings) -> Table:
         score = "-" if record.score is None else f"{record.score:.3f}"
         told = "; ".join(filter(None, (short(record.values), record.error, record.note)))
         state = record.outcome.replace("_", " ")
-        steps = f"{record.step}/{stored.base.training.steps}"
+        steps = f"{record.step}/{record.steps or stored.base.training.steps}"
         row = (str(record.number), state, steps, score, clock(record.seconds))
         # An error may hold what would be markup.
         table.add_row(*row, Text(told))

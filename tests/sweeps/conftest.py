@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -13,6 +14,10 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.sweeps.finished import Finished, command, of_stage, runs_of
+from tests.sweeps.small_study import small_preset
+from weakdis_core.data.store import prepare
+from weakdis_core.metrics import oracle, oracle_cache
+from weakdis_core.rows import DATA_SEED
 
 VARIANT = "dsprites_v2"
 
@@ -75,3 +80,19 @@ def pytest_configure() -> None:
     """Workers and subprocesses must not look for a terminal."""
     os.environ["COLUMNS"] = "120"
     assert sys.version_info >= (3, 11)
+
+
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Images and a briefly trained oracle for studies of dsprites_v2 with small presets."""
+    folder = tmp_path_factory.mktemp("small-cache")
+    changes = {"data.data_seed": DATA_SEED, "data.source": "rendered"}
+    data = small_preset("default", "dsprites_v2").with_values(changes).data
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEAKDIS_CACHE", str(folder))
+        prepared = prepare(data)
+        with pytest.MonkeyPatch.context() as hasty:
+            quick = functools.partial(oracle.train_oracle, steps=20)
+            hasty.setattr(oracle_cache, "train_oracle", quick)
+            oracle_cache.prepare_oracle(prepared, data)
+        yield folder
