@@ -43,9 +43,12 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         "test": len(parts.test),
     }
     schema = TensorDatasetSchema(Schema([images]), Schema([factors]))
-    dataset = MetaDataset(_source(prepared), variant.name, prepared.digest)  # type: ignore[abstract]
-    described = dataset.to_dict()
-    return described | {"schema": json.dumps(schema.to_dict()), "profile": json.dumps(profile)}
+    # `profile` is abstract by its type only: MLflow's documentation makes instances too.
+    known = MetaDataset(_source(prepared), variant.name, prepared.digest)  # type: ignore[abstract]
+    return known.to_dict() | {
+        "schema": json.dumps(schema.to_dict()),
+        "profile": json.dumps(profile),
+    }
 
 
 def _source(prepared: Prepared) -> DatasetSource:
