@@ -112,7 +112,8 @@ TOLERANCE = 1e-5
 def painted(indices: NDArray[np.int64], progress: object = None) -> NDArray[np.uint8]:
     """An image of two stripes in each channel for each room, its six grid indices as brightness."""
     levels = (indices * 255 // (np.array(shapes3d.GRID) - 1)).astype(np.uint8)
-    return levels.reshape(-1, 3, 2, 1).repeat(32, axis=2).repeat(64, axis=3)
+    images: NDArray[np.uint8] = levels.reshape(-1, 3, 2, 1).repeat(32, axis=2).repeat(64, axis=3)
+    return images
 
 
 @pytest.fixture
