@@ -52,7 +52,7 @@ def test_the_probe_weighs_and_times() -> None:
         "shapes3d_v3"
     )
     measured = probe(config)
-    assert 0 < measured.step < 5
+    assert measured.step > 0
     assert measured.checkpoint > 10_000
     assert measured.trial(config) > config.training.steps * measured.step
 
