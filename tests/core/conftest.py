@@ -41,7 +41,7 @@ def small_config(variant: str, model: ModelKind = "modular") -> Config:
     return preset("default", variant, model).with_values(SMALL)
 
 
-def _prepared(variant: str, factory: pytest.TempPathFactory) -> Prepared:
+def prepared_variant(variant: str, factory: pytest.TempPathFactory) -> Prepared:
     settings = DataSettings.model_validate(
         {"variant": variant, "max_images": 1000, "source": "rendered"}
     )
@@ -61,12 +61,12 @@ def harmed(prepared: Prepared, rows: NDArray[np.integer[Any]]) -> Prepared:
 
 @pytest.fixture(scope="session")
 def sprites(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return _prepared("dsprites_v2", tmp_path_factory)
+    return prepared_variant("dsprites_v2", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return _prepared("shapes3d_v2", tmp_path_factory)
+    return prepared_variant("shapes3d_v2", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

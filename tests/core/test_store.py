@@ -11,14 +11,16 @@ import pytest
 import torch
 from filelock import FileLock
 
+from tests.patience import PATIENCE
 from weakdis_core.data import dsprites, official, shapes3d, store
-from weakdis_core.data.plan import plan
+from weakdis_core.data.plan import RENDERERS, plan
 from weakdis_core.data.store import open_prepared, prepare
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.settings import DataSettings
+from weakdis_core.settings import DataSettings, VariantName
 
 SMALL = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
+ROOMS = DataSettings(variant="shapes3d_v5", max_images=1000, source="rendered")
 
 # Prepares SMALL in a process of its own, one chunk of 100 images at a time, noting each.
 WORKER = """
@@ -54,7 +56,7 @@ def start_worker(log: Path, pause: float) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def wait_for(condition: Path, seconds: float = 60) -> None:
+def wait_for(condition: Path, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition.exists():
         assert time.monotonic() < end, f"{condition} did not appear"
@@ -79,8 +81,7 @@ def test_holds_what_the_renderer_draws() -> None:
 
 def test_rgb_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_CHUNK_BYTES", 300 * 3 * 64 * 64)
-    settings = DataSettings(variant="shapes3d_v5", max_images=1000, source="rendered")
-    prepared = prepare(settings)
+    prepared = prepare(ROOMS)
     assert prepared.images.shape == (1000, 3, 64, 64)
     chosen = np.array([0, 299, 300, 999])
     np.testing.assert_array_equal(
@@ -107,12 +108,26 @@ def test_seed_does_not_matter_where_nothing_is_drawn() -> None:
     assert plan(whole).n_images == 10_125
 
 
-def test_other_drawing_code_is_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = plan(SMALL).digest
-    changed = tmp_path / "dsprites.py"
-    changed.write_text("# another renderer")
-    monkeypatch.setattr(dsprites, "__file__", str(changed))
+@pytest.mark.parametrize(
+    ("variant", "digest"),
+    [
+        ("dsprites_v2", "998d40445ce0d93e"),
+        ("dsprites_v3", "8a54079a85e65e7c"),
+        ("dsprites_v4", "8ce46d41479524f4"),
+        ("shapes3d_v2", "36c5acdf0e0ac69c"),
+        ("shapes3d_v3", "02cc9b8ce45d1f26"),
+        ("shapes3d_v5", "c60d069e340b9f14"),
+    ],
+)
+def test_prepared_images_stay_valid(variant: VariantName, digest: str) -> None:
+    assert plan(DataSettings(variant=variant, source="rendered")).digest == digest
+
+
+def test_another_renderer_version_is_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, rooms = plan(SMALL).digest, plan(ROOMS).digest
+    monkeypatch.setitem(RENDERERS, "dsprites", "another")
     assert plan(SMALL).digest != before
+    assert plan(ROOMS).digest == rooms
 
 
 def test_digests_are_equal_for_equal_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +286,7 @@ def test_error_while_drawing_leaves_nothing(cache: Path, monkeypatch: pytest.Mon
 def test_two_at_once_do_the_work_once(tmp_path: Path, cache: Path) -> None:
     log = tmp_path / "log"
     workers = [start_worker(log, 0.3) for _ in range(2)]
-    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=PATIENCE)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert outputs[0] == outputs[1]
     assert log.read_text().split() == ["100"] * 10
@@ -285,7 +300,7 @@ def test_killed_halfway(tmp_path: Path, cache: Path) -> None:
     worker = start_worker(log, 60)
     wait_for(log)
     os.kill(worker.pid, signal.SIGKILL)
-    worker.communicate(timeout=60)
+    worker.communicate(timeout=PATIENCE)
     assert len(leftovers(cache)) == 1
     prepared = prepare(SMALL)
     np.testing.assert_array_equal(prepared.images, dsprites.render(prepared.indices))

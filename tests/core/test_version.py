@@ -1,15 +1,28 @@
-"""What the present CODE_VERSION computes: see `weakdis_core/version.py` where this fails."""
+"""What the present CODE_VERSION computes: see `weakdis_core/version.py` where this fails.
+
+The numbers are the same on every processor to within `TOLERANCE`: only a change of the code moves
+them further. In float32 they would not be: processors add in different orders, Adam divides noise
+by its own size, and a draw at a threshold takes another path. Here all is float64, where rounding
+is a billion times smaller; image noise keeps inputs away from the kinks of activations; and the
+images are portable: sprites are point sampled, and rooms, which their renderer rounds, are painted.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
-from tests.core.conftest import SMALL
+from tests.core.conftest import SMALL, prepared_variant
 from weakdis_core.config import validated
-from weakdis_core.data.store import Prepared
-from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.data import shapes3d
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.splits import split
+from weakdis_core.metrics.oracle import train_oracle
 from weakdis_core.trainer import Trainer
 from weakdis_core.version import CODE_VERSION
 
@@ -22,6 +35,8 @@ ADDITIONS: dict[str, Any] = {
     "loss.label_temperature": 2.0,
     "loss.prior_refit_every": 2,
     "loss.cycle_weight": 0.5,
+    # Sprites without it give some units an input of 0, where rounding chooses their slope.
+    "loss.image_noise": 0.05,
     "training.warmup": 0.1,
     "training.ending": 0.2,
     "training.learning_rate": 2e-3,
@@ -47,67 +62,97 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "loss.reconstruction_weight": 0.02,
         "loss.prior_matching": "kl",
         "loss.lambda": 0.5,
-        "loss.image_noise": 0.05,
         "loss.standardise_prior": True,
         "loss.cycle_swaps": 0.33,
         "loss.resample_probability": 0.5,
     },
     "paper": {"loss.covariance_scale": 0.1},
 }
-# Means of the last six steps, and the sharpness on test.
-LOSSES: dict[str, dict[str, float]] = {
+# Means of the last six steps; the sharpness on test, and the mean square of the oracle's logits.
+NUMBERS: dict[str, dict[str, float]] = {
     "dsprites_v2": {
-        "reconstruction": 869.24,
-        "kl": 9.7463,
-        "label": 2.9112,
-        "cycle": 4.4656,
-        "relational": 2.194,
-        "psnr": 13.481,
+        "reconstruction": 980.353585,
+        "kl": 4.5058005129,
+        "label": 3.2860254741,
+        "cycle": 3.2707608826,
+        "relational": 1.2861719608,
+        "psnr": 12.779534053,
+        "oracle": 0.0098040290879,
     },
     "shapes3d_v2": {
-        "reconstruction": 8318.3,
-        "kl": 27.655,
-        "label": 3.8816,
-        "cycle": 4.1129,
-        "relational": 16.023,
-        "psnr": 8.3876,
+        "reconstruction": 8331.640397,
+        "kl": 26.672143971,
+        "label": 3.4471380264,
+        "cycle": 4.5774143936,
+        "relational": 17.935984655,
+        "psnr": 10.662172345,
+        "oracle": 0.0019830923581,
     },
     "paper": {
-        "reconstruction": 2923.9,
-        "discriminator": 1.3863,
-        "adversary": 0.70776,
-        "relational": 0.67014,
-        "psnr": 5.8477,
+        "reconstruction": 2462.9504985,
+        "discriminator": 1.3897038615,
+        "adversary": 0.75364330581,
+        "relational": 0.75486440217,
+        "psnr": 6.9011570310,
+        "oracle": 0.0098040290879,
     },
 }
 # On 100 test images: joint factor accuracy, the affected factor's relation accuracies (latent,
 # encoded, pixels), and the oracle's own accuracy.
 ACCURACIES = {
-    "dsprites_v2": [0.16, 0.14, 0.19, 0.34, 0.42],
-    "shapes3d_v2": [0.0, 0.08, 0.16, 0.14, 0.04],
-    "paper": [0.08, 0.29, 0.33, 0.4, 0.42],
+    "dsprites_v2": [0.04, 0.31, 0.21, 0.32, 0.19],
+    "shapes3d_v2": [0.01, 0.03, 0.15, 0.12, 0.07],
+    "paper": [0.06, 0.29, 0.33, 0.31, 0.19],
 }
 VERSION = 2
+TOLERANCE = 1e-5
+"""Relative. Other instruction sets and numbers of threads move these numbers by 2e-7 at most."""
 
 
+def painted(indices: NDArray[np.int64], progress: object = None) -> NDArray[np.uint8]:
+    """An image of two stripes in each channel for each room, its six grid indices as brightness."""
+    levels = (indices * 255 // (np.array(shapes3d.GRID) - 1)).astype(np.uint8)
+    images: NDArray[np.uint8] = levels.reshape(-1, 3, 2, 1).repeat(32, axis=2).repeat(64, axis=3)
+    return images
+
+
+@pytest.fixture
+def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the core compute in float64 where it computes in float32."""
+    batch = ImageBank.batch
+    monkeypatch.setattr(ImageBank, "batch", lambda bank, index: batch(bank, index).double())
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_numbers_of_this_version(name: str, request: pytest.FixtureRequest) -> None:
-    fixture = "rooms" if name.startswith("shapes3d") else "sprites"
-    prepared: Prepared = request.getfixturevalue(fixture)
-    oracle: Oracle = request.getfixturevalue(f"{fixture}_oracle")
+def test_the_numbers_of_this_version(
+    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes3d, "render", painted)
+    variant = "dsprites_v2" if name == "paper" else name
+    prepared = prepared_variant(variant, tmp_path_factory)
     additions = {"training.warmup": 0.25} if name == "paper" else ADDITIONS
     changes = {**additions, **SMALL, **SETTINGS[name]}
-    config = validated({"data": {"variant": prepared.variant.name}}).with_values(
+    config = validated({"data": {"variant": variant}}).with_values(
         {**changes, "training.steps": 12, "training.evaluations": 2}
     )
+    oracle = train_oracle(prepared, split(prepared.digests, 0), steps=3)
     trainer = Trainer(config, prepared, oracle)
     *_, last = trainer.fit()
     scores = trainer.evaluate("test") | oracle.accuracies()
-    losses = {k.removeprefix("train/"): v for k, v in last.metrics.items() if "train/" in k}
+    numbers = {k.removeprefix("train/"): v for k, v in last.metrics.items() if "train/" in k}
+    images = trainer.bank.batch(trainer.images_of("test"))
+    numbers["psnr"] = scores["reconstruction_psnr"]
+    numbers["oracle"] = float(oracle.network(images).square().mean())
     accuracies = [scores["factor_accuracy"]]
     for kind in ("latent", "encoded", "pixels"):
         accuracies.append(scores[f"relation_accuracy_{kind}_affected"])
     accuracies.append(scores["oracle_accuracy"])
     assert VERSION == CODE_VERSION, "new numbers belong to the new version"
-    assert losses | {"psnr": scores["reconstruction_psnr"]} == pytest.approx(LOSSES[name], rel=1e-3)
-    assert accuracies == pytest.approx(ACCURACIES[name], abs=0.03)
+    assert numbers == pytest.approx(NUMBERS[name], rel=TOLERANCE)
+    # No threshold is near enough for rounding to cross it: not one image may be read otherwise.
+    assert accuracies == pytest.approx(ACCURACIES[name], abs=1e-9)

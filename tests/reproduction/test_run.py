@@ -17,6 +17,7 @@ import pytest
 from reproduction import cells
 from reproduction.rows import Results, Score, Stored
 from reproduction.work import train_cell
+from tests.patience import PATIENCE
 from tests.reproduction import small
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    out, _ = process.communicate(timeout=300)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, out
     return out
 
@@ -57,7 +58,7 @@ def stored(folder: Path) -> Stored:
 
 
 def wait_for_rows(folder: Path, n: int) -> None:
-    end = time.monotonic() + 200
+    end = time.monotonic() + PATIENCE
     while len(stored(folder).runs) < n:
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -120,7 +121,7 @@ def test_cells_that_fail_or_are_killed_do_not_stop_the_others(cache: Path, tmp_p
 
 def next_worker(driver: int) -> int:
     """Process id of a worker that trains for this driver, and for no other on this machine."""
-    end = time.monotonic() + 200
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -152,7 +153,7 @@ def test_whatever_ends_the_driver_keeps_what_is_finished(cache: Path, tmp_path: 
     process = start(cache, tmp_path, [*FIVE, "--max-concurrent", "1"], slow)
     wait_for_rows(tmp_path, len(first) + 1)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     second = stored(tmp_path).runs
     assert set(first) < set(second)
     assert len(second) < 5

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from tests.patience import PATIENCE
 from tests.sweeps.finished import Finished, command, of_stage, runs_of
 from tests.sweeps.small_study import small_preset
 from weakdis_core.data.store import prepare
@@ -57,7 +58,7 @@ def finished(
     shutil.copy(empty_database, place / "mlflow.db")
     flags = ["--name", "small", "--trials", "3", "--max-steps", "30", "--confirm-seeds", "2"]
     done = subprocess.run(
-        command(*flags), cwd=place, capture_output=True, text=True, timeout=300, check=False
+        command(*flags), cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     uri = f"sqlite:///{place / 'mlflow.db'}"

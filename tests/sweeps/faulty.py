@@ -20,20 +20,25 @@ from mlflow.entities import Run
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from tests.sweeps.finished import SCRIPT, command, of_stage, runs_of
+from tests.patience import PATIENCE
+from tests.sweeps.finished import command, of_stage, runs_of
 
 VARIANT = "dsprites_v2"
 STEPS, EVALUATIONS = 200, 10
+SCRIPT = Path(__file__).with_name("held.py")
 
 
 def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -> list[str]:
     sizes = ["--trials", f"{trials}", "--max-steps", f"{steps}", "--max-concurrent", "2"]
+    sizes += ["--time-budget", "36000"]
     return ["--name", "faulty", *sizes, "--set", f"training.evaluations={evaluations}"]
 
 
 def call_of(*given: str) -> list[str]:
-    """The command that a user types; a resumed sweep has its sizes already."""
-    return [command()[0], str(SCRIPT), *given] if "--resume" in given else command(*given)
+    """The command that a user types, but for the trials waiting where `hold` says."""
+    python, _, *sizes = command()
+    # A resumed sweep has its sizes already.
+    return [python, str(SCRIPT), *([] if "--resume" in given else sizes), *given]
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
 
 def wait_for(place: Path, trial: str = "*", reports: int = 3) -> None:
     """Wait until a trial of the first session has so many reports."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     while last_checkpoint(place / "runs/faulty/search-1", trial) < reports:
         assert time.monotonic() < deadline, (place / "output.txt").read_text()
         time.sleep(0.05)
@@ -70,7 +75,9 @@ def last_checkpoint(folder: Path, trial: str) -> int:
 def resume(place: Path, *more: str) -> str:
     """Go on with the sweep, by the command a user types; what it prints."""
     call = call_of("--resume", "faulty", *more)
-    done = subprocess.run(call, cwd=place, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(
+        call, cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report not made" not in done.stdout
     return done.stdout

@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from tests.patience import PATIENCE
+
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "run.py"
 
 
@@ -71,13 +73,13 @@ def interrupted(
         text=True,
         start_new_session=True,
     ) as process:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + PATIENCE
         while not list(place.glob(until)):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(process.pid, number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 
 

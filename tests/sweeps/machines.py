@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.patience import PATIENCE
 from tests.sweeps.services import free_port
 
 HEAD, OTHER = "127.0.0.1", "127.0.0.2"
@@ -78,7 +79,7 @@ class Machines:
                 [*around, *ray, *own, *flags], stdout=file, stderr=file, start_new_session=True,
                 env=environment,
             )  # fmt: skip
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while "Ray runtime started" not in log.read_text():
             assert time.monotonic() < deadline, log.read_text()
             assert self._nodes[address].poll() is None, log.read_text()

@@ -10,15 +10,20 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 NETWORK = "10.77.0"
 BRIDGE = "weakdis"
 USER = "lab"
+_CHECKOUT = Path(__file__).parents[2]
 
-# Runs as the first process of a machine: when it ends, so does all else there.
+# Runs as the first process of a machine: when it ends, so does all else there. The checkout and its
+# .venv stay in sight where they lie below /home or /tmp, which each machine has for itself.
 _BOOT = """
 set -e
 hostname {name}
 mount --make-rprivate /
+mount --rbind {checkout} /mnt
 mount --bind {root}/passwd /etc/passwd
 mount -t tmpfs none /home
 mkdir -p /home/{user} /home/shared /home/keys /run/sshd
@@ -26,6 +31,8 @@ mount --bind {root}/shared /home/shared
 cp {root}/host_key {root}/key.pub {root}/sshd_config /home/keys
 cp /etc/skel/.bashrc /etc/skel/.profile /home/{user}
 mount -t tmpfs none /tmp
+mkdir -p {checkout}
+mount --move /mnt {checkout}
 mount -t tmpfs none /dev/shm
 exec /usr/sbin/sshd -D -e -f /home/keys/sshd_config
 """
@@ -100,7 +107,7 @@ class Laboratory:
             f"route add default via {NETWORK}.1",
         ):
             _run("ip", "-n", space, *command.split())
-        boot = _BOOT.format(name=name, root=self.root, shared=self.shared, user=USER)
+        boot = _BOOT.format(name=name, root=self.root, user=USER, checkout=_CHECKOUT)
         inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount", "--uts"]
         with (self.root / f"{name}.log").open("wb") as log:
             self._machines[name] = subprocess.Popen(
@@ -108,7 +115,7 @@ class Laboratory:
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
                 env={"PATH": os.environ["PATH"]},
             )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while self.ssh(name, "true").returncode != 0:
             assert time.monotonic() < deadline, self.log(name)
             time.sleep(0.2)

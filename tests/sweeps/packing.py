@@ -15,6 +15,7 @@ from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from tests.patience import PATIENCE
 
 VARIANT, TRIALS = "dsprites_v2", 4
 
@@ -23,7 +24,7 @@ def meeting_trial(parameters: dict[str, Any]) -> None:
     """Wait for the others, then end."""
     place = Path(parameters["storage"])
     (place / f"here-{parameters['trial_id']}").touch()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while len(list(place.glob("here-*"))) < TRIALS:
         if time.monotonic() > deadline:
             raise TimeoutError("the others never came")
@@ -38,7 +39,7 @@ def main(folder: Path) -> None:
     base = settings.base_config(VARIANT)
     place = folder / "packed"
     place.mkdir()
-    budget = Budget(200.0, Interruption())
+    budget = Budget(PATIENCE, Interruption())
     ledger = Ledger("pixels", base.training.steps, budget)
     with cluster() as available:
         allotment = allot(settings, available)

@@ -27,6 +27,7 @@ from sweeps.space import build_space
 from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
+from tests.patience import PATIENCE
 from tests.sweeps.finished import runs_of
 
 VARIANT = "dsprites_v2"
@@ -50,13 +51,12 @@ def run_script(
     sizes: list[int],
     database: str,
     folder: Path,
-    time_budget: float = 120.0,
     listeners: Sequence[Listener] = (),
 ) -> Ran:
     """Run one trial after another, their latent sizes given, as a sweep does."""
     settings = SweepSettings(
         variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
-        time_budget=time_budget, max_steps=STEPS, storage=str(folder),
+        time_budget=PATIENCE, max_steps=STEPS, storage=str(folder),
     )  # fmt: skip
     base = settings.base_config(VARIANT)
     space = build_space(base, {})

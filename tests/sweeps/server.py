@@ -10,6 +10,7 @@ from pathlib import Path
 
 import requests
 
+from tests.patience import PATIENCE
 from tests.sweeps.services import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +47,12 @@ class Server:
                 make, stdout=log, stderr=log, start_new_session=True,
                 env=os.environ | {"MLFLOW_BACKEND_STORE_URI": self.database},
             )  # fmt: skip
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 if requests.get(f"{self.uri}/health", timeout=5).ok:
                     return
-            except requests.ConnectionError:
+            except requests.RequestException:
                 assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
                 assert self.process.poll() is None
                 time.sleep(0.2)

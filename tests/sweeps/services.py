@@ -17,6 +17,7 @@ from pathlib import Path
 import requests
 
 from tests.conftest import program
+from tests.patience import PATIENCE
 
 PASSWORD = "swordfish"
 """Of the database; it may turn up nowhere."""
@@ -57,7 +58,7 @@ class Postgres:
             )  # fmt: skip
         # It listens before it answers.
         ready = [found("pg_isready"), "-q", "-h127.0.0.1", f"-p{self._port}"]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while subprocess.run(ready, check=False).returncode != 0:
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.1)
@@ -67,7 +68,7 @@ class Postgres:
         if self._server is not None:
             # SIGINT is its fast shutdown; killed, it would leave shared memory behind.
             self._server.send_signal(signal.SIGINT)
-            self._server.wait(timeout=60)
+            self._server.wait(timeout=PATIENCE)
             self._server = None
 
     def add(self, name: str) -> str:
@@ -116,7 +117,7 @@ def object_store(place: Path) -> Iterator[str]:
     ):
         try:
             _wait_for(port, place / "s3.log")
-            requests.put(f"http://127.0.0.1:{port}/bucket", timeout=10).raise_for_status()
+            requests.put(f"http://127.0.0.1:{port}/bucket", timeout=PATIENCE).raise_for_status()
             yield f"s3://bucket/sweeps?endpoint_override=127.0.0.1:{port}&scheme=http"
         finally:
             server.kill()
@@ -130,7 +131,7 @@ def found(name: str) -> str:
 
 
 def _wait_for(port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

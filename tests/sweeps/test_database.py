@@ -22,6 +22,7 @@ from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.storage import storage_errors_explained
+from tests.patience import PATIENCE
 from tests.sweeps.scripted import STEPS, VARIANT, report
 from tests.sweeps.services import PASSWORD, Postgres
 from weakdis_core.errors import UserError
@@ -58,7 +59,7 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         place.mkdir()
         space = build_space(base, {})
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
-        budget = Budget(120.0, Interruption())
+        budget = Budget(PATIENCE, Interruption())
         study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
         told = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=told) as caught, storage_errors_explained(place):
@@ -68,7 +69,7 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         studies.start()
         # What it had been told before is there, and the trial can go on.
         study = search_study(sweep)
-        budget = Budget(120.0, Interruption())
+        budget = Budget(PATIENCE, Interruption())
         ledger = Ledger("pixels", STEPS, budget, Records(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
         run_trials(sweep, study, ledger, budget, [], script)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.sweeps.faulty import check_invariants, flags, resume, rows, started, wait_for
 from tests.sweeps.finished import command
+from tests.sweeps.held import hold, release
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_root]
 
@@ -28,11 +30,13 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(
     cache: Path, database: str, disk: Path, tmp_path: Path
 ) -> None:
     filler = disk / "filler"
+    hold(tmp_path, 60, "00003")
     with started(tmp_path) as process:
-        # The first trials have ended, or nearly so.
+        # One of the first two has ended, and the other one has, or nearly so.
         wait_for(tmp_path, "00003", reports=1)
         fill(filler)
-        assert process.wait(timeout=240) == 2
+        release(tmp_path)
+        assert process.wait(timeout=PATIENCE) == 2
     output = (tmp_path / "output.txt").read_text()
     assert f"error: storage: {disk}" in output
     assert (
@@ -50,7 +54,12 @@ def test_a_read_only_disk_is_refused(
 ) -> None:
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     done = subprocess.run(
-        command(*flags()), cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        command(*flags()),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: storage: {disk} cannot be written (Read-only file")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.sweeps.faulty import (
     VARIANT,
     call_of,
@@ -27,6 +28,7 @@ from tests.sweeps.faulty import (
     workers,
 )
 from tests.sweeps.finished import interrupted, runs_of
+from tests.sweeps.held import hold, release
 from tests.sweeps.server import Server
 
 pytestmark = pytest.mark.slow
@@ -34,9 +36,9 @@ OUTAGE = 40.0
 
 
 def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_path: Path) -> None:
-    # As many as the one that is not killed can report until the other is back.
     steps, evaluations = 800, 40
     first = tmp_path / "runs/faulty/search-1"
+    hold(tmp_path, 80)
     with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:
         wait_for(tmp_path, reports=0)
         # While it runs nobody else may touch it.
@@ -47,8 +49,9 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
             # A process that trains: its trial goes on in another one.
             training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
             training.kill()
+            hold(tmp_path, 160)
             for trial in ("00001", "00002"):
-                wait_for(tmp_path, trial, reports=last_checkpoint(first, trial) + 2)
+                wait_for(tmp_path, trial, reports=5)
             _, errors = second.communicate()
         assert second.returncode == 2
         assert "error: name: the sweep 'faulty' is running already" in errors
@@ -58,6 +61,7 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
     truncated = tmp_path / "runs" / last / "checkpoint.pt"
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     interrupt_twice(tmp_path, database)
+    release(tmp_path)
     # Of the second trial no checkpoint can be read any more.
     for file in tmp_path.glob("runs/faulty/search-*/00002/checkpoint_*/checkpoint.pt"):
         file.write_bytes(b"")
@@ -82,6 +86,7 @@ def interrupt_twice(place: Path, database: str) -> None:
     # Ctrl-C in a terminal reaches Ray's processes too, which ignore it; SIGTERM, as `timeout` sends
     # it, kills them.
     for session, number in enumerate((signal.SIGINT, signal.SIGTERM), start=2):
+        hold(place, 80 * (session + 1))
         reports = f"runs/faulty/search-{session}/00001/checkpoint_00000[2-9]"
         code, output = interrupted(call_of("--resume", "faulty"), place, reports, number)
         assert code == 128 + number, output
@@ -94,16 +99,17 @@ def interrupt_twice(place: Path, database: str) -> None:
 
 
 def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path) -> None:
-    steps, evaluations = 3000, 50
+    steps, evaluations = 1000, 50
     long = flags(trials=2, steps=steps, evaluations=evaluations)
-    session = tmp_path / "runs/faulty/search-1"
     with Server(tmp_path) as server:
+        hold(tmp_path, 80)
         with started(tmp_path, *long, "--tracking-uri", server.uri) as process:
-            wait_for(tmp_path, reports=2)
+            wait_for(tmp_path, reports=3)
             server.kill()
             down = time.monotonic()
             # Training goes on meanwhile.
-            wait_for(tmp_path, reports=last_checkpoint(session, "*") + 5)
+            hold(tmp_path, 260)
+            wait_for(tmp_path, reports=12)
             assert process.poll() is None
             time.sleep(max(0.0, OUTAGE - (time.monotonic() - down)))
             told = delivered(tmp_path)
@@ -113,7 +119,8 @@ def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path
                 time.sleep(0.1)
             # And now it stays away.
             server.kill()
-            assert process.wait(timeout=400) == 0, (tmp_path / "output.txt").read_text()
+            release(tmp_path)
+            assert process.wait(timeout=PATIENCE) == 0, (tmp_path / "output.txt").read_text()
         output = (tmp_path / "output.txt").read_text()
         assert "MLflow does not answer" in output
         assert "--resume faulty" in output

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.patience import PATIENCE
 from tests.sweeps.finished import command, runs_of
 
 pytestmark = pytest.mark.gpu
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.gpu
 def test_trials_share_the_gpu(cache: Path, tmp_path: Path) -> None:
     call = command("--name", "shared", "--trials", "6", "--time-budget", "120")
     done = subprocess.run(
-        call, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        call, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     _, runs = runs_of(f"sqlite:///{tmp_path / 'mlflow.db'}", "dsprites_v2", "shared")

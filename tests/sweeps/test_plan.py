@@ -52,7 +52,7 @@ def test_the_probe_weighs_and_times() -> None:
         "shapes3d_v3"
     )
     measured = probe(config)
-    assert 0 < measured.trial < 5 * config.training.steps
+    assert measured.trial > 0
     assert measured.checkpoint > 10_000
     assert measured.test == 0
     assert probe(config, test=True).test > 0

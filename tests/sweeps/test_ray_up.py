@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.sweeps.faulty import check_invariants, flags, last_checkpoint
-from tests.sweeps.finished import command
+from tests.patience import PATIENCE
+from tests.sweeps.faulty import call_of, check_invariants, flags, last_checkpoint
+from tests.sweeps.held import FOLDER, hold, release
 from tests.sweeps.namespaces import USER, Laboratory
 
 pytestmark = [
@@ -27,7 +28,6 @@ ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 # Ray's newer autoscaler does not start with the provider `local`.
 ENVIRONMENT = os.environ | {"RAY_UP_enable_autoscaler_v2": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-STEPS, EVALUATIONS = 1500, 30
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def cluster_file(lab: Laboratory, place: Path) -> Path:
 def ray(*arguments: str) -> str:
     """Run a command of Ray's in the folder of README.md, as its user does."""
     done = subprocess.run(
-        [*RAY, *arguments], cwd=ROOT, env=ENVIRONMENT, text=True, timeout=400, check=False,
+        [*RAY, *arguments], cwd=ROOT, env=ENVIRONMENT, text=True, timeout=PATIENCE, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -82,19 +82,24 @@ def test_a_cluster_comes_up_and_a_sweep_survives_the_loss_of_a_machine(
     file = str(cluster_file(lab, tmp_path))
     ray("up", "--yes", "--no-config-cache", file)
     wait_for_nodes(file, 2)
-    sweep = " ".join(["python", "sweeps/run.py", *command(*flags(3, STEPS, EVALUATIONS))[2:]])
+    # `sweeps/run.py`, but both trials wait until the machine of one has been lost.
+    call = ["python", "tests/sweeps/held.py", *call_of(*flags())[2:]]
+    sweep = f"{FOLDER}=/home/shared {' '.join(call)}"
+    for trial in ("00001", "00002"):
+        hold(lab.shared, 80, trial)
     with subprocess.Popen(
         [*RAY, "exec", file, f"cd weakdis && {sweep}"], cwd=ROOT, env=ENVIRONMENT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         shared = lab.shared / "runs/faulty/search-1"
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while min(last_checkpoint(shared, trial) for trial in ("00001", "00002")) < 2:
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.5)
         lab.kill("worker")
-        output = process.communicate(timeout=400)[0]
+        release(lab.shared)
+        output = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, output
     assert "best: trial" in output
     uri = f"sqlite:///{lab.shared / 'mlflow.db'}"
@@ -109,7 +114,7 @@ def test_a_cluster_comes_up_and_a_sweep_survives_the_loss_of_a_machine(
 
 def wait_for_nodes(file: str, nodes: int) -> None:
     """Wait until so many machines are up: `ray up` ends when the head is."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE
     count = "python -c \"import ray; ray.init(); print('nodes', len(ray.nodes()))\""
     while f"nodes {nodes}" not in (output := ray("exec", file, count)):
         assert time.monotonic() < deadline, output

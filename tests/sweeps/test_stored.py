@@ -25,6 +25,7 @@ from sweeps.space import build_space
 from sweeps.status import show
 from sweeps.stored import check_new, find, keep, names
 from sweeps.study import open_storage, open_study
+from tests.patience import PATIENCE
 from tests.sweeps.kept import VARIANT, a_stored_sweep
 from tests.sweeps.services import Postgres
 from weakdis_core.errors import UserError
@@ -166,7 +167,7 @@ def halted_server_of(claim: Claim) -> Iterator[None]:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -12,6 +12,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from tests.patience import PATIENCE
 from tests.sweeps.server import Server
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,7 @@ def test_make_tracking_starts_a_light_server_for_a_host_name(tmp_path: Path) -> 
                 f"{server.uri}/api/2.0/mlflow/experiments/search",
                 params={"max_results": 1},
                 headers={"Host": host},
-                timeout=20,
+                timeout=PATIENCE,
             )
             assert answer.status_code == code
 

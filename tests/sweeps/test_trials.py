@@ -25,6 +25,7 @@ from sweeps.results import front, write_trials
 from sweeps.space import METRICS
 from sweeps.study import open_storage, open_study
 from sweeps.trainable import checkpoints_of, reporting_errors
+from tests.patience import PATIENCE
 from tests.sweeps.scripted import STEPS, Ran, report, run_script
 
 pytestmark = pytest.mark.slow
@@ -192,7 +193,7 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
 ) -> None:
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     study.enqueue_trial({"model.latent_size": 12})
-    budget = Budget(120.0, Interruption())
+    budget = Budget(PATIENCE, Interruption())
     ledger = Ledger("pixels", STEPS, budget, Records(study).load())
     ended = {key: record.outcome for key, record in ledger.records.items()}
     more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
@@ -231,14 +232,28 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
     assert [run.info.status for run in ran.children.values()] == ["FINISHED", "FINISHED"]
 
 
+class EndingTime(Callback):
+    """Ends the time with the first report."""
+
+    over = False
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
+        self.over = True
+
+
 def test_the_end_of_time_keeps_last_results(
-    resources: dict[str, float], database: str, tmp_path: Path
+    resources: dict[str, float], database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def script(parameters: dict[str, Any]) -> None:
         report(134, **{PIXELS: 0.5})
-        time.sleep(120)
+        time.sleep(PATIENCE)
 
-    ran = run_script(script, [4, 8], database, tmp_path, time_budget=8.0)
+    ending = EndingTime()
+    left = property(lambda budget: 0.0 if ending.over else PATIENCE)
+    monkeypatch.setattr(Budget, "left", left)
+    ran = run_script(script, [4, 8], database, tmp_path, callbacks=[ending])
     (record,) = ran.ledger.records.values()
     assert (record.outcome, record.score, record.step) == ("out_of_time", 0.5, 134)
     assert ran.ledger.best() is None

@@ -20,6 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from sweeps.ui import run
 from tests.conftest import program
+from tests.patience import PATIENCE
 from tests.sweeps.finished import SCRIPT, Finished
 from tests.sweeps.services import free_port
 from weakdis_core.errors import UserError
@@ -60,7 +61,7 @@ def started(
     with log.open("w") as output, subprocess.Popen(
         [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True
     ) as process, ended(process):  # fmt: skip
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + PATIENCE
         while "Ctrl-C ends both" not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
@@ -71,7 +72,7 @@ def started(
             # MLflow has a session of its own: only Ctrl-C ends it too.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture
@@ -110,9 +111,9 @@ def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> 
     with started(finished, ports, log) as process:
         assert f"MLflow: http://127.0.0.1:{ports[0]}/#/experiments?" in log.read_text()
         assert f"Optuna: http://127.0.0.1:{ports[1]} (small/study.db)\n" in log.read_text()
-        page = requests.get(f"http://127.0.0.1:{ports[0]}", timeout=20)
+        page = requests.get(f"http://127.0.0.1:{ports[0]}", timeout=PATIENCE)
         assert "MLflow" in page.text
-        studies = requests.get(f"http://127.0.0.1:{ports[1]}/api/studies", timeout=20).json()
+        studies = requests.get(f"http://127.0.0.1:{ports[1]}/api/studies", timeout=PATIENCE).json()
         assert {study["study_name"] for study in studies["study_summaries"]} >= {"small"}
         family = psutil.Process(process.pid).children(recursive=True)
         listening = [
@@ -121,8 +122,8 @@ def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> 
         ]  # fmt: skip
         assert {address.ip for address in listening} == {"127.0.0.1"}
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=60)
-    assert psutil.wait_procs(family, timeout=20)[1] == []
+        process.wait(timeout=PATIENCE)
+    assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
     assert "Traceback" not in log.read_text()
 
 
@@ -137,7 +138,7 @@ def test_runs_and_pictures_in_a_browser(finished: Finished, tmp_path: Path) -> N
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1600, "height": 900})
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(f"{runs}?workflowType=machine_learning")
         page.get_by_text("small", exact=True).first.wait_for()
         page.screenshot(path=tmp_path / "runs.png")

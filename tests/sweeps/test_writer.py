@@ -16,6 +16,7 @@ from sweeps.delivery import Delivery, may_work_later
 from sweeps.experiments import open_experiment
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Outbox
 from sweeps.writer import Writer
+from tests.patience import PATIENCE
 from tests.sweeps.finished import runs_of
 from tests.sweeps.services import KEYS
 from weakdis_core.errors import UserError
@@ -45,7 +46,7 @@ class Mlflow:
 def test_training_never_waits_for_mlflow(tmp_path: Path) -> None:
     submitted = threading.Event()
     free: list[bool] = []
-    writer = Writer(Outbox(tmp_path), lambda entry: free.append(submitted.wait(10)))
+    writer = Writer(Outbox(tmp_path), lambda entry: free.append(submitted.wait(PATIENCE)))
     for number in range(3):
         writer.submit(numbered(number))
     submitted.set()
@@ -71,7 +72,7 @@ def test_a_server_that_comes_back_is_told_everything_in_order(tmp_path: Path) ->
     writer = Writer(Outbox(tmp_path), mlflow, pause=0.01)
     for number in range(5):
         writer.submit(numbered(number))
-    assert mlflow.asked.wait(10)
+    assert mlflow.asked.wait(PATIENCE)
     assert mlflow.told == []
     mlflow.up.set()
     writer.close()
