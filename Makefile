@@ -75,9 +75,9 @@ lint: $(PROJECT) ## check style, formatting and types
 	$(BIN)/mypy --strict
 
 bench: $(PROJECT) ## measure speed against the targets
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
-scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (half an hour)
+scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (hours)
 	$(BIN)/python -m benchmarks.scaling
 
 report: $(PROJECT) ## write report.html, the page of the newest sweep

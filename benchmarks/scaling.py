@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.overhead import REPORTS
 from benchmarks.run import machine
-from sweeps.bench import REPORTS
 from sweeps.provenance import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -36,7 +36,7 @@ def main() -> None:
     for trials in TRIALS:
         # Memory is of the process at its largest: a new one for each.
         done = subprocess.run(
-            [sys.executable, "-m", "sweeps.bench", str(trials)],
+            [sys.executable, "-m", "benchmarks.overhead", str(trials)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         rows.append(json.loads(done.stdout.splitlines()[-1]))
