@@ -94,7 +94,7 @@ def _dashboard(settings: UiSettings) -> Iterator[str]:
         yield f"there is no sweep in {asked.folder} yet"
         return
     name = settings.sweep or known[-1]
-    storage = open_storage(asked.folder / name, asked.study_storage)
+    storage = open_storage(asked.folder / name, asked.study_storage, writer=False)
     app = optuna_dashboard.wsgi(storage)
     try:
         server = make_server(_HOST, settings.optuna_port, app, _Server, _Silent)
