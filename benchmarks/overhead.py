@@ -13,6 +13,8 @@ from typing import Any
 
 from optuna import logging as optuna_logging
 from ray import tune
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, cluster
@@ -42,6 +44,7 @@ class Measured:
         trials: How many.
         seconds: Seconds a trial, one after another, all of them together.
         late: Seconds a trial of the last tenth.
+        cpu: Seconds of processor time that the driver took for a trial of the last tenth.
         memory: MiB of the driver, at most.
         study: MiB of the Optuna study.
         mlflow: MiB of the MLflow database.
@@ -52,6 +55,7 @@ class Measured:
     trials: int
     seconds: float
     late: float
+    cpu: float
     memory: float
     study: float
     mlflow: float
@@ -92,13 +96,14 @@ def measure(trials: int) -> Measured:
         )
         open_experiment(settings.tracking, _VARIANT, _NAME)
         with cluster(LOCAL):
-            seconds, late = _timed(settings)
+            seconds, late, cpu = _timed(settings)
         place = settings.folder / _NAME
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         return Measured(
             trials=trials,
             seconds=seconds / trials,
             late=late,
+            cpu=cpu,
             memory=peak,
             study=_size(Path(folder) / STUDY_FILE),
             mlflow=_size(Path(folder) / "mlflow.db"),
@@ -107,8 +112,21 @@ def measure(trials: int) -> Measured:
         )
 
 
-def _timed(settings: SweepSettings) -> tuple[float, float]:
-    """Seconds of all trials, and of one of the last tenth."""
+class _Clock(Callback):
+    """Notes the time, and the driver's processor time, when a trial starts."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[float, float]] = []
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        """Note both."""
+        self.starts.append((time.perf_counter(), time.process_time()))
+
+
+def _timed(settings: SweepSettings) -> tuple[float, float, float]:
+    """Seconds of all trials, and seconds and processor time of one of the last tenth."""
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     base = settings.base_config(_VARIANT)
     folder = settings.folder / _NAME
@@ -120,20 +138,20 @@ def _timed(settings: SweepSettings) -> tuple[float, float]:
     run = SweepRun(_NAME, _VARIANT, common_tags(base, "rendered"), {})
     writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, _NAME))
     tracking = Tracking(writer, run, ledger)
-    study = search_study(sweep)
+    study, clock = search_study(sweep), _Clock()
     started = time.perf_counter()
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking], trivial_trial)
+        run_trials(sweep, study, ledger, budget, [tracking, clock], trivial_trial)
     finally:
         tracking.close("FINISHED")
         writer.close()
     if writer.failures or len(ledger.complete()) != settings.trials:
         raise RuntimeError(f"only {len(ledger.complete())} of {settings.trials} trials completed")
     seconds = time.perf_counter() - started
-    starts = [record.started for record in ledger.complete()]
-    last = max(2, len(starts) // 10)
-    return seconds, (starts[-1] - starts[-last]) / (last - 1)
+    last = max(2, len(clock.starts) // 10)
+    (first, first_cpu), *_, (end, end_cpu) = clock.starts[-last:]
+    return seconds, (end - first) / (last - 1), (end_cpu - first_cpu) / (last - 1)
 
 
 def _size(file: Path) -> float:

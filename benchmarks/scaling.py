@@ -15,11 +15,12 @@ from benchmarks.run import machine
 from sweeps.provenance import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
-TRIALS = (100, 300, 1000)
+TRIALS = (100, 1000, 10000)
 COLUMNS = {
     "trials": "trials",
     "seconds": "seconds a trial",
     "late": "of the last tenth",
+    "cpu": "CPU seconds of them",
     "memory": "driver, MiB",
     "study": "study, MiB",
     "mlflow": "MLflow, MiB",
