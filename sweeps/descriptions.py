@@ -42,8 +42,8 @@ def best_so_far(ledger: Ledger) -> str:
     ended = ledger.ended()
     if not ended:
         return ""
-    ends = Counter(record.outcome.replace("_", " ") for record in ended)
-    told = ", ".join(f"{number} {end}" for end, number in ends.items())
+    ends = Counter(record.outcome for record in ended)
+    told = ", ".join(f"{number} {end.replace('_', ' ')}" for end, number in ends.items())
     best = ledger.best()
     if best is None:
         return f"No complete trial so far; ended: {told}."

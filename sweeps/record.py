@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import fmean
 from typing import Any, Literal
 
@@ -61,8 +62,8 @@ class Record:
 
 def highest(records: Iterable[Record]) -> Record | None:
     """The one with the best score; None where none has any."""
-    scored = [record for record in records if record.score is not None]
-    return max(scored, key=lambda record: record.score or 0.0, default=None)
+    scored = (record for record in records if record.score is not None)
+    return max(scored, key=attrgetter("score"), default=None)
 
 
 def seconds_of_a_trial(records: Iterable[Record]) -> float:
