@@ -64,9 +64,9 @@ def test_a_reader_sees_what_another_process_writes(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     trial = study.ask(SPACE)
     reader = optuna.load_study(study_name="a sweep", storage=open_storage(tmp_path, writer=False))
-    assert reader.trials[0].state == TrialState.RUNNING
+    assert [known.state for known in reader.trials] == [TrialState.RUNNING]
     study.tell(trial, 0.5)
-    assert reader.trials[0].state == TrialState.COMPLETE
+    assert [known.state for known in reader.trials] == [TrialState.COMPLETE]
 
 
 def test_samplers() -> None:
