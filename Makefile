@@ -96,7 +96,7 @@ tracking: $(PROJECT) ## start an MLflow server for other machines too: HOST=, PO
 
 clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
 	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find weakdis_core sweeps analysis reproduction tests -name __pycache__ -prune -exec rm -rf {} +
+	find weakdis_core sweeps analysis reproduction benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(ENVIRONMENT):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
