@@ -7,7 +7,6 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,33 +35,6 @@ _NAME = "overhead"
 REPORTS = 5
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a sweep of trivial trials took.
-
-    Attributes:
-        trials: How many.
-        seconds: Seconds a trial, one after another, all of them together.
-        late: Seconds a trial of the last tenth.
-        cpu: Seconds of processor time that the driver took for a trial of the last tenth.
-        memory: MiB of the driver, at most.
-        study: MiB of the Optuna study.
-        mlflow: MiB of the MLflow database.
-        outbox: MiB of what MLflow is told.
-        tune: MiB of Tune's snapshot.
-    """
-
-    trials: int
-    seconds: float
-    late: float
-    cpu: float
-    memory: float
-    study: float
-    mlflow: float
-    outbox: float
-    tune: float
-
-
 def trivial_trial(parameters: dict[str, Any]) -> None:
     """Report as often as a short trial does, with a small checkpoint, and train nothing."""
     steps = parameters["base"]["training"]["steps"]
@@ -74,13 +46,17 @@ def trivial_trial(parameters: dict[str, Any]) -> None:
             tune.report(result, checkpoint=tune.Checkpoint(folder))
 
 
-def measure(trials: int) -> Measured:
+def measure(trials: int) -> dict[str, float]:
     """Run trivial trials, one after another, start of the process included.
 
     Tune, the Optuna study and the MLflow database are the real ones, in a temporary folder.
 
     Args:
         trials: Trials to run.
+
+    Returns:
+        Seconds a trial (`seconds`), seconds and the driver's processor time for a trial of the last
+        tenth (`late`, `cpu`), MiB of the driver's memory at its peak (`memory`) and of files.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = SweepSettings(
@@ -99,17 +75,17 @@ def measure(trials: int) -> Measured:
             seconds, late, cpu = _timed(settings)
         place = settings.folder / _NAME
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        return Measured(
-            trials=trials,
-            seconds=seconds / trials,
-            late=late,
-            cpu=cpu,
-            memory=peak,
-            study=_size(Path(folder) / STUDY_FILE),
-            mlflow=_size(Path(folder) / "mlflow.db"),
-            outbox=_size(place / OUTBOX_FILE),
-            tune=sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),
-        )
+        return {
+            "trials": trials,
+            "seconds": seconds / trials,
+            "late": late,
+            "cpu": cpu,
+            "memory": peak,
+            "study": _size(Path(folder) / STUDY_FILE),
+            "mlflow": _size(Path(folder) / "mlflow.db"),
+            "outbox": _size(place / OUTBOX_FILE),
+            "tune": sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),
+        }
 
 
 class _Clock(Callback):
@@ -159,4 +135,4 @@ def _size(file: Path) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(int(sys.argv[1]) if sys.argv[1:] else 20))))
+    print(json.dumps(measure(int(sys.argv[1]) if sys.argv[1:] else 20)))
