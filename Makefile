@@ -75,9 +75,9 @@ lint: $(PROJECT) ## check style, formatting and types
 	$(BIN)/mypy --strict
 
 bench: $(PROJECT) ## measure speed against the targets
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
-scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (half an hour)
+scaling: $(PROJECT) ## measure how a sweep's own cost grows with its trials (hours)
 	$(BIN)/python -m benchmarks.scaling
 
 report: $(PROJECT) ## write report.html, the page of the newest sweep
@@ -96,7 +96,7 @@ tracking: $(PROJECT) ## start an MLflow server for other machines too: HOST=, PO
 
 clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
 	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find weakdis_core sweeps analysis reproduction tests -name __pycache__ -prune -exec rm -rf {} +
+	find weakdis_core sweeps analysis reproduction benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(ENVIRONMENT):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

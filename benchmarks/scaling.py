@@ -10,16 +10,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.overhead import REPORTS
 from benchmarks.run import machine
-from sweeps.bench import REPORTS
 from sweeps.provenance import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
-TRIALS = (100, 300, 1000)
+TRIALS = (100, 1000, 10000)
 COLUMNS = {
     "trials": "trials",
     "seconds": "seconds a trial",
     "late": "of the last tenth",
+    "cpu": "CPU seconds of them",
     "memory": "driver, MiB",
     "study": "study, MiB",
     "mlflow": "MLflow, MiB",
@@ -36,7 +37,7 @@ def main() -> None:
     for trials in TRIALS:
         # Memory is of the process at its largest: a new one for each.
         done = subprocess.run(
-            [sys.executable, "-m", "sweeps.bench", str(trials)],
+            [sys.executable, "-m", "benchmarks.overhead", str(trials)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         rows.append(json.loads(done.stdout.splitlines()[-1]))

@@ -54,6 +54,7 @@ class Delivery:
         self._client: MlflowClient | None = None
         self._experiment_id = ""
         self._run_ids: dict[str, str] = {}
+        self._new: set[str] = set()
         self._begun: set[str] = set()
         self._told: dict[str, int] = {}
         self._registry_errors: Counter[str] = Counter()
@@ -72,14 +73,18 @@ class Delivery:
         params, tags, metrics = entry.params, entry.tags, entry.metrics
         if entry.kind == "begin":
             self._begun.add(run)
-            self._told[run] = _last_report(client, run)
-            # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
-            # sweep has otherwise is a tag.
-            client.update_run(run, status="RUNNING")
-            known = client.get_run(run).data.params
-            changed = {k: v for k, v in params.items() if known.get(k, v) != v}
-            tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
-            params = {name: value for name, value in params.items() if name not in known}
+            if run in self._new:
+                # If what follows fails, the retry has to look at what MLflow has.
+                self._new.remove(run)
+            else:
+                self._told[run] = _last_report(client, run)
+                # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
+                # sweep has otherwise is a tag.
+                client.update_run(run, status="RUNNING")
+                known = client.get_run(run).data.params
+                changed = {k: v for k, v in params.items() if known.get(k, v) != v}
+                tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
+                params = {name: value for name, value in params.items() if name not in known}
             if entry.dataset:
                 client.log_inputs(run, [_input(entry)])
         elif OF_REPORT in metrics and entry.step <= self._told.get(run, 0):
@@ -131,10 +136,7 @@ class Delivery:
         """The run of a trial: known, found by its trial id, or made."""
         key = entry.key
         if key not in self._run_ids:
-            found = self._found(client, key)
-            if found is None:
-                found = self._made(client, entry)
-            self._run_ids[key] = found
+            self._run_ids[key] = self._found(client, key) or self._made(client, entry)
         return self._run_ids[key]
 
     def _found(self, client: MlflowClient, key: str) -> str | None:
@@ -153,7 +155,9 @@ class Delivery:
                 raise ValueError(f"MLflow has no run of {self._sweep} any more")
             tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
         made = client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
-        return str(made.info.run_id)
+        run = str(made.info.run_id)
+        self._new.add(run)
+        return run
 
 
 def _last_report(client: MlflowClient, run: str) -> int:

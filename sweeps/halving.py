@@ -77,6 +77,12 @@ class Halving(ASHAScheduler):
             if (value := recorded.pop(trial.config["trial_id"], None)) is not None:
                 recorded[trial.trial_id] = value
 
+    def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
+        """Choose the first pending trial. Ray's scans all trials, ended ones too, at each step."""
+        live = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
+        pending = any(trial.status == Trial.PENDING for trial in live)
+        return super().choose_trial_to_run(tune_controller) if pending else None
+
 
 @dataclass(frozen=True)
 class _Seen:

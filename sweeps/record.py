@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import fmean
 from typing import Any, Literal
 
@@ -86,8 +87,8 @@ def outcome_of(record: Record) -> Outcome:
 
 def highest(records: Iterable[Record]) -> Record | None:
     """The one with the best score; None where none has any."""
-    scored = [record for record in records if record.score is not None]
-    return max(scored, key=lambda record: record.score or 0.0, default=None)
+    scored = (record for record in records if record.score is not None)
+    return max(scored, key=attrgetter("score"), default=None)
 
 
 def seconds_of_a_trial(records: Iterable[Record]) -> float:

@@ -23,6 +23,7 @@ from sweeps.storage import Storage, path_within
 from sweeps.study import trial_id_of, values_of
 
 _PREFIX = "trial "
+_SPENT = "spent"
 _SECONDS = "seconds"
 STATES: dict[Outcome, TrialState] = {
     "complete": TrialState.COMPLETE,
@@ -54,13 +55,17 @@ class Records:
         """
         content = dataclasses.asdict(record)
         del content["started"], content["mended"], content["config"]
-        self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content)
-        self._study.set_user_attr(_SECONDS, seconds)
+        self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content | {_SPENT: seconds})
 
     @property
     def seconds(self) -> float:
         """How long trials have been running, in all sessions so far."""
-        return float(self._study.user_attrs.get(_SECONDS, 0.0))
+        kept = self._study.user_attrs
+        spent = (
+            content.get(_SPENT, 0.0) for key, content in kept.items() if key.startswith(_PREFIX)
+        )
+        # Earlier versions stored it as an attribute of its own.
+        return float(max(spent, default=0.0) or kept.get(_SECONDS, 0.0))
 
     def load(self) -> dict[str, Record]:
         """All records by trial id, in the order the trials started.
@@ -88,6 +93,7 @@ def _record(content: dict[str, Any]) -> Record:
     rungs = [(int(step), float(value)) for step, value in content["rungs"]]
     # An earlier version kept paths from the root on.
     checkpoints = [path_within(path) for path in content["checkpoints"]]
+    content = {name: value for name, value in content.items() if name != _SPENT}
     return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
 
 

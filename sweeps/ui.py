@@ -92,7 +92,9 @@ def _start_dashboard(settings: UiSettings, sweeps: SweepSettings) -> str:
     if not known:
         return f"there is no sweep in {sweeps.folder} yet"
     name, port = settings.sweep or known[-1], settings.optuna_port
-    app = optuna_dashboard.wsgi(open_storage(sweeps.folder / name, sweeps.study_storage))
+    app = optuna_dashboard.wsgi(
+        open_storage(sweeps.folder / name, sweeps.study_storage, writer=False)
+    )
     _check_free("optuna_port", port)
     server = make_server(_HOST, port, app, _Server, _Silent)
     threading.Thread(target=server.serve_forever, daemon=True).start()

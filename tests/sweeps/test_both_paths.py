@@ -62,4 +62,6 @@ def test_three_runs_have_the_same_scores_by_both_paths(
 
 
 def without_nan(scores: Scores) -> dict[str, tuple[float, int | None]]:
-    return {name: tuple(each) for name, each in scores.items() if not math.isnan(each.value)}
+    return {
+        name: (each.value, each.n) for name, each in scores.items() if not math.isnan(each.value)
+    }

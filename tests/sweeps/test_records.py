@@ -81,6 +81,15 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "one"
 
 
+def test_the_seconds_of_an_earlier_version_count(place: Path, database: str) -> None:
+    session = Session(place, database)
+    session.study.set_user_attr("seconds", 7.0)
+    assert session.records.seconds == 7.0
+    trial = session.start()
+    session.records.save(session.ledger.records[trial.config["trial_id"]], 9.0)
+    assert session.records.seconds == 9.0
+
+
 def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
     place: Path, database: str
 ) -> None:

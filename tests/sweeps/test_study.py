@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
-from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.settings import Objective, Sampler
 from sweeps.study import export_study, make_sampler, open_storage, open_study
@@ -32,6 +33,40 @@ def test_another_space_is_refused(tmp_path: Path) -> None:
 def test_a_storage_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"optuna_storage: 'sqlite:////dev/null/x\.db' cannot be"):
         open_storage(tmp_path, "sqlite:////dev/null/x.db")
+
+
+def test_a_suggestion_reads_only_what_was_written_since_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def count(storage: RDBStorage, trial: Any) -> FrozenTrial:
+        read.append(trial.number)
+        return build(storage, trial)
+
+    build = RDBStorage._build_frozen_trial_from_trial_model
+    monkeypatch.setattr(RDBStorage, "_build_frozen_trial_from_trial_model", count)
+    study = a_study(tmp_path)
+    running = [study.ask(SPACE) for _ in range(9)]
+    study.get_trials(deepcopy=False)
+    running[2].report(0.5, 1)
+    study.tell(running[4], 0.25)
+    read.clear()
+    known = study.get_trials(deepcopy=False)
+    assert read == [2, 4]
+    assert known[2].intermediate_values == {1: 0.5}
+    assert known[4].value == 0.25
+    study.ask(SPACE)
+    assert set(read) == {2, 4, 9}
+
+
+def test_a_reader_sees_what_another_process_writes(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    trial = study.ask(SPACE)
+    reader = optuna.load_study(study_name="a sweep", storage=open_storage(tmp_path, writer=False))
+    assert [known.state for known in reader.trials] == [TrialState.RUNNING]
+    study.tell(trial, 0.5)
+    assert [known.state for known in reader.trials] == [TrialState.COMPLETE]
 
 
 def test_samplers() -> None:

@@ -232,14 +232,12 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
     assert [run.info.status for run in ran.children.values()] == ["FINISHED", "FINISHED"]
 
 
-class EndingTime(Callback):
+class EndingTime(Listener):
     """Ends the time with the first report."""
 
     over = False
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
-    ) -> None:
+    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         self.over = True
 
 
@@ -253,7 +251,7 @@ def test_the_end_of_time_keeps_last_results(
     ending = EndingTime()
     left = property(lambda budget: 0.0 if ending.over else PATIENCE)
     monkeypatch.setattr(Budget, "left", left)
-    ran = run_script(script, [4, 8], database, tmp_path, callbacks=[ending])
+    ran = run_script(script, [4, 8], database, tmp_path, listeners=[ending])
     (record,) = ran.ledger.records.values()
     assert (record.outcome, record.score, record.step) == ("out_of_time", 0.5, 134)
     assert ran.ledger.best() is None

@@ -7,7 +7,6 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,13 @@ from ray import tune
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, cluster
 from sweeps.delivery import Delivery
+from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
 from sweeps.outbox import OUTBOX_FILE, Outbox
 from sweeps.provenance import SweepRun, common_tags
+from sweeps.record import Record
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.study import STUDY_FILE
@@ -32,31 +33,6 @@ from sweeps.writer import Writer
 _VARIANT = "dsprites_v2"
 _NAME = "overhead"
 REPORTS = 5
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a sweep of trivial trials took.
-
-    Attributes:
-        trials: How many.
-        seconds: Seconds a trial, one after another, all of them together.
-        late: Seconds a trial of the last tenth.
-        memory: MiB of the driver, at most.
-        study: MiB of the Optuna study.
-        mlflow: MiB of the MLflow database.
-        outbox: MiB of what MLflow is told.
-        tune: MiB of Tune's snapshot.
-    """
-
-    trials: int
-    seconds: float
-    late: float
-    memory: float
-    study: float
-    mlflow: float
-    outbox: float
-    tune: float
 
 
 def trivial_trial(parameters: dict[str, Any]) -> None:
@@ -70,13 +46,17 @@ def trivial_trial(parameters: dict[str, Any]) -> None:
             tune.report(result, checkpoint=tune.Checkpoint(folder))
 
 
-def measure(trials: int) -> Measured:
+def measure(trials: int) -> dict[str, float]:
     """Run trivial trials, one after another, start of the process included.
 
     Tune, the Optuna study and the MLflow database are the real ones, in a temporary folder.
 
     Args:
         trials: Trials to run.
+
+    Returns:
+        Seconds a trial (`seconds`), seconds and the driver's processor time for a trial of the last
+        tenth (`late`, `cpu`), MiB of the driver's memory at its peak (`memory`) and of files.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = SweepSettings(
@@ -92,23 +72,35 @@ def measure(trials: int) -> Measured:
         )
         open_experiment(settings.tracking, _VARIANT, _NAME)
         with cluster(LOCAL):
-            seconds, late = _timed(settings)
+            seconds, late, cpu = _timed(settings)
         place = settings.folder / _NAME
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        return Measured(
-            trials=trials,
-            seconds=seconds / trials,
-            late=late,
-            memory=peak,
-            study=_size(Path(folder) / STUDY_FILE),
-            mlflow=_size(Path(folder) / "mlflow.db"),
-            outbox=_size(place / OUTBOX_FILE),
-            tune=sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),
-        )
+        return {
+            "trials": trials,
+            "seconds": seconds / trials,
+            "late": late,
+            "cpu": cpu,
+            "memory": peak,
+            "study": _size(Path(folder) / STUDY_FILE),
+            "mlflow": _size(Path(folder) / "mlflow.db"),
+            "outbox": _size(place / OUTBOX_FILE),
+            "tune": sum(_size(file) for file in place.glob("search-1/*") if file.is_file()),
+        }
 
 
-def _timed(settings: SweepSettings) -> tuple[float, float]:
-    """Seconds of all trials, and of one of the last tenth."""
+class _Clock(Listener):
+    """Notes the time, and the driver's processor time, when a trial starts."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[float, float]] = []
+
+    def trial_started(self, record: Record) -> None:
+        """Note both."""
+        self.starts.append((time.perf_counter(), time.process_time()))
+
+
+def _timed(settings: SweepSettings) -> tuple[float, float, float]:
+    """Seconds of all trials, and seconds and processor time of one of the last tenth."""
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     base = settings.base_config(_VARIANT)
     folder = settings.folder / _NAME
@@ -120,20 +112,20 @@ def _timed(settings: SweepSettings) -> tuple[float, float]:
     run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
     writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, _NAME))
     tracking = Tracking(writer, run, ledger)
-    study = search_study(sweep)
+    study, clock = search_study(sweep), _Clock()
     started = time.perf_counter()
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking], trivial_trial)
+        run_trials(sweep, study, ledger, budget, [tracking, clock], trivial_trial)
     finally:
         tracking.close("FINISHED")
         writer.close()
     if writer.failures or len(ledger.complete()) != settings.trials:
         raise RuntimeError(f"only {len(ledger.complete())} of {settings.trials} trials completed")
     seconds = time.perf_counter() - started
-    starts = [record.started for record in ledger.complete()]
-    last = max(2, len(starts) // 10)
-    return seconds, (starts[-1] - starts[-last]) / (last - 1)
+    last = max(2, len(clock.starts) // 10)
+    (first, first_cpu), *_, (end, end_cpu) = clock.starts[-last:]
+    return seconds, (end - first) / (last - 1), (end_cpu - first_cpu) / (last - 1)
 
 
 def _size(file: Path) -> float:
@@ -141,4 +133,4 @@ def _size(file: Path) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(measure(int(sys.argv[1]) if sys.argv[1:] else 20))))
+    print(json.dumps(measure(int(sys.argv[1]) if sys.argv[1:] else 20)))
