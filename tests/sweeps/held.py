@@ -70,9 +70,14 @@ def waiting(trainable: Trainable, folder: Path) -> Trainable:
     return train
 
 
-if __name__ == "__main__":
+def hold_trials() -> None:
+    """Have the trials of this process's sweeps wait where a test asks for it."""
     place = Path(os.environ.get(FOLDER, "")).absolute()
     launch.reporting_errors = lambda trainable: (  # type: ignore[attr-defined]
         reporting_errors(waiting(trainable, place))
     )
+
+
+if __name__ == "__main__":
+    hold_trials()
     main(run)

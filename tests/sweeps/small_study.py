@@ -1,4 +1,4 @@
-"""`python sweeps/run.py` with small presets: `python small_study.py --study models ...`.
+"""`python small_study.py --study models ...`: a study with small presets, whose runs can be held.
 
 SMALL_CHANGES of the environment changes the presets further: JSON, settings by preset's name.
 """
@@ -9,8 +9,10 @@ import json
 import os
 import sys
 
+from sweeps import provenance
 from sweeps.run import run
 from tests.core.conftest import SMALL
+from tests.sweeps.held import hold_trials
 from weakdis_core import rows
 from weakdis_core.config import Config
 from weakdis_core.console import main
@@ -18,6 +20,8 @@ from weakdis_core.presets import PresetName, preset
 from weakdis_core.settings import ModelKind
 
 CHANGES = "SMALL_CHANGES"
+COMMIT = "0123456789" * 4
+"""The commit of the runs: that of a tree with changes would be refused by the archive."""
 
 
 def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
@@ -26,8 +30,15 @@ def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -
     return preset(name, variant, model).with_values({**SMALL, **changes})
 
 
-if __name__ == "__main__":
+def use_small_studies() -> None:
+    """Declare small runs; dsprites_v2 has the controls, the literal objective among them."""
     rows.preset = small_preset  # type: ignore[attr-defined]
-    # A control that takes minutes, on data that these tests have.
     rows.LITERAL_VARIANT, rows.LITERAL = "dsprites_v2", {}
+    rows.CONTROL_VARIANTS = ("dsprites_v2",)  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    use_small_studies()
+    provenance.git_commit = lambda: COMMIT  # type: ignore[assignment]
+    hold_trials()
     sys.exit(main(run))
