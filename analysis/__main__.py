@@ -1,4 +1,4 @@
-"""`python -m analysis`: the paper's tables beside what sweeps confirmed, and their models."""
+"""`python -m analysis`: the paper's tables beside ours, the sweeps' trials, and their models."""
 
 from __future__ import annotations
 
@@ -11,40 +11,71 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from analysis import accuracy_table, comparison, disentanglement_table, leaderboard
+from analysis.archive import RESULTS
+from analysis.export import export_runs, study_folders
+from analysis.frame import read_frame
 from analysis.manipulate import manipulate
-from analysis.runs import frame, read_runs
-from analysis.selection import unconfirmed
-from analysis.store import DEFAULT_TRACKING_URI, open_store, resolve_uri
+from analysis.runs import read_runs
+from analysis.store import absent, open_store, resolve_uri
 from analysis.sweep import find_sweep
 from analysis.text import Format
 from weakdis_core import paper
 from weakdis_core.console import main, run_command
 
 
-def table1(tracking_uri: str | None = None, format: Format = "md") -> None:
+def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
     """Print Table 1: the paper's relation accuracies beside ours.
 
     Args:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, quoted = _runs(tracking_uri), paper.load()
-    waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
-    table = accuracy_table.table1(runs, quoted)
-    sys.stdout.write(accuracy_table.write_table1(table, quoted, format, waiting))
+    runs = _frame(tracking_uri, results)
+    sys.stdout.write(accuracy_table.write_table1(runs, paper.load(), format))
 
 
-def table2(tracking_uri: str | None = None, format: Format = "md") -> None:
+def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
     """Print Table 2: the paper's disentanglement scores beside ours and their ceilings.
 
     Args:
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, quoted = _runs(tracking_uri), paper.load()
-    waiting = unconfirmed(runs, paper.DATA_SETS.values())
-    table = disentanglement_table.table2(runs, quoted, disentanglement_table.ceilings())
-    sys.stdout.write(disentanglement_table.write_table2(table, quoted, format, waiting))
+    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.ceilings()
+    text = disentanglement_table.write_table2(runs, paper.load(), format, ceilings)
+    sys.stdout.write(text)
+
+
+def write_page(
+    docs: Path = Path("docs"), results: Path = RESULTS, tracking_uri: str | None = None
+) -> None:
+    """Write results.md, the page of all tables, and its pictures.
+
+    Args:
+        docs: Folder to write to.
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+    """
+    # Brings matplotlib, which tables do not need.
+    from analysis.results_page import write_results
+
+    print(f"written to {write_results(_frame(tracking_uri, results), docs)}")
+
+
+def export(
+    results: Path = RESULTS, tracking_uri: str | None = None, storage: str | None = None
+) -> None:
+    """Add MLflow's finished runs of studies to the committed ones.
+
+    Args:
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        storage: Storage of the studies: WEAKDIS_STORAGE, or else runs.
+    """
+    tracked = read_runs(resolve_uri(tracking_uri))
+    print(f"{results}: {export_runs(tracked, results, study_folders(storage))}")
 
 
 def trials(
@@ -91,6 +122,7 @@ def report(
     output: Path = Path("report.html"),
     figures: Path | None = None,
     tracking_uri: str | None = None,
+    results: Path = RESULTS,
 ) -> None:
     """Write the report of a sweep: one page that opens without a network.
 
@@ -100,11 +132,12 @@ def report(
         output: The page to write.
         figures: Folder for the figures as PDF, for print.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
     """
     # Brings torch and matplotlib, which tables do not need.
     from analysis.report import make_report
 
-    made = make_report(resolve_uri(tracking_uri), sweep, variant)
+    made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
     made.write(output)
     for drawing in made.drawings if figures is not None else ():
         assert figures is not None
@@ -113,13 +146,11 @@ def report(
     print(f"report of {made.sweep.name}: {output}{also}")
 
 
-def _runs(tracking_uri: str | None) -> pd.DataFrame:
-    """The tracked runs; none where nothing was ever tracked in this folder."""
-    uri = resolve_uri(tracking_uri)
-    if uri == DEFAULT_TRACKING_URI and not Path("mlflow.db").exists():
-        print("There is no mlflow.db in this folder: published numbers only.", file=sys.stderr)
-        return frame([])
-    return read_runs(uri)
+def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
+    """The tracked and the committed runs; the latter alone where this folder has no store."""
+    if absent(resolve_uri(tracking_uri)):
+        print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
+    return read_frame(tracking_uri, results)
 
 
 def run() -> None:
@@ -128,13 +159,15 @@ def run() -> None:
         {
             "table1": table1,
             "table2": table2,
+            "results": write_page,
+            "export": export,
             "trials": trials,
             "compare": compare,
             "report": report,
             "manipulate": manipulate,
         },
         prog="python -m analysis",
-        description="What the sweeps found: the paper's tables, trials, runs, reports and models.",
+        description="What sweeps and studies found: tables, trials, runs, reports and models.",
     )
 
 

@@ -149,11 +149,11 @@ def _run_line(run: pd.Series[Any]) -> Line:
 def _score_lines(run: pd.Series[Any]) -> Iterable[Line]:
     """The scores of a row of the frame as lines of `scores.csv`, without the run's id."""
     scores = scores_of(run)
-    for name in sorted(scores):
-        value, n = scores[name], count_of(name, scores)
-        # Fidelity is measured of every modular model; where it is undefined, its count says so.
-        undefined = name in FIDELITY and not math.isnan(scores.get(CHANGED, math.nan))
-        if name not in COUNTS and (undefined or not math.isnan(value)):
+    # Fidelity is measured of every modular model; where it is undefined, its count says so.
+    undefined = () if math.isnan(scores.get(CHANGED, math.nan)) else FIDELITY
+    for name in sorted({*scores, *undefined} - set(COUNTS)):
+        value, n = scores.get(name, math.nan), count_of(name, scores)
+        if name in undefined or not math.isnan(value):
             yield {"metric": name, "value": _text(value), "n": "" if n is None else str(n)}
 
 

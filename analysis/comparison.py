@@ -82,7 +82,7 @@ def write_comparison(table: pd.DataFrame, form: Format) -> str:
         return "These runs differ in nothing.\n"
     shown = table.map(_word)
     note = "Only what differs. Validation and test scores are of the last report that has them."
-    return write(shown, [note], form, "tab:comparison", words=2)
+    return write(shown, [note], form, "tab:comparison")
 
 
 def _word(value: Any) -> str:

@@ -9,11 +9,12 @@ import pandas as pd
 
 from analysis.archive import scores_of
 from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
-from weakdis_core.rows import PRESET_SEEDS, DeclaredRun, Row
+from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
 from weakdis_core.run_key import RunKey, Versions
 from weakdis_core.score_counts import count_of
 
-_KEY = ["config_hash", "seed", "source", "core", "sklearn"]
+KEY = ["config_hash", "seed", "source", "core", "sklearn"]
+"""Columns that identify a trained run (`weakdis_core.run_key.RunKey`)."""
 
 
 def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
     whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
     whole &= runs["outcome"].eq("complete")
     latest = runs[whole].sort_values("finished", kind="stable")
-    return latest.drop_duplicates([*_KEY, "row"], keep="last")
+    return latest.drop_duplicates([*KEY, "row"], keep="last")
 
 
 def missing_and_stale(
@@ -44,7 +45,7 @@ def missing_and_stale(
         Runs that have no result; and stale ones, whose result has other settings or versions.
     """
     finished = finished_runs(runs)
-    keys = set(zip(*(finished[name] for name in [*_KEY, "row"]), strict=True))
+    keys = set(zip(*(finished[name] for name in [*KEY, "row"]), strict=True))
     named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
     to_do = [run for run in declared if (*_flat(run.key()), run.row) not in keys]
     stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
@@ -72,10 +73,9 @@ class DeclaredRows:
         same = finished["core"].eq(self.versions.code)
         same &= finished["sklearn"].eq(self.versions.scikit_learn)
         self.left_out = int((~same).sum())
-        self._runs = {
-            name: own.drop_duplicates("seed", keep="last").set_index("seed", drop=False)
-            for name, own in finished[same].groupby(["config_hash", "source"])
-        }
+        unique = finished[same].drop_duplicates(["config_hash", "source", "seed"], keep="last")
+        by_seed = unique.set_index("seed", drop=False).sort_index()
+        self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Return the finished runs of some rows, in order, each once."""
@@ -91,7 +91,8 @@ class DeclaredRows:
         """Return a metric of each seed of a row, by seed; NaN where it is missing.
 
         Args:
-            row: A declared row. Trained seeds beyond the declared ones follow after them.
+            row: A declared row. Trained seeds beyond the declared ones follow after them; where the
+                row is ours with fewer seeds than `SEEDS`, the rest of those is left out.
             metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
         """
         own = self._finished(row)
@@ -129,9 +130,11 @@ class DeclaredRows:
         return paired_interval(first[both].tolist(), second[both].tolist())
 
     def _finished(self, row: Row) -> pd.DataFrame:
-        config = row[0].config
-        own = self._runs.get((config.hash(), config.data.source), self._empty())
-        return own[~own["seed"].isin(PRESET_SEEDS)]
+        first = row[0]
+        own = self._runs.get((first.config.hash(), first.config.data.source), self._empty())
+        # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
+        more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
+        return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
 
     def _empty(self) -> pd.DataFrame:
         some = next(iter(self._runs.values()), None)

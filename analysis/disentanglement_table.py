@@ -1,4 +1,4 @@
-"""Table 2: disentanglement scores, the paper's and ours. Frames in, text out."""
+"""Table 2: disentanglement scores of the paper and ours. Frames in, text out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pandas as pd
 import sklearn
 from joblib import Memory
 
-from analysis.selection import DESCRIPTION, columns_of, row_of, rows
+from analysis.selection import (
+    DESCRIPTION,
+    PREVIOUS,
+    TableRow,
+    columns_of,
+    table_rows,
+    unconfirmed,
+)
 from analysis.text import ABOVE, Format, count, notes_on, score, write
 from weakdis_core.paper import DATA_SETS, Published, Scores, ScoresRow
 from weakdis_core.version import CODE_VERSION
@@ -41,14 +48,14 @@ _ROWS = {
     "dci_train_rows": "test/dci_raw_train_rows",
 }
 
-OURS, PERFECT = "weakdis", "perfect codes"
+PERFECT = "perfect codes"
 _NAMES = {"dsprites": "dSprites", "shapes3d": "Shapes3D"}
 
 TABLE2 = (
     "data_set",
     "method",
     "codes",
-    *DESCRIPTION,
+    *DESCRIPTION[1:],
     *_ROWS,
     *columns_of(SCORES),
     "sap_above_ceiling",
@@ -88,94 +95,107 @@ def _measured_ceiling(variant: str, code: int, version: str) -> tuple[float, flo
 def table2(
     runs: pd.DataFrame, published: Published, ceiling: Mapping[str, Ceiling]
 ) -> pd.DataFrame:
-    """Disentanglement scores: the paper's, ours, and what perfect codes would get.
+    """Collect the disentanglement scores of the paper, ours, and what perfect codes would get.
 
     Args:
-        runs: The frame of `analysis.runs.read_runs`.
+        runs: The frame of `analysis.frame.read_frame`.
         published: The paper's numbers.
         ceiling: Measured ceilings by variant.
 
     Returns:
         Columns `TABLE2`. For each data set of the paper: its rows as published; for the variant
-        beside it a row of each form of the codes and data source with confirm runs, scores as
-        `analysis.selection.row_of` gives them, and the ceiling on their own rows; and the variant's
-        ceiling.
+        beside it and each of our rows (`analysis.selection.table_rows`) one line a form of the
+        codes, scores as `analysis.selection.row_of` gives them, and the ceiling on the same images;
+        and the variant's mean ceiling.
     """
-    measured = list(rows(runs))
+    measured = [row for row in table_rows(runs) if row.model != PREVIOUS]
     lines: list[dict[str, Any]] = []
     for data_set, variant in DATA_SETS.items():
         best = ceiling[variant]
-        lines += [_quoted(row, data_set, published, best) for row in published.table2]
-        for seeds in measured:
-            if seeds["variant"].iloc[0] == variant:
-                lines += [{"data_set": data_set, **line} for line in _measured(seeds)]
-        perfect = {"method": PERFECT, "codes": "converted", **vars(best)}
-        lines.append({"data_set": data_set, "variant": variant, **perfect})
+        own = [
+            *(_quoted(row, data_set, published, best) for row in published.table2),
+            *(line for row in measured if row.variant == variant for line in _measured(row)),
+            {"variant": variant, "method": PERFECT, "codes": "converted", **vars(best)},
+        ]
+        lines += [{"data_set": data_set, **line} for line in own]
     table = pd.DataFrame(lines).reindex(columns=list(TABLE2))
-    counts = ["labels", "core", *_ROWS] + [name for name in TABLE2 if name.endswith("seeds")]
+    counts = ["labels", "core", "planned", *_ROWS]
+    counts += [name for name in TABLE2 if name.endswith("seeds")]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
 def write_table2(
-    table: pd.DataFrame, published: Published, form: Format, waiting: Mapping[str, int]
+    runs: pd.DataFrame, published: Published, form: Format, ceiling: Mapping[str, Ceiling]
 ) -> str:
-    """Table 2 as text: CSV holds every number, Markdown and LaTeX what a reader needs.
+    """Write Table 2: CSV holds every number, the other formats what a reader needs.
 
     Args:
-        table: The frame of `table2`.
-        published: Whose citation stands beneath the quoted numbers.
+        runs: The frame of `analysis.frame.read_frame`.
+        published: The paper's numbers.
         form: Format of the text.
-        waiting: Variants without a row of ours, with the number of search results not shown.
+        ceiling: Measured ceilings by variant.
     """
+    table = table2(runs, published, ceiling)
     if form == "csv":
         return table.to_csv(index=False)
-    shown = pd.DataFrame([_words(row) for _, row in table.iterrows()])
+    shown = words(table)
     notes = [
-        "DCI is its disentanglement. Converted: each code replaced by the factor value it is read "
-        "as, the paper's way. Raw: the codes themselves. By partition: raw codes, importances "
-        "summed within each partition. ± is half the width of the 95% t-interval over seeds.",
-        "Rows of dSprites and Shapes3D, whose variant is not named, are quoted from "
-        f"{published.cite()}; they carry no interval.",
+        *notes_on_table2(table, published),
+        *notes_on(shown, unconfirmed(runs, DATA_SETS.values())),
+    ]
+    return write(shown, notes, form, "tab:disentanglement")
+
+
+def words(table: pd.DataFrame) -> pd.DataFrame:
+    """Write the cells of Table 2."""
+    return pd.DataFrame([_words(row) for _, row in table.iterrows()])
+
+
+def notes_on_table2(table: pd.DataFrame, published: Published) -> list[str]:
+    """Explain the rows of Table 2 and say what they were measured on."""
+    notes = [
+        "DCI is its disentanglement. Converted: each code is replaced by the factor value it is "
+        "read as, as the paper does. Raw: the codes themselves. By partition: raw codes, "
+        "importances summed within each partition, which MIG and SAP cannot do. ± is half the "
+        "width of the 95% t-interval over seeds.",
+        f"Rows of dSprites and Shapes3D are quoted from {published.cite()}, which names no variant "
+        "and gives no interval.",
         "Perfect codes are the factor values themselves: their scores are the ceiling of converted "
-        "codes, on the rows of our runs (with Data) and as a mean over draws from the variant.",
+        "codes, first on the images of our runs (with Data), then as a mean over draws from the "
+        "variant. Their SAP depends on the draw.",
     ]
     if table["sap_above_ceiling"].eq(True).any():
         notes.append(
             f"{ABOVE} Above what perfect codes score on the variant beside it: measured in another "
             "way, and not comparable."
         )
-    notes += [_provenance(row) for _, row in table[table["codes"].eq("raw")].iterrows()]
-    notes += notes_on(shown, waiting)
-    return write(shown, notes, form, "tab:disentanglement", words=4)
+    return notes + [_measured_on(row) for _, row in table[table["codes"].eq("raw")].iterrows()]
 
 
 def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
     """A row of the paper on one data set."""
     scores: Scores = getattr(row, data_set)
+    reference = published.references[row.reference]
     return {
-        "data_set": data_set,
-        "method": row.method,
-        "citation": published.references[row.reference].cite(),
+        "method": f"{row.method} ({reference.year})",
+        "citation": reference.cite(),
         "sap_above_ceiling": scores.sap > best.sap,
         **scores.model_dump(),
     }
 
 
-def _measured(seeds: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of one configuration: one a form of the codes, and the ceiling on the same rows."""
-    fitted = {name: _mean(seeds, metric) for name, metric in _ROWS.items()}
+def _measured(row: TableRow) -> list[dict[str, Any]]:
+    """Our row, one line a form of the codes, and the ceiling on the same images."""
+    fitted = {name: _mean(row.runs, metric) for name, metric in _ROWS.items()}
     lines = [
-        {"method": OURS, "codes": codes, **fitted, **row_of(seeds, of)}
+        {**row.numbers(of), "method": row.model, "codes": codes, **fitted}
         for codes, of in METRICS.items()
     ]
     # Converted codes are quick to fit.
     lines[0]["dci_train_rows"] = fitted["train_rows"]
-    ceiling = {name: _mean(seeds, metric) for name, metric in _OWN_CEILING.items()}
-    if not pd.isna(ceiling["sap"]):
-        same = {
-            name: lines[0][name] for name in ("variant", "source", "core", "sklearn", "train_rows")
-        }
-        lines.append({"method": PERFECT, "codes": "converted", **same, **ceiling})
+    ceiling = {**row.numbers(_OWN_CEILING), "method": PERFECT, "codes": "converted"}
+    if ceiling["sap_seeds"]:
+        lines.append({**ceiling, "train_rows": fitted["train_rows"]})
     return lines
 
 
@@ -202,9 +222,9 @@ def _words(row: pd.Series[Any]) -> dict[str, str]:
     }
 
 
-def _provenance(row: pd.Series[Any]) -> str:
+def _measured_on(row: pd.Series[Any]) -> str:
     return (
-        f"{row['variant']} ({row['source']}): config {row['config_hash']}, "
+        f"{row['variant']} ({row['source']}), {row['method']}: config {row['config_hash']}, "
         f"{count(row['train_rows'])} train rows "
         f"({count(row['dci_train_rows'])} for DCI of raw codes), core {count(row['core'])}, "
         f"scikit-learn {row['sklearn']}."

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.archive import RESULTS, Archive
-from analysis.declared import finished_runs
+from analysis.declared import KEY, finished_runs
 from analysis.runs import frame, read_runs
-from analysis.store import DEFAULT_TRACKING_URI, resolve_uri
+from analysis.store import absent, resolve_uri
 
-_SAME = ["config_hash", "seed", "source", "core", "sklearn", "row"]
+_SAME = [*KEY, "row"]
 
 
 def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.DataFrame:
@@ -31,8 +31,7 @@ def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.D
         UserError: The store or the archive cannot be read.
     """
     uri = resolve_uri(tracking_uri)
-    absent = uri == DEFAULT_TRACKING_URI and not Path("mlflow.db").exists()
-    tracked = frame([]) if absent else read_runs(uri)
+    tracked = frame([]) if absent(uri) else read_runs(uri)
     return union(tracked, Archive(results).frame())
 
 

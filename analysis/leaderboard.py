@@ -74,7 +74,7 @@ def write_leaderboard(table: pd.DataFrame, form: Format, note: str) -> str:
     if form == "csv":
         return table.to_csv(index=False)
     dim = table["outcome"].isin(DIMMED).tolist()
-    return write(words(table), [note], form, "tab:trials", words=2, dim=dim)
+    return write(words(table), [note], form, "tab:trials", dim=dim)
 
 
 def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Console) -> None:

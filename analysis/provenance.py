@@ -1,16 +1,18 @@
-"""Where a sweep's numbers come from, and how to have them again."""
+"""Where the numbers of a sweep and of the results page come from, and how to repeat them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import yaml
 
+from analysis.declared import DeclaredRows, on_cpu
 from analysis.sweep import Sweep
 from analysis.text import duration
 from weakdis_core.config import Config, validated
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.rows import Row
 from weakdis_core.settings import ModelKind
 
 _VERSION = "version."
@@ -96,6 +98,51 @@ def provenance(sweep: Sweep) -> pd.DataFrame:
         ),
     }
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})
+
+
+def trained_by(declared: DeclaredRows, rows: Sequence[Row]) -> str:
+    """Say which code, libraries and machines trained some declared rows, and at what cost.
+
+    Args:
+        declared: The finished runs.
+        rows: The rows shown.
+    """
+    runs = declared.runs(rows)
+    shown = _trained_by(declared, runs) if len(runs) else "No run of the present versions yet."
+    if declared.left_out:
+        shown += (
+            f" {declared.left_out} runs of another version of the core or of scikit-learn are left "
+            "out."
+        )
+    return shown
+
+
+def _trained_by(declared: DeclaredRows, runs: pd.DataFrame) -> str:
+    timed = runs[on_cpu(runs)]
+    hours = (timed["cpu_seconds"] + timed["scoring_seconds"]).sum() / 3600
+    values = {
+        "torch": runs["torch"],
+        "NumPy": runs["numpy"],
+        "Python": runs["python"],
+        "on": runs["machine"] + " (" + runs["device"] + ")",
+        "commits": runs["commit"].str[:10],
+    }
+    made = "; ".join(
+        f"{name} {', '.join(sorted(column.astype(str).unique()))}"
+        for name, column in values.items()
+    )
+    shown = (
+        f"{len(runs)} runs, {hours:.1f} core-hours, {runs['finished'].min():%Y-%m-%d} to "
+        f"{runs['finished'].max():%Y-%m-%d}; core version {declared.versions.code}, scikit-learn "
+        f"{declared.versions.scikit_learn}; {made}."
+    )
+    # The seconds of a GPU's host are no core-hours.
+    if elsewhere := "; ".join(runs[~on_cpu(runs)]["row"].unique()):
+        shown += (
+            f" {len(runs) - len(timed)} of them were trained on a GPU, in float32 like the others, "
+            f"and are not in the core-hours: {elsewhere}."
+        )
+    return shown
 
 
 def _digest(sweep: Sweep) -> str:

@@ -16,20 +16,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
 
-from analysis import (
-    accuracy_table,
-    disentanglement_table,
-    search_figures,
-    setting_figures,
-)
+from analysis import search_figures, setting_figures
+from analysis.accuracy_table import write_table1
+from analysis.archive import RESULTS, Archive
+from analysis.disentanglement_table import ceilings, write_table2
 from analysis.drawing import Drawing
 from analysis.embedded import Picture, read_pictures
+from analysis.frame import union
 from analysis.importance import importances
 from analysis.leaderboard import leaderboard, note_on, write_leaderboard
 from analysis.limits import limits
 from analysis.provenance import command_of, config_of, provenance
 from analysis.runs import read_runs
-from analysis.selection import unconfirmed
 from analysis.statistics import Interval
 from analysis.store import open_store
 from analysis.sweep import Sweep, find_sweep, read_history, study_of
@@ -39,7 +37,6 @@ from analysis.verdict import confirmations, verdict
 from weakdis_core import paper
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
-from weakdis_core.paper import Published
 
 _TEMPLATE = "report.html.j2"
 
@@ -67,21 +64,28 @@ class Report:
         write_text(path, self.html)
 
 
-def make_report(tracking_uri: str, name: str | None = None, variant: str | None = None) -> Report:
+def make_report(
+    tracking_uri: str,
+    name: str | None = None,
+    variant: str | None = None,
+    results: Path = RESULTS,
+) -> Report:
     """Make the report of a sweep.
 
     Args:
         tracking_uri: The store.
         name: The sweep's name or run id; the newest by default.
         variant: The data set variant that it must be of.
+        results: Folder of the committed runs, for the paper's tables.
 
     Raises:
-        UserError: The store cannot be read, or there is no such sweep.
+        UserError: The store or the folder cannot be read, or there is no such sweep.
     """
     client, runs = open_store(tracking_uri), read_runs(tracking_uri)
     sweep, quoted = find_sweep(client, runs, name, variant), paper.load()
     importance = importances(study_of(sweep))
     drawings, pictures = _drawings(sweep, importance, client), _pictures(sweep, client)
+    every = union(runs, Archive(results).frame())
     page = _environment().get_template(_TEMPLATE)
     html = page.render(
         sweep=sweep,
@@ -91,8 +95,8 @@ def make_report(tracking_uri: str, name: str | None = None, variant: str | None 
         settings=_settings(sweep),
         command=_command(sweep),
         confirmed=_confirmed(sweep),
-        table1=_table1(runs, quoted),
-        table2=_table2(runs, quoted),
+        table1=Markup(write_table1(every, quoted, "html")),
+        table2=Markup(write_table2(every, quoted, "html", ceilings())),
         trials=Markup(write_leaderboard(leaderboard(sweep), "html", note_on(sweep))),
         drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
         look=pictures[:1],
@@ -167,23 +171,11 @@ def _confirmed(sweep: Sweep) -> str:
         "Configurations confirmed on fresh seeds: mean over seeds and half the width of its 95% "
         "t-interval; differences are paired on the same seeds. The first is the best on validation."
     )
-    return Markup(write(pd.DataFrame(rows), [note], "html", "", words=1))
+    return Markup(write(pd.DataFrame(rows), [note], "html", ""))
 
 
 def _cell(row: pd.Series[Any], value: str, low: str, high: str) -> str:
     return mean(Interval(row[value], row[low], row[high], int(row["seeds"])))
-
-
-def _table1(runs: pd.DataFrame, quoted: Published) -> str:
-    waiting = unconfirmed(runs, [row.variant for row in quoted.table1])
-    table = accuracy_table.table1(runs, quoted)
-    return Markup(accuracy_table.write_table1(table, quoted, "html", waiting))
-
-
-def _table2(runs: pd.DataFrame, quoted: Published) -> str:
-    waiting = unconfirmed(runs, paper.DATA_SETS.values())
-    table = disentanglement_table.table2(runs, quoted, disentanglement_table.ceilings())
-    return Markup(disentanglement_table.write_table2(table, quoted, "html", waiting))
 
 
 def _pictures(sweep: Sweep, client: MlflowClient) -> Sequence[Picture]:

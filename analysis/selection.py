@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from analysis.statistics import interquartile_mean, t_interval
+from analysis.declared import DeclaredRows
+from analysis.statistics import FEWEST_SEEDS, interquartile_mean, t_interval
+from weakdis_core.rows import VARIANTS, Row, ours, previous_work
+from weakdis_core.settings import Source
 
 # Between several configurations the choice is made on validation, never on what is shown.
 _CHOICE = "val/relation_accuracy_pixels"
@@ -29,8 +34,62 @@ _DESCRIPTION = {
     "core": "core",
     "sklearn": "sklearn",
 }
-DESCRIPTION = (*_DESCRIPTION, "seeds")
-"""What `row_of` tells of a row beside its scores."""
+DESCRIPTION = ("model", *_DESCRIPTION, "seeds", "planned")
+"""What describes a row beside its scores."""
+
+PRESET, CONFIRMED, PREVIOUS = "ours, preset", "ours, confirmed", "previous work"
+"""Models of the rows: the default preset, what a sweep confirmed, the previous work's model."""
+
+SOURCES: tuple[Source, ...] = ("rendered", "official")
+"""Resolved sources of images."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the paper's tables: one configuration and its finished runs.
+
+    Attributes:
+        model: `PRESET`, `CONFIRMED` or `PREVIOUS`.
+        runs: The runs, one a seed.
+        planned: Number of seeds that the row needs.
+    """
+
+    model: str
+    runs: pd.DataFrame
+    planned: int
+
+    @property
+    def variant(self) -> str:
+        """Its data set variant."""
+        return str(self.runs["variant"].iloc[0])
+
+    def numbers(self, metrics: Mapping[str, str]) -> dict[str, Any]:
+        """Return `DESCRIPTION` and the scores, as `row_of` gives them."""
+        return {"model": self.model, **row_of(self.runs, metrics), "planned": self.planned}
+
+
+def table_rows(runs: pd.DataFrame) -> list[TableRow]:
+    """Select the rows of the paper's tables that have finished runs.
+
+    Args:
+        runs: The frame of `analysis.frame.read_frame`.
+
+    Returns:
+        By source of the images: the declared rows of the preset, the configurations that sweeps
+        confirmed, and the declared rows of the previous work's model.
+    """
+    declared = DeclaredRows(runs)
+    wanted: list[tuple[str, Row]] = []
+    for variant, source in product(VARIANTS, SOURCES):
+        wanted.append((PRESET, ours(variant, source)))
+        wanted += [(PREVIOUS, row) for row in previous_work(variant, source).values()]
+    found = [TableRow(model, declared.runs([row]), len(row)) for model, row in wanted]
+    found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in rows(runs)]
+    order = (PRESET, CONFIRMED, PREVIOUS)
+    return sorted(
+        (row for row in found if len(row.runs)),
+        key=lambda row: (row.runs["source"].iloc[0], order.index(row.model)),
+    )
 
 
 def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
@@ -81,9 +140,9 @@ def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
         metrics: Name of each score and the metric behind it.
 
     Returns:
-        `DESCRIPTION` and for each score its mean over seeds, the ends of the 95% t-interval
-        (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
-        (`_seeds`).
+        Variant, source, configuration, versions and number of seeds; for each score its mean over
+        seeds, the ends of the 95% t-interval (`_low`, `_high`), the interquartile mean (`_iqm`) and
+        the number of seeds that have it (`_seeds`).
     """
     row: dict[str, Any] = {name: seeds[column].iloc[0] for name, column in _DESCRIPTION.items()}
     row["seeds"] = len(seeds)

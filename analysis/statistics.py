@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+FEWEST_SEEDS = 5
+"""Seeds that a row of the tables needs; with fewer its scores are preliminary."""
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -28,6 +28,11 @@ def resolve_uri(given: str | None = None) -> str:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
 
 
+def absent(uri: str) -> bool:
+    """Tell whether a store is the default one and this folder has none."""
+    return uri == DEFAULT_TRACKING_URI and not Path("mlflow.db").exists()
+
+
 def open_store(uri: str) -> MlflowClient:
     """A client of an existing store.
 

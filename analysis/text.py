@@ -11,12 +11,9 @@ from typing import Any, Literal
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.statistics import Interval
+from analysis.statistics import FEWEST_SEEDS, Interval
 
 Format = Literal["md", "csv", "latex", "html"]
-
-FEWEST_SEEDS = 5
-"""A cell of fewer seeds is preliminary."""
 
 PRELIMINARY, ABOVE, NOTHING = "‡", "†", "-"
 _LATEX = {
@@ -54,29 +51,36 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
+def number(value: float, digits: int = 3) -> str:
+    """A single number, or a dash where there is none."""
+    return NOTHING if pd.isna(value) else f"{value:.{digits}f}"
+
+
 def score(row: pd.Series[Any], name: str) -> str:
-    """A table's cell: a mean over seeds, marked where it stands on few of them."""
-    value, low, high, seeds = (row[f"{name}{end}"] for end in ("", "_low", "_high", "_seeds"))
-    # A ceiling is of no seeds at all.
-    n = FEWEST_SEEDS if pd.isna(seeds) else int(seeds)
-    return mean(Interval(value, low, high, n), FEWEST_SEEDS)
+    """Write a mean over seeds, marked as preliminary where the row has fewer than planned."""
+    value, low, high, seeds, planned = (
+        row[column] for column in (name, f"{name}_low", f"{name}_high", f"{name}_seeds", "planned")
+    )
+    # A ceiling has no seeds at all.
+    n, planned = (0 if pd.isna(number) else int(number) for number in (seeds, planned))
+    return mean(Interval(value, low, high, n), planned)
 
 
 def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
-    """The notes that every table may need.
+    """Write the notes of a table that hold for both of the paper's tables.
 
     Args:
         shown: The table's words.
-        waiting: Variants without a row of ours, with the number of search results not shown.
+        waiting: Variants without a confirmed row, with the number of search results not shown.
     """
     notes = []
     if PRELIMINARY in "".join(shown.to_numpy().ravel()):
-        notes.append(f"{PRELIMINARY} Preliminary: fewer than {FEWEST_SEEDS} seeds.")
+        notes.append(f"{PRELIMINARY} Preliminary: fewer seeds than planned.")
     if waiting:
         notes.append(
-            f"No confirm runs of {', '.join(waiting)}: "
+            f"No sweep has confirmed a configuration of {', '.join(waiting)} yet: "
             f"`python sweeps/run.py --variant {next(iter(waiting))} "
-            f"--confirm-seeds {FEWEST_SEEDS}` makes the first."
+            f"--confirm-seeds {FEWEST_SEEDS}` confirms one."
         )
     found = [f"{n} of {variant}" for variant, n in waiting.items() if n]
     if found:
@@ -88,33 +92,25 @@ def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
 
 
 def write(
-    shown: pd.DataFrame,
-    notes: Sequence[str],
-    form: Format,
-    label: str,
-    words: int,
-    dim: Sequence[bool] = (),
+    shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, dim: Sequence[bool] = ()
 ) -> str:
-    """A table of words with its notes.
+    """Write a table of words with its notes.
 
     Args:
         shown: The words.
-        notes: What stands beneath it, or in the caption.
+        notes: Sentences below the table, or in its caption.
         form: md, html or latex.
         label: LaTeX's label of the table.
-        words: Columns that hold words, which stand to the left, before the numbers.
-        dim: For each row whether it matters less, which HTML shows.
+        dim: For each row whether HTML dims it.
     """
     if form == "html":
-        return _html(shown, notes, words, dim)
-    align = ["left"] * words + ["right"] * (len(shown.columns) - words)
+        return _html(shown, notes, dim)
     if form == "md":
-        text = shown.to_markdown(index=False, disable_numparse=True, colalign=align)
-        return f"{text}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+        return f"{markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
     text = shown.to_latex(
         index=False,
         escape=True,
-        column_format="".join(side[0] for side in align),
+        column_format="".join(side[0] for side in _sides(shown)),
         caption=_escaped(" ".join(notes)),
         label=label,
         position="t",
@@ -124,8 +120,24 @@ def write(
     return text
 
 
-def _html(shown: pd.DataFrame, notes: Sequence[str], words: int, dim: Sequence[bool]) -> str:
-    kinds = ["w" if place < words else "n" for place in range(len(shown.columns))]
+def markdown(shown: pd.DataFrame) -> str:
+    """Write a table of words as Markdown."""
+    text = shown.to_markdown(index=False, disable_numparse=True, colalign=_sides(shown))
+    return str(text)
+
+
+def _sides(shown: pd.DataFrame) -> list[str]:
+    """Align the first column and those of words to the left, those of numbers to the right."""
+    sides = []
+    for place, name in enumerate(shown.columns):
+        cells = shown[name][shown[name].ne(NOTHING)]
+        words = len(cells) and cells.str[:1].str.isalpha().all()
+        sides.append("left" if words or not place else "right")
+    return sides
+
+
+def _html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str:
+    kinds = ["w" if side == "left" else "n" for side in _sides(shown)]
     heads = "".join(
         f'<th class="{kind}">{escape(str(name))}</th>'
         for kind, name in zip(kinds, shown.columns, strict=True)

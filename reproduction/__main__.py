@@ -1,4 +1,4 @@
-"""`python -m reproduction PART ...`: train what the tables still miss, and write them."""
+"""`python -m reproduction PART ...`: train what the tables still miss."""
 
 from __future__ import annotations
 
@@ -11,37 +11,33 @@ from weakdis_core.console import main, parse
 
 
 def run() -> None:
-    """Read the flags, then plan, train and report.
+    """Read the flags, then plan and train.
 
     Raises:
         UserError: A setting, the data, Ray or a file is at fault.
         SystemExit: A cell failed (1) or a signal came (128 and its number).
     """
     settings = parse(Reproduction, prog="python -m reproduction")
-    sets = settings.sets
     # Ray and torch take seconds to load: not before the flags are known to be right.
     from reproduction.engine import Demand, at_once, train_cells
     from reproduction.plan import make_plan, plan_table
-    from reproduction.report import write_report
     from reproduction.rows import Results
 
     console = Console(soft_wrap=True, highlight=False)
     results = Results(settings.results)
-    failures = []
-    if sets:
-        demand = Demand(
-            settings.max_concurrent,
-            settings.address,
-            settings.data_dir,
-            gpus_per_trial=settings.gpus_per_trial,
-        )
-        parts = make_plan(settings, results.read())
-        console.print(plan_table(parts, at_once(demand)))
-        if settings.plan:
-            return
-        to_do = [cell for part in parts for cell in part.to_do]
-        failures = train_cells(to_do, results, demand, console) if to_do else []
-    console.print(write_report(results.read(), settings.docs))
+    demand = Demand(
+        settings.max_concurrent,
+        settings.address,
+        settings.data_dir,
+        gpus_per_trial=settings.gpus_per_trial,
+    )
+    parts = make_plan(settings, results.read())
+    console.print(plan_table(parts, at_once(demand)))
+    if settings.plan:
+        return
+    to_do = [cell for part in parts for cell in part.to_do]
+    failures = train_cells(to_do, results, demand, console) if to_do else []
+    console.print("`python -m analysis results` writes the tables")
     if failures:
         console.print(f"{len(failures)} without a result:")
         for failure in failures:

@@ -15,15 +15,14 @@ SetName = Literal["models", "baselines", "ablation", "labels", "controls"]
 
 
 class Reproduction(Settings):
-    """Train what the tables of docs/results.md still miss, and write them.
+    """Train what the tables of docs/results.md still miss.
 
     models: six variants, five seeds. baselines: the previous work's model. ablation: each addition
-    taken out alone. labels: 30 to 3000 of them. controls: what must be at chance. report: the
-    tables only, from what there is.
+    taken out alone. labels: 30 to 3000 of them. controls: what must be at chance.
     """
 
-    parts: Positional[tuple[Literal[SetName, "report"], ...]] = ()
-    """Which of them; the tables are written after any."""
+    parts: Positional[tuple[SetName, ...]] = ()
+    """Which of them."""
     plan: Annotated[bool, FlagCreatePairsOff] = False
     """Print what is missing and its core-hours, and stop."""
     variants: Annotated[tuple[VariantName, ...] | None, Field(min_length=1)] = None
@@ -39,8 +38,6 @@ class Reproduction(Settings):
     """Ray cluster to run on (`auto` on its head node); default: this machine."""
     results: Path = Path("results")
     """Folder of runs.csv and scores.csv."""
-    docs: Path = Path("docs")
-    """Folder of results.md and its pictures."""
     data_dir: Path | None = None
     """Folder of the official files."""
     data_source: Source = "auto"
@@ -55,7 +52,7 @@ class Reproduction(Settings):
         """
         if not self.parts:
             raise UserError("parts: none given; say models, baselines, ablation, labels, controls")
-        return tuple(part for part in dict.fromkeys(self.parts) if part != "report")
+        return tuple(dict.fromkeys(self.parts))
 
     def variant_names(self) -> tuple[VariantName, ...]:
         """The variants to train."""

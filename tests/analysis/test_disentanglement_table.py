@@ -8,8 +8,10 @@ import pytest
 
 from analysis.disentanglement_table import TABLE2, Ceiling, table2, write_table2
 from analysis.runs import read_runs
-from analysis.selection import unconfirmed
+from analysis.text import Format
+from tests.analysis.studied import studied
 from tests.analysis.tracked import Store, scores
+from weakdis_core import rows
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.paper import DATA_SETS, load
 
@@ -45,13 +47,13 @@ def built(store: Store) -> pd.DataFrame:
     return table2(read_runs(store.uri), PAPER, CEILINGS)
 
 
-def written(store: Store) -> str:
-    waiting = unconfirmed(read_runs(store.uri), DATA_SETS.values())
-    return write_table2(built(store), PAPER, "md", waiting)
+def written(store: Store, form: Format = "md") -> str:
+    return write_table2(read_runs(store.uri), PAPER, form, CEILINGS)
 
 
 def lines(text: str, *words: str) -> list[list[str]]:
-    found = [line for line in text.splitlines() if all(word in line for word in words)]
+    found = [line for line in text.splitlines() if line.startswith("|")]
+    found = [line for line in found if all(word in line for word in words)]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
 
 
@@ -66,7 +68,7 @@ def test_published_numbers_are_transcribed_unchanged(store: Store) -> None:
     (gabbay,) = lines(text, "Shapes3D", "Gabbay")
     assert gabbay[-3:] == ["1.0", "0.3", "1.0 †"]
     assert "arXiv:2209.05336" in text
-    assert "variant is not named" in text
+    assert "which names no variant" in text
 
 
 def test_published_sap_above_the_ceiling_is_marked(store: Store) -> None:
@@ -88,7 +90,7 @@ def test_ceilings_stand_beneath(store: Store) -> None:
 def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> None:
     confirm(store)
     text = written(store)
-    found = lines(text, "dsprites_v4", "weakdis")
+    found = lines(text, "dsprites_v4", "ours, confirmed")
     assert [row[2] for row in found] == ["converted", "raw", "by partition"]
     assert found[0][3:] == [
         "rendered", "1000", "5", "0.940 ± 0.039", "0.930 ± 0.039", "0.550 ± 0.000",
@@ -96,18 +98,18 @@ def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> No
     assert found[2][-3:] == ["0.800 ± 0.000", "-", "-"]
     assert "10000 train rows (2000 for DCI of raw codes), core 1, scikit-learn 1.9.1" in text
     own, variants = lines(text, "dsprites_v4", "perfect codes")
-    assert own[3:] == ["rendered", "-", "-", "-", "0.990", "0.580"]
+    assert own[3:] == ["rendered", "1000", "5", "-", "0.990 ± 0.000", "0.580 ± 0.000"]
     assert variants[3:] == ["-", "-", "-", "1.000", "0.980", "0.600"]
     assert "‡" not in text
     # The other variant has none yet.
-    assert lines(text, "shapes3d_v5", "weakdis") == []
-    assert "No confirm runs of shapes3d_v5" in text
+    assert lines(text, "shapes3d_v5", "ours, confirmed") == []
+    assert "No sweep has confirmed a configuration of shapes3d_v5 yet" in text
 
 
 def test_search_runs_are_no_rows(store: Store) -> None:
     store.trial(metrics=scores(0.9) | measured(0.99))
     text = written(store)
-    assert "weakdis" not in text
+    assert "ours, confirmed" not in text
     assert "Search results not shown: 1 of dsprites_v4" in text
 
 
@@ -116,7 +118,7 @@ def test_sources_and_versions_never_share_a_cell(store: Store) -> None:
     confirm(store, source="official")
     store.trial(seed=9, stage="confirm", metrics=scores(0.9) | measured(0.1), sklearn="1.8.0")
     table = built(store)
-    ours = table[table["method"].eq("weakdis") & table["codes"].eq("converted")]
+    ours = table[table["method"].eq("ours, confirmed") & table["codes"].eq("converted")]
     assert ours["train_rows"].tolist() == ours["dci_train_rows"].tolist() == [10_000, 10_000]
     assert ours["source"].tolist() == ["official", "rendered"]
     assert ours["dci"].tolist() == pytest.approx([0.94, 0.94])
@@ -126,15 +128,14 @@ def test_sources_and_versions_never_share_a_cell(store: Store) -> None:
 def test_runs_without_the_scores_are_counted_as_none(store: Store) -> None:
     store.confirm()
     table = built(store)
-    ours = table[table["method"].eq("weakdis")]
+    ours = table[table["method"].eq("ours, confirmed")]
     assert ours["dci"].isna().all()
     assert ours["dci_seeds"].tolist() == [0, 0, 0]
 
 
 def test_csv_holds_every_number(store: Store) -> None:
     confirm(store)
-    text = write_table2(built(store), PAPER, "csv", {})
-    read = pd.read_csv(io.StringIO(text))
+    read = pd.read_csv(io.StringIO(written(store, "csv")))
     assert tuple(read.columns) == TABLE2
     (raw,) = read[read["codes"].eq("raw")].to_dict("records")
     assert (raw["train_rows"], raw["dci_train_rows"]) == (10_000, 2_000)
@@ -145,7 +146,20 @@ def test_csv_holds_every_number(store: Store) -> None:
 
 def test_latex_is_ascii(store: Store) -> None:
     confirm(store)
-    text = write_table2(built(store), PAPER, "latex", {"shapes3d_v5": 2})
+    text = written(store, "latex")
     assert r"0.7877 $^\dagger$" in text
     assert r"dsprites\_v4 (rendered)" in text
     assert text.isascii()
+
+
+def test_the_presets_rows_stand_beside_what_a_sweep_confirmed(store: Store) -> None:
+    confirm(store)
+    scores = {"mig_converted": [0.9] * 5, "mig_ceiling": [0.999] * 5, "sap_ceiling": [0.56] * 5}
+    committed = studied((rows.ours("dsprites_v4", "rendered"), scores))
+    runs = pd.concat([committed, read_runs(store.uri)])
+    text = write_table2(runs, PAPER, "md", CEILINGS)
+    methods = [row[1] for row in lines(text, "dsprites_v4 ")]
+    ours, confirmed = ["ours, preset"] * 3, ["ours, confirmed"] * 3
+    assert methods == [*ours, "perfect codes", *confirmed, "perfect codes", "perfect codes"]
+    preset = lines(text, "ours, preset", "converted")[0]
+    assert preset[-3:] == ["-", "0.900 ± 0.000", "-"]

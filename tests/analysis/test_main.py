@@ -58,7 +58,7 @@ def test_no_store_yet(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     call(monkeypatch, "table1")
     printed = capsys.readouterr()
-    assert printed.err.startswith("There is no mlflow.db in this folder")
+    assert printed.err == "There is no mlflow.db in this folder: runs of results only.\n"
     assert "0.685 (1000)" in printed.out
     assert "--confirm-seeds 5" in printed.out
     assert list(tmp_path.iterdir()) == []
@@ -68,7 +68,7 @@ def test_without_confirm_runs_the_published_numbers_stand_alone(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(monkeypatch, "table1")
-    assert "No confirm runs of dsprites_v2" in capsys.readouterr().out
+    assert "No sweep has confirmed a configuration of dsprites_v2" in capsys.readouterr().out
     store.trial(metrics=scores(0.91))
     call(monkeypatch, "table1")
     assert "Search results not shown: 1 of dsprites_v4" in capsys.readouterr().out

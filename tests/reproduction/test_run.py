@@ -1,4 +1,4 @@
-"""The whole way, by the command a user types: plan, Ray, rows, resumption, report."""
+"""The whole way, by the command a user types: plan, Ray, rows, resumption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def start(
     changes: Mapping[str, Mapping[str, float]] | None = None,
 ) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.reproduction.small", *flags]
-    command += ["--results", str(folder / "results"), "--docs", str(folder / "docs")]
+    command += ["--results", str(folder / "results")]
     environment = {
         **os.environ,
         "WEAKDIS_CACHE": str(cache),
@@ -68,7 +68,7 @@ def comparable(scores: dict[str, Score]) -> dict[str, tuple[str, int | None]]:
     return {name: (f"{value:.6g}", n) for name, (value, n) in scores.items()}
 
 
-def test_from_nothing_to_a_report_and_only_what_is_stale_again(
+def test_from_nothing_to_rows_and_only_what_is_stale_again(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = finish(start(cache, tmp_path, [*TWO, "--plan"]))
@@ -77,7 +77,6 @@ def test_from_nothing_to_a_report_and_only_what_is_stale_again(
 
     first = finish(start(cache, tmp_path, TWO))
     assert "2 of 2: " in first
-    report = (tmp_path / "docs" / "results.md").read_bytes()
     rows = {run.name: run for run in stored(tmp_path).runs}
     assert set(rows) == {"dsprites_v2", "dsprites_v2, literal objective"}
     ours = rows["dsprites_v2"]
@@ -96,7 +95,6 @@ def test_from_nothing_to_a_report_and_only_what_is_stale_again(
 
     again = finish(start(cache, tmp_path, TWO))
     assert "of 2: " not in again
-    assert (tmp_path / "docs" / "results.md").read_bytes() == report
 
     finish(start(cache, tmp_path, TWO, {"paper": {"loss.lambda": 0.5}}))
     changed = {run.name: run for run in stored(tmp_path).runs}
@@ -116,7 +114,6 @@ def test_cells_that_fail_or_are_killed_do_not_stop_the_others(cache: Path, tmp_p
     assert "dsprites_v2, seed 11: WorkerCrashedError" in out
     assert "literal objective, seed 11: UserError: data.labels: 900 is not allowed" in out
     assert [(run.name, run.seed) for run in stored(tmp_path).runs] == [("dsprites_v2", 12)]
-    assert (tmp_path / "docs" / "results.md").exists()
 
 
 def next_worker(driver: int) -> int:

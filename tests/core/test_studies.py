@@ -1,0 +1,110 @@
+"""The declared studies: how many runs, which seeds, and one name for one configuration."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weakdis_core import rows
+from weakdis_core.additions import additions_of
+from weakdis_core.rows import DeclaredRun
+from weakdis_core.run_key import RunKey, Versions
+from weakdis_core.settings import Source
+from weakdis_core.studies import ABLATIONS, STUDIES, StudyName, declared_runs
+
+
+def declared(study: StudyName, source: Source = "rendered") -> list[DeclaredRun]:
+    return [run for variant in rows.VARIANTS for run in declared_runs(study, variant, source)]
+
+
+def every() -> list[DeclaredRun]:
+    return [run for study in STUDIES for run in declared(study)]
+
+
+def test_a_row_name_stands_for_one_configuration() -> None:
+    configurations: dict[str, set[str]] = {}
+    for run in every():
+        configurations.setdefault(run.row, set()).add(run.config.hash())
+    assert all(len(hashes) == 1 for hashes in configurations.values())
+    hashes = [next(iter(each)) for each in configurations.values()]
+    assert len(set(hashes)) == len(hashes)
+
+
+def test_a_configuration_is_scored_in_one_way() -> None:
+    scoring: dict[RunKey, set[str]] = {}
+    for run in every():
+        scoring.setdefault(run.key(), set()).add(run.disentanglement)
+    assert all(len(each) == 1 for each in scoring.values())
+
+
+def test_our_rows_are_six_variants_on_five_seeds_that_chose_nothing() -> None:
+    ours = declared("models")
+    assert len(ours) == 30
+    assert {run.config.seed for run in ours} == {11, 12, 13, 14, 15}
+    assert {run.config.data.data_seed for run in every()} == {1}
+    raw = {run.variant for run in ours if run.disentanglement == "raw"}
+    assert raw == {"dsprites_v4", "shapes3d_v5"}
+
+
+def test_the_label_curve_shares_its_thousand_labels_with_our_rows() -> None:
+    curve = declared("labels")
+    assert len(curve) == 2 * 5 * 3
+    ours = {run.key() for run in declared("models")}
+    shared = [run for run in curve if run.key() in ours]
+    assert {run.config.data.labels for run in shared} == {1000}
+    assert len(shared) == 2 * 3
+
+
+def test_an_ablation_changes_one_addition_at_a_time_on_the_same_seeds() -> None:
+    for table in ABLATIONS:
+        full = table.unchanged("rendered")
+        for row in (full, *table.changed("rendered").values()):
+            assert tuple(run.config.seed for run in row) == table.seeds
+            assert row[0].config.data == full[0].config.data
+    assert {
+        "dsprites_v4", "dsprites_v4 with cycle", "shapes3d_v3 without cycle",
+        "shapes3d_v2 without shared covariance",
+    } <= {run.row for run in declared("ablation")}  # fmt: skip
+
+
+def test_every_addition_of_the_presets_is_in_an_ablation() -> None:
+    taken_out = {
+        change.removeprefix("without ")
+        for table in ABLATIONS
+        for change in table.changed("rendered")
+    }
+    for variant in rows.VARIANTS:
+        assert set(additions_of(rows.ours(variant, "rendered")[0].config)) <= taken_out
+
+
+def test_an_ablation_puts_in_one_addition_that_the_preset_lacks() -> None:
+    for table in ABLATIONS:
+        full = additions_of(table.unchanged("rendered")[0].config)
+        for change, row in table.changed("rendered").items():
+            if change.startswith("with "):
+                assert set(additions_of(row[0].config)) - set(full) == {change[5:]}
+
+
+def test_official_and_rendered_runs_are_never_the_same() -> None:
+    rendered = {run.config.hash() for run in declared("models")}
+    assert not rendered & {run.config.hash() for run in declared("models", "official")}
+
+
+def test_seeds_may_be_chosen() -> None:
+    runs = declared_runs("models", "dsprites_v2", "rendered", [21, 22])
+    assert [run.config.seed for run in runs] == [21, 22]
+    assert replace(runs[0], config=runs[1].config) == runs[1]
+
+
+def test_a_key_is_settings_seed_source_and_versions() -> None:
+    first, second = (run.config for run in rows.ours("dsprites_v2", "rendered")[:2])
+    here = Versions.here()
+    keys = {
+        RunKey.of(first),
+        RunKey.of(second),
+        RunKey.of(first.with_values({"data.source": "official"})),
+        RunKey.of(first.with_values({"loss.lambda": 0.9})),
+        RunKey.of(first, Versions(here.code + 1, here.scikit_learn)),
+        RunKey.of(first, Versions(here.code, "0.1")),
+    }
+    assert len(keys) == len({key.run_id for key in keys}) == 6
+    assert RunKey.of(first.with_values({"runtime.threads": 4})) == RunKey.of(first)
