@@ -37,17 +37,18 @@ install: $(PROJECT) ## install everything into .venv, as every other target does
 sweep: $(PROJECT) ## tune dsprites_v4 and print the best configuration
 	$(BIN)/python sweeps/run.py --variant dsprites_v4 $(ARGS)
 
-reproduce: $(PROJECT) ## train our rows of the tables and the controls, write docs/results.md
-	$(BIN)/python -m reproduction models controls $(ARGS)
+reproduce: $(PROJECT) ## train what our rows of the tables and the controls still lack
+	$(BIN)/python sweeps/run.py --study models $(ARGS)
+	$(BIN)/python sweeps/run.py --study controls $(ARGS)
 
 reproduce-baselines: $(PROJECT) ## the same for the previous work's model
-	$(BIN)/python -m reproduction baselines $(ARGS)
+	$(BIN)/python sweeps/run.py --study baselines $(ARGS)
 
 reproduce-ablation: $(PROJECT) ## the same for each addition taken out alone
-	$(BIN)/python -m reproduction ablation $(ARGS)
+	$(BIN)/python sweeps/run.py --study ablation $(ARGS)
 
 reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
-	$(BIN)/python -m reproduction labels $(ARGS)
+	$(BIN)/python sweeps/run.py --study labels $(ARGS)
 
 test: $(PROJECT) ## run all tests but those that need a GPU or a cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -96,7 +97,7 @@ tracking: $(PROJECT) ## start an MLflow server for other machines too: HOST=, PO
 
 clean: ## remove .venv and caches; runs, mlflow.db and prepared data stay
 	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find weakdis_core sweeps analysis reproduction benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+	find weakdis_core sweeps analysis benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(ENVIRONMENT):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

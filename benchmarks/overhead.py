@@ -13,6 +13,7 @@ from typing import Any
 from optuna import logging as optuna_logging
 from ray import tune
 
+from analysis.outbox import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, cluster
 from sweeps.delivery import Delivery
@@ -20,7 +21,7 @@ from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep, run_trials, search_study
 from sweeps.ledger import Ledger
-from sweeps.outbox import OUTBOX_FILE, Outbox
+from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
 from sweeps.record import Record
 from sweeps.settings import SweepSettings

@@ -13,10 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from analysis.outbox import DELIVERED_FILE, OUTBOX_FILE
 from weakdis_core.errors import UserError
-
-OUTBOX_FILE = "mlflow.jsonl"
-DELIVERED_FILE = "mlflow.delivered"
 
 PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""

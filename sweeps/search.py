@@ -10,6 +10,7 @@ from optuna.study import Study
 from rich.console import Console
 from rich.text import Text
 
+from analysis.outbox import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
@@ -22,7 +23,7 @@ from sweeps.left import without_time
 from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
-from sweeps.outbox import OUTBOX_FILE, Outbox
+from sweeps.outbox import Outbox
 from sweeps.preparation import prepare_sweep
 from sweeps.records import Records, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks

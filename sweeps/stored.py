@@ -14,9 +14,9 @@ import optuna
 from optuna.study import Study
 from pydantic import ValidationError, model_validator
 
+from analysis.outbox import OUTBOX_FILE
 from sweeps.addresses import without_password
 from sweeps.locks import claimed
-from sweeps.outbox import OUTBOX_FILE
 from sweeps.record import TRIAL_WORDS
 from sweeps.records import Records
 from sweeps.settings import STUDY_PREFIX, SweepSettings

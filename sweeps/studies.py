@@ -13,6 +13,7 @@ from rich.text import Text
 
 from analysis.declared import missing_and_stale
 from analysis.frame import read_frame
+from analysis.outbox import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import say_interrupted
@@ -20,7 +21,7 @@ from sweeps.delivery import Delivery
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.locks import claimed
-from sweeps.outbox import OUTBOX_FILE, Outbox
+from sweeps.outbox import Outbox
 from sweeps.preparation import prepare_sweep
 from sweeps.record import TRIAL_WORDS, Record
 from sweeps.records import Records

@@ -35,7 +35,7 @@ _COMMANDS = {
 }
 _COPIED = (
     "Makefile", "README.md", "pyproject.toml", "requirements.lock", "analysis", "benchmarks",
-    "docs", "reproduction", "results", "sweeps", "tests", "weakdis_core",
+    "docs", "results", "sweeps", "tests", "weakdis_core",
 )  # fmt: skip
 _ANYTHING = "\0"
 _NOT_RUN = "<!-- not run:"

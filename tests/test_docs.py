@@ -16,7 +16,7 @@ from markdown_it.token import Token
 from tests.docs_check import FOLLOWED, ROOT, Block, Failed, first_missing, follow, read_blocks
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-PACKAGES = ("weakdis_core", "sweeps", "analysis", "reproduction")
+PACKAGES = ("weakdis_core", "sweeps", "analysis")
 
 # Errors whose text is made elsewhere. What makes it is looked at too.
 MADE_ELSEWHERE = {

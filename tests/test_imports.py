@@ -10,9 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
-    "weakdis_core": {"ray", "mlflow", "optuna", "sweeps", "analysis", "reproduction"},
-    "analysis": {"sweeps", "reproduction"},
-    "sweeps": {"reproduction"},
+    "weakdis_core": {"ray", "mlflow", "optuna", "sweeps", "analysis"},
+    "analysis": {"sweeps"},
 }
 
 IMPORT_ALL = """

@@ -45,7 +45,7 @@ def test_packages_are_listed_and_there() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
-        for package in ("weakdis_core", "sweeps", "analysis", "reproduction")
+        for package in ("weakdis_core", "sweeps", "analysis")
         for path in (ROOT / package).rglob("__init__.py")
     }
     assert set(settings["packages"]) == found
@@ -60,7 +60,7 @@ def test_make_clean_keeps_what_the_user_made(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    for folder in ("weakdis_core", "analysis", "reproduction", "tests"):
+    for folder in ("weakdis_core", "analysis", "benchmarks", "tests"):
         (tmp_path / folder).mkdir()
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
     assert all((tmp_path / name).exists() for name in kept)

@@ -121,7 +121,7 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
             shutil.copytree(uninterrupted / name, tmp_path / name)
         elif (uninterrupted / name).exists():
             shutil.copy(uninterrupted / name, tmp_path / name)
-    before, scores = export(tmp_path)
+    before, _ = export(tmp_path)
     changed = {CHANGES: '{"paper": {"training.steps": 30}}'}
     assert "stale" in run(tmp_path, *call("--plan"), **changed)
     assert "1 of 1 runs trained" in run(tmp_path, *call(), **changed)
