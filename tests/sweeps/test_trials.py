@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from ray.tune import Callback
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
@@ -233,12 +233,12 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
 
 
 class EndingTime(Callback):
-    """Ends the time with the first report."""
+    """Ends the time when a report has been stored."""
 
     over = False
 
-    def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **_: Any
     ) -> None:
         self.over = True
 
