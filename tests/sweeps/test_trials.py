@@ -233,11 +233,11 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
 
 
 class EndingTime(Listener):
-    """Ends the time with the first report."""
+    """Ends the time when a report has been stored."""
 
     over = False
 
-    def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
+    def checkpoint_saved(self, record: Record, path: str) -> None:
         self.over = True
 
 
