@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from sweeps.addresses import without_password
+from sweeps.compat import SingleWriterStorage
 from sweeps.settings import Objective, Sampler
 from sweeps.space import METRICS, Space
 from weakdis_core.errors import UserError
@@ -28,39 +28,6 @@ _SPACE = "space"
 
 VALUES = "values"
 """User attribute of a trial whose settings are given, not drawn: what tells it from others."""
-
-
-class SingleWriterStorage(RDBStorage):
-    """Reads a running trial from the database again only after this process has written it.
-
-    Optuna reads all running trials three times for each suggestion, because other processes may
-    have changed them. With 400 running trials that takes half a second.
-    """
-
-    def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
-        super().__init__(url, engine_kwargs)
-        self._written: set[int] = set()
-        # Id of the newest trial read, by study.
-        self._seen: dict[int, int] = {}
-
-    def check_trial_is_updatable(self, trial_id: int, trial_state: TrialState) -> None:
-        """Note which trial is written: Optuna calls this before each write."""
-        super().check_trial_is_updatable(trial_id, trial_state)
-        self._written.add(trial_id)
-
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        seen = self._seen.get(study_id, -1)
-        trials = super()._get_trials(study_id, states, self._written, seen)
-        ids = {trial._trial_id for trial in trials}
-        self._written -= ids
-        self._seen[study_id] = max({seen} | ids)
-        return trials
 
 
 def directions(objective: Objective) -> list[StudyDirection]:
