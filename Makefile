@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-gpu test-cluster soak docs-check system-deps lint bench scaling report ui tracking
+.PHONY: install test test-fast test-gpu test-cluster soak docs-check system-deps lint bench scaling report ui tracking
 .PHONY: clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -52,6 +52,9 @@ reproduce-labels: $(PROJECT) ## the same for 30 to 3000 labels
 
 test: $(PROJECT) ## run all tests but those that need a GPU or a cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(PROJECT) ## run the tests that take seconds: for every commit
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not cluster and not gpu" $(ARGS)
 
 test-gpu: $(PROJECT) ## the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)
