@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from optuna import logging as optuna_logging
-from optuna.study import Study
 from rich.console import Console
 from rich.text import Text
 
-from analysis.outbox import OUTBOX_FILE
-from sweeps.budget import Budget, Interruption
+from sweeps.budget import Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
 from sweeps.console import View, say_interrupted
-from sweeps.delivery import Delivery
 from sweeps.experiments import ui_command
-from sweeps.launch import Sweep, run_trials, search_study
-from sweeps.ledger import Ledger
+from sweeps.launch import run_trials
 from sweeps.left import without_time
-from sweeps.locks import claimed
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
-from sweeps.outbox import Outbox
-from sweeps.preparation import prepare_sweep
-from sweeps.records import Records, end_out_of_time
+from sweeps.records import end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
 from sweeps.resumed import check_gpus
+from sweeps.session import Session, held_sweep, session_of
 from sweeps.settings import SweepSettings
-from sweeps.space import build_space
-from sweeps.storage import storage_errors_explained
-from sweeps.stored import check_free, check_new, keep
+from sweeps.stored import check_free, check_new
 from sweeps.studies import train_study
-from sweeps.told import log_best, log_tables, sweep_run
-from sweeps.tracking import Status, Tracking
-from sweeps.writer import Writer
+from sweeps.told import log_best, log_tables
 from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
@@ -80,19 +68,6 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
     return 0 if found else 1
 
 
-@dataclass(frozen=True)
-class _Session:
-    """What one session of a sweep works with."""
-
-    sweep: Sweep
-    study: Study
-    ledger: Ledger
-    budget: Budget
-    tracking: Tracking
-    writer: Writer
-    console: Console
-
-
 def search(
     settings: SweepSettings,
     variant: str,
@@ -110,60 +85,21 @@ def search(
     Raises:
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
-    folder = settings.folder / name
-    space = build_space(
-        settings.base_config(variant), settings.fixed, settings.search_learning_rate
-    )
-    base, prepared, oracle = prepare_sweep(settings, variant, name)
-    if not allotment.gpus:
-        # Ray hides no GPU from a trial that asks for none.
-        base = base.with_values({"runtime.device": "cpu"})
-    moved = settings.resume is not None and not (folder / OUTBOX_FILE).exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
-        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
-        session = _open(sweep, interruption, console)
-        status: Status = "FAILED"
-        found = False
-        try:
+    with held_sweep(settings, variant, name, allotment) as (sweep, prepared, oracle):
+        with session_of(sweep, interruption, console) as session:
             found = _run(session, prepared, oracle)
             if found and settings.confirm_seeds:
                 found = confirm(sweep, session.ledger, session.tracking, interruption, console)
-            status = "FINISHED" if found else "FAILED"
-        finally:
-            # Whatever happened, no run is left RUNNING.
-            try:
-                session.tracking.close("KILLED" if interruption.signal is not None else status)
-            finally:
-                session.writer.close()
+            session.found = found
         if found and not session.writer.undelivered:
             report(sweep, console)
     say_what_mlflow_lacks(sweep, session.writer, console)
     if found:
-        console.print(f"sweep: {folder}\nMLflow: {ui_command(settings.tracking)}")
+        console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
     return found
 
 
-def _open(sweep: Sweep, interruption: Interruption, console: Console) -> _Session:
-    """Open the study and the records of a sweep, and its run in MLflow."""
-    settings, base = sweep.settings, sweep.base
-    study = search_study(sweep)
-    keep(study, settings, base)
-    records = Records(study)
-    budget = Budget(settings.time_budget, interruption, records.seconds)
-    ledger = Ledger(settings.objective, base.training.steps, budget, records.load())
-    if sweep.moved:
-        ledger.mend()
-    delivery = Delivery(settings.tracking, base.data.variant, sweep.name)
-    writer = Writer(Outbox(sweep.folder), delivery)
-    tracking = Tracking(writer, sweep_run(sweep), ledger)
-    tracking.open()
-    tracking.end_all()
-    return _Session(sweep, study, ledger, budget, tracking, writer, console)
-
-
-def _run(session: _Session, prepared: Prepared, oracle: Oracle) -> bool:
+def _run(session: Session, prepared: Prepared, oracle: Oracle) -> bool:
     """Search, then evaluate the best trial; whether there is one."""
     sweep, study, ledger = session.sweep, session.study, session.ledger
     budget, tracking, console = session.budget, session.tracking, session.console
@@ -190,7 +126,7 @@ def _run(session: _Session, prepared: Prepared, oracle: Oracle) -> bool:
     return True
 
 
-def _search(session: _Session) -> None:
+def _search(session: Session) -> None:
     """Run the trials, until they have ended or something ends them."""
     sweep, study, ledger = session.sweep, session.study, session.ledger
     budget, tracking, console = session.budget, session.tracking, session.console

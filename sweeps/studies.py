@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from optuna import logging as optuna_logging
-from optuna.study import Study
 from rich.console import Console
 from rich.text import Text
 
 from analysis.declared import missing_and_stale
 from analysis.frame import read_frame
-from analysis.outbox import OUTBOX_FILE
-from sweeps.budget import Budget, Interruption
+from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import say_interrupted
-from sweeps.delivery import Delivery
 from sweeps.launch import Sweep
-from sweeps.ledger import Ledger
-from sweeps.locks import claimed
-from sweeps.outbox import Outbox
-from sweeps.preparation import prepare_sweep
 from sweeps.record import TRIAL_WORDS, Record
-from sweeps.records import Records
 from sweeps.reported import say_what_mlflow_lacks
 from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, key_of, placed
 from sweeps.runs import train_runs
-from sweeps.settings import Objective, SweepSettings
-from sweeps.storage import storage_errors_explained
-from sweeps.stored import keep
-from sweeps.study import open_storage, open_study, trial_id_of
-from sweeps.told import sweep_run
-from sweeps.tracking import Status, Tracking
-from sweeps.writer import Writer
+from sweeps.session import Session, held_sweep, session_of
+from sweeps.settings import SweepSettings
+from sweeps.study import trial_id_of
 from weakdis_core.errors import UserError
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.studies import declared_runs
-
-_OBJECTIVE: Objective = "pixels"
-# A study's run is trained once, and its row replaces its checkpoint.
-_CHECKPOINTS = 1
-
-
-@dataclass(frozen=True)
-class _Session:
-    """What one session of a study works with."""
-
-    sweep: Sweep
-    study: Study
-    ledger: Ledger
-    budget: Budget
-    tracking: Tracking
-    console: Console
 
 
 def train_study(
@@ -81,51 +50,16 @@ def train_study(
         UserError: A setting, the data, the storage or the tracking database is at fault.
     """
     assert settings.study is not None
-    folder = settings.folder / name
-    base, prepared, _ = prepare_sweep(settings, variant, name)
-    if not allotment.gpus:
-        # Ray hides no GPU from a trial that asks for none.
-        base = base.with_values({"runtime.device": "cpu"})
-    declared = declared_runs(settings.study, variant, base.data.source, settings.seeds)
-    folder.mkdir(parents=True, exist_ok=True)
-    optuna_logging.set_verbosity(optuna_logging.WARNING)
-    moved = not (folder / OUTBOX_FILE).exists()
-    with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
-        sweep = Sweep(name, folder, settings, base, {}, prepared.path, allotment, moved, claim)
-        writer = Writer(Outbox(folder), Delivery(settings.tracking, variant, name))
-        session = _open(sweep, writer, interruption, console)
-        status: Status = "FAILED"
-        try:
-            if _train(session, declared):
-                status = "FINISHED"
-        finally:
-            # Whatever happened, no run is left RUNNING.
-            try:
-                session.tracking.close("KILLED" if interruption.signal is not None else status)
-            finally:
-                writer.close()
-    say_what_mlflow_lacks(sweep, writer, console)
-    return status == "FINISHED"
+    with held_sweep(settings, variant, name, allotment) as (sweep, _, _):
+        source = sweep.base.data.source
+        declared = declared_runs(settings.study, variant, source, settings.seeds)
+        with session_of(sweep, interruption, console) as session:
+            session.found = _train(session, declared)
+    say_what_mlflow_lacks(sweep, session.writer, console)
+    return session.found
 
 
-def _open(sweep: Sweep, writer: Writer, interruption: Interruption, console: Console) -> _Session:
-    """Open the study, its records and its run in MLflow."""
-    storage = open_storage(sweep.folder, sweep.settings.study_storage)
-    study = open_study(storage, sweep.name, _OBJECTIVE)
-    keep(study, sweep.settings, sweep.base)
-    records = Records(study, TRIAL_WORDS["study"])
-    budget = Budget(math.inf, interruption, records.seconds)
-    steps = sweep.base.training.steps
-    ledger = Ledger(_OBJECTIVE, steps, budget, records.load(), _CHECKPOINTS)
-    if sweep.moved:
-        ledger.mend()
-    tracking = Tracking(writer, sweep_run(sweep), ledger, "study")
-    tracking.open()
-    tracking.end_all()
-    return _Session(sweep, study, ledger, budget, tracking, console)
-
-
-def _train(session: _Session, declared: Sequence[DeclaredRun]) -> bool:
+def _train(session: Session, declared: Sequence[DeclaredRun]) -> bool:
     """Train the declared runs that have no scores; whether none is left."""
     sweep, console = session.sweep, session.console
     # What an interrupted session has trained counts once MLflow has it.
