@@ -10,23 +10,16 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.analysis.tracked import Store
+from tests.shared import shared_folder
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where measured ceilings are kept."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = shared_folder(tmp_path_factory, "ceilings")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEAKDIS_CACHE", str(folder))
         yield folder
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without runs: making them takes seconds, copying them nothing."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from tests.patience import PATIENCE
+from tests.shared import shared_folder
 from tests.sweeps.finished import Finished, command, of_stage, runs_of
 from tests.sweeps.small_study import small_preset
 from weakdis_core.data.store import prepare
@@ -25,21 +25,21 @@ VARIANT = "dsprites_v2"
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where prepared images and oracles of these tests lie."""
-    before = os.environ.get("WEAKDIS_CACHE")
-    place = Path(before) if before else tmp_path_factory.mktemp("cache")
-    os.environ["WEAKDIS_CACHE"] = str(place)
-    yield place
-    if before is None:
-        del os.environ["WEAKDIS_CACHE"]
+    """Where prepared images and oracles of these tests lie, made once for all workers.
 
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables without runs: making them takes seconds, copying them nothing."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+    The oracle of each data seed is briefly trained: no test here asks how well it reads.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        place = shared_folder(tmp_path_factory, "cache")
+        patch.setenv("WEAKDIS_CACHE", str(place))
+        with pytest.MonkeyPatch.context() as hasty:
+            quick = functools.partial(oracle.train_oracle, steps=20)
+            hasty.setattr(oracle_cache, "train_oracle", quick)
+            for seed in (0, DATA_SEED):
+                changes = {"data.data_seed": seed, "data.source": "rendered"}
+                data = small_preset("default", VARIANT).with_values(changes).data
+                oracle_cache.prepare_oracle(prepare(data), data)
+        yield place
 
 
 @pytest.fixture
@@ -81,19 +81,3 @@ def pytest_configure() -> None:
     """Workers and subprocesses must not look for a terminal."""
     os.environ["COLUMNS"] = "120"
     assert sys.version_info >= (3, 11)
-
-
-@pytest.fixture(scope="session")
-def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Images and a briefly trained oracle for studies of dsprites_v2 with small presets."""
-    folder = tmp_path_factory.mktemp("small-cache")
-    changes = {"data.data_seed": DATA_SEED, "data.source": "rendered"}
-    data = small_preset("default", "dsprites_v2").with_values(changes).data
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WEAKDIS_CACHE", str(folder))
-        prepared = prepare(data)
-        with pytest.MonkeyPatch.context() as hasty:
-            quick = functools.partial(oracle.train_oracle, steps=20)
-            hasty.setattr(oracle_cache, "train_oracle", quick)
-            oracle_cache.prepare_oracle(prepared, data)
-        yield folder

@@ -71,7 +71,7 @@ def tracked(place: Path) -> tuple[Any, list[Any]]:
 
 @pytest.fixture(scope="module")
 def uninterrupted(
-    small_cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
+    cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder in which the study was trained without a break."""
     place = tmp_path_factory.mktemp("study")
