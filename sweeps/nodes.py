@@ -18,7 +18,7 @@ from sweeps.events import Listener
 from sweeps.growth import kinds
 from sweeps.storage import Storage
 from weakdis_core.errors import UserError
-from weakdis_core.version import CODE_VERSION
+from weakdis_core.run_key import Versions
 
 _SECONDS = 30.0
 _EVERY = 10.0
@@ -133,7 +133,7 @@ def check_fits(allotment: Allotment) -> None:
 def _ask(node: Node, storage: Storage, mark: str) -> Any:
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     asked = ray.remote(_probe).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-    return asked.remote(storage.root, mark, CODE_VERSION)
+    return asked.remote(storage.root, mark, Versions.here())
 
 
 def _is_well(answer: Any, node: Node) -> bool:
@@ -154,10 +154,14 @@ def _is_well(answer: Any, node: Node) -> bool:
     return True
 
 
-def _probe(root: str, mark: str, version: int) -> str:
+def _probe(root: str, mark: str, wanted: Versions) -> str:
     """On a machine: what keeps it from doing a trial's work."""
-    if version != CODE_VERSION:
-        return f"has version {CODE_VERSION} of this code, not {version}"
+    here = Versions.here()
+    if here != wanted:
+        return (
+            f"has version {here.code} of the core and scikit-learn {here.scikit_learn}, not "
+            f"{wanted.code} and {wanted.scikit_learn}"
+        )
     try:
         system, _ = Storage(root).opened()
         with system.open_input_stream(mark) as file:

@@ -25,6 +25,7 @@ from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.pictures import FOLDER, Head, write_manipulation, write_pictures
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.scoring import score_on_test
 from weakdis_core.settings import ModelKind
 from weakdis_core.terms import TrainingDiverged
 from weakdis_core.trainer import Report, Trainer
@@ -112,7 +113,7 @@ def train(args: Sequence[str], prog: str) -> None:
             out.print(describe_report(report))
     except TrainingDiverged as error:
         raise UserError(str(error)) from None
-    test = trainer.evaluate("test") | oracle.accuracies()
+    test = score_on_test(trainer, oracle, prepared)
     # JSON has no NaN: undefined is null there.
     scores = {name: value if math.isfinite(value) else None for name, value in test.items()}
     write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")

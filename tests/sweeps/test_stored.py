@@ -20,7 +20,8 @@ from sweeps.locks import Claim, claimed, is_running
 from sweeps.outbox import Outbox
 from sweeps.record import Record
 from sweeps.records import Records
-from sweeps.settings import parse_arguments
+from sweeps.resumed import resumed
+from sweeps.settings import SweepSettings, parse_arguments
 from sweeps.space import build_space
 from sweeps.status import show
 from sweeps.stored import check_new, find, keep, names
@@ -29,6 +30,7 @@ from tests.patience import PATIENCE
 from tests.sweeps.kept import VARIANT, a_stored_sweep
 from tests.sweeps.services import Postgres
 from weakdis_core.errors import UserError
+from weakdis_core.version import CODE_VERSION
 
 SECRET = "postgresql://user:swordfish@host/db"
 
@@ -51,6 +53,20 @@ def test_settings_of_another_version_are_said_to_be_so(part: str, tmp_path: Path
     study.set_user_attr("sweep", kept | {part: kept[part] | {"gone": 1}})
     with pytest.raises(UserError, match=r"'one' is of another version of weakdis \(gone: 1 is not"):
         find(settings, "one")
+
+
+def test_a_sweep_of_another_core_is_not_resumed(tmp_path: Path) -> None:
+    a_stored_sweep(tmp_path)
+    study = find(SweepSettings(resume="one", storage=str(tmp_path)), "one").study
+    kept = study.user_attrs["sweep"]
+    assert kept["core"] == CODE_VERSION
+    asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path)])
+    study.set_user_attr("sweep", {**kept, "core": CODE_VERSION - 1})
+    with pytest.raises(UserError, match=f"'one' was begun with version {CODE_VERSION - 1} of the"):
+        resumed(asked)
+    # Begun before the version was kept.
+    study.set_user_attr("sweep", {name: kept[name] for name in kept if name != "core"})
+    assert find(asked, "one").core == 2
 
 
 def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
