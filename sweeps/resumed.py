@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.record import seconds_of_a_trial
-from sweeps.settings import STUDY_PREFIX, SweepSettings
+from sweeps.settings import SweepSettings
 from sweeps.stored import Stored, find, names
+from sweeps.study_flags import STUDY_PREFIX
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.version import CODE_VERSION

@@ -16,16 +16,15 @@ from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
 from sweeps.addresses import is_server, scheme_of, without_password
 from sweeps.storage import Storage
+from sweeps.study_flags import STUDY_PREFIX, check_study, study_name
 from weakdis_core.config import Config
 from weakdis_core.console import parse
-from weakdis_core.data.plan import plan as data_plan
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
-from weakdis_core.rows import PRESET_SEEDS, ours
-from weakdis_core.settings import DataSettings, Settings, Source, VariantName
+from weakdis_core.rows import ours
+from weakdis_core.settings import Settings, Source, VariantName
 from weakdis_core.studies import StudyName, study_variants
-from weakdis_core.version import CODE_VERSION
 
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 Sampler = Literal["tpe", "random", "nsga2"]
@@ -40,14 +39,6 @@ _FLAG_OF = {
     "seed": "--seed",
     "training.steps": "--max-steps",
 }
-STUDY_PREFIX = "study-"
-"""How the names of studies' sweeps begin."""
-
-# What may be asked of a study beside its name.
-_OF_STUDIES = {
-    "study", "variant", "seeds", "plan", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
-    "address", "storage", "optuna_storage", "tracking_uri", "data_dir", "data_source",
-}  # fmt: skip
 _STORAGE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 _TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
@@ -76,7 +67,7 @@ class SweepSettings(Settings):
     """Train what is missing or stale of a declared study of the paper, instead of searching: our
     models, the baselines, the ablation, the label curve or the controls. The same command goes on
     with it."""
-    seeds: Annotated[tuple[int, ...] | None, Field(min_length=1)] = None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(min_length=1)] = None
     """Training seeds of a study's rows (default: its own, 11 to 15 of the models, 11 to 13 of the
     others, or 11 alone)."""
     max_steps: Annotated[int | None, Field(ge=10, le=10_000_000)] = None
@@ -134,7 +125,13 @@ class SweepSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSettings:
-        self._check_study()
+        # The parser hands over every default as well.
+        given = {
+            name
+            for name, field in SweepSettings.model_fields.items()
+            if getattr(self, name) != field.get_default()
+        }
+        check_study(self.study, self.seeds, given)
         if self.variant is None and not (self.resume or self.status or self.list or self.study):
             allowed = ", ".join([*VARIANTS, "all"])
             raise UserError(f"variant: it is needed, one of {allowed}; or resume, a sweep's name")
@@ -176,30 +173,6 @@ class SweepSettings(Settings):
                 "use pixels, latent or encoded, or leave data.labels free"
             )
         return self
-
-    def _check_study(self) -> None:
-        """A study is declared: what belongs to a search cannot be asked of it."""
-        if self.study is None:
-            if self.seeds is not None:
-                raise UserError("seeds: they are the seeds of a study; --study names it")
-            return
-        # The parser hands over every default as well.
-        given = {
-            name
-            for name, field in SweepSettings.model_fields.items()
-            if getattr(self, name) != field.get_default()
-        }
-        if fixed := sorted(given - _OF_STUDIES):
-            raise UserError(
-                f"{fixed[0].rstrip('_')}: it is not allowed with study: a study's runs are declared"
-            )
-        if chosen := sorted(set(self.seeds or ()) & set(PRESET_SEEDS)):
-            raise UserError(
-                f"seeds: {chosen[0]} is not allowed: the presets were chosen on seeds "
-                f"{min(PRESET_SEEDS)} to {max(PRESET_SEEDS)}, and no table shows them"
-            )
-        if self.seeds is not None and min(self.seeds) < 0:
-            raise UserError(f"seeds: {min(self.seeds)} is not allowed: seeds are 0 or more")
 
     def _check_outlives_the_head(self) -> None:
         """Where checkpoints outlive the machine, so must all else that a sweep is resumed from."""
@@ -275,21 +248,16 @@ class SweepSettings(Settings):
     def sweep_names(self) -> dict[str, str]:
         """The name of each variant's sweep."""
         if self.study is not None:
-            return {variant: self._study_name(variant) for variant in self.variants}
+            return {
+                variant: study_name(self.study, variant, self.data_source, self.data_dir)
+                for variant in self.variants
+            }
         if self.name is None:
             now = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
             return {variant: f"{variant}-{now}" for variant in self.variants}
         if self.variant == "all":
             return {variant: f"{self.name}-{variant}" for variant in self.variants}
         return dict.fromkeys(self.variants, self.name)
-
-    def _study_name(self, variant: str) -> str:
-        """Another version of the core begins a study anew; so do official images."""
-        source = data_plan(
-            DataSettings(variant=variant, source=self.data_source), self.data_dir
-        ).source
-        end = "" if source == "rendered" else f"-{source}"
-        return f"{STUDY_PREFIX}{self.study}-{variant}-core{CODE_VERSION}{end}"
 
     def check_storage(self) -> None:
         """Find out before anything starts whether the sweeps' folders can be made.

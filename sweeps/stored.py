@@ -19,8 +19,9 @@ from sweeps.addresses import without_password
 from sweeps.locks import claimed
 from sweeps.record import TRIAL_WORDS
 from sweeps.records import Records
-from sweeps.settings import STUDY_PREFIX, SweepSettings
+from sweeps.settings import SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
+from sweeps.study_flags import STUDY_PREFIX
 from weakdis_core.config import Config, describe
 from weakdis_core.errors import UserError
 from weakdis_core.version import CODE_VERSION

@@ -71,7 +71,7 @@ def test_estimates_follow_what_was_measured() -> None:
     ("flags", "message"),
     [
         ({"seeds": (2,)}, "seeds: 2 is not allowed: the presets were chosen on seeds 0 to 3"),
-        ({"seeds": (-1,)}, "seeds: -1 is not allowed"),
+        ({"seeds": (-1,)}, "greater than or equal to 0"),
         ({"trials": 4}, "trials: it is not allowed with study"),
         ({"set": ("model.hidden=16",)}, "set: it is not allowed with study"),
     ],
