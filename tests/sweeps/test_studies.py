@@ -43,13 +43,13 @@ def environment(place: Path, **more: str) -> dict[str, str]:
     return os.environ | paths | more
 
 
-def run(place: Path, *command: str, **more: str) -> str:
+def run(place: Path, *command: str, code: int = 0, **more: str) -> str:
     """Run a command to its end; what it prints."""
     done = subprocess.run(
         command, cwd=place, env=environment(place, **more), capture_output=True, text=True,
         check=False, timeout=PATIENCE,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return " ".join(done.stdout.split())
 
 
@@ -134,6 +134,20 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
     printed = run(tmp_path, *call("--seeds", "11", "12"), **changed)
     assert "3 of 3 runs trained" in printed
     assert len(export(tmp_path)[0]) == 6
+
+
+def test_a_run_that_fails_stops_no_other_and_is_tried_again(
+    cache: Path, empty_database: Path, tmp_path: Path
+) -> None:
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    # More labels than there are images.
+    failing = {CHANGES: '{"paper": {"data.labels": 5000}}'}
+    printed = run(tmp_path, *call(), code=1, **failing)
+    assert "2 of 3 runs trained" in printed
+    assert f"{ROWS[0]}, seed 11 failed: data.labels: 5000 is not allowed" in printed
+    assert len(export(tmp_path)[0]) == 2
+    assert "1 of 1 runs trained" in run(tmp_path, *call())
+    assert len(export(tmp_path)[0]) == 3
 
 
 def test_a_study_whose_driver_is_killed_goes_on_with_the_same_command(
