@@ -38,15 +38,14 @@ def call(*flags: str) -> list[str]:
     return [sys.executable, small_study.__file__, *asked, *flags]
 
 
-def environment(place: Path, **more: str) -> dict[str, str]:
-    paths = {"PYTHONPATH": str(ROOT), "HOLD_FOLDER": str(place)}
-    return os.environ | paths | more
+def environment(place: Path, changes: str = "{}") -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(ROOT), "HOLD_FOLDER": str(place), CHANGES: changes}
 
 
-def run(place: Path, *command: str, code: int = 0, **more: str) -> str:
+def run(place: Path, *command: str, changes: str = "{}", code: int = 0) -> str:
     """Run a command to its end; what it prints."""
     done = subprocess.run(
-        command, cwd=place, env=environment(place, **more), capture_output=True, text=True,
+        command, cwd=place, env=environment(place, changes), capture_output=True, text=True,
         check=False, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
@@ -122,16 +121,16 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
         elif (uninterrupted / name).exists():
             shutil.copy(uninterrupted / name, tmp_path / name)
     before, _ = export(tmp_path)
-    changed = {CHANGES: '{"paper": {"training.steps": 30}}'}
-    assert "stale" in run(tmp_path, *call("--plan"), **changed)
-    assert "1 of 1 runs trained" in run(tmp_path, *call(), **changed)
+    changed = '{"paper": {"training.steps": 30}}'
+    assert "stale" in run(tmp_path, *call("--plan"), changes=changed)
+    assert "1 of 1 runs trained" in run(tmp_path, *call(), changes=changed)
     after, _ = export(tmp_path)
     assert len(before) == len(after) == 3
     assert [line["name"] for line in after if line not in before] == ROWS[:1]
     (again,) = (line for line in after if line["name"] == ROWS[0])
     assert again["steps"] == "30"
     # Seeds may be added: each row is trained on the new one.
-    printed = run(tmp_path, *call("--seeds", "11", "12"), **changed)
+    printed = run(tmp_path, *call("--seeds", "11", "12"), changes=changed)
     assert "3 of 3 runs trained" in printed
     assert len(export(tmp_path)[0]) == 6
 
@@ -141,8 +140,8 @@ def test_a_run_that_fails_stops_no_other_and_is_tried_again(
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     # More labels than there are images.
-    failing = {CHANGES: '{"paper": {"data.labels": 5000}}'}
-    printed = run(tmp_path, *call(), code=1, **failing)
+    failing = '{"paper": {"data.labels": 5000}}'
+    printed = run(tmp_path, *call(), code=1, changes=failing)
     assert "2 of 3 runs trained" in printed
     assert f"{ROWS[0]}, seed 11 failed: data.labels: 5000 is not allowed" in printed
     assert len(export(tmp_path)[0]) == 2
