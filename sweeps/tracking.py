@@ -23,7 +23,7 @@ from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.provenance import SweepRun
 from sweeps.record import Outcome, Record, Stage
 from sweeps.writer import Writer
-from weakdis_core.config import validated
+from weakdis_core.config import replaced, validated
 from weakdis_core.errors import UserError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -88,7 +88,9 @@ class Tracking(Listener):
         params: Mapping[str, Any] = record.values
         # Values that do not fit together fail their trial, which reports them itself.
         with contextlib.suppress(UserError):
-            config = validated(record.config)
+            # Nothing of its settings is stored of a trial that a kill ended before it started.
+            shared = self._sweep.base.to_dict()
+            config = validated(record.config or replaced(shared, record.values))
             params = config.flat()
             tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
             if self._stage == "confirm":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.patience import PATIENCE
 from tests.shared import shared_folder
@@ -53,19 +54,25 @@ def database(empty_database: Path, tmp_path: Path) -> str:
 def finished(
     cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    """A small real sweep with its confirmation, run by the command a user types."""
-    place = tmp_path_factory.mktemp("sweep")
-    shutil.copy(empty_database, place / "mlflow.db")
-    flags = ["--name", "small", "--trials", "3", "--max-steps", "30", "--confirm-seeds", "2"]
-    done = subprocess.run(
-        command(*flags), cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    """A small real sweep with its confirmation, run once by the command a user types."""
+    place = shared_folder(tmp_path_factory, "sweep")
+    output, errors = place / "output.txt", place / "errors.txt"
+    with FileLock(place / ".lock"):
+        if not output.exists():
+            shutil.copy(empty_database, place / "mlflow.db")
+            flags = ["--name", "small", "--trials", "3", "--max-steps", "30"]
+            done = subprocess.run(
+                command(*flags, "--confirm-seeds", "2"), cwd=place, capture_output=True, text=True,
+                timeout=PATIENCE, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            errors.write_text(done.stderr)
+            output.write_text(done.stdout)
     uri = f"sqlite:///{place / 'mlflow.db'}"
     parent, children = runs_of(uri, VARIANT, "small")
     trials, confirmed = of_stage(children, "search"), of_stage(children, "confirm")
     folder = place / "runs" / "small"
-    return Finished(folder, uri, done.stdout, done.stderr, parent, trials, confirmed)
+    return Finished(folder, uri, output.read_text(), errors.read_text(), parent, trials, confirmed)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,9 @@ from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
-from tests.sweeps.finished import command, interrupted, of_stage, runs_of
+from tests.sweeps.faulty import call_of
+from tests.sweeps.finished import interrupted, of_stage, runs_of
+from tests.sweeps.held import hold
 
 VARIANT = "dsprites_v2"
 STEPS = 400
@@ -232,10 +234,10 @@ def test_when_every_seed_fails_there_is_no_result(
 def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
     cache: Path, database: str, tmp_path: Path
 ) -> None:
-    flags = ["--name", "cut", "--trials", "1", "--max-steps", "300", "--max-concurrent", "1"]
-    flags += ["--set", "training.evaluations=60", "--confirm-seeds", "3"]
-    flags += ["--tracking-uri", database]
-    code, output = interrupted(command(*flags), tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
+    flags = ["--name", "cut", "--trials", "1", "--max-steps", "40", "--max-concurrent", "1"]
+    flags += ["--confirm-seeds", "3", "--tracking-uri", database]
+    hold(tmp_path, 10, "confirm-00001")
+    code, output = interrupted(call_of(*flags), tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
     assert code == 130, output
     assert "Traceback" not in output
     assert "--resume cut" in output

@@ -34,7 +34,10 @@ def test_confirm_runs_are_runs_of_their_own(finished: Finished) -> None:
         assert tags["outcome"] == "complete"
         assert tags["mlflow.runName"] == f"confirm {tags['config_hash']} seed {tags['seed']}"
         assert {"version.core", "version.scikit-learn", "git_commit", "device"} <= set(tags)
-        assert run.data.params == best.params | {"seed": tags["seed"]}
+        assert run.data.params == best.params | {
+            "seed": tags["seed"],
+            "runtime.precision": "float32",
+        }
     assert "stage" not in finished.parent.data.tags
     assert finished.parent.data.params["confirm_seeds"] == "2"
 

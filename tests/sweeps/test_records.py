@@ -28,7 +28,7 @@ from tests.sweeps.finished import runs_of
 from weakdis_core.presets import preset
 
 VARIANT, STEPS = "dsprites_v2", 100
-BASE = preset("default", VARIANT)
+BASE = preset("default", VARIANT).with_values({"training.steps": STEPS})
 SPACE = build_space(BASE, {})
 
 

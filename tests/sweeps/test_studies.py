@@ -17,6 +17,8 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.archive import RUNS_FILE, SCORES_FILE
+from analysis.export import export_runs
+from analysis.runs import read_runs
 from tests.patience import PATIENCE, wait_until
 from tests.sweeps import small_study
 from tests.sweeps.finished import runs_of
@@ -54,7 +56,8 @@ def run(place: Path, *command: str, changes: str = "{}", code: int = 0) -> str:
 
 def export(place: Path) -> tuple[list[dict[str, str]], str]:
     """Export the archive: the lines of its runs, and the text of its scores."""
-    run(place, sys.executable, "-m", "analysis", "export")
+    tracked = read_runs(f"sqlite:///{place / 'mlflow.db'}")
+    export_runs(tracked, place / "results", [place / "runs" / NAME])
     with (place / "results" / RUNS_FILE).open() as file:
         runs = list(csv.DictReader(file))
     return runs, (place / "results" / SCORES_FILE).read_text()
@@ -120,6 +123,7 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
             shutil.copytree(uninterrupted / name, tmp_path / name)
         elif (uninterrupted / name).exists():
             shutil.copy(uninterrupted / name, tmp_path / name)
+    run(tmp_path, sys.executable, "-m", "analysis", "export")
     before, _ = export(tmp_path)
     changed = '{"paper": {"training.steps": 30}}'
     assert "stale" in run(tmp_path, *call("--plan"), changes=changed)
