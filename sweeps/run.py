@@ -1,4 +1,4 @@
-"""`python sweeps/run.py --variant V`: search a variant's settings on Ray, store all in MLflow."""
+"""`python sweeps/run.py`: search a variant's settings on Ray, or train a study; MLflow stores all."""
 
 from __future__ import annotations
 
