@@ -15,8 +15,8 @@ from tests.shared import shared_folder
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where measured ceilings are kept."""
-    folder = shared_folder(tmp_path_factory, "ceilings")
+    """Where measured ceilings are kept: the cache of the sweeps' tests too."""
+    folder = shared_folder(tmp_path_factory, "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEAKDIS_CACHE", str(folder))
         yield folder
