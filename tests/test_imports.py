@@ -50,6 +50,7 @@ def test_no_file_names_a_forbidden_package(package: str) -> None:
     assert not wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_importing_everything_loads_no_forbidden_package(package: str) -> None:
     # In a fresh interpreter: this one may have loaded anything. Entry points are left out, since

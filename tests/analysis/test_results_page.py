@@ -41,6 +41,7 @@ def test_the_documents_are_what_the_committed_archive_says(
     assert "\n".join(lines) in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_is_whole_and_keeps_sources_apart(tmp_path: Path) -> None:
     past = Versions(HERE.code - 1, HERE.scikit_learn)
     official = rows.ours("dsprites_v4", "official")

@@ -68,6 +68,7 @@ def test_prepare_says_one_line(capsys: pytest.CaptureFixture[str], cache: Path) 
     assert shown.out.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_prepare_all(capsys: pytest.CaptureFixture[str]) -> None:
     data("prepare", "--variant", "all", "--max-images", "1000", "--source", "rendered")
     lines = capsys.readouterr().out.splitlines()
@@ -137,6 +138,7 @@ def module(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_as_a_module() -> None:
     done = module("data", "prepare", *SMALL)
     assert done.returncode == 0, done.stderr

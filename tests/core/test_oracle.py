@@ -79,6 +79,7 @@ def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
     assert clean.clean_accuracy > other.clean_accuracy
 
 
+@pytest.mark.slow
 def test_an_oracle_reads_softened_images_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
     trained = train_oracle(sprites, split(sprites.digests, 0), steps=100)
     assert trained.softened_accuracy > 0.9

@@ -79,6 +79,7 @@ def test_holds_what_the_renderer_draws() -> None:
     assert prepared.images.max() / prepared.scale == 1
 
 
+@pytest.mark.slow
 def test_rgb_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_CHUNK_BYTES", 300 * 3 * 64 * 64)
     prepared = prepare(ROOMS)
@@ -283,6 +284,7 @@ def test_error_while_drawing_leaves_nothing(cache: Path, monkeypatch: pytest.Mon
     assert not leftovers(cache)
 
 
+@pytest.mark.slow
 def test_two_at_once_do_the_work_once(tmp_path: Path, cache: Path) -> None:
     log = tmp_path / "log"
     workers = [start_worker(log, 0.3) for _ in range(2)]

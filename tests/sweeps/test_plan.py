@@ -47,6 +47,7 @@ def test_a_plan_tells_what_confirming_adds() -> None:
     assert "beyond the time budget" in text
 
 
+@pytest.mark.slow
 def test_the_probe_weighs_and_times() -> None:
     config = SweepSettings(variant="shapes3d_v3", preset="quick", set_=SMALL).base_config(
         "shapes3d_v3"
