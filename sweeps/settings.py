@@ -47,8 +47,8 @@ class SweepSettings(Settings):
     """Search the settings of one variant (or of all six), or train a study of the paper."""
 
     variant: VariantName | Literal["all"] | None = None
-    """Data set variant, or all six one after another. Needed unless a sweep is resumed; of a study
-    all that it uses are the default."""
+    """Data set variant, or all six one after another. A new sweep needs it; a study trains all of
+    its variants by default."""
     name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
     """Name of the sweep and of its folder under the storage; with `--variant all` each sweep is
     called NAME-<variant>. Default: the variant and the time."""
@@ -65,8 +65,8 @@ class SweepSettings(Settings):
     """List the sweeps in the storage, and stop."""
     study: StudyName | None = None
     """Train what is missing or stale of a declared study of the paper, instead of searching: our
-    models, the baselines, the ablation, the label curve or the controls. The same command goes on
-    with it."""
+    models, the baselines, the ablation, the label curve or the controls. The same command continues
+    an interrupted one."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(min_length=1)] = None
     """Training seeds of a study's rows (default: its own, 11 to 15 of the models, 11 to 13 of the
     others, or 11 alone)."""
