@@ -1,4 +1,4 @@
-"""`python sweeps/run.py`: search a variant's settings on Ray, or train a study; MLflow stores all."""
+"""`python sweeps/run.py`: search a variant's settings on Ray, or train a study of the paper."""
 
 from __future__ import annotations
 
