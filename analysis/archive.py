@@ -48,7 +48,7 @@ RUN_COLUMNS = {
 SCORE_COLUMNS = ("run", "metric", "value", "n")
 _NUMBERS = ("labels", "seed", "code_version", "steps", "cpu_seconds", "scoring_seconds")
 _TEST = "test/"
-# A score whose count tells how many images others are over: those counts are no rows of the file.
+# Counts that are no rows of the file, and a score whose `n` is each of them.
 _COUNTED = {IMAGES: "factor_accuracy", CHANGED: "swap_psnr"}
 
 Line = dict[str, str]

@@ -142,7 +142,7 @@ class DeclaredRows:
 
 
 def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Tell which runs were trained on a CPU, whose seconds say what other runs will take."""
+    """Mark the runs trained on a CPU, whose seconds serve to estimate other runs."""
     return runs["device"].astype(str).str.startswith("cpu")
 
 

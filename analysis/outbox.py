@@ -1,6 +1,6 @@
 """The outbox of a sweep or study: entries for MLflow, and how many of them it has received.
 
-`sweeps` writes both files; whoever reads MLflow can tell from them whether it lacks something.
+`sweeps` writes both files. From them `analysis` computes how many entries MLflow lacks.
 """
 
 from __future__ import annotations

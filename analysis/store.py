@@ -29,7 +29,7 @@ def resolve_uri(given: str | None = None) -> str:
 
 
 def absent(uri: str) -> bool:
-    """Tell whether a store is the default one and this folder has none."""
+    """Return whether a store is the default one and this folder has none."""
     return uri == DEFAULT_TRACKING_URI and not Path("mlflow.db").exists()
 
 

@@ -19,8 +19,8 @@ class TrialEvents(Callback):
     """Turns each trial of Tune into its record and calls all listeners, in a fixed order.
 
     The guards come first: one that raises ends the sweep before anything is written. Then the
-    ledger updates the record that the others read. The keeper comes last: of what it stores, the
-    others have been told.
+    ledger updates the record that the others read. The keeper comes last: it stores what the others
+    have received.
 
     Args:
         guards: Check at every step that the sweep may go on.

@@ -25,7 +25,7 @@ def set_waiting(study: Study, trial: FrozenTrial) -> None:
 
 
 def running_trial(study: Study, known: FrozenTrial, space: Mapping[str, BaseDistribution]) -> Trial:
-    """A RUNNING trial of an earlier process, to report to and to tell (Optuna 5.0).
+    """Return a RUNNING trial of an earlier process, for reports and its end (Optuna 5.0).
 
     Values that it lacks are drawn as `Study.ask` draws them.
     """

@@ -46,8 +46,8 @@ def best_so_far(ledger: Ledger) -> str:
     found = "No complete trial so far" if best is None else (
         f"**Best so far: trial {best.number}** (`{best.trial_id}`), {best.score:.3f} on validation"
     )  # fmt: skip
-    told = ", ".join(f"{number} {end}" for end, number in ends.items())
-    return f"{found}; ended: {told}." if told else ""
+    counts = ", ".join(f"{number} {end}" for end, number in ends.items())
+    return f"{found}; ended: {counts}." if counts else ""
 
 
 def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[str, float]) -> str:
@@ -75,7 +75,7 @@ def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[
     parts = {"validation": ("val", record.metrics), "test": ("test", test)}
     for words, (part, scores) in parts.items():
         names = {kind: f"{part}/relation_accuracy_{kind}" for kind in KINDS}
-        told = [f"{kind} {scores[name]:.3f}" for kind, name in names.items() if name in scores]
-        if told:
-            lines.append(f"Relation accuracy on {words}: {', '.join(told)}.")
+        found = [f"{kind} {scores[name]:.3f}" for kind, name in names.items() if name in scores]
+        if found:
+            lines.append(f"Relation accuracy on {words}: {', '.join(found)}.")
     return "\n\n".join(lines)

@@ -25,7 +25,7 @@ class Record:
     Attributes:
         number: Position among the sweep's trials, from 1; the study's number and one.
         trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
-        values: The settings searched, by dotted name; of a given run, what tells it from others.
+        values: The settings searched, by dotted name; of a given run, what distinguishes it.
         outcome: How it ended; `complete` means that it reached its last step with a score.
         step: Training step of the last report.
         steps: Training steps of the whole trial; 0 where an earlier version stored the record.

@@ -30,8 +30,8 @@ class QueuedRun:
 
     Attributes:
         run: The run.
-        values: What tells it from the others of its study, for people: settings by dotted name, or
-            its row and seed.
+        values: What distinguishes it within its study, for people: settings by dotted name, or its
+            row and seed.
     """
 
     run: DeclaredRun

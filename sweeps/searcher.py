@@ -46,8 +46,8 @@ class TrialSource(Protocol):
         """Return what a trial is given beside its checkpoints.
 
         Returns:
-            `config`, its whole configuration, nested and not validated; `values`, what tells it
-            from the others, for people; and what else its trainable reads.
+            `config`, its whole configuration, nested and not validated; `values`, what
+            distinguishes it, for people; and what else its trainable reads.
         """
         ...
 

@@ -27,7 +27,7 @@ STUDY_FILE = "study.db"
 _SPACE = "space"
 
 VALUES = "values"
-"""User attribute of a trial whose settings are given, not drawn: what tells it from others."""
+"""User attribute of a trial whose settings are given, not drawn: what distinguishes it."""
 
 
 def directions(objective: Objective) -> list[StudyDirection]:
@@ -123,7 +123,7 @@ def trial_id_of(number: int, stage: str = "") -> str:
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what tells a trial from others: the settings drawn, or what a given run has for it."""
+    """Return what distinguishes a trial: the settings drawn, or the values of a given run."""
     fixed = trial.system_attrs.get("fixed_params", {})
     return dict(trial.user_attrs.get(VALUES, fixed | trial.params))
 
