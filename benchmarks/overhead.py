@@ -19,7 +19,7 @@ from sweeps.cluster import LOCAL, Allotment, cluster
 from sweeps.delivery import Delivery
 from sweeps.events import Listener
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep, run_trials, search_study
+from sweeps.launch import StageRun, Sweep, run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
@@ -117,7 +117,8 @@ def _timed(settings: SweepSettings) -> tuple[float, float, float]:
     started = time.perf_counter()
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking, clock], trivial_trial)
+        search = StageRun(sweep, "search", study, ledger, budget)
+        run_search(search, [tracking, clock], trivial_trial)
     finally:
         tracking.close("FINISHED")
         writer.close()

@@ -1,7 +1,8 @@
-"""Every use of a private part of Ray or Optuna, and the version it was written for."""
+"""Every use of a private part of Ray, Optuna or MLflow, and the version it was written for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping
 from typing import Any
 
@@ -83,3 +84,21 @@ class SingleWriterStorage(RDBStorage):
         self._written -= ids
         self._seen[study_id] = max({seen} | ids)
         return trials
+
+
+def mlflow_app(store: str) -> Any:
+    """Return the app that `mlflow ui` serves; the command would start it in other processes (3.17).
+
+    Args:
+        store: The database of the runs and of the registry.
+    """
+    os.environ |= {
+        "_MLFLOW_SERVER_FILE_STORE": store,
+        "_MLFLOW_SERVER_REGISTRY_STORE": store,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    # Reads the environment when it is imported.
+    from mlflow.server.fastapi_app import app
+
+    return app

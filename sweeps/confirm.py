@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
 from rich.console import Console
 
-from sweeps.budget import Budget, Interruption
+from sweeps.budget import Budget
 from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
-from sweeps.console import say_interrupted
 from sweeps.events import Listener
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
@@ -20,7 +20,7 @@ from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.results import write_trials
 from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, placed
-from sweeps.runs import train_runs
+from sweeps.session import Session, print_interrupted, train_runs
 from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
@@ -107,55 +107,37 @@ def config_hash(sweep: Sweep, record: Record) -> str:
     return sweep.base.with_values(record.values).hash()
 
 
-def confirm(
-    sweep: Sweep,
-    search: Ledger,
-    tracking: Tracking,
-    interruption: Interruption,
-    console: Console,
-    trainable: Trainable = train_and_score,
-) -> bool:
+def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
     """Train the best configurations on fresh seeds, evaluate each run once on test, print them.
 
     Every run has a run of MLflow under the sweep's, tagged `stage = confirm`. There is no limit of
     time: the search's budget is the search's.
 
     Args:
-        sweep: The sweep.
-        search: What became of the search's trials.
-        tracking: The search's.
-        interruption: The signals received.
-        console: Where to print.
+        search: The session, whose search has ended.
         trainable: What a run is.
 
     Returns:
         Whether at least one run reached its end, and the user did not interrupt.
     """
-    trials = leaders(sweep, search)
+    sweep, console, tracking = search.sweep, search.console, search.tracking
+    trials = leaders(sweep, search.ledger)
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    study = confirm_study(sweep, values)
-    budget = Budget(math.inf, interruption)
-    records = Records(study, "confirm").load()
-    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
-    if sweep.moved:
-        ledger.mend()
-    own = tracking.of_stage("confirm", ledger)
-    files = _Files(sweep, own)
-    source = QueuedTrials(study, sweep.base)
+    session = _confirm_session(search, values)
+    files = _Files(sweep, session.tracking)
     try:
-        train_runs(
-            sweep, "confirm", study, source, ledger, budget, own, console, [files], trainable
-        )
+        source = QueuedTrials(session.study, sweep.base)
+        train_runs(session, source, files, trainable=trainable)
         files.rest()
     finally:
-        _log_table(sweep, ledger, tracking, console)
-    if budget.interrupted:
-        say_interrupted(console, sweep.name, sweep.folder, "confirm runs")
+        _log_table(sweep, session.ledger, tracking, console)
+    if session.budget.interrupted:
+        print_interrupted(session)
         return False
     # The study has what earlier sessions asked for as well: more seeds, or another winner.
-    asked = [run for run in ledger.records.values() if run.values in values]
+    asked = [run for run in session.ledger.records.values() if run.values in values]
     # They start in any order.
     runs = sorted(asked, key=lambda run: values.index(run.values))
     confirmed = [_confirmed(sweep, trial, runs) for trial in trials]
@@ -166,10 +148,24 @@ def confirm(
         print_notes(console, sweep, found[0])
         tracking.add_note(" ".join(note(each) for each in found))
     print_missing(console, runs, len(values))
-    chosen = best_confirm_run(ledger)
+    chosen = best_confirm_run(session.ledger)
     if chosen is not None:
         log_model(sweep, chosen, "confirm", tracking, chosen.test)
     return bool(found)
+
+
+def _confirm_session(search: Session, values: list[dict[str, Any]]) -> Session:
+    sweep = search.sweep
+    study = confirm_study(sweep, values)
+    budget = Budget(math.inf, search.budget.interruption)
+    records = Records(study, "confirm").load()
+    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
+    if sweep.moved:
+        ledger.mend()
+    tracking = search.tracking.of_stage("confirm", ledger)
+    return replace(
+        search, stage="confirm", study=study, ledger=ledger, budget=budget, tracking=tracking
+    )
 
 
 def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 from math import isfinite
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,7 +15,7 @@ from rich.text import Text
 from sweeps.budget import Budget
 from sweeps.events import Listener
 from sweeps.ledger import Ledger
-from sweeps.record import Record
+from sweeps.record import Record, Stage
 
 _SHOWN_ENDED = 6
 _STYLES = {
@@ -27,6 +26,10 @@ _STYLES = {
     "out_of_time": "yellow",
     "interrupted": "yellow",
 }
+
+
+WORDS: dict[Stage, str] = {"search": "trial", "confirm": "confirm run", "study": "run"}
+"""What a trial is called, by what it is for."""
 
 
 def watched(console: Console) -> bool:
@@ -53,7 +56,7 @@ class View(Listener):
         ledger: Ledger,
         budget: Budget,
         trials: int,
-        word: Literal["trial", "confirm run", "run"] = "trial",
+        word: str = WORDS["search"],
     ) -> None:
         self._console = console
         self._title = title
@@ -126,14 +129,6 @@ def line_of(record: Record) -> str:
 def resume_command(name: str) -> str:
     """How to go on with a sweep."""
     return f"python sweeps/run.py --resume {name}"
-
-
-def say_interrupted(
-    console: Console, name: str, folder: Path, trials: str, command: str = ""
-) -> None:
-    """Print that the user interrupted a sweep, where its trials are, and how to go on with it."""
-    resume = command or resume_command(name)
-    console.print(f"{name}: interrupted; {trials} are in {folder}; go on with {resume}")
 
 
 def clock(seconds: float) -> str:

@@ -29,21 +29,14 @@ from sweeps.halving import Halving
 from sweeps.ledger import STARTS, Ledger
 from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
-from sweeps.record import TRIAL_WORDS, Stage, seconds_of_a_trial
+from sweeps.record import Stage, seconds_of_a_trial
 from sweeps.records import Keeper, Records
-from sweeps.run_queue import QueuedTrials
 from sweeps.searcher import DrawnTrials, StudySearcher, TrialSource
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.storage import Storage, cannot_be_written
 from sweeps.study import make_sampler, open_storage, open_study
-from sweeps.trainable import (
-    Trainable,
-    reporting_errors,
-    train_and_score,
-    train_trial,
-    trial_parameters,
-)
+from sweeps.trainable import Trainable, reporting_errors, train_trial
 from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
@@ -104,87 +97,74 @@ def search_study(sweep: Sweep) -> Study:
     return study
 
 
-def run_trials(
-    sweep: Sweep,
-    study: Study,
-    ledger: Ledger,
-    budget: Budget,
-    listeners: Sequence[Listener],
-    trainable: Trainable = train_trial,
+@dataclass
+class StageRun:
+    """The trials of one stage of a sweep, in this session.
+
+    Attributes:
+        sweep: The sweep.
+        stage: What the trials are for.
+        study: Their Optuna study.
+        ledger: Account of what became of each.
+        budget: When to stop.
+    """
+
+    sweep: Sweep
+    stage: Stage
+    study: Study
+    ledger: Ledger
+    budget: Budget
+
+
+def run_search(
+    run: StageRun, listeners: Sequence[Listener], trainable: Trainable = train_trial
 ) -> None:
     """Run what is left of a search's trials, until they end, time is over, or the user interrupts.
 
     Args:
-        sweep: What to run.
-        study: Where settings come from and ends are stored.
-        ledger: Receives what became of every trial.
-        budget: When to stop.
+        run: The search.
         listeners: Receive what happens, after the ledger.
         trainable: What a trial runs.
     """
-    settings, trials = sweep.settings, sweep.settings.trials
-    if sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False)) >= trials:
+    sweep, trials = run.sweep, run.sweep.settings.trials
+    if sum(trial.state.is_finished() for trial in run.study.get_trials(deepcopy=False)) >= trials:
         return
-    enough = functools.partial(enough_time, ledger, budget)
-    source = DrawnTrials(study, sweep.space, sweep.base, trials, enough)
-    earlier = {record.trial_id: record.rungs for record in ledger.records.values()}
-    scheduler = Halving(settings.objective, sweep.base, sweep.space, earlier)
-    _run(
-        sweep, "search", study, source, ledger, budget, listeners, trainable, scheduler=scheduler
-    )  # fmt: skip
+    enough = functools.partial(enough_time, run.ledger, run.budget)
+    source = DrawnTrials(run.study, sweep.space, sweep.base, trials, enough)
+    earlier = {record.trial_id: record.rungs for record in run.ledger.records.values()}
+    scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)
+    run_trials(run, source, listeners, trainable, scheduler)
 
 
-def run_queued(
-    sweep: Sweep,
-    stage: Stage,
-    study: Study,
-    source: QueuedTrials,
-    ledger: Ledger,
-    budget: Budget,
-    listeners: Sequence[Listener],
-    trainable: Trainable = train_and_score,
-) -> None:
-    """Run given runs to their last step and score them; one that fails stops no other.
-
-    Args:
-        sweep: The sweep that they belong to.
-        stage: Confirm or study.
-        study: The study in which they wait.
-        source: Those of them to run.
-        ledger: Receives what became of every run.
-        budget: When to stop.
-        listeners: Receive what happens, after the ledger.
-        trainable: What a run is.
-    """
-    if source.left:
-        _run(sweep, stage, study, source, ledger, budget, listeners, trainable)
-
-
-def _run(
-    sweep: Sweep,
-    stage: Stage,
-    study: Study,
+def run_trials(
+    run: StageRun,
     source: TrialSource,
-    ledger: Ledger,
-    budget: Budget,
     listeners: Sequence[Listener],
     trainable: Trainable,
     scheduler: Halving | None = None,
 ) -> None:
-    """Run the trials of a source under Tune."""
-    allotment = sweep.allotment
+    """Run the trials of a source under Tune; one that fails stops no other.
+
+    Args:
+        run: The stage that they belong to.
+        source: The trials.
+        listeners: Receive what happens, after the ledger.
+        trainable: What a trial runs.
+        scheduler: Stops trials early; without it each runs to its last step.
+    """
+    sweep, stage, ledger, allotment = run.sweep, run.stage, run.ledger, run.sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
     system, place = sweep.storage.opened()
     place = f"{place}/{sweep.name}"
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
-    records, keep_files = Records(study, TRIAL_WORDS[stage]), stage != "study"
-    keeper = Keeper(records, ledger, budget, sweep.storage, keep_files)
+    records, keep_files = Records(run.study, stage), stage != "study"
+    keeper = Keeper(records, ledger, run.budget, sweep.storage, keep_files)
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
-        param_space=trial_parameters(sweep.storage, keep_files),
+        param_space={"storage": sweep.storage.root, "keep_files": keep_files},
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(study, source, ledger, TRIAL_WORDS[stage]),
+            search_alg=StudySearcher(run.study, source, ledger, stage),
             scheduler=scheduler,
             # The searcher counts: what fails before it starts is suggested again.
             num_samples=-1,
@@ -200,7 +180,7 @@ def _run(
             name=_session(system, place, stage),
             storage_path=place,
             storage_filesystem=system if sweep.storage.remote else None,
-            stop=CombinedStopper(budget, _DiskStopper(ledger)),
+            stop=CombinedStopper(run.budget, _DiskStopper(ledger)),
             verbose=0,
             callbacks=[TrialEvents([sweep.claim, nodes], ledger, listeners, keeper)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),

@@ -12,9 +12,6 @@ from typing import Any, Literal
 
 Stage = Literal["search", "confirm", "study"]
 
-TRIAL_WORDS: dict[Stage, str] = {"search": "", "confirm": "confirm", "study": "run"}
-"""Word before the number in a trial's id, by what the trial is for."""
-
 Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
 
 

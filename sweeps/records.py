@@ -18,7 +18,7 @@ from sweeps.budget import Budget
 from sweeps.compat import set_waiting
 from sweeps.events import Listener
 from sweeps.ledger import Ledger
-from sweeps.record import Outcome, Record
+from sweeps.record import Outcome, Record, Stage
 from sweeps.storage import Storage, path_within
 from sweeps.study import trial_id_of, values_of
 
@@ -39,10 +39,10 @@ class Records:
 
     Args:
         study: The study.
-        stage: Word before the number in its trials' ids; the search has none.
+        stage: What its trials are for.
     """
 
-    def __init__(self, study: Study, stage: str = "") -> None:
+    def __init__(self, study: Study, stage: Stage = "search") -> None:
         self._study = study
         self._stage = stage
 

@@ -10,9 +10,8 @@ from rich.text import Text
 from sweeps.budget import Interruption
 from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
-from sweeps.console import View, say_interrupted
 from sweeps.experiments import ui_command
-from sweeps.launch import run_trials
+from sweeps.launch import run_search
 from sweeps.left import without_time
 from sweeps.models import log_model
 from sweeps.nodes import check_fits
@@ -20,7 +19,7 @@ from sweeps.records import end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, print_results
 from sweeps.resumed import check_gpus
-from sweeps.session import Session, held_sweep, session_of
+from sweeps.session import Session, held_sweep, print_interrupted, session_of, shown
 from sweeps.settings import SweepSettings
 from sweeps.stored import check_free, check_new
 from sweeps.studies import train_study
@@ -89,7 +88,7 @@ def search(
         with session_of(sweep, interruption, console) as session:
             found = _run(session, prepared, oracle)
             if found and settings.confirm_seeds:
-                found = confirm(sweep, session.ledger, session.tracking, interruption, console)
+                found = confirm(session)
             session.found = found
         if found and not session.writer.undelivered:
             report(sweep, console)
@@ -111,7 +110,7 @@ def _run(session: Session, prepared: Prepared, oracle: Oracle) -> bool:
     _search(session)
     record = ledger.best_of_any()
     if budget.interrupted:
-        say_interrupted(console, sweep.name, sweep.folder, "trials")
+        print_interrupted(session)
         return False
     if record is None:
         errors = [record.error for record in ledger.records.values() if record.error]
@@ -128,24 +127,15 @@ def _run(session: Session, prepared: Prepared, oracle: Oracle) -> bool:
 
 def _search(session: Session) -> None:
     """Run the trials, until they have ended or something ends them."""
-    sweep, study, ledger = session.sweep, session.study, session.ledger
-    budget, tracking, console = session.budget, session.tracking, session.console
-    view = View(console, sweep.name, ledger, budget, sweep.settings.trials)
-
-    def rescue() -> None:
-        view.close()
-        say_interrupted(console, sweep.name, sweep.folder, "trials")
-        tracking.abandon()
-
+    sweep, ledger = session.sweep, session.ledger
     try:
-        with budget.interruption.deferred(rescue):
-            run_trials(sweep, study, ledger, budget, [tracking, view])
-        # What an interruption or an error stopped goes on when the sweep is resumed.
-        end_out_of_time(study, ledger, budget)
+        with shown(session, sweep.settings.trials) as listeners:
+            run_search(session, listeners)
+            # What an interruption or an error stopped goes on when the sweep is resumed.
+            end_out_of_time(session.study, ledger, session.budget)
     finally:
-        view.close()
         try:
-            log_tables(sweep, study, ledger, tracking)
+            log_tables(sweep, session.study, ledger, session.tracking)
         except UserError as error:
             # A full disk must not cost the result.
-            console.print(Text(f"tables not written: {error}"))
+            session.console.print(Text(f"tables not written: {error}"))

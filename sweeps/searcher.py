@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from sweeps.compat import FINISHED, running_trial
 from sweeps.ledger import Ledger
-from sweeps.record import Record, outcome_of
+from sweeps.record import Record, Stage, outcome_of
 from sweeps.records import STATES
 from sweeps.space import Space
 from sweeps.study import trial_id_of
@@ -108,10 +108,12 @@ class StudySearcher(Searcher):
         study: The study.
         source: Where its trials come from.
         ledger: Account of the trials; a value is what it says.
-        stage: Word before the number in a trial's id; the search has none.
+        stage: What the trials are for.
     """
 
-    def __init__(self, study: Study, source: TrialSource, ledger: Ledger, stage: str = "") -> None:
+    def __init__(
+        self, study: Study, source: TrialSource, ledger: Ledger, stage: Stage = "search"
+    ) -> None:
         # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
         # this one reads its results itself.
         super().__init__()

@@ -1,4 +1,4 @@
-"""One session of a sweep or study: what it holds while it runs, and how that is given back."""
+"""One session of a sweep or study: what it works with, how it shows and ends its trials."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from optuna import logging as optuna_logging
-from optuna.study import Study
 from rich.console import Console
 
 from analysis.outbox import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
+from sweeps.console import WORDS, View
 from sweeps.delivery import Delivery
-from sweeps.launch import Sweep, search_study
+from sweeps.events import Listener
+from sweeps.launch import StageRun, Sweep, run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
 from sweeps.outbox import Outbox
 from sweeps.preparation import prepare_sweep
-from sweeps.record import TRIAL_WORDS, Stage
+from sweeps.record import Stage
 from sweeps.records import Records
+from sweeps.run_queue import QueuedTrials
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space
 from sweeps.storage import storage_errors_explained
@@ -29,6 +31,7 @@ from sweeps.stored import keep
 from sweeps.study import open_storage, open_study
 from sweeps.told import sweep_run
 from sweeps.tracking import Status, Tracking
+from sweeps.trainable import Trainable, train_and_score
 from sweeps.writer import Writer
 from weakdis_core.data.store import Prepared
 from weakdis_core.metrics.oracle import Oracle
@@ -38,24 +41,16 @@ _CHECKPOINTS = {"search": CHECKPOINTS_KEPT, "study": 1}
 
 
 @dataclass
-class Session:
-    """What one session of a sweep works with.
+class Session(StageRun):
+    """What one session of a sweep works with, beside the trials of a stage.
 
     Attributes:
-        sweep: The sweep.
-        study: Its Optuna study.
-        ledger: Account of its trials.
-        budget: When it stops.
-        tracking: Of its trials.
+        tracking: Of these trials.
         writer: Delivers what is tracked to MLflow.
         console: Where to print.
         found: Whether it has a result, which decides the state of its run in MLflow.
     """
 
-    sweep: Sweep
-    study: Study
-    ledger: Ledger
-    budget: Budget
     tracking: Tracking
     writer: Writer
     console: Console
@@ -126,7 +121,7 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
         storage = open_storage(sweep.folder, settings.study_storage)
         study = open_study(storage, sweep.name, settings.objective)
     keep(study, settings, base)
-    records = Records(study, TRIAL_WORDS[stage])
+    records = Records(study, stage)
     # The runs of a study are few and given: nothing but their end limits them.
     seconds = settings.time_budget if stage == "search" else math.inf
     budget = Budget(seconds, interruption, records.seconds)
@@ -139,4 +134,65 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     tracking = Tracking(writer, sweep_run(sweep), ledger, stage)
     tracking.open()
     tracking.end_all()
-    return Session(sweep, study, ledger, budget, tracking, writer, console)
+    return Session(sweep, stage, study, ledger, budget, tracking, writer, console)
+
+
+def train_runs(
+    session: Session,
+    source: QueuedTrials,
+    *listeners: Listener,
+    trainable: Trainable = train_and_score,
+) -> None:
+    """Train given runs to their last step and score them, until the user interrupts.
+
+    Args:
+        session: The session, of the stage that the runs belong to.
+        source: The runs.
+        listeners: Receive what happens between tracking and console.
+        trainable: What a run is.
+    """
+    session.tracking.end_all()
+    if source.left:
+        with shown(session, len(session.ledger.ended()) + source.left, *listeners) as everybody:
+            run_trials(session, source, everybody, trainable)
+
+
+@contextmanager
+def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[Listener]]:
+    """Show a stage's trials while they run, and end their runs in MLflow, whatever happens.
+
+    The first signal is left to the budget, which stops the trials.
+
+    Args:
+        session: The session, of the stage.
+        trials: Most trials to run.
+        listeners: Receive what happens between tracking and console.
+
+    Yields:
+        All who are to receive what happens.
+    """
+    tracking, word = session.tracking, WORDS[session.stage]
+    view = View(
+        session.console, session.sweep.name, session.ledger, session.budget, trials, word
+    )  # fmt: skip
+
+    def rescue() -> None:
+        view.close()
+        print_interrupted(session)
+        tracking.abandon()
+
+    try:
+        with session.budget.interruption.deferred(rescue):
+            yield [tracking, *listeners, view]
+    finally:
+        view.close()
+        tracking.cut_short()
+
+
+def print_interrupted(session: Session) -> None:
+    """Print that the user interrupted a sweep, where its trials are, and how to go on with it."""
+    sweep = session.sweep
+    session.console.print(
+        f"{sweep.name}: interrupted; {WORDS[session.stage]}s are in {sweep.folder}; "
+        f"go on with {sweep.resume_command}"
+    )

@@ -17,7 +17,6 @@ from pydantic import ValidationError, model_validator
 from analysis.outbox import OUTBOX_FILE
 from sweeps.addresses import without_password
 from sweeps.locks import claimed
-from sweeps.record import TRIAL_WORDS
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.study import STUDY_FILE, open_storage
@@ -64,9 +63,7 @@ class Stored:
     @property
     def records(self) -> Records:
         """The records of its trials, or of its runs if it is a study of the paper."""
-        return Records(
-            self.study, TRIAL_WORDS["search" if self.settings.study is None else "study"]
-        )
+        return Records(self.study, "search" if self.settings.study is None else "study")
 
 
 def keep(study: Study, settings: SweepSettings, base: Config) -> None:

@@ -11,13 +11,11 @@ from analysis.declared import missing_and_stale
 from analysis.frame import read_frame
 from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
-from sweeps.console import say_interrupted
 from sweeps.launch import Sweep
-from sweeps.record import TRIAL_WORDS, Record
+from sweeps.record import Record
 from sweeps.reported import say_what_mlflow_lacks
 from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, key_of, placed
-from sweeps.runs import train_runs
-from sweeps.session import Session, held_sweep, session_of
+from sweeps.session import Session, held_sweep, print_interrupted, session_of, train_runs
 from sweeps.settings import SweepSettings
 from sweeps.study import trial_id_of
 from weakdis_core.errors import UserError
@@ -72,17 +70,14 @@ def _train(session: Session, declared: Sequence[DeclaredRun]) -> bool:
     queued = [QueuedRun(placed(run, sweep.base.runtime), _shown(run)) for run in missing + stale]
     enqueue_runs(session.study, queued, sweep.base, retrain=True)
     source = QueuedTrials(session.study, sweep.base, {run.key for run in queued})
-    train_runs(
-        sweep, "study", session.study, source, session.ledger, session.budget, session.tracking,
-        console,
-    )  # fmt: skip
+    train_runs(session, source)
     if session.budget.interrupted:
-        say_interrupted(console, sweep.name, sweep.folder, "runs", sweep.resume_command)
+        print_interrupted(session)
         return False
     trials = {
         key_of(trial, sweep.base): trial for trial in session.study.get_trials(deepcopy=False)
     }
-    ids = [trial_id_of(trials[run.key].number, TRIAL_WORDS["study"]) for run in queued]
+    ids = [trial_id_of(trials[run.key].number, "study") for run in queued]
     runs = [session.ledger.records[trial_id] for trial_id in ids]
     failed = [run for run in runs if run.outcome != "complete"]
     _print_end(console, sweep, declared, len(queued), failed)

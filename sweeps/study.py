@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.addresses import without_password
 from sweeps.compat import SingleWriterStorage
+from sweeps.record import Stage
 from sweeps.settings import Objective, Sampler
 from sweeps.space import METRICS, Space
 from weakdis_core.errors import UserError
@@ -117,9 +118,10 @@ def open_study(
     return study
 
 
-def trial_id_of(number: int, stage: str = "") -> str:
+def trial_id_of(number: int, stage: Stage = "search") -> str:
     """What a trial is called in MLflow and on disk, by its number in the study."""
-    return f"{stage}-{number + 1:05d}" if stage else f"{number + 1:05d}"
+    prefix = {"search": "", "confirm": "confirm-", "study": "run-"}[stage]
+    return f"{prefix}{number + 1:05d}"
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:

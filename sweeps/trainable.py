@@ -34,17 +34,6 @@ CONFIG_FILE = "config.yaml"
 _UNTIL_STOPPED = 3600
 
 
-def trial_parameters(storage: Storage, keep_files: bool) -> dict[str, Any]:
-    """What every trial is given, beside what the searcher hands out for it.
-
-    Args:
-        storage: Where checkpoints lie.
-        keep_files: Whether a run that is scored on test leaves its checkpoint, its settings and
-            pictures.
-    """
-    return {"storage": storage.root, "keep_files": keep_files}
-
-
 def train_trial(parameters: dict[str, Any]) -> None:
     """Train one trial and report each evaluation with a checkpoint.
 
@@ -55,8 +44,8 @@ def train_trial(parameters: dict[str, Any]) -> None:
     networks anew, and the images are a memory map.
 
     Args:
-        parameters: `trial_parameters`, the trial's `config` and the `checkpoints` of an earlier
-            session.
+        parameters: The trial's `config`, the `checkpoints` of an earlier session, and `storage`,
+            where they lie.
 
     Raises:
         UserError: The values drawn do not fit together, or the data cannot be opened.
@@ -67,10 +56,9 @@ def train_trial(parameters: dict[str, Any]) -> None:
 def train_and_score(parameters: dict[str, Any]) -> None:
     """Train as a trial does, then score on test, once, and report the scores.
 
-    With `keep_files` the last checkpoint comes with the pictures and the settings of the run.
-
     Args:
-        parameters: As for `train_trial`, and `disentanglement`, for `score_on_test`.
+        parameters: As for `train_trial`; `disentanglement`, for `score_on_test`; and `keep_files`,
+            whether the run leaves its last checkpoint, its settings and pictures.
     """
     trainer, oracle, prepared = _train(parameters)
     started = time.perf_counter()

@@ -11,7 +11,7 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import allot, cluster
-from sweeps.launch import Sweep, run_trials, search_study
+from sweeps.launch import StageRun, Sweep, run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
@@ -45,7 +45,8 @@ def main(folder: Path) -> None:
         allotment = allot(settings, available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
-        run_trials(sweep, search_study(sweep), ledger, budget, [], meeting_trial)
+        run = StageRun(sweep, "search", search_study(sweep), ledger, budget)
+        run_search(run, [], meeting_trial)
     print(allotment, [record.outcome for record in ledger.records.values()])
 
 

@@ -17,7 +17,7 @@ from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.events import Listener
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep, run_trials
+from sweeps.launch import StageRun, Sweep, run_search
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.provenance import SweepRun, common_tags
@@ -71,11 +71,12 @@ def run_script(
     ledger = Ledger("pixels", base.training.steps, budget)
     open_experiment(database, VARIANT, "scripted")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "scripted"))
-    run = SweepRun("scripted", base, common_tags(base, "rendered"), {"trials": len(sizes)})
-    tracking = Tracking(writer, run, ledger)
+    described = SweepRun("scripted", base, common_tags(base, "rendered"), {"trials": len(sizes)})
+    tracking = Tracking(writer, described, ledger)
     tracking.open()
     try:
-        run_trials(sweep, study, ledger, budget, [tracking, *listeners], script)
+        run = StageRun(sweep, "search", study, ledger, budget)
+        run_search(run, [tracking, *listeners], script)
     finally:
         end_out_of_time(study, ledger, budget)
         tracking.close("FINISHED")

@@ -26,8 +26,10 @@ from sweeps.provenance import SweepRun, common_tags
 from sweeps.record import Outcome, Record
 from sweeps.records import Records
 from sweeps.run_queue import QueuedTrials
+from sweeps.session import Session
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
+from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.faulty import call_of
@@ -122,11 +124,12 @@ def confirmed(
     run = SweepRun("scripted", sweep.base, common_tags(sweep.base, "rendered"), {})
     tracking = Tracking(writer, run, ledger)
     tracking.open()
-    output = io.StringIO()
+    output, budget = io.StringIO(), Budget(math.inf, interruption or Interruption())
+    study = open_study(open_storage(sweep.folder), "scripted", "pixels")
+    console = Console(file=output)
+    session = Session(sweep, "search", study, ledger, budget, tracking, writer, console)
     try:
-        found = confirm(
-            sweep, ledger, tracking, interruption or Interruption(), Console(file=output), script
-        )
+        found = confirm(session, script)
     finally:
         tracking.close("FINISHED")
         writer.close()

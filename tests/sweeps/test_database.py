@@ -14,7 +14,7 @@ from optuna.study import Study
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.events import Listener
-from sweeps.launch import Sweep, run_trials, search_study
+from sweeps.launch import StageRun, Sweep, run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.locks import Claim, claimed
 from sweeps.record import Record
@@ -61,9 +61,10 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
         budget = Budget(PATIENCE, Interruption())
         study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
+        run = StageRun(sweep, "search", study, ledger, budget)
         told = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=told) as caught, storage_errors_explained(place):
-            run_trials(sweep, study, ledger, budget, [Stopping(studies)], script)
+            run_search(run, [Stopping(studies)], script)
         close(study)
         assert PASSWORD not in str(caught.value)
         studies.start()
@@ -72,7 +73,7 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         budget = Budget(PATIENCE, Interruption())
         ledger = Ledger("pixels", STEPS, budget, Records(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
-        run_trials(sweep, study, ledger, budget, [], script)
+        run_search(StageRun(sweep, "search", study, ledger, budget), [], script)
         # Where another machine runs the sweep meanwhile, this one ends before it writes anything.
         monkeypatch.setattr("sweeps.locks._EVERY", 0.0)
         lost = Claim("stopped", studies.address)
@@ -82,7 +83,7 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
             claimed(tmp_path / "elsewhere/stopped", studies.address),
             pytest.raises(UserError, match="another program has taken over the sweep 'stopped'"),
         ):
-            run_trials(sweep, study, ledger, budget, [], script)
+            run_search(StageRun(sweep, "search", study, ledger, budget), [], script)
         assert list(Records(study).load()) == ["00001"]
         close(study)
     assert [each.outcome for each in ledger.records.values()] == ["complete"]

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from sweeps.budget import Budget, Interruption
 from sweeps.events import Listener
 from sweeps.halving import RUNG_METRICS
-from sweeps.launch import enough_time, run_trials
+from sweeps.launch import StageRun, enough_time, run_search
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.records import Records
@@ -198,7 +198,7 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
     ended = {key: record.outcome for key, record in ledger.records.items()}
     more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
     sweep = dataclasses.replace(ran.sweep, settings=more)
-    run_trials(sweep, study, ledger, budget, [], doing_by_size())
+    run_search(StageRun(sweep, "search", study, ledger, budget), [], doing_by_size())
     # Alone on its rungs it would have got to the end.
     outcomes = {key: record.outcome for key, record in ledger.records.items()}
     assert outcomes == ended | {"00006": "pruned"}

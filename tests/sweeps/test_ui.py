@@ -69,7 +69,6 @@ def started(
         try:
             yield process
         finally:
-            # MLflow has a session of its own: only Ctrl-C ends it too.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             process.wait(timeout=PATIENCE)
@@ -98,7 +97,7 @@ def test_ports_and_sweeps_that_cannot_be(place: Path, monkeypatch: pytest.Monkey
     assert list(place.iterdir()) == []
 
 
-def test_a_mistake_in_make_ui_is_told_without_a_traceback() -> None:
+def test_a_mistake_in_make_ui_is_an_error_without_a_traceback() -> None:
     done = subprocess.run([*MAKE, "PORT=80000"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "error: port: 80000 is not allowed" in done.stderr
@@ -106,7 +105,10 @@ def test_a_mistake_in_make_ui_is_told_without_a_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
+def test_both_answer_and_end_with_a_signal(
+    finished: Finished, tmp_path: Path, number: signal.Signals
+) -> None:
     ports, log = (free_port(), free_port()), tmp_path / "log"
     with started(finished, ports, log) as process:
         assert f"MLflow: http://127.0.0.1:{ports[0]}/#/experiments?" in log.read_text()
@@ -121,7 +123,7 @@ def test_both_answer_and_end_with_ctrl_c(finished: Finished, tmp_path: Path) -> 
             if each.status == "LISTEN"
         ]  # fmt: skip
         assert {address.ip for address in listening} == {"127.0.0.1"}
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         process.wait(timeout=PATIENCE)
     assert psutil.wait_procs(family, timeout=PATIENCE)[1] == []
     assert "Traceback" not in log.read_text()
