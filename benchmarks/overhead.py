@@ -22,8 +22,8 @@ from sweeps.experiments import open_experiment
 from sweeps.launch import StageRun, Sweep, run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
-from sweeps.provenance import SweepRun, common_tags
 from sweeps.record import Record
+from sweeps.run_info import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
 from sweeps.study import STUDY_FILE

@@ -84,7 +84,7 @@ class Interruption:
 
 
 class Budget(Stopper):
-    """Stops the trials when its seconds are over or the user interrupts it.
+    """Stops the trials when its seconds are over, the user interrupts it, or the disk fails.
 
     Args:
         seconds: Seconds of running trials, counted from `start`; infinite for no end.
@@ -95,6 +95,8 @@ class Budget(Stopper):
     def __init__(self, seconds: float, interruption: Interruption, spent: float = 0.0) -> None:
         self.seconds = seconds
         self.interruption = interruption
+        # Why a trial could not write its checkpoint: no other one could.
+        self.disk_error = ""
         self._spent = spent
         self._start: float | None = None
 
@@ -128,7 +130,7 @@ class Budget(Stopper):
 
     def stop_all(self) -> bool:
         """Whether everything is to stop."""
-        return self.interrupted or self.left == 0
+        return self.interrupted or self.left == 0 or bool(self.disk_error)
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its stopper; a restored sweep makes its own.

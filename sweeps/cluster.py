@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import floor
-from typing import Protocol
 
 from sweeps.growth import grown
+from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
 
 # Read by Ray and Tune when they are imported or start.
@@ -47,25 +47,6 @@ LOCAL = "local"
 
 DEFAULT_GPU_SHARE = 0.25
 _CONNECT_SECONDS = 10
-
-
-class Wishes(Protocol):
-    """What a user may ask of the division; None leaves it to `allot`."""
-
-    @property
-    def cpus_per_trial(self) -> float | None:
-        """CPUs of a trial."""
-        ...
-
-    @property
-    def gpus_per_trial(self) -> float | None:
-        """GPUs of a trial."""
-        ...
-
-    @property
-    def max_concurrent(self) -> int | None:
-        """Most trials at once."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +114,9 @@ def _check_reachable(address: str) -> None:
         raise UserError(f"address: {address!r} is not allowed: no Ray there ({error})") from None
 
 
-def allot(settings: Wishes, available: Mapping[str, float], grows: bool = False) -> Allotment:
+def allot(
+    settings: SweepSettings, available: Mapping[str, float], grows: bool = False
+) -> Allotment:
     """Divide what there is: a core a trial; with GPUs, a quarter of one a trial.
 
     Args:

@@ -13,7 +13,8 @@ from analysis.text import mean
 from sweeps.console import short
 from sweeps.launch import Sweep
 from sweeps.record import Record
-from sweeps.results import KINDS, add_published, score_cells
+from sweeps.results import add_published, score_cells
+from sweeps.space import KINDS
 from weakdis_core import paper
 
 

@@ -1,22 +1,55 @@
-"""Runs in words, for people who read them in MLflow's UI, which shows Markdown."""
+"""A sweep and its trials as MLflow shows them: params, and descriptions in Markdown."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import distribution_to_json
 
 from sweeps.console import clock, resume_command, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
-from sweeps.provenance import SweepRun
 from sweeps.record import Record, Stage
-from sweeps.results import KINDS
-from sweeps.space import METRICS
+from sweeps.run_info import SweepRun, common_tags, training_images
+from sweeps.space import KINDS, METRICS
+from weakdis_core.data.store import open_prepared
 
 _SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", "seed")
 
 
-def describe_sweep(sweep: Sweep) -> str:
+def sweep_run(sweep: Sweep) -> SweepRun:
+    """What its runs have in common, and the params of its own: asked for, searched, fixed."""
+    settings = sweep.settings
+    tags = common_tags(sweep.base, sweep.base.data.source)
+    images = training_images(open_prepared(sweep.prepared), sweep.base)
+    given: dict[str, Any] = {
+        "cpus_per_trial": sweep.allotment.cpus,
+        "gpus_per_trial": sweep.allotment.gpus,
+        "max_concurrent": sweep.allotment.concurrent,
+    }
+    if settings.study is not None:
+        params = given | {"study": settings.study, "seeds": settings.seeds}
+        tags |= {"study": settings.study}
+        return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_study(sweep))
+    # Optuna's own words, from which `json_to_distribution` makes the distributions again.
+    searched = {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
+    asked = {
+        "trials": settings.trials,
+        "time_budget": settings.time_budget,
+        "confirm_seeds": settings.confirm_seeds,
+        "confirm_top": settings.confirm_top,
+        "objective": settings.objective,
+        "sampler": settings.sampler,
+        "preset": settings.preset,
+    }
+    fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
+    params = {**asked, **given, **searched, **fixed}
+    return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_sweep(sweep))
+
+
+def _describe_sweep(sweep: Sweep) -> str:
     """What is searched and how, and how to go on with it."""
     settings, data, resume = sweep.settings, sweep.base.data, resume_command(sweep.name)
     return (
@@ -29,7 +62,7 @@ def describe_sweep(sweep: Sweep) -> str:
     )
 
 
-def describe_study(sweep: Sweep) -> str:
+def _describe_study(sweep: Sweep) -> str:
     """Say what a study trains, and how to go on with it."""
     data = sweep.base.data
     return (

@@ -11,14 +11,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from optuna.study import Study
 from pyarrow.fs import FileSelector, FileSystem
 from ray import tune
-from ray.tune import Stopper
 from ray.tune.experiment import Trial
-from ray.tune.stopper import CombinedStopper
 
 from sweeps.budget import Budget
 from sweeps.callback import TrialEvents
@@ -31,7 +28,8 @@ from sweeps.locks import Claim
 from sweeps.nodes import NodeCheck
 from sweeps.record import Stage, seconds_of_a_trial
 from sweeps.records import Keeper, Records
-from sweeps.searcher import DrawnTrials, StudySearcher, TrialSource
+from sweeps.run_queue import QueuedTrials
+from sweeps.searcher import DrawnTrials, StudySearcher
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, starting_point
 from sweeps.storage import Storage, cannot_be_written
@@ -138,7 +136,7 @@ def run_search(
 
 def run_trials(
     run: StageRun,
-    source: TrialSource,
+    source: DrawnTrials | QueuedTrials,
     listeners: Sequence[Listener],
     trainable: Trainable,
     scheduler: Halving | None = None,
@@ -180,34 +178,15 @@ def run_trials(
             name=_session(system, place, stage),
             storage_path=place,
             storage_filesystem=system if sweep.storage.remote else None,
-            stop=CombinedStopper(run.budget, _DiskStopper(ledger)),
+            stop=run.budget,
             verbose=0,
             callbacks=[TrialEvents([sweep.claim, nodes], ledger, listeners, keeper)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
     tuner.fit()
-    if ledger.disk_error:
-        raise UserError(cannot_be_written(sweep.storage.root, ledger.disk_error))
-
-
-class _DiskStopper(Stopper):
-    """Stops all trials when one could not write its checkpoint: no other one could.
-
-    Args:
-        ledger: Knows of it.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped here."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether everything is to stop."""
-        return bool(self._ledger.disk_error)
+    if run.budget.disk_error:
+        raise UserError(cannot_be_written(sweep.storage.root, run.budget.disk_error))
 
 
 def _session(system: FileSystem, place: str, stage: Stage) -> str:

@@ -46,7 +46,6 @@ class Ledger(Listener):
     ) -> None:
         self.metric = METRICS[objective]
         self._checkpoints = checkpoints
-        self.disk_error = ""
         self.records: dict[str, Record] = dict(records or {})
         self._rung_metric = RUNG_METRICS[objective]
         self._budget = budget
@@ -112,7 +111,7 @@ class Ledger(Listener):
             record.hosts.append(str(host))
         record.note = str(result.get("note", record.note))
         if "disk" in result:
-            self.disk_error = str(result["disk"])
+            self._budget.disk_error = str(result["disk"])
             return
         if "error" in result:
             record.error = str(result["error"])

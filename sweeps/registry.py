@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from sweeps.outbox import Entry
-from sweeps.results import KINDS
+from sweeps.space import KINDS
 
 ALIAS = "best"
 SELECTED_BY = "val/relation_accuracy_pixels"

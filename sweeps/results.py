@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from optuna.study import Study
 from rich.console import Console
 from rich.table import Table
 
@@ -16,6 +17,9 @@ from sweeps.console import clock, short
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.record import Record
+from sweeps.space import KINDS
+from sweeps.study import export_study
+from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE
 from weakdis_core import paper
 from weakdis_core.config import Config
@@ -29,7 +33,7 @@ from weakdis_core.trainer import Trainer
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 STUDY_EXPORT = "study.json"
-KINDS = ("latent", "encoded", "pixels")
+_BEST = "best trial"
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,41 @@ def write_trials(ledger: Ledger, path: Path) -> None:
         chosen = [record.values.get(name) for name in settings]
         table.writerow([*own, *chosen, *(found.get(name) for name in metrics)])
     write_text(path, text.getvalue())
+
+
+def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
+    """Write the tables of the trials into the sweep's folder, and store them with its run.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    write_trials(ledger, sweep.folder / TRIALS_FILE)
+    export_study(study, sweep.folder / STUDY_EXPORT)
+    for file in (TRIALS_FILE, STUDY_EXPORT):
+        tracking.log_file(None, sweep.folder / file)
+
+
+def log_best(sweep: Sweep, study: Study, best: Best, tracking: Tracking) -> None:
+    """The test scores and the files of the best trial, on its run and on the parent."""
+    trial = best.record.trial_id
+    test = {f"test/{name}": value for name, value in best.test.items()}
+    for run in (trial, None):
+        tracking.log_final(run, test, best.record.step)
+    tracking.describe(best.record, test)
+    earlier = study.user_attrs.get(_BEST, trial)
+    if earlier != trial:
+        # The best before the sweep was extended.
+        tracking.set_tags(earlier, {"best": "false"})
+    tracking.set_tags(trial, {"best": "true"})
+    tracking.set_tags(None, {"best_trial_id": trial})
+    study.set_user_attr(_BEST, trial)
+    tracking.add_note(
+        f"Best: trial {best.record.number}. A search result of one seed, not a table row."
+    )
+    for run in (trial, None):
+        tracking.log_file(run, sweep.folder / BEST_FILE)
+        tracking.log_files(run, sweep.folder / FOLDER, FOLDER)
+    tracking.log_files(trial, best.checkpoint, "checkpoint")
 
 
 def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:

@@ -17,13 +17,12 @@ from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.records import end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
-from sweeps.results import evaluate_best, print_results
+from sweeps.results import evaluate_best, log_best, log_tables, print_results
 from sweeps.resumed import check_gpus
 from sweeps.session import Session, held_sweep, print_interrupted, session_of, shown
 from sweeps.settings import SweepSettings
 from sweeps.stored import check_free, check_new
 from sweeps.studies import train_study
-from sweeps.told import log_best, log_tables
 from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle

@@ -10,7 +10,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -20,36 +20,10 @@ from sweeps.compat import FINISHED, running_trial
 from sweeps.ledger import Ledger
 from sweeps.record import Record, Stage, outcome_of
 from sweeps.records import STATES
+from sweeps.run_queue import QueuedTrials
 from sweeps.space import Space
 from sweeps.study import trial_id_of
 from weakdis_core.config import Config, replaced
-
-
-class TrialSource(Protocol):
-    """Where a searcher takes trials of a study from.
-
-    Attributes:
-        space: Settings that are drawn; none where every trial is given.
-    """
-
-    space: Space
-
-    def unfinished(self) -> list[FrozenTrial]:
-        """List the trials that an earlier session left RUNNING."""
-        ...
-
-    def take(self) -> Trial | None:
-        """Take another trial; None where there is none left, or no time for it."""
-        ...
-
-    def settings(self, trial: Trial) -> dict[str, Any]:
-        """Return what a trial is given beside its checkpoints.
-
-        Returns:
-            `config`, its whole configuration, nested and not validated; `values`, what
-            distinguishes it, for people; and what else its trainable reads.
-        """
-        ...
 
 
 class DrawnTrials:
@@ -84,14 +58,14 @@ class DrawnTrials:
         return self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
 
     def take(self) -> Trial | None:
-        """Draw another trial."""
+        """Draw another trial; None where there is none left, or no time for it."""
         if self._left <= 0 or not self._enough_time():
             return None
         self._left -= 1
         return self._study.ask(self.space)
 
     def settings(self, trial: Trial) -> dict[str, Any]:
-        """Return the shared settings with the values drawn."""
+        """Return the whole configuration of a trial, nested, and the values drawn."""
         values = dict(trial.params)
         return {"config": replaced(self._base, values), "values": values}
 
@@ -112,7 +86,11 @@ class StudySearcher(Searcher):
     """
 
     def __init__(
-        self, study: Study, source: TrialSource, ledger: Ledger, stage: Stage = "search"
+        self,
+        study: Study,
+        source: DrawnTrials | QueuedTrials,
+        ledger: Ledger,
+        stage: Stage = "search",
     ) -> None:
         # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
         # this one reads its results itself.

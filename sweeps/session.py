@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from optuna import logging as optuna_logging
 from rich.console import Console
 
@@ -15,26 +17,29 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import WORDS, View
 from sweeps.delivery import Delivery
+from sweeps.descriptions import sweep_run
 from sweeps.events import Listener
+from sweeps.experiments import open_experiment, opened
 from sweeps.launch import StageRun, Sweep, run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
 from sweeps.outbox import Outbox
-from sweeps.preparation import prepare_sweep
 from sweeps.record import Stage
 from sweeps.records import Records
 from sweeps.run_queue import QueuedTrials
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space
 from sweeps.storage import storage_errors_explained
-from sweeps.stored import keep
+from sweeps.stored import find, keep
 from sweeps.study import open_storage, open_study
-from sweeps.told import sweep_run
 from sweeps.tracking import Status, Tracking
 from sweeps.trainable import Trainable, train_and_score
 from sweeps.writer import Writer
-from weakdis_core.data.store import Prepared
+from weakdis_core.config import Config
+from weakdis_core.console import progress
+from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 
 # A study's run is trained once, and its row replaces its checkpoint.
 _CHECKPOINTS = {"search": CHECKPOINTS_KEPT, "study": 1}
@@ -78,7 +83,7 @@ def held_sweep(
     if settings.study is None:
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
-    base, prepared, oracle = prepare_sweep(settings, variant, name)
+    base, prepared, oracle = _prepare_sweep(settings, variant, name)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
@@ -89,6 +94,41 @@ def held_sweep(
     with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
         sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
         yield sweep, prepared, oracle
+
+
+def _prepare_sweep(
+    settings: SweepSettings, variant: str, name: str
+) -> tuple[Config, Prepared, Oracle]:
+    """The settings that all trials share, the images and the oracle; makes what is missing."""
+    base, resumed = settings.base_config(variant), settings.resume is not None
+    if resumed:
+        # The official files may lie elsewhere now; all else is as it began.
+        base = find(settings, name).base.with_values(settings.places())
+    with ThreadPoolExecutor(1) as other:
+        # A new database takes seconds to make: meanwhile the data are prepared.
+        known = resumed or settings.study is not None
+        opening = other.submit(
+            open_experiment, settings.tracking, variant, name, known, settings.folder
+        )
+        made = _prepare(base)
+        opened(opening, settings.tracking)
+    return made
+
+
+def _prepare(base: Config) -> tuple[Config, Prepared, Oracle]:
+    """Images and oracle of a variant, with the source resolved.
+
+    The source becomes part of the settings: `auto` would say nothing in a table, and might mean
+    something else tomorrow.
+    """
+    variant = base.data.variant
+    with progress(f"images of {variant}") as advance:
+        prepared = prepare(base.data, base.runtime.data_dir, advance)
+    base = base.with_values({"data.source": prepared.source})
+    with progress(f"oracle of {variant}") as advance:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        oracle = prepare_oracle(prepared, base.data, device, advance)
+    return base, prepared, oracle
 
 
 @contextmanager

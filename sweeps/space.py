@@ -27,6 +27,9 @@ LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
 WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
 
+KINDS = ("latent", "encoded", "pixels")
+"""Kinds of relation accuracy, in the order of tables."""
+
 # Metric of each objective; pareto has the number of labels as a second one.
 METRICS: dict[Objective, str] = {
     "pixels": "val/relation_accuracy_pixels",

@@ -20,8 +20,8 @@ from sweeps.descriptions import best_so_far, describe_trial
 from sweeps.events import Listener
 from sweeps.ledger import Ledger, numbers
 from sweeps.outbox import OF_REPORT, PARENT, Entry, Kind
-from sweeps.provenance import SweepRun
 from sweeps.record import Outcome, Record, Stage
+from sweeps.run_info import SweepRun
 from sweeps.writer import Writer
 from weakdis_core.config import replaced, validated
 from weakdis_core.errors import UserError

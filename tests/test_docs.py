@@ -26,7 +26,7 @@ MADE_ELSEWHERE = {
     "describe(error)",
     "describe(_located(error, groups[model]))",
     "cannot_be_written(str(folder), reason)",
-    "cannot_be_written(sweep.storage.root, ledger.disk_error)",
+    "cannot_be_written(sweep.storage.root, run.budget.disk_error)",
 }
 
 

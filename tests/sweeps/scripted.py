@@ -20,8 +20,8 @@ from sweeps.experiments import open_experiment
 from sweeps.launch import StageRun, Sweep, run_search
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
-from sweeps.provenance import SweepRun, common_tags
 from sweeps.records import end_out_of_time
+from sweeps.run_info import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
 from sweeps.study import make_sampler, open_storage, open_study

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from sweeps import provenance
+from sweeps import run_info
 from sweeps.run import run
 from tests.core.conftest import SMALL
 from tests.sweeps.held import hold_trials
@@ -39,6 +39,6 @@ def use_small_studies() -> None:
 
 if __name__ == "__main__":
     use_small_studies()
-    provenance.git_commit = lambda: COMMIT  # type: ignore[assignment]
+    run_info.git_commit = lambda: COMMIT  # type: ignore[assignment]
     hold_trials()
     sys.exit(main(run))

@@ -22,9 +22,9 @@ from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
-from sweeps.provenance import SweepRun, common_tags
 from sweeps.record import Outcome, Record
 from sweeps.records import Records
+from sweeps.run_info import SweepRun, common_tags
 from sweeps.run_queue import QueuedTrials
 from sweeps.session import Session
 from sweeps.settings import SweepSettings

@@ -21,8 +21,8 @@ from optuna.distributions import json_to_distribution
 from PIL import Image
 
 from analysis.manipulate import manipulate
-from sweeps.datasets import training_images
 from sweeps.registry import SELECTED_BY
+from sweeps.run_info import training_images
 from sweeps.space import build_space
 from tests.sweeps.finished import Finished
 from weakdis_core.config import Config

@@ -18,8 +18,8 @@ from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
-from sweeps.provenance import SweepRun
 from sweeps.records import Records, end_out_of_time
+from sweeps.run_info import SweepRun
 from sweeps.space import METRICS, build_space
 from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking

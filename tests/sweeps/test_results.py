@@ -14,12 +14,11 @@ from sweeps.experiments import open_experiment
 from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
-from sweeps.provenance import SweepRun
 from sweeps.record import Record
-from sweeps.results import BEST_FILE, Best
+from sweeps.results import BEST_FILE, Best, log_best
+from sweeps.run_info import SweepRun
 from sweeps.space import build_space
 from sweeps.stored import find
-from sweeps.told import log_best
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
 from tests.sweeps.finished import runs_of
