@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
 from sweeps.addresses import is_server, without_password
+from sweeps.databases import open_database
 from sweeps.delivery import connect
 from weakdis_core.errors import UserError
+
+
+def open_store(uri: str) -> MlflowClient:
+    """Open MLflow's database or server, and make the tables of a new database.
+
+    Raises:
+        UserError: It cannot be used.
+    """
+    with _errors_explained(uri):
+        return open_database(uri, _connected)
 
 
 def open_experiment(
@@ -26,11 +41,15 @@ def open_experiment(
         folder: Folder of the sweeps; where none is given, MLflow chooses.
 
     Raises:
-        UserError: The experiment is deleted, or holds a sweep of the name `sweep` already.
+        UserError: MLflow cannot be used, or its experiment is deleted, or holds a sweep of the name
+            `sweep` already.
     """
-    client = connect(uri)
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
+    client = open_store(uri)
+    with _errors_explained(uri):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            _create(client, uri, name, folder)
+            return
         if experiment.lifecycle_stage != "active":
             raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
         known = str(experiment.experiment_id)
@@ -39,7 +58,16 @@ def open_experiment(
             raise UserError(
                 f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"
             )
-        return
+
+
+def _connected(uri: str) -> MlflowClient:
+    client = connect(uri)
+    # The first call makes the tables.
+    client.search_experiments(max_results=1)
+    return client
+
+
+def _create(client: MlflowClient, uri: str, name: str, folder: Path | None) -> None:
     if uri.startswith("sqlite:///"):
         folder = Path(uri.removeprefix("sqlite:///")).parent
     elif is_server(uri):
@@ -47,17 +75,18 @@ def open_experiment(
     place = None if folder is None else (folder.absolute() / "mlruns" / name).as_uri()
     # Opens in the UI's view for training, not in that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
-    client.create_experiment(name, artifact_location=place, tags=tags)
-
-
-def opened(experiment: Future[None], uri: str) -> None:
-    """Wait until the database or server has answered.
-
-    Raises:
-        UserError: It cannot be used.
-    """
     try:
-        experiment.result()
+        client.create_experiment(name, artifact_location=place, tags=tags)
+    except MlflowException as error:
+        # Another sweep has made it meanwhile.
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+@contextmanager
+def _errors_explained(uri: str) -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:

@@ -140,6 +140,16 @@ def claimed(folder: Path, studies: str | None = None) -> Iterator[Claim]:
         yield claim
 
 
+@contextmanager
+def sole_user(database: str, purpose: str) -> Iterator[None]:
+    """Wait until no other process uses a PostgreSQL database for a purpose, and hold it so."""
+    from sqlalchemy import text
+
+    with _connect(database) as connection:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": _key(purpose)})
+        yield
+
+
 def is_running(folder: Path, studies: str | None = None) -> bool:
     """Whether a process holds the sweep of this folder; one may begin while this looks."""
     if _is_locked(folder):
@@ -198,6 +208,6 @@ def _holders(connection: Connection, name: str) -> list[str]:
 
 
 def _key(name: str) -> int:
-    """The number by which PostgreSQL knows a study's lock."""
+    """The number by which PostgreSQL knows the lock of a study or a purpose."""
     digest = hashlib.sha256(f"weakdis/{name}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -19,7 +19,7 @@ from sweeps.console import WORDS, View
 from sweeps.delivery import Delivery
 from sweeps.descriptions import sweep_run
 from sweeps.events import Listener
-from sweeps.experiments import open_experiment, opened
+from sweeps.experiments import open_experiment
 from sweeps.launch import StageRun, Sweep, run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
@@ -111,7 +111,7 @@ def _prepare_sweep(
             open_experiment, settings.tracking, variant, name, known, settings.folder
         )
         made = _prepare(base)
-        opened(opening, settings.tracking)
+        opening.result()
     return made
 
 

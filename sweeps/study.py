@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.addresses import without_password
 from sweeps.compat import SingleWriterStorage
+from sweeps.databases import open_database
 from sweeps.record import Stage
 from sweeps.settings import Objective, Sampler
 from sweeps.space import METRICS, Space
@@ -71,7 +73,8 @@ def open_storage(folder: Path, url: str | None = None, writer: bool = True) -> B
             return JournalStorage(JournalFileBackend(address))
         # A connection that a database, or a router, has cut meanwhile is made anew.
         alive = {} if address.startswith("sqlite") else {"pool_pre_ping": True}
-        return (SingleWriterStorage if writer else RDBStorage)(address, engine_kwargs=alive)
+        storage = SingleWriterStorage if writer else RDBStorage
+        return open_database(address, partial(storage, engine_kwargs=alive))
     except Exception as error:
         message = f"optuna_storage: {address!r} cannot be used: {str(error).splitlines()[0]}"
         raise UserError(without_password(message)) from None

@@ -18,6 +18,7 @@ from werkzeug.serving import make_server
 
 from sweeps.addresses import is_server, without_password
 from sweeps.compat import mlflow_app
+from sweeps.experiments import open_store
 from sweeps.settings import SweepSettings
 from sweeps.stored import names
 from sweeps.study import STUDY_FILE, open_storage
@@ -68,6 +69,7 @@ async def _serve(settings: UiSettings, sweeps: SweepSettings) -> None:
     mlflow = without_password(sweeps.tracking)
     if not is_server(sweeps.tracking):
         listening = _listen("port", settings.port)
+        open_store(sweeps.tracking)
         config = uvicorn.Config(mlflow_app(sweeps.tracking), log_level="warning")
         mlflow = f"http://{_HOST}:{settings.port}/{_TRAINING}"
     # The ports accept connections already; requests wait until the servers have started.

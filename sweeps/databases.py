@@ -1,0 +1,46 @@
+"""The first opening of a database, which makes its tables: one process at a time, all or nothing.
+
+MLflow and Optuna look which tables there are, then make the rest, and hold no lock meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+from sweeps.addresses import scheme_of
+from sweeps.locks import sole_user
+
+Opened = TypeVar("Opened")
+
+
+def open_database(address: str, open_address: Callable[[str], Opened]) -> Opened:
+    """Open a database, so that nobody else makes its tables meanwhile.
+
+    A file gets its name when it has all tables: a process that is killed before leaves none.
+
+    Args:
+        address: Address of the database; that of a server of MLflow is opened as it is.
+        open_address: Opens an address, and makes the tables that are missing.
+    """
+    scheme = scheme_of(address)
+    if scheme == "sqlite":
+        file = Path(address.partition(":///")[2])
+        if not file.exists():
+            _make(file, open_address)
+    elif scheme == "postgresql":
+        with sole_user(address, "tables"):
+            return open_address(address)
+    return open_address(address)
+
+
+def _make(file: Path, open_address: Callable[[str], object]) -> None:
+    with FileLock(f"{file}.lock"):
+        if not file.exists():
+            partial = file.with_name(f"{file.name}.partial")
+            partial.unlink(missing_ok=True)
+            open_address(f"sqlite:///{partial}")
+            partial.rename(file)
