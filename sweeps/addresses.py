@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 
-_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
-_SETTINGS = re.compile(r"(?<=[?&])(\w*(?:password|secret|key|token)\w*)=[^&\s'\"]*", re.I)
+# As SQLAlchemy reads them: no slash in the name of the user.
+_CREDENTIALS = re.compile(r"(?<=://)[^:/\s'\"]*(?::[^\s'\"]*)?@")
+_SETTINGS = re.compile(
+    r"(?<=[?&])(\w*(?:password|pwd|secret|key|token|odbc_connect)\w*)=[^&\s'\"]*", re.I
+)
 
 
 def without_password(text: str) -> str:
     """A text whose addresses have `***` for what stands before the @, and for secret settings."""
     return _SETTINGS.sub(r"\1=***", _CREDENTIALS.sub("***@", text))
+
+
+def has_secret(address: str) -> bool:
+    """Whether an address holds a password or a key, or `***` for it; that of a file never does."""
+    found = _CREDENTIALS.search(address) or _SETTINGS.search(address)
+    return scheme_of(address) != "sqlite" and found is not None
 
 
 def scheme_of(address: str) -> str:

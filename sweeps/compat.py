@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Container, Mapping
+from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -102,3 +105,27 @@ def mlflow_app(store: str) -> Any:
     from mlflow.server.fastapi_app import app
 
     return app
+
+
+def move_artifacts(database: Path, old: str, new: str) -> None:
+    """Replace the beginning of all addresses of artifacts in a database of MLflow's (3.17).
+
+    Args:
+        database: The SQLite file.
+        old: Address of a folder, as it is.
+        new: Address of the folder, as it is to be.
+    """
+    columns = (
+        ("experiments", "artifact_location"),
+        ("runs", "artifact_uri"),
+        ("logged_models", "artifact_location"),
+        ("model_versions", "source"),
+        ("model_versions", "storage_location"),
+    )
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for table, column in columns:
+            connection.execute(
+                f"update {table} set {column} = ? || substr({column}, ?) "
+                f"where {column} = ? or substr({column}, 1, ?) = ?",
+                (new, len(old) + 1, old, len(old) + 1, f"{old}/"),
+            )

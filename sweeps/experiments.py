@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from sweeps.addresses import is_server, without_password
+from sweeps.compat import move_artifacts
 from sweeps.databases import open_database
 from sweeps.delivery import connect
 from weakdis_core.errors import UserError
@@ -52,6 +55,8 @@ def open_experiment(
             return
         if experiment.lifecycle_stage != "active":
             raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
+        if uri.startswith("sqlite:///"):
+            _bring_artifacts_here(Path(uri.removeprefix("sqlite:///")), experiment)
         known = str(experiment.experiment_id)
         query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
         if not resumed and client.search_runs([known], query, max_results=1):
@@ -67,12 +72,39 @@ def _connected(uri: str) -> MlflowClient:
     return client
 
 
+def _bring_artifacts_here(database: Path, experiment: Experiment) -> None:
+    """Make a database that was copied or moved name the artifacts that came with it.
+
+    Raises:
+        UserError: They stayed where they were.
+    """
+    location, name = str(experiment.artifact_location), str(experiment.name)
+    here = _artifacts_beside(database, name)
+    if location == here or not location.endswith(f"/mlruns/{quote(name)}"):
+        return
+    there = Path(unquote(location.removeprefix("file://")))
+    own = database.absolute().parent / "mlruns" / name
+    if there.exists():
+        if own.exists() and own.samefile(there):
+            return
+        if not own.exists():
+            raise UserError(
+                f"tracking_uri: {database} was brought here without its artifacts, which are in "
+                f"{there}; bring that folder to {own}, or name the database that lies beside it"
+            )
+    move_artifacts(database, location, here)
+
+
+def _artifacts_beside(database: Path, name: str) -> str:
+    return (database.absolute().parent / "mlruns" / name).as_uri()
+
+
 def _create(client: MlflowClient, uri: str, name: str, folder: Path | None) -> None:
+    place = None
     if uri.startswith("sqlite:///"):
-        folder = Path(uri.removeprefix("sqlite:///")).parent
-    elif is_server(uri):
-        folder = None
-    place = None if folder is None else (folder.absolute() / "mlruns" / name).as_uri()
+        place = _artifacts_beside(Path(uri.removeprefix("sqlite:///")), name)
+    elif folder is not None and not is_server(uri):
+        place = (folder.absolute() / "mlruns" / name).as_uri()
     # Opens in the UI's view for training, not in that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     try:

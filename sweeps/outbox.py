@@ -39,7 +39,8 @@ class Entry(BaseModel):
         params: Settings by name.
         tags: Tags by name; of a model, those of its version.
         dataset: The images of a run that begins: `mlflow.entities.Dataset` by name of its fields.
-        file: A file to store; of a model, the folder that MLflow wrote.
+        file: A file to store, relative to the sweep's folder where it lies there; of a model, the
+            folder that MLflow wrote.
         folder: Where among the run's artifacts; None for the top.
         model: Name in the registry of the model to store.
         status: State of the run at its end.
@@ -72,6 +73,7 @@ class Outbox:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self.path = folder / OUTBOX_FILE
         self._delivered_path = folder / DELIVERED_FILE
         try:
@@ -89,6 +91,10 @@ class Outbox:
         Raises:
             OSError: The disk is full; the file is as it was.
         """
+        if entry.file is not None and Path(entry.file).is_relative_to(self._folder):
+            # The folder may be moved before MLflow answers.
+            inside = str(Path(entry.file).relative_to(self._folder))
+            entry = entry.model_copy(update={"file": inside})
         size = self.path.stat().st_size
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -109,10 +115,11 @@ class Outbox:
                 if number < self._delivered:
                     continue
                 try:
-                    yield Entry.model_validate_json(line)
+                    entry = Entry.model_validate_json(line)
                 except ValidationError:
                     where = f"{self.path}, line {number + 1}"
                     raise UserError(f"{where}: not an entry for MLflow") from None
+                yield entry.model_copy(update={"file": entry.file and self._located(entry.file)})
 
     def delivered(self) -> None:
         """Note that the oldest waiting entry has been told."""
@@ -121,6 +128,16 @@ class Outbox:
         # twice at worst.
         with self._delivered_path.open("r+") as file:
             file.write(f"{self._delivered:012d}\n")
+
+    def _located(self, file: str) -> str:
+        """Where a file is now."""
+        path = self._folder / file
+        if not path.exists() and self._folder.name in path.parts:
+            # Earlier versions stored the whole path, and the folder was moved since.
+            parts = path.parts
+            name = len(parts) - 1 - parts[::-1].index(self._folder.name)
+            path = self._folder.joinpath(*parts[name + 1 :])
+        return str(path)
 
     def _read_delivered(self) -> int:
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+from sweeps.addresses import has_secret, scheme_of, without_password
 from sweeps.record import seconds_of_a_trial
 from sweeps.settings import SweepSettings
 from sweeps.stored import Stored, find, names
@@ -109,6 +111,8 @@ def _gone_on(asked: SweepSettings, stored: Stored) -> SweepSettings:
         changes["gpus_per_trial"] = 0.0
     changes |= {"plan": asked.plan, "optuna_storage": asked.optuna_storage}
     changes["storage"] = _place(asked, stored)
+    if "tracking_uri" not in asked.model_fields_set:
+        changes["tracking_uri"] = _tracking_uri(stored, changes["storage"])
     # Each part was allowed where it was said; together they may not be.
     changed = kept.model_copy(update=changes).model_dump(by_alias=True)
     settings = SweepSettings.model_validate(changed)
@@ -147,6 +151,41 @@ def _place(asked: SweepSettings, stored: Stored) -> str:
             f"it was in {kept.root!r}"
         )
     return asked.checkpoints.root
+
+
+def _tracking_uri(stored: Stored, root: str) -> str:
+    """Where MLflow keeps the sweep's runs: a database that was copied or moved with it is its own.
+
+    Args:
+        stored: The sweep.
+        root: Where it lies now.
+
+    Raises:
+        UserError: Its address held a password, or its database stayed where it was.
+    """
+    kept, begun_in = stored.settings.tracking_uri, stored.settings.checkpoints.root
+    # Earlier versions stored nothing instead of an address with a password.
+    if kept is None or has_secret(kept):
+        given = os.environ.get("MLFLOW_TRACKING_URI")
+        if given is not None and kept in (None, without_password(given)):
+            return given
+        raise UserError(
+            f"tracking_uri: {stored.name} has its runs at {kept or 'an address with a password'}, "
+            "and no password is ever stored; give the whole address in MLFLOW_TRACKING_URI or "
+            "with --tracking-uri"
+        )
+    database, project = kept.partition(":///")[2], Path(begun_in).parent
+    if scheme_of(kept) != "sqlite" or root == begun_in or project not in Path(database).parents:
+        # A database outside the folder that holds the sweeps does not move with them.
+        return kept
+    here = Path(os.path.normpath(Path(root) / os.path.relpath(database, begun_in)))
+    if not here.is_file():
+        raise UserError(
+            f"tracking_uri: {stored.name} was begun in {begun_in} and has its runs in {database}; "
+            f"now it is in {root}, and there is no {here}. Bring the database here with the folder "
+            f"mlruns beside it, or go on in the old one with --tracking-uri {kept}"
+        )
+    return f"sqlite:///{here}"
 
 
 def _check_time_is_left(stored: Stored, settings: SweepSettings) -> None:

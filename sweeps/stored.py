@@ -15,7 +15,7 @@ from optuna.study import Study
 from pydantic import ValidationError, model_validator
 
 from analysis.outbox import OUTBOX_FILE
-from sweeps.addresses import without_password
+from sweeps.addresses import has_secret, without_password
 from sweeps.locks import claimed
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
@@ -72,8 +72,9 @@ def keep(study: Study, settings: SweepSettings, base: Config) -> None:
     # Whoever resumes may stand in another folder, where the same words mean other places.
     asked["storage"] = settings.checkpoints.root
     asked["data_dir"] = settings.data_dir and str(settings.data_dir.absolute())
-    secret = without_password(settings.tracking) != settings.tracking
-    asked["tracking_uri"] = None if secret else settings.tracking
+    # Without its password, by which a resumed sweep sees that the address must be given again.
+    address = settings.tracking
+    asked["tracking_uri"] = without_password(address) if has_secret(address) else address
     before = study.user_attrs.get(_SWEEP)
     if before is not None:
         # One of `--variant all` stays one of all: by that --resume finds the others.

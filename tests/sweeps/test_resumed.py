@@ -73,7 +73,7 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     assert kept == [str(old / "runs/one/search-1/00001/checkpoint_000002")]
     old.rename(new)
     asked = [str(new / "runs/one"), "--data-dir", str(new / "official")]
-    with pytest.raises(UserError, match=f"tracking_uri: .* is not allowed: there is no .*{old}"):
+    with pytest.raises(UserError, match=f"tracking_uri: .*, and there is no {new / 'mlflow.db'}"):
         gone_on(*asked)
     after = gone_on(*asked, "--tracking-uri", f"sqlite:///{new / 'mlflow.db'}")
     assert after.places() == {"runtime.data_dir": str(new / "official")}
@@ -176,3 +176,40 @@ def test_what_cannot_be_resumed_is_said(flags: str, message: str, tmp_path: Path
     settings = parse_arguments([*flags.split(), "--storage", str(tmp_path)])
     with pytest.raises(UserError, match=message):
         show(settings, Console()) if settings.status else resumed(settings)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "http://user:pw@host/", "http://token@host:5000", "postgresql://u:p/w@host/db",
+        "postgresql://host/db?password=pw", "mssql://host/db?odbc_connect=UID%3Du%3BPWD%3Dpw",
+    ],
+)  # fmt: skip
+def test_an_address_with_a_password_must_be_given_again(
+    tmp_path: Path, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_stored_sweep(tmp_path, "one", "--tracking-uri", secret)
+    place = ["one", "--storage", str(tmp_path)]
+    with pytest.raises(UserError, match=r"tracking_uri: one has its runs at .*\*\*\*") as refused:
+        gone_on(*place)
+    assert "pw" not in str(refused.value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another/")
+    with pytest.raises(UserError, match=r"give the whole address in MLFLOW_TRACKING_URI"):
+        gone_on(*place)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", secret)
+    assert gone_on(*place).tracking == secret
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert gone_on(*place, "--tracking-uri", "http://another/").tracking == "http://another/"
+
+
+@pytest.mark.parametrize("folder", ["at@work", "what:is@it", "token=a"])
+def test_a_path_is_no_password(
+    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    address = f"sqlite:///{tmp_path}/{folder}/mlflow.db"
+    Path("mlflow.db").touch()
+    a_stored_sweep(Path("runs"))
+    monkeypatch.chdir(tmp_path)
+    assert gone_on(str(tmp_path / folder / "runs/one")).tracking == address
