@@ -68,14 +68,15 @@ def _database(uri: str) -> str:
 
     MLflow creates what it does not find, and tries an unreachable server for minutes.
     """
+    scheme, _, name = uri.partition(":///")
+    if scheme == "sqlite":
+        # MLflow keeps a store for each URI, whatever the current folder has become since. As text:
+        # of a URL that SQLAlchemy renders, MLflow makes the folder before it decodes its name.
+        uri = f"sqlite:///{Path(name).expanduser().absolute()}"
     try:
         url = sqlalchemy.make_url(uri)
-        if url.get_backend_name() == "sqlite":
-            path = Path(url.database or "")
-            if not path.is_file():
-                raise UserError(f"tracking URI: {uri}: there is no file {path}")
-            # MLflow keeps a store for each URI, whatever the current folder has become since.
-            url = url.set(database=str(path.absolute()))
+        if scheme == "sqlite" and not (path := Path(url.database or "")).is_file():
+            raise UserError(f"tracking URI: {uri}: there is no file {path}")
         engine = sqlalchemy.create_engine(url)
         try:
             found = sqlalchemy.inspect(engine).has_table("experiments")
@@ -86,7 +87,7 @@ def _database(uri: str) -> str:
         raise UserError(f"tracking URI: {shown(uri)} cannot be read ({reason})") from None
     if not found:
         raise UserError(f"tracking URI: {shown(uri)} is a database without MLflow's tables")
-    return url.render_as_string(hide_password=False)
+    return uri
 
 
 @contextmanager

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from weakdis_core.errors import UserError
+
+_DECODED = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 # As SQLAlchemy reads them: no slash in the name of the user.
 _CREDENTIALS = re.compile(r"(?<=://)[^:/\s'\"]*(?::[^\s'\"]*)?@")
 _SETTINGS = re.compile(
@@ -25,6 +29,20 @@ def has_secret(address: str) -> bool:
 def scheme_of(address: str) -> str:
     """`postgresql` of `postgresql+psycopg://host/name`."""
     return address.partition(":")[0].partition("+")[0]
+
+
+def check_database_path(field: str, path: Path) -> None:
+    """Refuse a path that SQLAlchemy would read otherwise in an address, and MLflow quotes none.
+
+    Raises:
+        UserError: The path holds a `?`, or a `%` that would be decoded.
+    """
+    if _DECODED.search(str(path)):
+        raise UserError(
+            f"{field}: '{path}' is not allowed: in the address of a database '?' ends the path, "
+            "and '%' with two hexadecimal digits is another character; start in another folder, or "
+            "name one"
+        )
 
 
 def is_server(tracking: str) -> bool:

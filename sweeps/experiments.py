@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,4 +131,4 @@ def ui_command(tracking_uri: str) -> str:
     """How to look at the runs."""
     if tracking_uri.startswith("http"):
         return without_password(tracking_uri)
-    return f"mlflow ui --backend-store-uri {without_password(tracking_uri)}"
+    return shlex.join(["mlflow", "ui", "--backend-store-uri", without_password(tracking_uri)])

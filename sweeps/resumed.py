@@ -9,7 +9,7 @@ from typing import Any
 from sweeps.addresses import has_secret, scheme_of, without_password
 from sweeps.record import seconds_of_a_trial
 from sweeps.settings import SweepSettings
-from sweeps.stored import Stored, find, names
+from sweeps.stored import Stored, find, named_place, names
 from sweeps.study_flags import STUDY_PREFIX
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
@@ -32,10 +32,7 @@ def resumed(asked: SweepSettings) -> list[SweepSettings]:
         UserError: There is no such sweep, or a setting is given that cannot change.
     """
     assert asked.resume is not None
-    place = Path(asked.resume)
-    if len(place.parts) > 1:
-        asked = asked.model_copy(update={"storage": str(place.parent)})
-    name = place.name
+    asked, name = named_place(asked, asked.resume)
     if name.startswith(STUDY_PREFIX):
         raise UserError(
             f"resume: {name!r} is a study of the paper; the command that began it goes on with it: "

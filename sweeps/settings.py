@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from sweeps.addresses import is_server, scheme_of, without_password
+from sweeps.addresses import check_database_path, is_server, scheme_of, without_password
 from sweeps.storage import Storage
 from sweeps.study_flags import STUDY_PREFIX, check_study, study_name
 from weakdis_core.config import Config
@@ -60,7 +60,7 @@ class SweepSettings(Settings):
     """Name, or folder, of a sweep to go on with: one that was cut short, or with more --trials, a
     larger --time-budget or --confirm-seeds one that has ended. It keeps its other settings."""
     status: Annotated[str | None, Field(min_length=1)] = None
-    """Name of a sweep to look at: its trials so far. Nothing is started."""
+    """Name, or folder, of a sweep to look at: its trials so far. Nothing is started."""
     list: Annotated[bool, FlagCreatePairsOff] = False
     """List the sweeps in the storage, and stop."""
     study: StudyName | None = None
@@ -116,7 +116,7 @@ class SweepSettings(Settings):
     tracking_uri: str | None = None
     """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else sqlite in
     `mlflow.db` of the current folder."""
-    data_dir: Path | None = None
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """Folder of the official files."""
     data_source: Source = "auto"
     """Official files, our own rendering, or official where the files are present (auto)."""
@@ -166,6 +166,9 @@ class SweepSettings(Settings):
                 f"tracking_uri: {self.tracking!r} is not allowed: there is no folder "
                 f"{database.parent}"
             )
+        check_database_path("tracking_uri", database)
+        if self.study_storage is None:
+            check_database_path("storage", self.folder)
         self._check_outlives_the_head()
         if self.objective == "pareto" and "data.labels" in self.fixed:
             raise UserError(
@@ -204,7 +207,7 @@ class SweepSettings(Settings):
     def folder(self) -> Path:
         """Folder of the sweeps on this machine."""
         place = self._storage
-        return (Path("runs") if "://" in place else Path(place)).absolute()
+        return (Path("runs") if "://" in place else Path(place).expanduser()).absolute()
 
     @property
     def checkpoints(self) -> Storage:
@@ -219,7 +222,8 @@ class SweepSettings(Settings):
     @property
     def study_storage(self) -> str | None:
         """Database of the Optuna study, if it is not in the sweep's folder."""
-        return self.optuna_storage or os.environ.get("WEAKDIS_OPTUNA_STORAGE") or None
+        named = self.optuna_storage or os.environ.get("WEAKDIS_OPTUNA_STORAGE") or None
+        return str(Path(named).expanduser()) if named and "://" not in named else named
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -234,11 +238,10 @@ class SweepSettings(Settings):
     @property
     def tracking(self) -> str:
         """Where MLflow keeps the runs."""
-        named = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        scheme, separator, path = (named or "sqlite:///mlflow.db").partition(":///")
-        if scheme == "sqlite":
-            return f"sqlite:///{Path(path).absolute()}"
-        return f"{scheme}{separator}{path}"
+        named = self.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+        scheme, _, path = named.partition(":///")
+        # A shell expands the ~ of a word alone, not that of --tracking-uri=sqlite:///~/mlflow.db.
+        return f"sqlite:///{Path(path).expanduser().absolute()}" if scheme == "sqlite" else named
 
     @property
     def fixed(self) -> dict[str, Any]:

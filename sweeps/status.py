@@ -13,7 +13,7 @@ from sweeps.console import clock, short
 from sweeps.locks import is_running
 from sweeps.record import Record
 from sweeps.settings import SweepSettings
-from sweeps.stored import Stored, elsewhere, find, names
+from sweeps.stored import Stored, elsewhere, find, named_place, names
 from weakdis_core.errors import UserError
 
 
@@ -25,7 +25,8 @@ def show(settings: SweepSettings, console: Console) -> None:
     """
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     if settings.status is not None:
-        console.print(_status(find(settings, settings.status), settings))
+        settings, name = named_place(settings, settings.status)
+        console.print(_status(find(settings, name), settings))
         return
     table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
     for name in names(settings):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -108,6 +110,22 @@ def find(settings: SweepSettings, name: str) -> Stored:
         reason = describe(error).replace("\n", "; ")
         raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
     return Stored(name, study, confirm, own, base, kept.get(_CORE, _FIRST_CORE))
+
+
+def named_place(settings: SweepSettings, named: str) -> tuple[SweepSettings, str]:
+    """Read the name of a sweep, or its folder, as flags take it.
+
+    Args:
+        settings: What the user asked for.
+        named: The name; all that has a separator in it, or is `.`, `..` or `~`, is a folder.
+
+    Returns:
+        The settings, with the storage that holds the folder, and the name.
+    """
+    if named not in (".", "..") and not re.search(r"[/~]", named):
+        return settings, named
+    folder = Path(os.path.normpath(Path(named).expanduser().absolute()))
+    return settings.model_copy(update={"storage": str(folder.parent)}), folder.name
 
 
 def names(settings: SweepSettings) -> list[str]:
