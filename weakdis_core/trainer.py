@@ -22,7 +22,7 @@ from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation import Evaluator
-from weakdis_core.labelled import LabelledCodes
+from weakdis_core.fitting import LabelledCodes
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
 from weakdis_core.objectives import Batch, Objectives
