@@ -99,11 +99,7 @@ def fit_prior(
 
 
 def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
-    """Check that a labelled subset can be fitted.
-
-    Args:
-        values: `(labels, factors)` factor values of the labelled images.
-        n_values: Number of values of each factor.
+    """Check that values `(labels, factors)` of a labelled subset can be fitted.
 
     Raises:
         UserError: Some factor value has no labelled sample.

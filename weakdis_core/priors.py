@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from weakdis_core.seeding import noise_like
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Prior:
         log_norms: `(partitions, components)`, log-density at the mean.
     """
 
+    shared: ClassVar[bool] = False
+    """Whether components share one covariance."""
     log_weights: Tensor
     means: Tensor
     covariances: Tensor
@@ -60,13 +64,8 @@ class Prior:
         log_weights[:, 0] = 0.0
         means = torch.zeros(partitions, components, latent, device=device)
         eye = torch.eye(latent, device=device)
-        kept = cls._covariances_kept(components)
+        kept = 1 if cls.shared else components
         return cls.build(log_weights, means, eye.expand(partitions, kept, -1, -1).clone())
-
-    @staticmethod
-    def _covariances_kept(components: int) -> int:
-        """How many covariances a partition of so many components has."""
-        return components
 
     def with_nuisance(self, partitions: int) -> Self:
         """The same with so many trailing partitions of N(0, I)."""
@@ -87,23 +86,13 @@ class Prior:
         return torch.nn.functional.pad(values, (0, self.partitions - values.shape[1]))
 
     def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """One sample of a chosen component of each partition.
-
-        Args:
-            components: `(batch, partitions)` integers.
-            generator: Source of the noise.
-
-        Returns:
-            `(batch, partitions, latent)`.
-        """
+        """Samples `(batch, partitions, latent)` of components `(batch, partitions)`, one each."""
         partitions, padded = self.means.shape[:2]
         offset = padded * torch.arange(partitions, device=components.device)
         flat = (components + offset).flatten()
         # index_select is several times faster than indexing by two tensors.
         means = self.means.flatten(0, 1).index_select(0, flat)
-        noise = torch.randn(
-            means.shape, generator=generator, device=means.device, dtype=means.dtype
-        )
+        noise = noise_like(means, generator)
         shape = (len(components), partitions, -1)
         return means.reshape(shape) + self._scaled(noise, flat).reshape(shape)
 
@@ -120,10 +109,7 @@ class Prior:
         return drawn
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code under every component of its partition.
-
-        Args:
-            codes: `(batch, partitions, latent)`.
+        """Log-density of codes `(batch, partitions, latent)` under every component.
 
         Returns:
             `(batch, partitions, components)`: log N(z_k; mu_kv, Sigma_kv), -inf for padding.
@@ -193,10 +179,7 @@ class SharedPrior(Prior):
     whitened coordinates, and those of a batch under 12,000 components are one matrix product.
     """
 
-    @staticmethod
-    def _covariances_kept(components: int) -> int:
-        """One, however many components there are."""
-        return 1
+    shared: ClassVar[bool] = True
 
     def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
         """Standard noise with the covariance of its partition; components come in their order."""

@@ -88,10 +88,10 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _ablation(variant: str, source: Source) -> list[Row]:
-    tables = [table for table in ABLATIONS if table.variant == variant]
     return [
         row
-        for table in tables
+        for table in ABLATIONS
+        if table.variant == variant
         for row in (table.unchanged(source), *table.changed(source).values())
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weakdis_core.coding import FactorCoding
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
@@ -14,7 +14,7 @@ from weakdis_core.priors import Prior, SharedPrior
 from weakdis_core.settings import LossSettings
 
 VARIANT = get_variant("dsprites_v2")
-CODING = FactorCoding(VARIANT.relation_table("cpu"))
+CODING = Coding(VARIANT.relation_table("cpu"))
 VALUES = torch.cartesian_prod(*(torch.arange(n) for n in VARIANT.n_values))
 
 
