@@ -1,7 +1,5 @@
 """What the components of the latent partitions stand for, and where relations lead from them."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

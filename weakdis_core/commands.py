@@ -1,7 +1,5 @@
 """`python -m weakdis_core train` and `manipulate`: one configuration, without Ray."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What every entry point shares: reading flags, readable errors, exit codes and progress."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """DCI, MIG, SAP and modularity of a trained model (the paper's Table 2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

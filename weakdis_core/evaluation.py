@@ -1,7 +1,5 @@
 """The evaluation protocol (docs/how-it-works.md): a model's accuracies on one split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ shows the right factor values; these scores say how close it is to the image tha
 for them, and whether the nuisance of the original is still there.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ Covariances are shrunk as Ledoit & Wolf (2004) do, so that they are never singul
 labels there are.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ Networks are those of a trained model, to traverse and swap a modular one. Image
 `(n, channels, 64, 64)` in [0, 1].
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

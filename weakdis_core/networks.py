@@ -1,7 +1,5 @@
 """The three networks of a run with their optimisers and learning rates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

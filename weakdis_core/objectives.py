@@ -1,7 +1,5 @@
 """One optimisation step of each network: the paper's equations in order, then the additions."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

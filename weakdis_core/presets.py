@@ -1,7 +1,5 @@
 """Starting points: `default` (what works), `paper` (the literal objective), `quick` (a minute)."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from weakdis_core.baselines.monolithic import monolithic

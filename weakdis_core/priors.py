@@ -9,8 +9,6 @@ system for every density; with the inverse factors kept from the last fit it is 
 hold them to `torch.distributions` and to scikit-learn's `ledoit_wolf`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Self

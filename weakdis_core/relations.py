@@ -1,7 +1,5 @@
 """Relations: one factor's value moves by a shift, everything else stays (the paper's section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

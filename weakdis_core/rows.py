@@ -1,7 +1,5 @@
 """The declared rows of the paper's tables: one configuration each, on several training seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal

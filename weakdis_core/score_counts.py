@@ -1,7 +1,5 @@
 """How many images or draws are behind each score on test."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

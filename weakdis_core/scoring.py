@@ -1,7 +1,5 @@
 """The only scoring on test: every number that is measured of a trained model."""
 
-from __future__ import annotations
-
 import torch
 
 from weakdis_core.data.store import Prepared

@@ -1,7 +1,5 @@
 """One seed, many named generators: every random draw of the project comes from one of these."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -4,8 +4,6 @@ A study is a list of rows (`weakdis_core.rows`). `sweeps` trains their runs (`--
 builds the tables from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal

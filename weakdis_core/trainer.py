@@ -1,7 +1,5 @@
 """The single training loop: what `python -m weakdis_core train` and every trial of a sweep run."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

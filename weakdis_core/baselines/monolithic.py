@@ -7,8 +7,6 @@ labelled image has no component: the model cannot name it, and relations that le
 neither learnt nor judged.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

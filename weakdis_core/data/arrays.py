@@ -1,7 +1,5 @@
 """Reading pictures of the official files: bounded memory, nothing unpickled, clear errors."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """A prepared variant's images as batches on the training device."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """`python -m weakdis_core data`: list, prepare, download and show data sets."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path

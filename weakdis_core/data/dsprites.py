@@ -6,8 +6,6 @@ pictures were made: no anti-aliasing and no randomness. Of the 320 frames of the
 with the data set it matches squares to a mean IoU of 0.9997, ellipses and hearts to 0.999.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

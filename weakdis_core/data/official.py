@@ -1,7 +1,5 @@
 """Official dSprites and Shapes3D files: finding, downloading and verifying them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from contextlib import suppress

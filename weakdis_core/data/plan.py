@@ -1,7 +1,5 @@
 """What a preparation will hold and where, known before anything is drawn or read."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -7,8 +7,6 @@ are ray cast when they are first needed; the hues only weight their layers. Noth
 of 255; what remains is the faint pattern on floor and walls, which is not drawn.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable
 from functools import lru_cache

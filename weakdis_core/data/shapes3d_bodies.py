@@ -4,8 +4,6 @@ A body stands at the origin of the floor, y up. A ray is a point to start from (
 and a direction of any length, in which distances are counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

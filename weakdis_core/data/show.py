@@ -1,7 +1,5 @@
 """A picture of a data set: a grid of samples with their factor values written underneath."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

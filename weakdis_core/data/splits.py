@@ -1,7 +1,5 @@
 """Who sees what: train, validation and test, and the labelled subset of train."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

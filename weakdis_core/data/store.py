@@ -4,8 +4,6 @@ Trials open it in milliseconds and share its pages. A preparation is written to 
 its final place and renamed when complete, under a lock: readers never see half of one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

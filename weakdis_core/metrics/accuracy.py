@@ -1,7 +1,5 @@
 """Factor and relation accuracy: integer arrays in, numbers out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

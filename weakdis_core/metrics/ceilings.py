@@ -4,8 +4,6 @@
 there is none of that name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """DCI: disentanglement, completeness and informativeness, from gradient boosting's importances."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

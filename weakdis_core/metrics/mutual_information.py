@@ -4,8 +4,6 @@ Both are those of google-research/disentanglement_lib. They take codes `(n, d)` 
 `(n, k)`, and raise UserError for other shapes or codes that are not finite.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The oracle's cache: one file beside the prepared images for each way of training it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """SAP: how much better the best code dimension predicts a factor than the second best does."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """The modular autoencoder: one latent code for each partition (the paper's section 3)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -4,8 +4,6 @@ Each takes the images' channels, the size of the concatenated codes, and the set
 channels and hidden units.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

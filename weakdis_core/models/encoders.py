@@ -4,8 +4,6 @@ Each takes the images' channels, the size of the output vector, and the settings
 hidden units.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -1,7 +1,5 @@
 """What several networks share: activation, perceptron, and where an image's object is."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

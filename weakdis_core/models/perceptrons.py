@@ -1,7 +1,5 @@
 """The perceptrons on codes: the discriminator C and the relational learner ReL (section 3)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

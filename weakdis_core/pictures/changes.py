@@ -1,7 +1,5 @@
 """Pictures of what relations, components and other images' partitions do to test images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

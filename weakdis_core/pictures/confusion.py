@@ -1,7 +1,5 @@
 """Confusion matrices: of the encoder's reading of images, and of what relations lead to."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """Rows of images, drawn pixel by pixel."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A map of each latent partition: codes of test images among the components of their prior."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

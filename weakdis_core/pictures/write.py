@@ -1,7 +1,5 @@
 """All pictures of a trained model, under names that are the same for every run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from weakdis_core.metrics.oracle import Oracle
