@@ -37,9 +37,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
+        settings = self.flat() if self.model.kind == "monolithic" else {}
         for name in ("model.nuisance_partitions", "loss.cycle_swaps"):
-            value = self.flat()[name]
-            if value and self.model.kind == "monolithic":
+            if value := settings.get(name):
                 raise ValueError(
                     f"{name} {value} needs several partitions, model.kind monolithic has one; "
                     "its own presets turn this off"

@@ -1,4 +1,7 @@
-"""One optimisation step of each network: the paper's equations in order, then the additions."""
+"""One optimisation step of each network: the paper's equations in order, then the additions.
+
+`RunningTerms` sums the loss terms between two reports.
+"""
 
 import math
 from dataclasses import dataclass
