@@ -87,7 +87,7 @@ def ceilings() -> dict[str, Ceiling]:
 
 def _measured_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
     """DCI, MIG and SAP of perfect codes, by all that they depend on."""
-    from weakdis_core.metrics import dci_ceiling, mig_ceiling, sap_ceiling
+    from weakdis_core.metrics.ceilings import dci_ceiling, mig_ceiling, sap_ceiling
 
     return dci_ceiling(variant), mig_ceiling(variant), sap_ceiling(variant)
 

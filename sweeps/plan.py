@@ -33,7 +33,7 @@ from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
 from weakdis_core.disentanglement import disentanglement_scores
-from weakdis_core.metrics import RAW_ROWS
+from weakdis_core.metrics.ceilings import RAW_ROWS
 from weakdis_core.metrics.oracle import Oracle, build_network
 from weakdis_core.trainer import Trainer
 

@@ -1,7 +1,5 @@
 """`python -m weakdis_core {data,train,manipulate}`."""
 
-from __future__ import annotations
-
 import sys
 
 from weakdis_core import console

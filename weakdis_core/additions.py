@@ -1,7 +1,5 @@
 """What this implementation adds to the paper's equations, and how to take each addition out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Checkpoint files: one file each, written atomically, with a schema version."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 from typing import Any

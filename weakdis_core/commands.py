@@ -1,11 +1,9 @@
 """`python -m weakdis_core train` and `manipulate`: one configuration, without Ray."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +21,11 @@ from weakdis_core.files import write_text
 from weakdis_core.manipulation import load_networks, manipulate
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.metrics.oracle_cache import prepare_oracle
+from weakdis_core.objectives import TrainingDiverged
 from weakdis_core.pictures import FOLDER, Head, write_manipulation, write_pictures
 from weakdis_core.presets import PresetName, preset
 from weakdis_core.scoring import score_on_test
 from weakdis_core.settings import ModelKind
-from weakdis_core.terms import TrainingDiverged
 from weakdis_core.trainer import Report, Trainer
 
 _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))
@@ -130,14 +128,12 @@ def train(args: Sequence[str], prog: str) -> None:
 
 def _read_train(args: Sequence[str], prog: str) -> Train:
     """Two looks at the flags: the variant and preset give the defaults of all the others."""
-    known = [each.name for each in fields(Start)]
     wanted = [flag for flag in args if flag in {"-h", "--help"}]
     rest = [flag for flag in args if flag not in wanted]
     first, _ = tyro.cli(Start, args=rest, return_unknown_args=True, add_help=False)
     if wanted and not first.variant and first.config is None:
-        first = Start(variant="dsprites_v4", preset=first.preset, model=first.model)
-    start = {name: getattr(first, name) for name in known}
-    default = Train(**start, settings=first.start())
+        first = replace(first, variant="dsprites_v4")
+    default = Train(**vars(first), settings=first.start())
     command = console.parse(Train, args, default=default, prog=prog)
     if command.settings.data.variant != default.settings.data.variant:
         raise UserError("data.variant: say --variant, which also chooses the preset's settings")
@@ -201,14 +197,12 @@ def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
 def describe_report(report: Report) -> str:
     """A report in one line."""
     metrics = report.metrics
-    parts = [f"step {report.step} ({report.stage}, {report.seconds:.0f} s)"]
-    parts.append(f"reconstruction {metrics['train/reconstruction']:.1f} nats")
-    parts += [
-        f"{_words(name)} {metrics[f'val/{name}']:.3f}"
-        for name in _SHOWN
-        if f"val/{name}" in metrics
+    parts = [
+        f"step {report.step} ({report.stage}, {report.seconds:.0f} s)",
+        f"reconstruction {metrics['train/reconstruction']:.1f} nats",
     ]
-    return ", ".join(parts)
+    shown = [name for name in _SHOWN if f"val/{name}" in metrics]
+    return ", ".join(parts + [f"{_words(name)} {metrics[f'val/{name}']:.3f}" for name in shown])
 
 
 def _words(name: str) -> str:

@@ -37,12 +37,9 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        several = {
-            "model.nuisance_partitions": self.model.nuisance_partitions,
-            "loss.cycle_swaps": self.loss.cycle_swaps,
-        }
-        for name, value in several.items():
-            if value and self.model.kind == "monolithic":
+        settings = self.flat() if self.model.kind == "monolithic" else {}
+        for name in ("model.nuisance_partitions", "loss.cycle_swaps"):
+            if value := settings.get(name):
                 raise ValueError(
                     f"{name} {value} needs several partitions, model.kind monolithic has one; "
                     "its own presets turn this off"
@@ -63,9 +60,8 @@ class Config(Settings):
         Settings at their defaults do not count, so that a new addition, off by default, leaves
         finished results what they are.
         """
-        left_out = {"seed", "runtime"}
         settings = self.model_dump(
-            mode="json", by_alias=True, exclude=left_out, exclude_defaults=True
+            mode="json", by_alias=True, exclude={"seed", "runtime"}, exclude_defaults=True
         )
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -99,11 +95,7 @@ class Config(Settings):
 
 
 def replaced(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested settings with values replaced by dotted name, which are not validated.
-
-    Args:
-        settings: Nested settings, `Config.to_dict`.
-        changes: New values by dotted name.
+    """Nested settings (`Config.to_dict`) with values replaced by dotted name, not validated.
 
     Raises:
         UserError: A name is unknown.

@@ -1,7 +1,5 @@
 """What every entry point shares: reading flags, readable errors, exit codes and progress."""
 
-from __future__ import annotations
-
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,8 +42,6 @@ def parse(
     *,
     default: T | None = None,
     prog: str | None = None,
-    description: str | None = None,
-    config: Sequence[Any] = (),
 ) -> T:
     """`tyro.cli` whose refused settings read `error: loss.lambda: -1 is not allowed: ...`.
 
@@ -54,8 +50,6 @@ def parse(
         args: The flags; those of the process by default.
         default: Settings to start from (classes only).
         prog: Name shown in the usage line.
-        description: Text above the help; the target's docstring by default.
-        config: Tyro's configuration markers.
 
     Raises:
         UserError: A setting is out of range.
@@ -63,15 +57,8 @@ def parse(
     """
     # The overloads of tyro.cli know no default that is sometimes missing.
     start: Any = tyro.MISSING_NONPROP if default is None else default
-    parsed: T = tyro.cli(
-        target,
-        args=args,
-        default=start,
-        prog=prog,
-        description=description,
-        config=tuple(config),
-        registry=_settings_registry(),
-    )
+    registry = _settings_registry()
+    parsed: T = tyro.cli(target, args=args, default=start, prog=prog, registry=registry)
     return parsed
 
 
@@ -102,11 +89,9 @@ def run_command(
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, fed with (done, total); nothing where stderr is no terminal."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
-    with bar:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    hidden = not console.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -169,11 +154,11 @@ def _located(error: ValidationError, group: tuple[str, ...]) -> ValidationError:
     """The same error with every location given from the outermost settings."""
     details = [
         InitErrorDetails(
-            type=detail["type"],
-            loc=(*group, *detail["loc"]),
-            input=detail["input"],
-            ctx=detail.get("ctx", {}),
+            type=each["type"],
+            loc=(*group, *each["loc"]),
+            input=each["input"],
+            ctx=each.get("ctx", {}),
         )
-        for detail in error.errors()
+        for each in error.errors()
     ]
     return ValidationError.from_exception_data(error.title, details)

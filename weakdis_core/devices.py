@@ -1,7 +1,5 @@
 """Where and how precisely a run computes."""
 
-from __future__ import annotations
-
 import os
 import platform
 from contextlib import AbstractContextManager, nullcontext

@@ -1,9 +1,7 @@
 """DCI, MIG, SAP and modularity of a trained model (the paper's Table 2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,20 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
-from weakdis_core.metrics import (
-    DCI,
-    RAW_ROWS,
-    TEST_ROWS,
-    TRAIN_ROWS,
-    dci,
-    importances,
-    mig,
-    modularity,
-    sap,
-)
+from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
+from weakdis_core.metrics.importance import DCI, dci, importances
+from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.separability import sap
 from weakdis_core.trainer import Trainer
-
-_CHUNK = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +66,7 @@ def disentanglement_scores(
         "mig_ceiling": mig(train.factors, train.factors),
         "sap_ceiling": sap(train.factors, train.factors, test.factors, test.factors),
         **_dci_scores(converted, "converted"),
-        **_quick_scores(train.converted, test.converted, train, test, "converted"),
+        **_quick_scores(train, test, "converted"),
     }
     if raw:
         model = trainer.networks.autoencoder
@@ -90,7 +79,7 @@ def disentanglement_scores(
             "dci_raw_train_rows": float(len(train.raw[some])),
             **_dci_scores(fitted.dci(), "raw"),
             **_dci_scores(fitted.dci(partition), "partition"),
-            **_quick_scores(train.raw, test.raw, train, test, "raw"),
+            **_quick_scores(train, test, "raw"),
         }
     return scores
 
@@ -103,17 +92,9 @@ def _unlabelled_train(trainer: Trainer) -> Tensor:
     return torch.from_numpy(order[:TRAIN_ROWS]).to(trainer.device)
 
 
-@torch.no_grad()
 def _rows(trainer: Trainer, index: Tensor) -> _Rows:
-    """Encode images; codes are the encoder's means."""
-    bank, model = trainer.bank, trainer.networks.autoencoder
-    # No rows are not encoded: pixel-unshuffle refuses them.
-    parts = [part for part in index.split(_CHUNK) if len(part)]
-    none = torch.empty(0, model.partitions, model.latent, device=index.device)
-    codes = torch.cat([none, *(model.encode(bank.batch(part)).means for part in parts)])
-    coding = trainer.coding
-    values = coding.values(trainer.prior.classify(codes)[:, : len(coding.n_components)])
-    true = bank.values[index]
+    codes, true = trainer.codes_of(index), trainer.bank.values[index]
+    values = trainer.coding.read(trainer.prior, codes)
     return _Rows(codes.flatten(1).cpu().numpy(), values.cpu().numpy(), true.cpu().numpy())
 
 
@@ -122,11 +103,12 @@ def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
 
 
 def _quick_scores(
-    train_codes: NDArray[Any], test_codes: NDArray[Any], train: _Rows, test: _Rows, ending: str
+    train: _Rows, test: _Rows, codes: Literal["raw", "converted"]
 ) -> dict[str, float]:
     """The metrics that cost seconds even on raw codes."""
+    fitted, scored = getattr(train, codes), getattr(test, codes)
     return {
-        f"mig_{ending}": mig(train_codes, train.factors),
-        f"sap_{ending}": sap(train_codes, train.factors, test_codes, test.factors),
-        f"modularity_{ending}": modularity(train_codes, train.factors),
+        f"mig_{codes}": mig(fitted, train.factors),
+        f"sap_{codes}": sap(fitted, train.factors, scored, test.factors),
+        f"modularity_{codes}": modularity(fitted, train.factors),
     }

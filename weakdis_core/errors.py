@@ -1,7 +1,5 @@
 """The one error a user is meant to read."""
 
-from __future__ import annotations
-
 
 class UserError(Exception):
     """Something the user can put right: a setting, a file, a name.

@@ -5,8 +5,6 @@ shows the right factor values; these scores say how close it is to the image tha
 for them, and whether the nuisance of the original is still there.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ from torch.nn import functional as F
 
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.plan import IMAGE_SIZE, Plan, plan
-from weakdis_core.data.store import Prepared, images_at
+from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import Variant
 from weakdis_core.evaluation import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
@@ -38,12 +36,7 @@ HUES = 10
 
 
 def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) -> dict[str, float]:
-    """Scores of test images after one random relation each.
-
-    Args:
-        trainer: A trained model.
-        prepared: The images it was trained on.
-        images: Test images at most.
+    """Scores of test images, so many at most, after one random relation each.
 
     Returns:
         `manipulation_psnr`, mean dB to the nearest true image: the affected factor has its new
@@ -67,15 +60,10 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
         codes = model.encode(trainer.bank.batch(rows)).means
         pictures = _drawn(model, trainer.networks.relational(codes, relation))
         indices = prepared.indices[rows.cpu().numpy()]
-        there = nearest_indices(
-            pictures,
-            indices,
-            affected.cpu().numpy(),
-            relations.apply(true, relation).cpu().numpy(),
-            source,
-            prepared.scale,
-        )
-        targets = (images_at(source, there) / prepared.scale).astype(np.float32)
+        target = relations.apply(true, relation).cpu().numpy()
+        changed = affected.cpu().numpy()
+        there = nearest_indices(pictures, indices, changed, target, source, prepared.scale)
+        targets = (source.images_at(there) / prepared.scale).astype(np.float32)
         each = torch.arange(len(rows), device=trainer.device)
         read = model.encode(torch.as_tensor(targets, device=trainer.device)).means
         codes[each, affected] = read[each, affected]
@@ -127,7 +115,7 @@ def nearest_indices(
             for member in members if len(chosen) else ():
                 there = indices[chosen]
                 there[:, axis] = member
-                near = psnr(pictures[chosen], images_at(source, there) / scale)
+                near = psnr(pictures[chosen], source.images_at(there) / scale)
                 better = near > best[chosen]
                 best[chosen[better]] = near[better]
                 found[chosen[better], axis] = member

@@ -1,7 +1,5 @@
 """Writing small files so that a reader sees the old content or the new, never half of it."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

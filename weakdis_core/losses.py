@@ -4,8 +4,6 @@ Every loss is a scalar in nats (or squared code units where it says so), average
 None of them steps an optimiser or draws a random number.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,8 +1,10 @@
-"""What a model does to images: reconstructions, relations, traversals and swaps of partitions."""
+"""What a model does to images: reconstructions, relations, traversals and swaps of partitions.
 
-from __future__ import annotations
+Networks are those of a trained model, to traverse and swap a modular one. Images are
+`(n, channels, 64, 64)` in [0, 1].
+"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,32 +55,18 @@ def manipulate(
 ) -> Manipulation:
     """Apply relations to images, once each.
 
-    Args:
-        networks: A trained model.
-        variant: The data set variant it was trained on.
-        images: `(n, channels, 64, 64)` in [0, 1].
-        relations: Names of the relations.
-
     Raises:
         UserError: A relation is not one of the variant's.
     """
-    times = dict.fromkeys(relations, 1)
-    repeated = repeat(networks, variant, images, times)
-    after = {name: pictures[:, 0] for name, pictures in repeated.after.items()}
-    return Manipulation(repeated.images, repeated.reconstructions, after)
+    repeated = repeat(networks, variant, images, dict.fromkeys(relations, 1))
+    return replace(repeated, after={name: once[:, 0] for name, once in repeated.after.items()})
 
 
 @torch.no_grad()
 def repeat(
     networks: Networks, variant: Variant, images: Tensor, times: dict[str, int]
 ) -> Manipulation:
-    """Apply relations to images again and again: each code to the code that came out before.
-
-    Args:
-        networks: A trained model.
-        variant: The data set variant it was trained on.
-        images: `(n, channels, 64, 64)` in [0, 1].
-        times: How often to apply each relation, by its name.
+    """Apply each relation, by name, so many times: each time to the code that came out before.
 
     Returns:
         `after` holds `(n, times, channels, 64, 64)`: once, twice and so on.
@@ -105,12 +93,6 @@ def traverse(
 ) -> list[Images]:
     """Put the mean of each component of a factor's prior in the place of its partition.
 
-    Args:
-        networks: A trained modular model.
-        prior: Its adaptive priors.
-        images: `(n, channels, 64, 64)` in [0, 1].
-        n_values: Values of each factor.
-
     Returns:
         For each factor, `(n, values, channels, 64, 64)`.
     """
@@ -126,12 +108,7 @@ def traverse(
 
 @torch.no_grad()
 def swap(networks: Networks, first: Tensor, second: Tensor) -> Images:
-    """Put each partition of second images, alone, in the place of the first images' own.
-
-    Args:
-        networks: A trained modular model.
-        first: `(n, channels, 64, 64)` in [0, 1].
-        second: The same number of images.
+    """Put each partition of as many second images, alone, in the place of the first images' own.
 
     Returns:
         `(n, partitions, channels, 64, 64)`.

@@ -1,7 +1,5 @@
 """The three networks of a run with their optimisers and learning rates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +12,15 @@ from weakdis_core.config import Config
 from weakdis_core.data.variants import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.models.discriminator import Discriminator
-from weakdis_core.models.relational import RelationalLearner
+from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
 from weakdis_core.seeding import derive
 
 
 class Networks:
     """M-AE, discriminator and ReL, each with its Adam.
 
-    Args:
-        variant: The data set variant, for the sizes of inputs and outputs.
-        config: Architecture, learning rates and the seed of the initial weights.
-        device: Where they live.
-        autocast: Context of their arithmetic.
+    The variant gives the sizes of inputs and outputs, the settings architecture, learning rates and
+    the seed of the initial weights; `autocast` is the context of their arithmetic.
     """
 
     def __init__(
@@ -44,29 +38,16 @@ class Networks:
             self.autoencoder = ModularAutoencoder(
                 variant.channels, factors, config.loss.prior_matching == "kl", model, autocast
             )
-            self.discriminator = Discriminator(
-                self.autoencoder.partitions,
-                model.latent_size,
-                model.discriminator_width,
-                autocast,
-            )
-            self.relational = RelationalLearner(
-                factors,
-                model.latent_size,
-                len(variant.relations),
-                model.relational_width,
-                model.residual_relations,
-                autocast,
-            )
+            self.discriminator = Discriminator(self.autoencoder.partitions, model, autocast)
+            self.relational = RelationalLearner(factors, len(variant.relations), model, autocast)
         self._training = training
-        rates = {
+        self._rates = {
             "autoencoder": training.learning_rate,
             "discriminator": training.discriminator_learning_rate,
             "relational": training.relational_learning_rate,
         }
-        self._rates = rates
         self.optimisers = {}
-        for name, rate in rates.items():
+        for name, rate in self._rates.items():
             network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
             self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
 
@@ -93,10 +74,7 @@ class Networks:
     def state_dict(self) -> dict[str, Any]:
         """Weights and optimiser states."""
         return {
-            name: {
-                "weights": getattr(self, name).state_dict(),
-                "optimiser": optimiser.state_dict(),
-            }
+            name: {"weights": getattr(self, name).state_dict(), "optimiser": optimiser.state_dict()}
             for name, optimiser in self.optimisers.items()
         }
 
@@ -110,11 +88,8 @@ class Networks:
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """Let gradients pass through `network` without reaching its weights."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+    network.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)
+        network.requires_grad_(True)

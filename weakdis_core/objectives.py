@@ -1,8 +1,11 @@
-"""One optimisation step of each network: the paper's equations in order, then the additions."""
+"""One optimisation step of each network: the paper's equations in order, then the additions.
 
-from __future__ import annotations
+`RunningTerms` sums the loss terms between two reports.
+"""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from weakdis_core.config import Config
 from weakdis_core.models.autoencoder import Posterior
 from weakdis_core.networks import Networks, frozen
 from weakdis_core.priors import Prior
+from weakdis_core.seeding import noise_like
 
 
 @dataclass
@@ -32,34 +36,27 @@ class Batch:
     labelled_codes: Tensor | None = None
 
 
+@dataclass(frozen=True, eq=False)
 class Objectives:
     """The losses of a step and what minimises them.
 
-    Args:
+    Attributes:
         config: Weights and switches of the terms.
         networks: What is trained.
         coding: What the components stand for, and the relations between them.
         generators: Named sources of noise: `noise`, `codes`, `priors`, `relations`.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        networks: Networks,
-        coding: Coding,
-        generators: dict[str, torch.Generator],
-    ) -> None:
-        self.config = config
-        self.loss = config.loss
-        self.networks = networks
-        self.coding = coding
-        self.generators = generators
+    config: Config
+    networks: Networks
+    coding: Coding
+    generators: dict[str, torch.Generator]
 
     def autoencoder_step(
         self, batch: Batch, prior: Prior, stage: str, step: int
     ) -> dict[str, Tensor]:
         """Eq. 1 and 2 and the additions to them; the loss terms, unweighted and detached."""
-        model, loss = self.networks.autoencoder, self.loss
+        model, loss = self.networks.autoencoder, self.config.loss
         learns_codes = stage != "ending"
         n_labelled = len(batch.values)
         with torch.set_grad_enabled(learns_codes):
@@ -74,11 +71,8 @@ class Objectives:
             terms[name], weights[name] = term, weight
 
         logits = model.decode(self._resampled(codes, prior, stage))
-        add(
-            "reconstruction",
-            loss.reconstruction_weight,
-            losses.reconstruction(logits, batch.images),
-        )
+        reconstruction = losses.reconstruction(logits, batch.images)
+        add("reconstruction", loss.reconstruction_weight, reconstruction)
         if learns_codes:
             if loss.prior_matching == "kl":
                 kl = self._kl(posterior, batch.values, prior, stage)
@@ -93,7 +87,8 @@ class Objectives:
                 prior, codes[-n_labelled:], batch.values, loss.label_temperature
             )
             add("label", loss.label_weight, labelled)
-        if stage != "warmup" and loss.cycle_weight and self._fraction(step) >= loss.cycle_start:
+        fraction = step / self.config.training.steps
+        if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(batch, prior))
         total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
         self.networks.minimise("autoencoder", total, self.config.training.clip)
@@ -126,9 +121,6 @@ class Objectives:
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
 
-    def _fraction(self, step: int) -> float:
-        return step / self.config.training.steps
-
     def _discriminator_step(self, codes: Tensor, prior: Prior) -> Tensor:
         generator = self.generators["priors"]
         samples = prior.sample(prior.sample_components(len(codes), generator), generator)
@@ -151,17 +143,15 @@ class Objectives:
 
     def _seen(self, images: Tensor, stage: str) -> Tensor:
         """What the encoder sees of the images: with noise while it learns."""
-        if not self.loss.image_noise or stage == "ending":
+        strength = self.config.loss.image_noise
+        if not strength or stage == "ending":
             return images
-        generator = self.generators["noise"]
-        noise = torch.randn(
-            images.shape, generator=generator, device=images.device, dtype=images.dtype
-        )
-        return (images + self.loss.image_noise * noise).clamp(0, 1)
+        noise = noise_like(images, self.generators["noise"])
+        return (images + strength * noise).clamp(0, 1)
 
     def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
         """Codes for the decoder: some confident factor partitions as fresh component samples."""
-        loss, factors = self.loss, self._factors()
+        loss = self.config.loss
         if not loss.resample_probability or stage == "warmup":
             return codes
         generator = self.generators["codes"]
@@ -170,7 +160,7 @@ class Objectives:
             chance = torch.rand(confidence.shape, generator=generator, device=codes.device)
             chosen = chance < loss.resample_probability
             chosen &= confidence.exp() > loss.resample_confidence
-            chosen[:, factors:] = False
+            chosen[:, self.networks.relational.factors :] = False
             fresh = prior.sample(values, generator)
         return torch.where(chosen.unsqueeze(-1), fresh, codes)
 
@@ -179,8 +169,9 @@ class Objectives:
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
         assert batch.labelled_codes is not None
         with torch.no_grad():
-            values, codes = self._prior_codes(prior, n, self.generators["priors"])
-            swaps = round(self.loss.cycle_swaps * n)
+            values = self.coding.sample(n, self.generators["priors"])
+            codes = prior.sample(prior.padded(values), self.generators["priors"])
+            swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
                 values[:swaps], codes[:swaps] = self._swapped(batch, swaps)
         images = model.decode(codes).sigmoid()
@@ -197,15 +188,55 @@ class Objectives:
             len(codes), (n, partitions), generator=self.generators["priors"], device=codes.device
         )
         column = torch.arange(partitions, device=codes.device)
-        factors = self._factors()
+        factors = self.networks.relational.factors
         return batch.values[rows[:, :factors], column[:factors]], codes[rows, column]
 
-    def _prior_codes(
-        self, prior: Prior, n: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Uniform components `(n, coded)` and a code of each, `(n, partitions, latent)`."""
-        values = self.coding.sample(n, generator)
-        return values, prior.sample(prior.padded(values), generator)
 
-    def _factors(self) -> int:
-        return self.networks.relational.factors
+class TrainingDiverged(RuntimeError):
+    """A loss is NaN or infinite; the message says at which step, which terms, of which config."""
+
+
+class RunningTerms:
+    """Running sums of named loss terms, each over the steps that had it.
+
+    They stay on the device: to read a loss at every step would wait for it at every step.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Take in the terms of one step."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def check(self, step: int, run: str) -> None:
+        """Make sure that every loss so far is finite; waits for the device.
+
+        The message names the steps done and the run.
+
+        Raises:
+            TrainingDiverged: One is NaN or infinite.
+        """
+        values = torch.stack(list(self._sums.values())).tolist()
+        if not all(math.isfinite(value) for value in values):
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
+            raise TrainingDiverged(f"loss is not finite by step {step} ({shown}); {run}")
+
+    def means(self) -> dict[str, float]:
+        """Mean of each term over the steps that had it, as `train/<term>`; the sums start anew."""
+        sums = zip(self._sums, torch.stack(list(self._sums.values())).tolist(), strict=True)
+        metrics = {f"train/{name}": total / self._counts[name] for name, total in sums}
+        self._sums, self._counts = {}, {}
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums and the numbers of steps behind them."""
+        return {"sums": self._sums, "counts": self._counts}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take over what `state_dict` gave."""
+        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])

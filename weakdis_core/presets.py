@@ -1,7 +1,5 @@
 """Starting points: `default` (what works), `paper` (the literal objective), `quick` (a minute)."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from weakdis_core.baselines.monolithic import monolithic
@@ -100,7 +98,8 @@ _MONOLITHIC: dict[str, dict[str, Any]] = {
     "shapes3d": {},
 }
 
-# Fewer steps; the same settings otherwise.
+# Fewer steps and smaller evaluations; the same settings otherwise.
+_QUICK = {"training.evaluations": 3, "training.evaluation_samples": 1000}
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
 
 # Learning rates from the authors' published code of the earlier model.
@@ -135,31 +134,22 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
 def _modular(name: PresetName, variant: str) -> Config:
     family = get_variant(variant).family
     if name == "paper":
-        rate = _PAPER_RATE[family]
-        return validated(
-            {
-                "data": {"variant": variant},
-                "model": {"channels": _PAPER_CHANNELS[family]},
-                "loss": {"covariance_scale": 0.1},
-                "training": {
-                    "steps": _paper_steps(variant),
-                    "learning_rate": rate,
-                    "discriminator_learning_rate": rate,
-                    "relational_learning_rate": rate,
-                },
-            }
-        )
-    works = _COMMON | _WORKS[family] | _OF_VARIANT.get(variant, {})
-    config = validated({"data": {"variant": variant}}).with_values(works)
+        values = learning_rates(_PAPER_RATE[family]) | {
+            "model.channels": _PAPER_CHANNELS[family],
+            "loss.covariance_scale": 0.1,
+            "training.steps": _paper_steps(variant),
+        }
+    else:
+        values = _COMMON | _WORKS[family] | _OF_VARIANT.get(variant, {})
     if name == "quick":
-        return config.with_values(
-            {
-                "training.steps": _QUICK_STEPS[family],
-                "training.evaluations": 3,
-                "training.evaluation_samples": 1000,
-            }
-        )
-    return config
+        values |= _QUICK | {"training.steps": _QUICK_STEPS[family]}
+    return validated({"data": {"variant": variant}}).with_values(values)
+
+
+def learning_rates(rate: float) -> dict[str, float]:
+    """The same learning rate for every network."""
+    networks = ("", "discriminator_", "relational_")
+    return {f"training.{network}learning_rate": rate for network in networks}
 
 
 def _paper_steps(variant: str) -> int:

@@ -9,14 +9,14 @@ system for every density; with the inverse factors kept from the last fit it is 
 hold them to `torch.distributions` and to scikit-learn's `ledoit_wolf`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+
+from weakdis_core.seeding import noise_like
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Prior:
         log_norms: `(partitions, components)`, log-density at the mean.
     """
 
+    shared: ClassVar[bool] = False
+    """Whether components share one covariance."""
     log_weights: Tensor
     means: Tensor
     covariances: Tensor
@@ -60,13 +62,8 @@ class Prior:
         log_weights[:, 0] = 0.0
         means = torch.zeros(partitions, components, latent, device=device)
         eye = torch.eye(latent, device=device)
-        kept = cls._covariances_kept(components)
+        kept = 1 if cls.shared else components
         return cls.build(log_weights, means, eye.expand(partitions, kept, -1, -1).clone())
-
-    @staticmethod
-    def _covariances_kept(components: int) -> int:
-        """How many covariances a partition of so many components has."""
-        return components
 
     def with_nuisance(self, partitions: int) -> Self:
         """The same with so many trailing partitions of N(0, I)."""
@@ -87,23 +84,13 @@ class Prior:
         return torch.nn.functional.pad(values, (0, self.partitions - values.shape[1]))
 
     def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """One sample of a chosen component of each partition.
-
-        Args:
-            components: `(batch, partitions)` integers.
-            generator: Source of the noise.
-
-        Returns:
-            `(batch, partitions, latent)`.
-        """
+        """Samples `(batch, partitions, latent)` of components `(batch, partitions)`, one each."""
         partitions, padded = self.means.shape[:2]
         offset = padded * torch.arange(partitions, device=components.device)
         flat = (components + offset).flatten()
         # index_select is several times faster than indexing by two tensors.
         means = self.means.flatten(0, 1).index_select(0, flat)
-        noise = torch.randn(
-            means.shape, generator=generator, device=means.device, dtype=means.dtype
-        )
+        noise = noise_like(means, generator)
         shape = (len(components), partitions, -1)
         return means.reshape(shape) + self._scaled(noise, flat).reshape(shape)
 
@@ -120,10 +107,7 @@ class Prior:
         return drawn
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code under every component of its partition.
-
-        Args:
-            codes: `(batch, partitions, latent)`.
+        """Log-density of codes `(batch, partitions, latent)` under every component.
 
         Returns:
             `(batch, partitions, components)`: log N(z_k; mu_kv, Sigma_kv), -inf for padding.
@@ -178,3 +162,37 @@ class Prior:
         if components is not None:
             return divergence.gather(-1, components.unsqueeze(-1)).squeeze(-1)
         return -torch.logsumexp(self.log_weights - divergence, dim=-1)
+
+
+@dataclass(frozen=True)
+class SharedPrior(Prior):
+    """A `Prior` whose components share one covariance: told apart by their means alone.
+
+    Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`.
+
+    On Shapes3D that keeps the components of a factor from lying on one another. For the monolithic
+    model it is what thousands of components can afford: one for each combination owns ten labelled
+    images or a single one, in forty dimensions, and a covariance of its own would be all shrinkage.
+    With one for all (as in linear discriminant analysis), a log-density is a distance to a mean in
+    whitened coordinates, and those of a batch under 12,000 components are one matrix product.
+    """
+
+    shared: ClassVar[bool] = True
+
+    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
+        """Standard noise with the covariance of its partition; components come in their order."""
+        noise = noise.unflatten(0, (-1, self.partitions))
+        scaled: Tensor = torch.einsum("pij,bpj->bpi", self.scales[:, 0], noise)
+        return scaled.flatten(0, 1)
+
+    def component_log_prob(self, codes: Tensor) -> Tensor:
+        """Log-density of each code under every component, as `Prior.component_log_prob`."""
+        inverse = self.inverse_scales[:, 0]
+        # Around the middle of the components: squares of large coordinates would lose digits.
+        middle = (self.log_weights.exp().unsqueeze(-1) * self.means).sum(1)
+        own = torch.einsum("bpj,pij->pbi", codes - middle, inverse)
+        other = torch.einsum("pvj,pij->pvi", self.means - middle.unsqueeze(1), inverse)
+        squares = own.square().sum(-1).unsqueeze(2) + other.square().sum(-1).unsqueeze(1)
+        distance = torch.baddbmm(squares, own, other.mT, alpha=-2).transpose(0, 1)
+        log_prob: Tensor = self.log_norms - 0.5 * distance
+        return log_prob.masked_fill(self.log_weights == -math.inf, -math.inf)

@@ -1,12 +1,11 @@
 """Relations: one factor's value moves by a shift, everything else stays (the paper's section 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -16,16 +15,13 @@ class Relation:
     Attributes:
         name: What a user calls it, with underscores: `move_left`.
         factor: Name of the factor it affects.
-        shift: Added to the factor's value, modulo the number of values.
+        shift: Added to the factor's value, modulo the number of values: the connection c_r(v)
+            between prior components (Eq. 3).
     """
 
     name: str
     factor: str
     shift: int
-
-    def target(self, value: int, n_values: int) -> int:
-        """Value after the relation: the connection c_r(v) between prior components (Eq. 3)."""
-        return (value + self.shift) % n_values
 
 
 class RelationTable:
@@ -47,33 +43,24 @@ class RelationTable:
     ) -> None:
         self.factor = torch.tensor(factors, dtype=torch.long, device=device)
         self.n_values = torch.tensor(n_values, dtype=torch.long, device=device)
-        shift = torch.zeros(len(factors), len(n_values), dtype=torch.long, device=device)
-        shift[torch.arange(len(factors)), self.factor] = torch.tensor(shifts, device=device)
-        self.shift = shift
+        affected = F.one_hot(self.factor, len(n_values))
+        self.shift = affected * torch.tensor(shifts, device=device).unsqueeze(1)
 
     def __len__(self) -> int:
         return len(self.factor)
 
     def apply(self, values: Tensor, relation: Tensor) -> Tensor:
-        """Factor values after a relation each.
+        """Factor values `(batch, factors)` after a relation each, given by its index `(batch,)`.
 
-        Args:
-            values: `(batch, factors)` integers.
-            relation: `(batch,)` index of the relation applied to each row.
-
-        Returns:
-            `(batch, factors)`: the affected factor moved by its shift modulo its number of values.
+        The affected factor moves by the relation's shift, modulo its number of values.
         """
         return (values + self.shift[relation]) % self.n_values
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """`n` relations drawn uniformly, `(n,)`."""
-        device = self.factor.device
-        return torch.randint(len(self), (n,), generator=generator, device=device)
+        return torch.randint(len(self), (n,), generator=generator, device=self.factor.device)
 
     def sample_values(self, n: int, generator: torch.Generator) -> Tensor:
         """Factor values drawn uniformly and independently, `(n, factors)`."""
-        uniform = torch.rand(
-            n, len(self.n_values), generator=generator, device=self.n_values.device
-        )
-        return (uniform * self.n_values).long()
+        size, device = (n, len(self.n_values)), self.n_values.device
+        return (torch.rand(size, generator=generator, device=device) * self.n_values).long()

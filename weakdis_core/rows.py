@@ -1,14 +1,12 @@
 """The declared rows of the paper's tables: one configuration each, on several training seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from weakdis_core import paper
 from weakdis_core.config import Config
-from weakdis_core.presets import preset
+from weakdis_core.presets import learning_rates, preset
 from weakdis_core.run_key import RunKey, Versions
 from weakdis_core.settings import Source
 
@@ -146,11 +144,8 @@ def untrained(variant: str, source: Source) -> Row:
     Ten steps at a vanishing learning rate fit the priors and change nothing else, so that the
     scores are computed as for every other run.
     """
-    still = {
-        f"training.{name}learning_rate": 1e-12 for name in ("", "discriminator_", "relational_")
-    }
     steps = {"training.steps": 10, "training.evaluations": 1, "training.ramp_steps": 0}
-    config = ours(variant, source)[0].config.with_values(still | steps)
+    config = ours(variant, source)[0].config.with_values(learning_rates(1e-12) | steps)
     return row_of(f"{variant}, untrained", config, SEEDS[:1])
 
 

@@ -39,11 +39,9 @@ class RunKey(NamedTuple):
 
     @classmethod
     def of(cls, config: Config, versions: Versions | None = None) -> RunKey:
-        """Return the key of a configuration with a resolved source.
+        """Return the key of settings whose source is resolved.
 
-        Args:
-            config: The settings.
-            versions: Versions; by default those of this process.
+        The versions are by default those of this process.
         """
         return cls(config.hash(), config.seed, config.data.source, versions or Versions.here())
 

@@ -1,7 +1,5 @@
 """How many images or draws are behind each score on test."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
@@ -32,14 +30,9 @@ _UNFITTED = ("mig_", "modularity_")
 
 
 def count_of(name: str, scores: Mapping[str, float]) -> int | None:
-    """Return the number of images or draws behind a score.
+    """Return the number of images or draws behind one of a model's scores, counts among them.
 
-    Args:
-        name: The score.
-        scores: All scores of the same model, counts among them.
-
-    Returns:
-        None where the number is unknown: single relations share the images in unknown parts.
+    It is None where it is unknown: single relations share the images in unknown parts.
     """
     if name in FIDELITY:
         # Of a score that is undefined nothing was counted.

@@ -1,13 +1,11 @@
 """The only scoring on test: every number that is measured of a trained model."""
 
-from __future__ import annotations
-
 import torch
 
 from weakdis_core.data.store import Prepared
 from weakdis_core.disentanglement import disentanglement_scores
 from weakdis_core.fidelity import fidelity_scores
-from weakdis_core.metrics import identifiability_ceiling
+from weakdis_core.metrics.ceilings import identifiability_ceiling
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.priors import Prior
 from weakdis_core.rows import Disentanglement

@@ -1,7 +1,5 @@
 """One seed, many named generators: every random draw of the project comes from one of these."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np
@@ -11,9 +9,7 @@ import torch
 def derive(seed: int, name: str) -> int:
     """A 63-bit seed for the stream called `name`, independent of every other name's.
 
-    Args:
-        seed: The experiment's seed.
-        name: Name of the stream; the same pair always gives the same number on every machine.
+    The same pair gives the same number on every machine.
     """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -21,9 +17,12 @@ def derive(seed: int, name: str) -> int:
 
 def torch_generator(seed: int, name: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator for the stream `name`, on `device`."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(derive(seed, name))
-    return generator
+    return torch.Generator(device=device).manual_seed(derive(seed, name))
+
+
+def noise_like(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal noise of a tensor's shape, type and device."""
+    return torch.randn(tensor.shape, generator=generator, device=tensor.device, dtype=tensor.dtype)
 
 
 def numpy_generator(seed: int, name: str) -> np.random.Generator:

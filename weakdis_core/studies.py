@@ -4,8 +4,6 @@ A study is a list of rows (`weakdis_core.rows`). `sweeps` trains their runs (`--
 builds the tables from them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -88,10 +86,10 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _ablation(variant: str, source: Source) -> list[Row]:
-    tables = [table for table in ABLATIONS if table.variant == variant]
     return [
         row
-        for table in tables
+        for table in ABLATIONS
+        if table.variant == variant
         for row in (table.unchanged(source), *table.changed(source).values())
     ]
 

@@ -1,7 +1,5 @@
 """The single training loop: what `python -m weakdis_core train` and every trial of a sweep run."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from torch import Tensor
 
 from weakdis_core.baselines.monolithic import CombinationCoding
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
-from weakdis_core.coding import Coding, FactorCoding
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, split
@@ -22,14 +20,14 @@ from weakdis_core.data.store import Prepared
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation import Evaluator
-from weakdis_core.labelled import LabelledCodes
+from weakdis_core.fitting import LabelledCodes
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.networks import Networks
-from weakdis_core.objectives import Batch, Objectives
+from weakdis_core.objectives import Batch, Objectives, RunningTerms
 from weakdis_core.seeding import numpy_generator, torch_generator
-from weakdis_core.terms import RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
+_CHUNK = 500
 _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
 
 
@@ -87,25 +85,16 @@ class Trainer:
             self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
         values = self.bank.values[self.labelled_index]
         relations = self.variant.relation_table(str(self.device))
-        self.coding: Coding = (
-            FactorCoding(relations) if modular else CombinationCoding(values, relations)
-        )
+        self.coding = Coding(relations) if modular else CombinationCoding(values, relations)
         self.networks = Networks(self.variant, config, self.device, autocast)
-        self.generators = {
-            name: torch_generator(config.seed, name, self.device) for name in _STREAMS
-        }
+        seed, device = config.seed, self.device
+        self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}
         self.objectives = Objectives(config, self.networks, self.coding, self.generators)
-        self.evaluator = Evaluator(
-            self.variant,
-            self.bank,
-            oracle,
-            self.device,
-            self.coding,
-            config.training.density_threshold,
-        )
-        self.labelled = LabelledCodes(
-            values, self.coding, config, self.networks.autoencoder.partitions
-        )
+        threshold = config.training.density_threshold
+        oracle = oracle.to(self.device)
+        self.evaluator = Evaluator(self.variant, self.bank, oracle, self.coding, threshold)
+        partitions = self.networks.autoencoder.partitions
+        self.labelled = LabelledCodes(values, self.coding, config, partitions)
         self.prior = self.labelled.standard()
         self.step = 0
         self.seconds = 0.0
@@ -150,28 +139,27 @@ class Trainer:
     def evaluate(
         self, name: Literal["validation", "test"], samples: int | None = None
     ) -> dict[str, float]:
-        """Accuracies on a split; the same images and draws at every call.
-
-        Args:
-            name: Which split.
-            samples: Images at most; None takes the whole split.
-        """
+        """Accuracies on `images_of` a split; the same images and draws at every call."""
         index = self.images_of(name, samples)
         generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
-        networks = self.networks
-        return self.evaluator.evaluate(
-            networks.autoencoder, networks.relational, self.prior, index, generator
-        )
+        return self.evaluator.evaluate(self.networks, self.prior, index, generator)
 
     def images_of(self, name: Literal["validation", "test"], samples: int | None = None) -> Tensor:
-        """Images of a split in an order of their own, so that the first of them are a fair sample.
+        """Images of a split, `samples` at most, in an order of their own.
 
-        Args:
-            name: Which split.
-            samples: Images at most; None takes the whole split.
+        The first of them are a fair sample of the whole split, which None takes.
         """
         index = shuffled(getattr(self.splits, name), self.config.data.data_seed, name)
         return torch.from_numpy(index[:samples]).to(self.device)
+
+    @torch.no_grad()
+    def codes_of(self, index: Tensor) -> Tensor:
+        """Latent codes of images, the encoder's means: `(n, partitions, latent)`."""
+        model = self.networks.autoencoder
+        # No images are not encoded: pixel-unshuffle refuses them.
+        parts = [part for part in index.split(_CHUNK) if len(part)]
+        none = torch.empty(0, model.partitions, model.latent, device=index.device)
+        return torch.cat([none, *(model.encode(self.bank.batch(part)).means for part in parts)])
 
     def save(self, path: Path) -> None:
         """Write the complete state as one file, atomically."""
@@ -244,18 +232,17 @@ class Trainer:
         terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
         if stage != "warmup":
             terms |= self.objectives.relational_step(self.prior)
-        self._remember(batch, stage)
+        if stage == "full":
+            self._remember(batch)
         self._terms.add(terms)
 
     def next_batch(self) -> Batch:
         """Images of the next step, drawn with replacement."""
         training, generators = self.config.training, self.generators
         unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
-        rows = self._draw(
-            len(self.labelled_index), training.labelled_batch_size, generators["labels"]
-        )
-        labelled = self.labelled_index[rows]
-        index = torch.cat([self.train_index[unlabelled], labelled])
+        labelled, n = self.labelled_index, training.labelled_batch_size
+        rows = self._draw(len(labelled), n, generators["labels"])
+        index = torch.cat([self.train_index[unlabelled], labelled[rows]])
         return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
 
     def _clocks(self) -> tuple[float, float]:
@@ -269,18 +256,13 @@ class Trainer:
     def enter_full_training(self) -> None:
         """End the warmup: encode the labelled subset and fit the adaptive priors."""
         model, generator = self.networks.autoencoder, self.generators["codes"]
-        self.labelled.codes = torch.cat(
-            [
-                model.encode(self.bank.batch(index)).sample(generator)
-                for index in self.labelled_index.split(500)
-            ]
-        )
+        images = map(self.bank.batch, self.labelled_index.split(_CHUNK))
+        self.labelled.codes = torch.cat([model.encode(each).sample(generator) for each in images])
         self.prior = self.labelled.fitted()
 
-    def _remember(self, batch: Batch, stage: Stage) -> None:
+    def _remember(self, batch: Batch) -> None:
         """Keep the labelled codes just seen, and refit the priors every few steps."""
-        if stage != "full" or batch.labelled_codes is None:
-            return
+        assert batch.labelled_codes is not None
         every = self.config.loss.prior_refit_every
         self.labelled.codes[batch.rows] = batch.labelled_codes
         if every and (self.step + 1) % every == 0:

@@ -1,7 +1,5 @@
 """The version of what the core computes, written beside every stored score."""
 
-from __future__ import annotations
-
 CODE_VERSION: int = 2
 """Raised by hand when a change to the core changes its numbers: scores of another version are
 stale, and are neither shown nor averaged with the present ones.

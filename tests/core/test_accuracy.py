@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from weakdis_core.metrics import factor_accuracy, relation_accuracy
+from weakdis_core.metrics.accuracy import factor_accuracy, relation_accuracy
 
 
 def test_factor_accuracy_joint_and_each() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.data import dsprites
+from weakdis_core.data import arrays, dsprites
 from weakdis_core.data.plan import RENDERERS
 from weakdis_core.errors import UserError
 
@@ -123,13 +123,14 @@ def test_official_images_come_in_the_order_asked_for(tmp_path: Path) -> None:
     path = official_hdf5(tmp_path / "sprites.hdf5", rows, images[:, 0])
     asked = np.array([3, 0, 11, 3, 7])
     seen: list[int] = []
-    assert np.array_equal(dsprites.read(path, indices[asked], seen.append), images[asked])
+    found = arrays.read(path, dsprites.LAYOUT, indices[asked], seen.append)
+    assert np.array_equal(found, images[asked])
     assert sum(seen) == 5
-    assert dsprites.read(path, indices[:0]).shape == (0, 1, 64, 64)
+    assert arrays.read(path, dsprites.LAYOUT, indices[:0]).shape == (0, 1, 64, 64)
 
 
 def test_a_value_above_one_is_refused(tmp_path: Path) -> None:
     images = np.full((1, 64, 64), 255, np.uint8)
     path = official_hdf5(tmp_path / "sprites.hdf5", np.array([5]), images)
     with pytest.raises(UserError, match=r"sprites.hdf5: imgs holds the value 255, .* at most 1"):
-        dsprites.read(path, np.array([[0, 0, 0, 0, 5]]))
+        arrays.read(path, dsprites.LAYOUT, np.array([[0, 0, 0, 0, 5]]))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.conftest import small_config
 from weakdis_core.data.plan import Plan, plan
-from weakdis_core.data.store import Prepared, images_at
+from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
 from weakdis_core.fidelity import align, fidelity_scores, nearest_indices, nuisance_kept, psnr
 from weakdis_core.metrics.oracle import Oracle
@@ -34,7 +34,7 @@ def test_the_image_of_any_grid_index_of_the_new_value_is_exact(sprites: Prepared
         moved[:, variant.grid.axis("posX")] = [
             factor.bins[value][position] for value in target[:, column]
         ]
-        pictures = images_at(_plan(sprites), moved).astype(np.float32)
+        pictures = _plan(sprites).images_at(moved).astype(np.float32)
         affected = np.full(n, column)
         found = nearest_indices(pictures, indices, affected, target, _plan(sprites), 1.0)
         assert (found == moved).all()

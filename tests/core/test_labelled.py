@@ -5,17 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from weakdis_core.coding import FactorCoding
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.fitting import fit_prior
-from weakdis_core.labelled import LabelledCodes
-from weakdis_core.priors import Prior
-from weakdis_core.shared_prior import SharedPrior
+from weakdis_core.fitting import LabelledCodes, fit_prior
+from weakdis_core.priors import Prior, SharedPrior
+from weakdis_core.settings import LossSettings
 
 VARIANT = get_variant("dsprites_v2")
-CODING = FactorCoding(VARIANT.relation_table("cpu"))
+CODING = Coding(VARIANT.relation_table("cpu"))
 VALUES = torch.cartesian_prod(*(torch.arange(n) for n in VARIANT.n_values))
 
 
@@ -29,7 +28,8 @@ def test_the_priors_are_those_of_the_codes_as_last_seen() -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
         memory.codes = torch.randn(memory.codes.shape, generator=generator)
-        expected = fit_prior(memory.codes, VALUES, torch.tensor([3, 3, 3]), 3, scale=0.5)
+        loss = LossSettings(covariance_scale=0.5)
+        expected = fit_prior(memory.codes, VALUES, torch.tensor([3, 3, 3]), 3, loss)
         for name, value in vars(memory.fitted()).items():
             torch.testing.assert_close(value, getattr(expected, name))
 

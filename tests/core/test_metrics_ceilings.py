@@ -10,7 +10,12 @@ import pytest
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import VARIANTS, get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.metrics import dci_ceiling, identifiability_ceiling, mig_ceiling, sap_ceiling
+from weakdis_core.metrics.ceilings import (
+    dci_ceiling,
+    identifiability_ceiling,
+    mig_ceiling,
+    sap_ceiling,
+)
 
 # Each from a single draw, and single draws differ by 0.04.
 PROTOTYPE_SAP = {

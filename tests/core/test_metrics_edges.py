@@ -11,7 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.metrics import dci, mig, modularity, sap
+from weakdis_core.metrics.importance import dci
+from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.separability import sap
 
 Array = NDArray[Any]
 _generator = np.random.default_rng(0)

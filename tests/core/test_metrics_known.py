@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.metrics import DCI, dci, mig, modularity, sap
+from weakdis_core.metrics.importance import DCI, dci
+from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.separability import sap
 
 Integers = NDArray[np.int64]
 

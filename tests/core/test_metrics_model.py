@@ -11,7 +11,7 @@ import torch
 from tests.core.conftest import small_config
 from weakdis_core.data.store import Prepared
 from weakdis_core.disentanglement import disentanglement_scores
-from weakdis_core.metrics import mig
+from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.trainer import Trainer
 

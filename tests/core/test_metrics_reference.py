@@ -12,7 +12,9 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
 from weakdis_core.data.variants import get_variant
-from weakdis_core.metrics import dci, importances, mig, modularity, sap
+from weakdis_core.metrics.importance import dci, importances
+from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.separability import sap
 
 Array = NDArray[Any]
 N_VALUES = (3, 4, 2)

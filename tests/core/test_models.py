@@ -7,11 +7,13 @@ import torch
 
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
-from weakdis_core.models.discriminator import Discriminator
-from weakdis_core.models.localiser import Localiser, placing
-from weakdis_core.models.relational import RelationalLearner
+from weakdis_core.models.layers import Localiser, placing
+from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
 from weakdis_core.settings import ModelSettings
 
+SMALL = ModelSettings(
+    latent_size=4, discriminator_width=16, relational_width=16, residual_relations=True
+)
 ARCHITECTURES = [
     {},
     {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
@@ -122,7 +124,7 @@ def test_the_patch_lands_where_it_is_placed() -> None:
 
 
 def test_relations_leave_nuisance_partitions_alone() -> None:
-    learner = RelationalLearner(factors=3, latent=4, relations=5, width=16, residual=True)
+    learner = RelationalLearner(factors=3, relations=5, settings=SMALL)
     codes = torch.randn(7, 5, 4)
     output = learner(codes, torch.arange(7) % 5)
     assert (output[:, 3:] == codes[:, 3:]).all()
@@ -130,7 +132,7 @@ def test_relations_leave_nuisance_partitions_alone() -> None:
 
 
 def test_the_discriminator_tells_partitions_apart() -> None:
-    network = Discriminator(partitions=3, latent=4, width=16)
+    network = Discriminator(partitions=3, settings=SMALL)
     same = torch.randn(1, 1, 4).expand(2, 3, 4)
     logits = network(same)
     assert logits.shape == (2, 3, 1)

@@ -10,7 +10,7 @@ import torch
 
 from tests.core.conftest import SMALL
 from weakdis_core.baselines.monolithic import CombinationCoding
-from weakdis_core.coding import FactorCoding
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import VARIANTS, get_variant
@@ -85,7 +85,7 @@ def test_only_what_starts_and_ends_owned_is_judged_and_coverage_says_how_much() 
 def test_with_every_combination_owned_it_says_what_the_modular_coding_says() -> None:
     table = get_variant("dsprites_v3").relation_table()
     every = torch.cartesian_prod(*(torch.arange(n) for n in table.n_values.tolist()))
-    coding, modular = CombinationCoding(every, table), FactorCoding(table)
+    coding, modular = CombinationCoding(every, table), Coding(table)
     relation = table.sample(len(every), torch_generator(0, "draw"))
     after = coding.values(coding.target(coding.components(every), relation))
     assert torch.equal(after, modular.target(every, relation))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from weakdis_core.data import arrays, official
 from weakdis_core.errors import UserError
 
-LAYOUT = arrays.Layout("imgs", (3000, 4, 4), highest=200)
+LAYOUT = arrays.Layout("imgs", (3000,), (4, 4), highest=200)
 CONTENT = b"not really sprites\n" * 100
 
 

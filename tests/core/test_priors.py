@@ -20,6 +20,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.fitting import fit_prior, require_every_value
 from weakdis_core.priors import Prior
 from weakdis_core.seeding import torch_generator
+from weakdis_core.settings import LossSettings
 
 N_VALUES = (3, 5)
 
@@ -115,7 +116,7 @@ def test_fit_shrinks_as_scikit_learn_does() -> None:
     codes = torch.randn(60, 2, 4, dtype=torch.float64, generator=generator)
     codes[:, :, 1] += codes[:, :, 0]
     values = torch.stack([torch.arange(60) % 3, torch.arange(60) % 5], dim=1)
-    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, floor=1e-9)
+    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings(covariance_floor=1e-9))
     for partition, n in enumerate(N_VALUES):
         for value in range(n):
             own = codes[values[:, partition] == value, partition]
@@ -134,7 +135,7 @@ def test_a_single_sample_gets_the_pooled_covariance() -> None:
     codes = torch.randn(21, 1, 3, generator=torch_generator(0, "codes"))
     values = torch.zeros(21, 1, dtype=torch.long)
     values[20] = 1
-    prior = fit_prior(codes, values, torch.tensor([2]), 2, floor=1e-6)
+    prior = fit_prior(codes, values, torch.tensor([2]), 2, LossSettings(covariance_floor=1e-6))
     residuals = codes[:20, 0] - codes[:20, 0].mean(0)
     pooled = residuals.T @ residuals / 21
     torch.testing.assert_close(prior.covariances[0, 1], pooled, atol=1e-5, rtol=1e-4)
@@ -150,7 +151,9 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
         codes = codes[:1].expand(5 * copies, -1, -1)
     index = torch.arange(5 * copies)
     values = torch.stack([index % 3, index % 5], dim=1)
-    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, standardise=not identical)
+    prior = fit_prior(
+        codes, values, torch.tensor(N_VALUES), 5, LossSettings(standardise_prior=not identical)
+    )
     assert prior.scales.isfinite().all()
     assert prior.log_prob(codes).isfinite().all()
 
@@ -158,7 +161,7 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
 def test_nuisance_partitions_keep_the_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
     values = torch.stack([torch.arange(30) % 3, torch.arange(30) % 5], dim=1)
-    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, nuisance=1)
+    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings(), nuisance=1)
     expected = MultivariateNormal(torch.zeros(4), torch.eye(4)).log_prob(codes[:, 2])
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected)
     assert (prior.classify(codes)[:, 2] == 0).all()

@@ -40,7 +40,7 @@ def test_a_relation_changes_one_factor_and_its_inverse_undoes_it(name: str) -> N
         expected = values.clone()
         n = variant.n_values[factor]
         expected[:, factor] = torch.tensor(
-            [relation.target(int(value), n) for value in values[:, factor]]
+            [(int(value) + relation.shift) % n for value in values[:, factor]]
         )
         assert (moved == expected).all()
         for back, other in enumerate(variant.relations):

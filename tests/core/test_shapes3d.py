@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.data import shapes3d, shapes3d_bodies, shapes3d_scene
+from weakdis_core.data import arrays, shapes3d, shapes3d_bodies, shapes3d_scene
 from weakdis_core.data.plan import RENDERERS
 from weakdis_core.errors import UserError
 
@@ -139,14 +139,14 @@ def test_official_images_come_channels_first_in_the_order_asked_for(tmp_path: Pa
     path = official(tmp_path / "3dshapes.h5", indices)
     asked = np.array([5, 1, 1, 7])
     seen: list[int] = []
-    assert np.array_equal(
-        shapes3d.read(path, indices[asked], seen.append), shapes3d.render(indices[asked])
-    )
+    found = arrays.read(path, shapes3d.LAYOUT, indices[asked], seen.append)
+    assert np.array_equal(found, shapes3d.render(indices[asked]))
     assert sum(seen) == 4
 
 
 def test_another_layout_is_refused(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "3dshapes.h5", "w") as file:
+    path = tmp_path / "3dshapes.h5"
+    with h5py.File(path, "w") as file:
         file.create_dataset("images", (N_IMAGES, 3, 64, 64), np.uint8, chunks=(1, 3, 64, 64))
     with pytest.raises(UserError, match=r"expected \(480000, 64, 64, 3\) of uint8"):
-        shapes3d.read(tmp_path / "3dshapes.h5", np.zeros((1, 6), np.int64))
+        arrays.read(path, shapes3d.LAYOUT, np.zeros((1, 6), np.int64))

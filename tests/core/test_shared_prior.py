@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from weakdis_core.priors import Prior
+from weakdis_core.fitting import fit_prior
+from weakdis_core.priors import Prior, SharedPrior
 from weakdis_core.seeding import torch_generator
-from weakdis_core.shared_prior import SharedPrior, fit_shared_prior
+from weakdis_core.settings import LossSettings
 
 N_VALUES = torch.tensor([3, 5])
+
+
+def shared(**settings: float) -> LossSettings:
+    return LossSettings.model_validate({"shared_covariance": True, **settings})
+
+
+SHARED = shared()
 
 
 def example(labels: int = 60, latent: int = 4) -> tuple[Tensor, Tensor]:
@@ -27,7 +35,7 @@ def example(labels: int = 60, latent: int = 4) -> tuple[Tensor, Tensor]:
     return codes + 3 * values.unsqueeze(-1), values
 
 
-def expanded(prior: SharedPrior) -> Prior:
+def expanded(prior: Prior) -> Prior:
     """The same mixture with a copy of the covariance for each component."""
     covariances = prior.covariances.expand(-1, prior.means.shape[1], -1, -1).clone()
     return Prior.build(prior.log_weights, prior.means, covariances)
@@ -35,7 +43,7 @@ def expanded(prior: SharedPrior) -> Prior:
 
 def test_it_is_the_prior_whose_covariances_are_equal() -> None:
     codes, values = example()
-    prior = fit_shared_prior(codes, values, N_VALUES, 5)
+    prior = fit_prior(codes, values, N_VALUES, 5, SHARED)
     full = expanded(prior)
     torch.testing.assert_close(prior.component_log_prob(codes), full.component_log_prob(codes))
     torch.testing.assert_close(prior.log_prob(codes), full.log_prob(codes))
@@ -64,7 +72,7 @@ def test_narrow_components_far_away_keep_their_digits() -> None:
 
 def test_fit_shrinks_the_residuals_as_scikit_learn_does() -> None:
     codes, values = example()
-    prior = fit_shared_prior(codes, values, N_VALUES, 5, floor=1e-9)
+    prior = fit_prior(codes, values, N_VALUES, 5, shared(covariance_floor=1e-9))
     for partition, n in enumerate(N_VALUES.tolist()):
         means = [codes[values[:, partition] == v, partition].mean(0) for v in range(n)]
         torch.testing.assert_close(prior.means[partition, :n], torch.stack(means))
@@ -79,7 +87,7 @@ def test_fit_shrinks_the_residuals_as_scikit_learn_does() -> None:
 def test_one_sample_for_each_component_leaves_the_floor() -> None:
     codes = torch.randn(7, 1, 3, generator=torch_generator(0, "codes"))
     values = torch.arange(7).unsqueeze(1)
-    prior = fit_shared_prior(codes, values, torch.tensor([7]), 7, floor=0.04)
+    prior = fit_prior(codes, values, torch.tensor([7]), 7, shared(covariance_floor=0.04))
     torch.testing.assert_close(prior.covariances[0, 0], 0.04 * torch.eye(3))
     assert torch.equal(prior.classify(codes), values)
 
@@ -90,14 +98,14 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
     codes, values = example(5 * copies, latent)
     if identical:
         codes = codes[:1].expand(5 * copies, -1, -1)
-    prior = fit_shared_prior(codes, values, N_VALUES, 5, standardise=not identical)
+    prior = fit_prior(codes, values, N_VALUES, 5, shared(standardise_prior=not identical))
     assert prior.scales.isfinite().all()
     assert prior.log_prob(codes).isfinite().all()
 
 
 def test_nuisance_partitions_and_warmup_are_a_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
-    prior = fit_shared_prior(codes, example(30)[1], N_VALUES, 5, nuisance=1)
+    prior = fit_prior(codes, example(30)[1], N_VALUES, 5, SHARED, nuisance=1)
     expected = Prior.standard(3, 4).log_prob(codes)
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected[:, 2])
     torch.testing.assert_close(SharedPrior.standard(3, 4, components=9).log_prob(codes), expected)
@@ -108,7 +116,7 @@ def test_many_components_are_one_product() -> None:
     # A tensor of (codes, components, latent) would have 40 million numbers.
     codes = torch.randn(components, 1, 40, generator=torch_generator(0, "codes"))
     values = torch.arange(components).unsqueeze(1)
-    prior = fit_shared_prior(codes, values, torch.tensor([components]), components)
+    prior = fit_prior(codes, values, torch.tensor([components]), components, SHARED)
     codes.requires_grad_()
     saved: list[int] = []
 

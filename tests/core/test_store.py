@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock
 
 from tests.patience import PATIENCE
-from weakdis_core.data import dsprites, official, shapes3d, store
+from weakdis_core.data import arrays, dsprites, official, shapes3d, store
 from weakdis_core.data.plan import RENDERERS, plan
 from weakdis_core.data.store import open_prepared, prepare
 from weakdis_core.data.variants import get_variant
@@ -235,7 +235,7 @@ def test_auto_takes_the_official_file(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(official, "find", lambda family, data_dir: file)
     monkeypatch.setattr(official, "verify", verified.append)
     monkeypatch.setattr(
-        dsprites, "read", lambda path, indices, progress: dsprites.render(indices) * 0
+        arrays, "read", lambda path, layout, indices, progress: dsprites.render(indices) * 0
     )
     prepared = prepare(SMALL.model_copy(update={"source": "auto"}))
     assert rendered.source == "rendered"

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from weakdis_core.terms import RunningTerms, TrainingDiverged
+from weakdis_core.objectives import RunningTerms, TrainingDiverged
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ from weakdis_core.data.splits import split
 from weakdis_core.data.store import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.objectives import TrainingDiverged
 from weakdis_core.settings import ModelKind
-from weakdis_core.terms import TrainingDiverged
 from weakdis_core.trainer import Report, Trainer
 
 

@@ -7,13 +7,12 @@ labelled image has no component: the model cannot name it, and relations that le
 neither learnt nor judged.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from weakdis_core.coding import Coding
 from weakdis_core.config import Config
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
@@ -23,7 +22,7 @@ from weakdis_core.relations import RelationTable
 _PUBLISHED_SIZE = {"dsprites": 8, "shapes3d": 16}
 
 
-class CombinationCoding:
+class CombinationCoding(Coding):
     """One partition; its components are the combinations that the labelled subset owns.
 
     Args:
@@ -35,13 +34,13 @@ class CombinationCoding:
     """
 
     def __init__(self, labelled: Tensor, relations: RelationTable) -> None:
-        self.relations = relations
+        super().__init__(relations)
         sizes = relations.n_values.tolist()
         strides = torch.tensor(sizes).flip(0).cumprod(0).flip(0) // torch.tensor(sizes)
         self._strides = strides.to(labelled.device)
         self._combinations = int(relations.n_values.prod())
         owned = self._flat(labelled).unique()
-        self.n_components: tuple[int, ...] = (len(owned),)
+        self.n_components = (len(owned),)
         self.affected = torch.zeros_like(relations.factor)
         device = labelled.device
         self._values: Tensor = owned.unsqueeze(1) // self._strides % relations.n_values
@@ -134,10 +133,8 @@ def monolithic(config: Config, literal: bool) -> Config:
     not be reconstructed).
     All components share one covariance, for most own too few labelled images for one.
 
-    Args:
-        config: The modular model's settings.
-        literal: Whether they are the paper's: the code then has the published size, and every
-            component its own covariance.
+    Of the paper's settings (`literal`) the code has the published size, and every component its own
+    covariance.
     """
     variant, model = get_variant(config.data.variant), config.model
     partitions = len(variant.factors) + model.nuisance_partitions

@@ -1,10 +1,9 @@
-"""Reading rows of the official files' arrays: bounded memory, nothing unpickled, clear errors."""
+"""Reading pictures of the official files: bounded memory, nothing unpickled, clear errors."""
 
-from __future__ import annotations
-
+import math
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,17 +18,24 @@ from weakdis_core.errors import UserError
 
 @dataclass(frozen=True)
 class Layout:
-    """What the array of pictures in a file must look like.
+    """What the array of pictures in a file must look like; its type is uint8.
 
     Attributes:
         array: Its name in the file.
-        shape: Its shape, pictures first; the type is uint8.
+        grid: Sizes of the grid's axes. The pictures are in its order, the last axis fastest.
+        picture: Shape of a picture: height, width and, where there are several, channels.
         highest: The largest value a pixel may have.
     """
 
     array: str
-    shape: tuple[int, ...]
+    grid: tuple[int, ...]
+    picture: tuple[int, ...]
     highest: int = 255
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return (math.prod(self.grid), *self.picture)
 
 
 # Pictures decompressed at a time, in bytes: bounds the memory, since all of dSprites is 3 GB.
@@ -49,17 +55,42 @@ def checked_indices(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArra
     return indices
 
 
+def read(
+    path: Path,
+    layout: Layout,
+    indices: NDArray[np.int64],
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.uint8]:
+    """Read pictures from an official HDF5 or NPZ file, a stretch of the file at a time.
+
+    Args:
+        path: The official file; its hash is not checked here, see `official.verify`.
+        layout: What it must look like.
+        indices: Grid indices `(n, axes)`, any order, repetitions allowed.
+        progress: Called with the number of images newly finished.
+
+    Returns:
+        Images `(n, channels, height, width)`, as the renderer of the family draws them.
+
+    Raises:
+        UserError: The file cannot be read, or does not hold what `layout` says.
+        ValueError: An index lies outside the grid.
+    """
+    indices = checked_indices(indices, layout.grid)
+    rows = np.ravel_multi_index(tuple(indices.T), layout.grid)
+    height, width, channels = (*layout.picture, 1)[:3]
+    images = np.empty((len(rows), channels, height, width), np.uint8)
+    for places, found in pictures(path, layout, rows):
+        images[places] = found.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+        if progress is not None:
+            progress(len(places))
+    return images
+
+
 def pictures(
     path: Path, layout: Layout, rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
-    """Read pictures of an HDF5 or NPZ file, a bounded stretch of the file at a time.
-
-    Nothing is unpickled and nothing but the array of pictures is touched.
-
-    Args:
-        path: The file.
-        layout: What the array must look like.
-        rows: Rows of the array to read `(n,)`, any order, repetitions allowed.
+    """Read rows `(n,)` of a file's array of pictures; nothing else in the file is touched.
 
     Yields:
         Places in `rows` `(m,)` and the pictures `(m, ...)` that belong there; every place once.
@@ -90,7 +121,9 @@ def pictures(
                 yield order[low:high], found
     # h5py and zipfile report damage by these; OSError also stands for a missing file.
     except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        message = f"{path}: cannot be read ({reason}); expected an official data file"
+        raise UserError(message) from error
 
 
 def _hdf5_stretches(
@@ -103,7 +136,7 @@ def _hdf5_stretches(
             raise UserError(f"{path}: holds {sorted(file)}, expected an array {layout.array}")
         _check_layout(path, layout, array.shape, array.dtype)
         chunk = array.chunks[0] if array.chunks else 1
-        fitting = _STRETCH_BYTES // int(np.prod(layout.shape[1:]))
+        fitting = _STRETCH_BYTES // math.prod(layout.picture)
         length = max(1, fitting // chunk) * chunk
         for block in np.unique(rows // length):
             start, end = int(block) * length, (int(block) + 1) * length
@@ -125,7 +158,7 @@ def _npz_stretches(
             if in_columns:
                 raise UserError(f"{path}: {layout.array} is stored by columns, expected by rows")
             _check_layout(path, layout, shape, dtype)
-            row_bytes = int(np.prod(shape[1:]))
+            row_bytes = math.prod(layout.picture)
             # The member is decompressed in small stretches: rows that nobody wants pass through.
             length = max(1, _STRETCH_BYTES // 8 // row_bytes)
             for start in range(0, int(rows.max(initial=-1)) + 1, length):
@@ -136,7 +169,7 @@ def _npz_stretches(
                         f"{path}: {layout.array} ends after {start + len(data) // row_bytes:,} "
                         f"pictures, expected {shape[0]:,}; the file is truncated"
                     )
-                yield start, np.frombuffer(data, np.uint8).reshape(-1, *shape[1:])
+                yield start, np.frombuffer(data, np.uint8).reshape(-1, *layout.picture)
 
 
 def _npy_header(
@@ -157,8 +190,3 @@ def _check_layout(path: Path, layout: Layout, shape: tuple[int, ...], dtype: np.
             f"{path}: {layout.array} has shape {tuple(shape)} of {dtype}, "
             f"expected {layout.shape} of uint8"
         )
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return UserError(f"{path}: cannot be read ({reason}); expected an official data file")

@@ -1,7 +1,5 @@
 """A prepared variant's images as batches on the training device."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -9,15 +7,11 @@ from weakdis_core.data.store import Prepared
 
 
 class ImageBank:
-    """Images and factor values by index, as tensors on `device`.
+    """Images and factor values of a prepared variant by index, as tensors on `device`.
 
     On a CPU the images stay the memory map they are, shared with every other trial. On a GPU they
     are copied there once as uint8 when half of the free memory holds them, and otherwise indexed on
     the host (each batch then waits for its copy).
-
-    Args:
-        prepared: The prepared variant.
-        device: Where batches are wanted.
     """
 
     def __init__(self, prepared: Prepared, device: torch.device) -> None:

@@ -1,7 +1,5 @@
 """`python -m weakdis_core data`: list, prepare, download and show data sets."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,9 +72,13 @@ def prepare_variants(
     data_dir: DataDir = None,
 ) -> None:
     """Draw or read the images of a variant into the cache that training opens."""
-    names = list(VARIANTS) if variant == "all" else [variant]
-    for name in names:
-        _prepared(_settings(name, source, max_images, data_seed), data_dir, announce=True)
+    for name in VARIANTS if variant == "all" else [variant]:
+        start = time.monotonic()
+        prepared = _prepared(name, source, max_images, data_seed, data_dir)
+        print(
+            f"{name}: {len(prepared.images):,} {prepared.source} images in {prepared.path} "
+            f"({time.monotonic() - start:.1f} s)"
+        )
 
 
 def download(
@@ -104,26 +106,17 @@ def show(
             raise UserError(f"{name}: {value} is not allowed: must be from 1 to 20")
     if output.suffix.lower() != ".png":
         raise UserError(f"output: {str(output)!r} is not allowed: the name must end in .png")
-    prepared = _prepared(_settings(variant, source, max_images, data_seed), data_dir)
+    prepared = _prepared(variant, source, max_images, data_seed, data_dir)
     write_samples(prepared, output, rows, columns, data_seed)
     print(f"{output}: {min(rows * columns, len(prepared.images))} samples of {variant}")
 
 
-def _settings(variant: str, source: str, max_images: int, data_seed: int) -> DataSettings:
+def _prepared(
+    variant: str, source: str, max_images: int, data_seed: int, data_dir: Path | None
+) -> Prepared:
     data = {
         "variant": variant, "source": source, "max_images": max_images, "data_seed": data_seed,
     }  # fmt: skip
-    return validated({"data": data}).data
-
-
-def _prepared(settings: DataSettings, data_dir: Path | None, announce: bool = False) -> Prepared:
-    start = time.monotonic()
-    with console.progress(settings.variant) as advance:
-        prepared = prepare(settings, data_dir, advance)
-    if announce:
-        seconds = time.monotonic() - start
-        print(
-            f"{settings.variant}: {len(prepared.images):,} {prepared.source} images in "
-            f"{prepared.path} ({seconds:.1f} s)"
-        )
-    return prepared
+    settings = validated({"data": data}).data
+    with console.progress(variant) as advance:
+        return prepare(settings, data_dir, advance)

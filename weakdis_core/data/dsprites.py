@@ -1,4 +1,4 @@
-"""dSprites (Matthey et al., 2017): draws its pictures, or reads them from the official file.
+"""dSprites (Matthey et al., 2017): how its pictures are drawn.
 
 The data set is 737,280 binary 64x64 pictures of one sprite: 3 shapes x 6 scales x 40 orientations
 x 32 x 32 positions. The drawing is exact geometry sampled at pixel centres, the way the official
@@ -6,10 +6,7 @@ pictures were made: no anti-aliasing and no randomness. Of the 320 frames of the
 with the data set it matches squares to a mean IoU of 0.9997, ellipses and hearts to 0.999.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +19,9 @@ GRID: tuple[int, ...] = (3, 6, 40, 32, 32)
 
 SIZE = 64
 """Height and width of a picture in pixels."""
+
+LAYOUT = arrays.Layout("imgs", GRID, (SIZE, SIZE), highest=1)
+"""The array in the official files."""
 
 # Positions of the sprite's centre in pixels, pixel j having its centre at j: from the published
 # animation, in which every one of the 32 positions occurs.
@@ -83,34 +83,6 @@ def render(
         _draw(indices[part], images[part, 0])
         if progress is not None:
             progress(len(indices[part]))
-    return images
-
-
-def read(
-    path: Path, indices: NDArray[np.int64], progress: Callable[[int], None] | None = None
-) -> NDArray[np.uint8]:
-    """Read pictures from the official HDF5 or NPZ file, a stretch of the file at a time.
-
-    Args:
-        path: The official file; its hash is not checked here, see `official.verify`.
-        indices: Grid indices `(n, 5)` in the order of `GRID`, any order, repetitions allowed.
-        progress: Called with the number of images newly finished.
-
-    Returns:
-        Images `(n, 1, 64, 64)`, 0 or 1, as `render` draws them.
-
-    Raises:
-        UserError: The file cannot be read or does not hold dSprites.
-        ValueError: An index lies outside the grid.
-    """
-    indices = arrays.checked_indices(indices, GRID)
-    rows = np.ravel_multi_index(tuple(indices.T), GRID)
-    images = np.empty((len(indices), 1, SIZE, SIZE), np.uint8)
-    layout = arrays.Layout("imgs", (int(np.prod(GRID)), SIZE, SIZE), highest=1)
-    for places, pictures in arrays.pictures(path, layout, rows):
-        images[places, 0] = pictures
-        if progress is not None:
-            progress(len(places))
     return images
 
 

@@ -1,7 +1,5 @@
 """Factors of variation on a grid: which grid index belongs to which factor value."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

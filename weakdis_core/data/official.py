@@ -1,9 +1,6 @@
 """Official dSprites and Shapes3D files: finding, downloading and verifying them."""
 
-from __future__ import annotations
-
 import hashlib
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,7 +39,6 @@ class OfficialFile:
 _DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
 _DSPRITES_URL = "https://raw.githubusercontent.com/google-deepmind/dsprites-dataset/master/"
 
-# The first of a family is the one to download.
 FILES: tuple[OfficialFile, ...] = (
     OfficialFile(
         f"{_DSPRITES}.hdf5",
@@ -79,10 +75,6 @@ def cache_root() -> Path:
 def find(family: Family, data_dir: Path | None = None) -> Path | None:
     """Look for an official file in `data_dir`, then in `WEAKDIS_DATA`, then among the downloads.
 
-    Args:
-        family: Which data set.
-        data_dir: Folder to look in first.
-
     Returns:
         The first file with an official name, not yet verified; None where there is none.
 
@@ -98,7 +90,7 @@ def find(family: Family, data_dir: Path | None = None) -> Path | None:
         try:
             if origin != "cache" and not folder.is_dir():
                 raise UserError(f"{origin}: {folder} is not a folder; expected one with {family}")
-            for file in _declared(family):
+            for file in declared(family):
                 if (folder / file.name).is_file():
                     return folder / file.name
         except PermissionError as error:
@@ -128,8 +120,9 @@ def verify(path: Path) -> None:
             )
         seen = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {file.digest}"
         note = cache_root() / "verified" / f"{hashlib.sha256(seen.encode()).hexdigest()[:16]}.json"
-        if _is_noted(note, seen):
-            return
+        with suppress(OSError):  # A cache that cannot be read only costs hashing the file again.
+            if note.exists():
+                return
         found = _digest(path, file.algorithm, status.st_size)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -138,9 +131,9 @@ def verify(path: Path) -> None:
             f"{path}: {file.algorithm} hash {found}, expected {file.digest}; "
             "the file is damaged or another one, download it again"
         )
-    with suppress(OSError):  # A read-only cache only costs hashing the file again next time.
+    with suppress(OSError):  # The same holds for one that cannot be written.
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(seen))
+        note.touch()
 
 
 def download(family: Family, target: Path) -> Path:
@@ -154,7 +147,7 @@ def download(family: Family, target: Path) -> Path:
     Raises:
         UserError: No connection, no room, no permission, or other content than published.
     """
-    file = _declared(family)[0]
+    file = declared(family)[0]
     fetcher = pooch.create(
         path=target,
         base_url="",
@@ -173,7 +166,8 @@ def download(family: Family, target: Path) -> Path:
     return Path(fetched)
 
 
-def _declared(family: Family) -> list[OfficialFile]:
+def declared(family: Family) -> list[OfficialFile]:
+    """The official files of a family. The first is the one to download."""
     return [file for file in FILES if file.family == family]
 
 
@@ -183,10 +177,3 @@ def _digest(path: Path, algorithm: Literal["sha256", "git"], size: int) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
         blob = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
         return hashlib.file_digest(file, lambda: blob).hexdigest()
-
-
-def _is_noted(note: Path, seen: str) -> bool:
-    """Whether a former verification left its note; an unreadable one counts as none."""
-    with suppress(OSError, ValueError):
-        return bool(json.loads(note.read_text()) == seen)
-    return False

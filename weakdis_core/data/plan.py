@@ -1,18 +1,18 @@
 """What a preparation will hold and where, known before anything is drawn or read."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weakdis_core.data import dsprites, official, shapes3d
+from weakdis_core.data import arrays, dsprites, official, shapes3d
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
@@ -23,7 +23,7 @@ FORMAT = 1
 """Version of the files of a prepared variant."""
 
 FAMILIES: dict[str, ModuleType] = {"dsprites": dsprites, "shapes3d": shapes3d}
-"""The module that draws (`render`) or reads (`read`) the pictures of each family."""
+"""Module of each family: `render` draws its pictures, `LAYOUT` is that of its official files."""
 
 RENDERERS: dict[str, str] = {"dsprites": "aef3c4092d90b496", "shapes3d": "7d385ad532bf7b22"}
 """Version of each family's renderer. Change it when the renderer draws other pixels (tests compare
@@ -64,6 +64,22 @@ class Plan:
         generator = numpy_generator(self.data_seed, "images")
         return every[np.sort(generator.choice(len(every), self.n_images, replace=False))]
 
+    def images_at(
+        self, indices: IndexArray, advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.uint8]:
+        """Images `(n, channels, 64, 64)`, not scaled, by grid indices `(n, axes)`: drawn or read.
+
+        `advance` is called with the number of images made since the last call.
+
+        Raises:
+            UserError: The official file cannot be read.
+        """
+        family = FAMILIES[self.variant.family]
+        if self.official_file is not None:
+            return arrays.read(self.official_file, family.LAYOUT, indices, advance)
+        images: NDArray[np.uint8] = family.render(indices, advance)
+        return images
+
 
 def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     """Resolve variant, source and cache folder of `settings`.
@@ -93,12 +109,10 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
         # All images are the same images whatever the seed.
         "data_seed": settings.data_seed if n_images < available else None,
         "source": source,
-        "pixels": RENDERERS[variant.family] if file is None else _official_digests(variant),
+        "pixels": RENDERERS[variant.family],
     }
+    if file is not None:
+        # The family's official files hold the same images, whichever is found.
+        shaped_by["pixels"] = [each.digest for each in official.declared(variant.family)]
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     return Plan(variant, source, file, n_images, settings.data_seed, digest)
-
-
-def _official_digests(variant: Variant) -> list[str]:
-    """Hashes of the family's official files. They hold the same images, whichever is found."""
-    return [file.digest for file in official.FILES if file.family == variant.family]

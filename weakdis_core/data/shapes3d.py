@@ -1,4 +1,4 @@
-"""Shapes3D (Burgess and Kim, 2018): draws its pictures, or reads them from the official file.
+"""Shapes3D (Burgess and Kim, 2018): how its pictures are drawn.
 
 The data set is 480,000 RGB 64x64 pictures of a body in a room: 10 floor hues x 10 wall hues x
 10 body hues x 8 scales x 4 shapes x 15 orientations. The 480 geometries (scale, shape, orientation)
@@ -7,12 +7,9 @@ are ray cast when they are first needed; the hues only weight their layers. Noth
 of 255; what remains is the faint pattern on floor and walls, which is not drawn.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +20,9 @@ from weakdis_core.data.shapes3d_scene import LEVELS, SIZE, SKY
 GRID: tuple[int, ...] = (10, 10, 10, 8, 4, 15)
 """Grid indices of floor hue, wall hue, object hue, scale, shape, orientation; the last varies
 fastest."""
+
+LAYOUT = arrays.Layout("images", GRID, (SIZE, SIZE, 3))
+"""The array in the official file."""
 
 # Hues h/10 at full saturation and value: the level of each channel, `(10, 3)`.
 _HUE_LEVELS: NDArray[np.int64] = np.rint(
@@ -71,34 +71,6 @@ def render(
             if progress is not None:
                 progress(len(places))
     return images.reshape(-1, 3, SIZE, SIZE)
-
-
-def read(
-    path: Path, indices: NDArray[np.int64], progress: Callable[[int], None] | None = None
-) -> NDArray[np.uint8]:
-    """Read pictures from the official HDF5 file, a stretch of the file at a time.
-
-    Args:
-        path: The official file; its hash is not checked here, see `official.verify`.
-        indices: Grid indices `(n, 6)` in the order of `GRID`, any order, repetitions allowed.
-        progress: Called with the number of images newly finished.
-
-    Returns:
-        RGB images `(n, 3, 64, 64)`, 0 .. 255, as `render` draws them.
-
-    Raises:
-        UserError: The file cannot be read or does not hold Shapes3D.
-        ValueError: An index lies outside the grid.
-    """
-    indices = arrays.checked_indices(indices, GRID)
-    rows = np.ravel_multi_index(tuple(indices.T), GRID)
-    images = np.empty((len(indices), 3, SIZE, SIZE), np.uint8)
-    layout = arrays.Layout("images", (int(np.prod(GRID)), SIZE, SIZE, 3))
-    for places, pictures in arrays.pictures(path, layout, rows):
-        images[places] = pictures.transpose(0, 3, 1, 2)
-        if progress is not None:
-            progress(len(places))
-    return images
 
 
 @lru_cache(maxsize=480)

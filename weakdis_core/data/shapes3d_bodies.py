@@ -4,8 +4,6 @@ A body stands at the origin of the floor, y up. A ray is a point to start from (
 and a direction of any length, in which distances are counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -35,35 +33,12 @@ def body_of(shape: int, scale: int) -> Body:
         scale: 0 .. 7.
     """
     size = (0.75 + 0.5 * scale / 7) / 0.75
-
-    def cube(start: Array, along: Array) -> Hit:
-        return _cube_hit(start, along, size * _CUBE_SIDE)
-
-    def cylinder(start: Array, along: Array) -> Hit:
-        radius, height = size * _CYLINDER_RADIUS, size * _CYLINDER_HEIGHT
-        hits = _tube_hit(start, along, radius, 0, height), _disc_hit(start, along, radius, height)
-        return _nearest(*hits)
-
-    def ball(start: Array, along: Array) -> Hit:
-        return _sphere_hit(start, along, size * _BALL_RADIUS, size * _BALL_RADIUS)
-
-    def capsule(start: Array, along: Array) -> Hit:
-        radius, top = size * _CAPSULE_RADIUS, size * (_CAPSULE_HEIGHT - _CAPSULE_RADIUS)
-        ends = [_sphere_hit(start, along, radius, middle) for middle in (radius, top)]
-        return _nearest(_tube_hit(start, along, radius, radius, top), *ends)
-
-    chosen = (cube, cylinder, ball, capsule)[shape]
-    return lambda start, along: chosen(start - np.array([0, size * _GAP, 0]), along)
+    hit = (_cube, _cylinder, _ball, _capsule)[shape]
+    return lambda start, along: hit(start - np.array([0, size * _GAP, 0]), along, size)
 
 
-def _nearest(*hits: Hit) -> Hit:
-    distances, normals = (np.stack(parts) for parts in zip(*hits, strict=True))
-    first = distances.argmin(0)
-    rays = np.arange(len(first))
-    return distances[first, rays], normals[first, rays]
-
-
-def _cube_hit(start: Array, along: Array, side: float) -> Hit:
+def _cube(start: Array, along: Array, size: float) -> Hit:
+    side = size * _CUBE_SIDE
     half = side / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         one = (np.array([-half, 0, -half]) - start) / along
@@ -76,6 +51,29 @@ def _cube_hit(start: Array, along: Array, side: float) -> Hit:
     normals = np.zeros_like(along)
     normals[rays, axis] = -np.sign(along[rays, axis])
     return np.where(missed, np.inf, distances), normals
+
+
+def _cylinder(start: Array, along: Array, size: float) -> Hit:
+    radius, height = size * _CYLINDER_RADIUS, size * _CYLINDER_HEIGHT
+    tube = _tube_hit(start, along, radius, 0, height)
+    return _nearest(tube, _disc_hit(start, along, radius, height))
+
+
+def _ball(start: Array, along: Array, size: float) -> Hit:
+    return _sphere_hit(start, along, size * _BALL_RADIUS, size * _BALL_RADIUS)
+
+
+def _capsule(start: Array, along: Array, size: float) -> Hit:
+    radius, top = size * _CAPSULE_RADIUS, size * (_CAPSULE_HEIGHT - _CAPSULE_RADIUS)
+    ends = [_sphere_hit(start, along, radius, middle) for middle in (radius, top)]
+    return _nearest(_tube_hit(start, along, radius, radius, top), *ends)
+
+
+def _nearest(*hits: Hit) -> Hit:
+    distances, normals = (np.stack(parts) for parts in zip(*hits, strict=True))
+    first = distances.argmin(0)
+    rays = np.arange(len(first))
+    return distances[first, rays], normals[first, rays]
 
 
 def _sphere_hit(start: Array, along: Array, radius: float, middle: float) -> Hit:

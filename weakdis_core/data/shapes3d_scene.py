@@ -6,8 +6,6 @@ the right, y up, z away from the camera at orientation 0. Shading is that of fix
 ambient light, a directional headlight and a spotlight above, whose shadow falls on the floor.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

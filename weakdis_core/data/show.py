@@ -1,7 +1,5 @@
 """A picture of a data set: a grid of samples with their factor values written underneath."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +21,7 @@ _MARGIN = 0.1
 
 
 def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed: int) -> None:
-    """Draw `rows x columns` images at random and write them as a PNG.
-
-    Args:
-        prepared: The data set.
-        path: The file to write.
-        rows: Rows of the grid.
-        columns: Columns of the grid.
-        seed: Seed of the draw.
+    """Write a PNG of `rows x columns` images, drawn at random by `seed`.
 
     Raises:
         UserError: The file cannot be written.
@@ -54,9 +45,8 @@ def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed:
         bottom = top - _PICTURE
         box = (left / size[0], bottom / size[1], _PICTURE / size[0], _PICTURE / size[1])
         axes = figure.add_axes(box)
-        axes.imshow(
-            _displayed(prepared, image), cmap="gray", vmin=0, vmax=1, interpolation="nearest"
-        )
+        pixels = _displayed(prepared, image)
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         values = prepared.factors[image].tolist()
         caption = "\n".join(f"{name} {value}" for name, value in zip(names, values, strict=True))

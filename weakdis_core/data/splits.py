@@ -1,7 +1,5 @@
 """Who sees what: train, validation and test, and the labelled subset of train."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,11 +33,7 @@ def split(digests: NDArray[np.uint64], seed: int) -> Splits:
     """Divide images 80/10/10 at random, identical pictures always together.
 
     Different grid indices can draw the same picture, and a copy in another split would be a leak:
-    hence whole groups of equal digests are dealt out, not rows.
-
-    Args:
-        digests: A hash of each image, `(images,)`.
-        seed: The data seed.
+    hence whole groups of equal digests `(images,)` are dealt out, not rows.
     """
     pictures, group = np.unique(digests, return_inverse=True)
     order = numpy_generator(seed, "splits").permutation(len(pictures))
@@ -53,13 +47,7 @@ def split(digests: NDArray[np.uint64], seed: int) -> Splits:
 
 
 def shuffled(index: NDArray[np.int64], seed: int, name: str) -> NDArray[np.int64]:
-    """A split in an order of its own, so that its first images are a fair sample of it.
-
-    Args:
-        index: The split.
-        seed: The data seed.
-        name: The split's name.
-    """
+    """The split called `name` in an order of its own: its first images are a fair sample of it."""
     return numpy_generator(seed, f"order/{name}").permutation(index)
 
 
@@ -105,17 +93,8 @@ def labelled_by_combination(
     """The labelled subset of a model that knows combinations: as many of them as `size` allows.
 
     One image of each combination in a random order, then a second of each, and so on: no
-    combination repeats while another has an image left. Draws are nested.
-
-    Args:
-        factors: Factor values of all prepared images, `(images, factors)`.
-        train: Rows of the train split.
-        size: Number of labelled images.
-        n_values: Number of values of each factor.
-        seed: The data seed.
-
-    Returns:
-        Rows of the prepared images, `(size,)`, in the order in which they were drawn.
+    combination repeats while another has an image left. Draws are nested. Arguments and result are
+    those of `labelled_subset`.
 
     Raises:
         UserError: `size` exceeds the train split.
@@ -160,10 +139,8 @@ class _Pool:
         rarest = [_rarest(counts) for counts in self._counts]
         best = -1
         for chances in attempts:
-            target = tuple(
-                values[int(chance * len(values))]
-                for values, chance in zip(rarest, chances, strict=True)
-            )
+            pairs = zip(rarest, chances, strict=True)
+            target = tuple(values[int(chance * len(values))] for values, chance in pairs)
             group = self._group.get(target, -1)
             if group < 0 or not self._left[group]:
                 continue

@@ -4,8 +4,6 @@ Trials open it in milliseconds and share its pages. A preparation is written to 
 its final place and renamed when complete, under a lock: readers never see half of one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 
 from weakdis_core.data import official
 from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.plan import FAMILIES, FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
+from weakdis_core.data.plan import FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
 from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.settings import DataSettings
@@ -218,36 +216,11 @@ def _write_images(
     with path.open("wb") as file:
         npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for start in range(0, len(indices), rows):
-            images = images_at(wanted, indices[start : start + rows], advance)
+            images = wanted.images_at(indices[start : start + rows], advance)
             file.write(np.ascontiguousarray(images).data)
             digests[start : start + rows] = _digests(images)
         _settle(file)
     return digests
-
-
-def images_at(
-    wanted: Plan, indices: IndexArray, advance: Callable[[int], None] = lambda _: None
-) -> NDArray[np.uint8]:
-    """Images of a variant by grid indices, drawn or read.
-
-    Args:
-        wanted: Variant and source.
-        indices: `(n, axes)`.
-        advance: Called with the number of images made since the last call.
-
-    Returns:
-        `(n, channels, 64, 64)`, not scaled.
-
-    Raises:
-        UserError: The official file cannot be read.
-    """
-    family = FAMILIES[wanted.variant.family]
-    images: NDArray[np.uint8]
-    if wanted.official_file is None:
-        images = family.render(indices, advance)
-    else:
-        images = family.read(wanted.official_file, indices, advance)
-    return images
 
 
 def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -1,7 +1,5 @@
 """The six variants, as declarations. Adding a seventh means adding one entry to VARIANTS."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """Factor and relation accuracy: integer arrays in, numbers out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,12 +44,7 @@ class RelationAccuracy:
 
 
 def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> FactorAccuracy:
-    """Accuracy of predicted factor values.
-
-    Args:
-        predicted: `(n, factors)` integers.
-        true: `(n, factors)` integers.
-    """
+    """Accuracy of predicted factor values, both `(n, factors)` integers."""
     right = np.asarray(np.equal(predicted, true))
     return FactorAccuracy(
         joint=_mean(np.all(right, axis=1)),
@@ -79,10 +72,7 @@ def relation_accuracy(
     """
     right = np.asarray(np.equal(predicted, target))
     drawn, of_factor = np.asarray(relation), np.asarray(affected)
-    keep: NDArray[np.bool_] = (
-        np.ones(len(right), bool) if accepted is None else np.asarray(accepted, dtype=bool)
-    )
-    accepted_share = _mean(keep)
+    keep = np.ones(len(right), bool) if accepted is None else np.asarray(accepted, dtype=bool)
     right, drawn = right[keep], drawn[keep]
     all_right = np.asarray(np.all(right, axis=1))
     of_relation = drawn[:, None] == np.arange(len(of_factor))
@@ -91,7 +81,7 @@ def relation_accuracy(
         affected=_mean(right[np.arange(len(right)), of_factor[drawn]]),
         per_relation=np.array([_mean(all_right[rows]) for rows in of_relation.T]),
         counts=of_relation.sum(axis=0),
-        accepted=accepted_share,
+        accepted=_mean(keep),
         count=len(right),
     )
 

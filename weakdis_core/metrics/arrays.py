@@ -1,7 +1,5 @@
 """What the disentanglement metrics ask of their arrays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

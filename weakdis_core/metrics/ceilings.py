@@ -1,6 +1,8 @@
-"""What the best possible codes score on a variant: no metric's ceiling is 1 by itself."""
+"""What the best possible codes score on a variant: no metric's ceiling is 1 by itself.
 
-from __future__ import annotations
+`mig_ceiling`, `sap_ceiling` and `dci_ceiling` take a variant or its name, and raise UserError where
+there is none of that name.
+"""
 
 from collections.abc import Iterator
 
@@ -28,52 +30,31 @@ _DRAWS = 10
 
 
 def mig_ceiling(variant: Variant | str) -> float:
-    """MIG of perfect codes, the factor values themselves, on a variant's images.
+    """MIG of perfect codes, the factor values themselves.
 
-    Args:
-        variant: The variant, or its name.
-
-    Returns:
-        Mean over draws of as many train images as the protocol gives.
-
-    Raises:
-        UserError: There is no such variant.
+    Mean over draws of as many train images as the protocol gives.
     """
     return float(np.mean([mig(train, train) for train, _ in _draws(variant)]))
 
 
 def sap_ceiling(variant: Variant | str) -> float:
-    """SAP of perfect codes, the 0-based factor values themselves, on a variant's images.
+    """SAP of perfect codes, the 0-based factor values themselves.
+
+    Mean over draws of as many train and test images as the protocol gives.
 
     Published values above it were measured in another way and are not comparable. It is a mean
     because a perfect code's SAP hangs on the draw: where values are equally frequent, the lines of
     two of them meet just at a third, and chance decides whether that one is ever predicted. On
     dsprites_v4 most draws give 0.56 to 0.57 and every fifth 0.60 to 0.61. The score of a model is
     to be compared with that of the factor values on its own rows.
-
-    Args:
-        variant: The variant, or its name.
-
-    Returns:
-        Mean over draws of as many train and test images as the protocol gives.
-
-    Raises:
-        UserError: There is no such variant.
     """
     return float(np.mean([sap(train, train, test, test) for train, test in _draws(variant)]))
 
 
 def dci_ceiling(variant: Variant | str) -> float:
-    """DCI's disentanglement of perfect codes on `RAW_ROWS` of a variant's train images.
+    """DCI's disentanglement of perfect codes on `RAW_ROWS` train images.
 
-    Args:
-        variant: The variant, or its name.
-
-    Returns:
-        Of one draw: perfect codes are told apart on any.
-
-    Raises:
-        UserError: There is no such variant.
+    Of one draw: perfect codes are told apart on any.
     """
     train, test = next(_draws(variant))
     train = train[:RAW_ROWS]
@@ -84,11 +65,8 @@ def identifiability_ceiling(digests: ArrayLike, factors: ArrayLike) -> float:
     """The best joint factor accuracy that images allow.
 
     Equal pictures with different factor values can be read as one of them only: the best reader
-    answers with the most frequent combination of values of each picture.
-
-    Args:
-        digests: `(n,)` hash of each image, such as `Prepared.digests`.
-        factors: `(n, k)` factor values, such as `Prepared.factors`.
+    answers with the most frequent combination of values of each picture. Digests `(n,)` and factor
+    values `(n, k)` are those of `Prepared`.
 
     Returns:
         In (0, 1]; NaN without images.

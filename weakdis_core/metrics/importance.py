@@ -1,7 +1,5 @@
 """DCI: disentanglement, completeness and informativeness, from gradient boosting's importances."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.arrays import checked_splits, varying
+from weakdis_core.metrics.arrays import Codes, Factors, checked_splits, varying
 from weakdis_core.seeding import derive
 
 _SMALL = 1e-11
@@ -75,21 +73,8 @@ def dci(
 ) -> DCI:
     """DCI scores (Eastwood & Williams, 2018), as in disentanglement_lib.
 
-    Args:
-        train_codes: `(n, d)` codes.
-        train_factors: `(n, k)` factor values.
-        test_codes: `(m, d)` codes.
-        test_factors: `(m, k)` factor values.
-        groups: `(d,)` partition of each code dimension, for block-wise scores; see
-            `Importances.dci`.
-        n_jobs: Threads: factors are fitted in parallel.
-
-    Returns:
-        The scores. Factors with one value in train are undefined and left out; all scores are NaN
-        where no other is left.
-
-    Raises:
-        UserError: The arrays are not of these shapes, or a code is not finite.
+    Arguments and errors are those of `importances`, with the `groups` of `Importances.dci`. Factors
+    with one value in train are undefined and left out; all scores are NaN where no other is left.
     """
     fitted = importances(train_codes, train_factors, test_codes, test_factors, n_jobs)
     return fitted.dci(groups)
@@ -135,10 +120,7 @@ def importances(
 
 
 def _fit(
-    codes: NDArray[Any],
-    values: NDArray[np.int64],
-    other_codes: NDArray[Any],
-    other_values: NDArray[np.int64],
+    codes: Codes, values: Factors, other_codes: Codes, other_values: Factors
 ) -> tuple[NDArray[np.float64], float]:
     """Importance of each code dimension for one factor, and the accuracy on test."""
     # A second to import: see mutual_information.py.
@@ -148,23 +130,17 @@ def _fit(
     # looks at all dimensions. Converted codes need that, for they have few, and a split that may
     # not look at the right one would give its importance to another.
     model = GradientBoostingClassifier(random_state=derive(0, "dci") % 2**32)
-    first, weights = _distinct(np.column_stack([codes, values]))
+    # Equal rows that weigh together give the same trees, for a fraction of the work on converted
+    # codes.
+    rows = np.column_stack([codes, values])
+    _, first, weights = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    first, weights = first[order], weights[order]
     model.fit(codes[first], values[first], sample_weight=weights)
     accuracy = float("nan")
     if len(other_codes):
         accuracy = float(np.mean(model.predict(other_codes) == other_values))
     return np.abs(model.feature_importances_), accuracy
-
-
-def _distinct(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where each distinct row occurs first, in order, and how often it occurs.
-
-    Equal rows that weigh together give the same trees, for a fraction of the work on converted
-    codes.
-    """
-    _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    return first[order], counts[order]
 
 
 def _summed(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:

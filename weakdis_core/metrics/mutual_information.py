@@ -1,9 +1,8 @@
 """MIG and modularity, from the mutual information of binned codes and factors.
 
-Both are those of google-research/disentanglement_lib.
+Both are those of google-research/disentanglement_lib. They take codes `(n, d)` and factor values
+`(n, k)`, and raise UserError for other shapes or codes that are not finite.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -22,16 +21,9 @@ def mig(codes: ArrayLike, factors: ArrayLike) -> float:
     factor, in mutual information, divided by the factor's entropy. A single code dimension has a
     second of 0 beside it.
 
-    Args:
-        codes: `(n, d)` codes.
-        factors: `(n, k)` factor values.
-
     Returns:
         At most 1. Factors with one value among the rows are undefined and left out; NaN where no
         other is left.
-
-    Raises:
-        UserError: The arrays are not of these shapes, or a code is not finite.
     """
     code_array, values = checked(codes, factors)
     values = values[:, varying(values)]
@@ -50,15 +42,8 @@ def modularity(codes: ArrayLike, factors: ArrayLike) -> float:
     (squared information with the best, times k - 1). A dimension that tells nothing counts as 0.
     A factor with one value among the rows counts among the k: no dimension tells about it.
 
-    Args:
-        codes: `(n, d)` codes.
-        factors: `(n, k)` factor values.
-
     Returns:
         In [0, 1]; NaN with a single factor, and where every factor has one value.
-
-    Raises:
-        UserError: The arrays are not of these shapes, or a code is not finite.
     """
     code_array, values = checked(codes, factors)
     if values.shape[1] < 2 or not len(varying(values)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from weakdis_core.data.variants import Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.encoders import build_encoder
-from weakdis_core.seeding import derive, torch_generator
+from weakdis_core.seeding import derive, noise_like, torch_generator
 from weakdis_core.settings import ModelSettings
 from weakdis_core.version import CODE_VERSION
 
@@ -70,8 +70,7 @@ class Oracle:
 
     def to(self, device: torch.device) -> Oracle:
         """The same oracle on `device`; this one stays where it is."""
-        network = copy.deepcopy(self.network).to(device)
-        return Oracle(network, self.n_values, self.clean_accuracy, self.softened_accuracy)
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
 
 def train_oracle(
@@ -153,8 +152,7 @@ def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
     """A third each clean, blurred and noisy, so that decoded pictures are no foreign language."""
     third = len(images) // 3
     clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
-    noise = torch.randn(noisy.shape, generator=generator, device=images.device)
-    noised = (noisy + _SOFTENING["noise"] * noise).clamp(0, 1)
+    noised = (noisy + _SOFTENING["noise"] * noise_like(noisy, generator)).clamp(0, 1)
     blurred = blur(little, _SOFTENING["little"]), blur(much, _SOFTENING["much"])
     return torch.cat([clean, *blurred, noised])
 

@@ -1,11 +1,8 @@
 """The oracle's cache: one file beside the prepared images for each way of training it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,31 +22,31 @@ from weakdis_core.settings import DataSettings
 _CHECKED, _SAME = 64, 0.9
 
 
-class _Unfit(Exception):
-    """A stored oracle that has to be trained again."""
-
-
 def prepare_oracle(
     prepared: Prepared,
     data: DataSettings,
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Oracle:
-    """The cached oracle of a prepared variant, trained first if there is none.
+    """The cached oracle of a prepared variant, trained first (on `device`) if there is none.
 
-    Args:
-        prepared: The variant's images.
-        data: Its settings; the data seed gives the splits.
-        device: Where to train it.
-        progress: Called with (steps done, steps in all).
+    The data seed gives the splits; `progress` is called with (steps done, steps in all).
+
+    Raises:
+        UserError: The cache cannot be written.
     """
     path = _path(prepared, data.data_seed)
     # A finished oracle needs no lock: the cache may be somebody else's, or read-only.
-    with suppress(UserError, _Unfit):
-        return _load(path, prepared)
-    with _locked(path):
-        with suppress(UserError, _Unfit):
-            return _load(path, prepared)
+    if (oracle := _load(path, prepared)) is not None:
+        return oracle
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
+    with lock:
+        if (oracle := _load(path, prepared)) is not None:
+            return oracle
         splits = split(prepared.digests, data.data_seed)
         # What it reads is compared on a CPU when it is loaded.
         oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
@@ -70,41 +67,23 @@ def _path(prepared: Prepared, data_seed: int) -> Path:
     return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock"))
-        lock.acquire()
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _load(path: Path, prepared: Prepared) -> Oracle | None:
+    """The stored oracle, if there is one that still reads images as it did when it was stored.
 
-
-def _load(path: Path, prepared: Prepared) -> Oracle:
-    """The stored oracle, if it still reads images as it did when it was stored.
-
-    Raises:
-        UserError: There is none.
-        _Unfit: It does not: one that is misread judges everything wrongly.
+    One that misreads would judge everything wrongly.
     """
-    state = read_checkpoint(path)
     network = build_network(prepared.variant)
     try:
+        state = read_checkpoint(path)
         network.load_state_dict(state["network"])
         accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
-    except (KeyError, RuntimeError):
-        # Of another layout.
-        raise _Unfit from None
+    except (UserError, KeyError, RuntimeError):
+        # Missing, damaged, or of another layout.
+        return None
     network.eval().requires_grad_(False)
     oracle = Oracle(network, prepared.variant.n_values, *accuracies)
     same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
-    if same < _SAME:
-        raise _Unfit
-    return oracle
+    return oracle if same >= _SAME else None
 
 
 def _some_images(prepared: Prepared) -> Tensor:

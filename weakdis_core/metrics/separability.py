@@ -1,20 +1,13 @@
 """SAP: how much better the best code dimension predicts a factor than the second best does."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from weakdis_core.metrics.arrays import checked_splits, varying
+from weakdis_core.metrics.arrays import Codes, Factors, checked_splits, varying
 
 
 def sap(
-    train_codes: ArrayLike,
-    train_factors: ArrayLike,
-    test_codes: ArrayLike,
-    test_factors: ArrayLike,
+    train_codes: ArrayLike, train_factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> float:
     """Separated attribute predictability (Kumar et al., 2018), as in disentanglement_lib.
 
@@ -46,11 +39,9 @@ def sap(
     if not len(defined) or not len(other_values):
         return float("nan")
     gaps = []
-    for values_of_one, other_values_of_one in zip(
-        values.T[defined], other_values.T[defined], strict=True
-    ):
+    for factor in defined:
         right = [
-            _accuracy(code, values_of_one, other_code, other_values_of_one)
+            _accuracy(code, values[:, factor], other_code, other_values[:, factor])
             for code, other_code in zip(codes.T, other_codes.T, strict=True)
         ]
         best, second = sorted([*right, 0.0], reverse=True)[:2]
@@ -58,12 +49,7 @@ def sap(
     return float(np.mean(gaps))
 
 
-def _accuracy(
-    code: NDArray[Any],
-    values: NDArray[np.int64],
-    other_code: NDArray[Any],
-    other_values: NDArray[np.int64],
-) -> float:
+def _accuracy(code: Codes, values: Factors, other_code: Codes, other_values: Factors) -> float:
     # A second to import: see mutual_information.py.
     from sklearn.svm import LinearSVC
 

@@ -1,7 +1,5 @@
 """The modular autoencoder: one latent code for each partition (the paper's section 3)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -10,8 +8,8 @@ from torch import Tensor, nn
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import build_decoder
 from weakdis_core.models.encoders import build_encoder
-from weakdis_core.models.layers import LEAK
-from weakdis_core.models.localiser import Localiser
+from weakdis_core.models.layers import LEAK, Localiser
+from weakdis_core.seeding import noise_like
 from weakdis_core.settings import ModelSettings
 
 
@@ -30,10 +28,7 @@ class Posterior(NamedTuple):
         """Codes: the means, or a draw around them with a Gaussian encoder."""
         if self.log_variances is None:
             return self.means
-        noise = torch.randn(
-            self.means.shape, generator=generator, device=self.means.device, dtype=self.means.dtype
-        )
-        return self.means + (0.5 * self.log_variances).exp() * noise
+        return self.means + (0.5 * self.log_variances).exp() * noise_like(self.means, generator)
 
 
 class ModularAutoencoder(nn.Module):

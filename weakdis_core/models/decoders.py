@@ -1,13 +1,14 @@
-"""Decoders: concatenated latent codes to image logits."""
+"""Decoders: concatenated latent codes to image logits.
 
-from __future__ import annotations
+Each takes the images' channels, the size of the concatenated codes, and the settings of upsampling,
+channels and hidden units.
+"""
 
 import torch
 from torch import Tensor, nn
 
 from weakdis_core.data.plan import IMAGE_SIZE
-from weakdis_core.models.layers import activation
-from weakdis_core.models.localiser import placing
+from weakdis_core.models.layers import activation, perceptron, placing
 from weakdis_core.settings import ModelSettings
 
 
@@ -23,21 +24,13 @@ def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequ
 
 
 class ConvolutionalDecoder(nn.Module):
-    """A transposed CNN that draws the whole image.
-
-    Args:
-        channels: Channels of the images.
-        inputs: Size of the concatenated codes.
-        settings: Upsampling, channels and hidden units.
-    """
+    """A transposed CNN that draws the whole image."""
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
         super().__init__()
         width = settings.channels
         self.trunk = nn.Sequential(
-            nn.Linear(inputs, settings.hidden),
-            activation(),
-            nn.Linear(settings.hidden, 2 * width * 16),
+            *perceptron(inputs, settings.hidden, 2 * width * 16),
             activation(),
             nn.Unflatten(1, (2 * width, 4, 4)),
         )
@@ -60,28 +53,16 @@ class ConvolutionalDecoder(nn.Module):
 
 
 class PlacedPatchDecoder(nn.Module):
-    """Draws a patch and places it by a learned translation (an addition for dSprites).
-
-    Args:
-        channels: Channels of the images.
-        inputs: Size of the concatenated codes.
-        settings: Hidden units.
-    """
+    """Draws a patch and places it by a learned translation (an addition for dSprites)."""
 
     patch = 32
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
         super().__init__()
         hidden = settings.hidden
-        self.translation = nn.Sequential(
-            nn.Linear(inputs, hidden), activation(), nn.Linear(hidden, 2)
-        )
+        self.translation = perceptron(inputs, hidden, 2)
         self.draw = nn.Sequential(
-            nn.Linear(inputs, hidden),
-            activation(),
-            nn.Linear(hidden, hidden),
-            activation(),
-            nn.Linear(hidden, channels * self.patch**2),
+            *perceptron(inputs, hidden, hidden, channels * self.patch**2),
             nn.Unflatten(1, (channels, self.patch, self.patch)),
         )
         self.background = nn.Parameter(torch.tensor(-4.0))
@@ -108,11 +89,6 @@ class PaletteDecoder(nn.Module):
     A rendered room is a handful of surfaces, each of nearly one colour. A transposed CNN draws
     where each colour goes; what the colours are is read from the codes directly, so that a hue
     does not pass through the picture's geometry.
-
-    Args:
-        channels: Channels of the images.
-        inputs: Size of the concatenated codes.
-        settings: Upsampling, channels and hidden units.
     """
 
     colours = 8
@@ -122,9 +98,7 @@ class PaletteDecoder(nn.Module):
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
         super().__init__()
         self.palette = nn.Sequential(
-            nn.Linear(inputs, settings.hidden),
-            activation(),
-            nn.Linear(settings.hidden, self.colours * channels),
+            *perceptron(inputs, settings.hidden, self.colours * channels),
             nn.Unflatten(1, (self.colours, channels)),
         )
         self.masks = ConvolutionalDecoder(self.colours, inputs, settings)

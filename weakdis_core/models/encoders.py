@@ -1,14 +1,17 @@
-"""Encoders: images to a flat vector of outputs. The autoencoder and the oracle share them."""
+"""Encoders: images to a flat vector of outputs. The autoencoder and the oracle share them.
 
-from __future__ import annotations
+Each takes the images' channels, the size of the output vector, and the settings of channels and
+hidden units.
+"""
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.data.plan import IMAGE_SIZE
-from weakdis_core.models.layers import activation
-from weakdis_core.models.localiser import Localiser, placing
+from weakdis_core.models.layers import Localiser, activation, perceptron, placing
 from weakdis_core.settings import ModelSettings
 
 
@@ -19,29 +22,19 @@ def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
     """
     width = settings.channels
     layers: list[nn.Module] = []
-    for inputs, outputs in ((channels, width), (width, width), (width, 2 * width)):
+    for inputs, outputs in pairwise((channels, width, width, 2 * width, 2 * width)):
         layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), activation()]
-    last = nn.Conv2d(2 * width, 2 * width, 4, stride=2, padding=1)
-    return nn.Sequential(*layers, last, activation())
+    return nn.Sequential(*layers)
 
 
 class ConvolutionalEncoder(nn.Module):
-    """A CNN over the whole image.
-
-    Args:
-        channels: Channels of the images.
-        outputs: Size of the output vector.
-        settings: Channels and hidden units.
-    """
+    """A CNN over the whole image."""
 
     def __init__(self, channels: int, outputs: int, settings: ModelSettings) -> None:
         super().__init__()
         self.features = convolutions(channels, settings)
         self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(2 * settings.channels * 16, settings.hidden),
-            activation(),
-            nn.Linear(settings.hidden, outputs),
+            nn.Flatten(), *perceptron(2 * settings.channels * 16, settings.hidden, outputs)
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -55,11 +48,6 @@ class ObjectCentredEncoder(nn.Module):
 
     A window where a localiser looks, a coarse view of the whole image, and the position. What the
     window shows does not change as the object moves, so few labels teach its shape.
-
-    Args:
-        channels: Channels of the images.
-        outputs: Size of the output vector.
-        settings: Channels and hidden units.
     """
 
     window = 32
@@ -80,11 +68,7 @@ class ObjectCentredEncoder(nn.Module):
             nn.Flatten(),
         )
         coarse = channels * self.coarse**2
-        self.head = nn.Sequential(
-            nn.Linear(2 * width * 16 + coarse + 2, settings.hidden),
-            activation(),
-            nn.Linear(settings.hidden, outputs),
-        )
+        self.head = perceptron(2 * width * 16 + coarse + 2, settings.hidden, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """`(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""

@@ -6,11 +6,13 @@ import io
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from weakdis_core.config import Config
@@ -26,6 +28,7 @@ _MARGIN = 0.06
 _TITLE, _TITLE_LETTERS = 8.0, 13.5
 _CAPTION, _CAPTION_LETTERS = 7.0, 18.5
 _LEADING = 1.25
+_PANELS_DPI = 170
 # Bytes.
 _LARGEST = 380_000
 
@@ -59,14 +62,13 @@ class Head:
         width, height = figure.get_size_inches()
         title, caption = self._lines(width)
         below = _MARGIN + _LEADING * len(title) * _TITLE / 72 + 0.02
-        for lines, top, size, weight in (
-            (title, _MARGIN, _TITLE, "bold"),
-            (caption, below, _CAPTION, "normal"),
-        ):
-            figure.text(
-                _MARGIN / width, 1 - top / height, "\n".join(lines),
-                ha="left", va="top", fontsize=size, weight=weight,
-            )  # fmt: skip
+
+        def write(lines: list[str], top: float, size: float, weight: str) -> None:
+            at, text = (_MARGIN / width, 1 - top / height), "\n".join(lines)
+            figure.text(*at, text, ha="left", va="top", fontsize=size, weight=weight)
+
+        write(title, _MARGIN, _TITLE, "bold")
+        write(caption, below, _CAPTION, "normal")
 
     def _lines(self, width: float) -> tuple[list[str], list[str]]:
         inches = width - 2 * _MARGIN
@@ -74,6 +76,27 @@ class Head:
             textwrap.wrap(self.title, int(inches * _TITLE_LETTERS)),
             textwrap.wrap(self.caption, int(inches * _CAPTION_LETTERS)),
         )
+
+
+def draw_panels(
+    head: Head, lines: int, columns: int, panel: tuple[float, float], right: float
+) -> tuple[Figure, NDArray[Any]]:
+    """Draw a head, and below it panels `(lines, columns)` whose axes are still off.
+
+    `panel` is the width and height of one, `right` the room beside the last, in inches.
+    """
+    width = columns * panel[0] + right
+    above = head.height(width)
+    height = above + lines * panel[1]
+    figure = Figure(figsize=(width, height), dpi=_PANELS_DPI, layout="constrained")
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.set(rect=(0, 0, 1, 1 - above / height))  # type: ignore[call-arg]
+    head.draw(figure)
+    panels: NDArray[Any] = figure.subplots(lines, columns, squeeze=False)
+    for each in panels.flat:
+        each.set_axis_off()
+    return figure, panels
 
 
 def save(figure: Figure, path: Path, few_colours: bool = False) -> None:

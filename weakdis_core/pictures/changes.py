@@ -1,16 +1,18 @@
 """Pictures of what relations, components and other images' partitions do to test images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weakdis_core.manipulation import Images, Manipulation, manipulate, repeat, swap, traverse
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.grid import Row, write_rows
 from weakdis_core.trainer import Trainer
+
+Rows = tuple[list[Row], list[str]]
+"""Rows of images, and what is written above the columns."""
 
 # Images, or pairs, at most.
 _MANIPULATED = 8
@@ -31,36 +33,22 @@ def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> No
     Raises:
         UserError: The file cannot be written.
     """
-    parts = [manipulation.images, manipulation.reconstructions, *manipulation.after.values()]
-    rows = [Row(images) for images in zip(*parts, strict=True)]
-    columns = ["image", _RECONSTRUCTION, *map(_words, manipulation.after)]
-    write_rows(rows, columns, head, path)
+    write_rows(*_manipulation_rows(manipulation), head, path)
 
 
-def write_relations(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw the first test images, their reconstructions, and them after every relation.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+def relation_rows(trainer: Trainer) -> Rows:
+    """The first test images, their reconstructions, and them after every relation."""
     variant = trainer.variant
-    count = _fitting(trainer, _MANIPULATED, 2 + len(variant.relations))
-    images = trainer.bank.batch(trainer.images_of("test", count))
-    result = manipulate(trainer.networks, variant, images, variant.relation_names)
-    write_manipulation(result, head, path)
+    images = _images(trainer, _MANIPULATED, 2 + len(variant.relations))
+    return _manipulation_rows(manipulate(trainer.networks, variant, images, variant.relation_names))
 
 
-def write_repeated(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw test images after each relation once, twice and so on, until it has wrapped around.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+def repeated_rows(trainer: Trainer) -> Rows:
+    """Test images after each relation once, twice and so on, until it has wrapped around."""
     variant = trainer.variant
     sizes = dict(zip(variant.factor_names, variant.n_values, strict=True))
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
-    count = _fitting(trainer, _REPEATED, 2 + sum(times.values()))
-    images = trainer.bank.batch(trainer.images_of("test", count))
+    images = _images(trainer, _REPEATED, 2 + sum(times.values()))
     result = repeat(trainer.networks, variant, images, times)
     rows: list[Row] = []
     for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
@@ -76,21 +64,14 @@ def write_repeated(trainer: Trainer, head: Head, path: Path) -> None:
                     apart=first and n > 0,
                 )
             )
-    columns = ["image", _RECONSTRUCTION, *map(str, range(1, max(times.values()) + 1))]
-    write_rows(rows, columns, head, path)
+    return rows, ["image", _RECONSTRUCTION, *map(str, range(1, max(times.values()) + 1))]
 
 
-def write_traversals(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw test images with each factor's partition at the mean of each of its components.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+def traversal_rows(trainer: Trainer) -> Rows:
+    """Test images with each factor's partition at the mean of each of its components."""
     variant = trainer.variant
-    count = _fitting(trainer, _TRAVERSED, 2 + sum(variant.n_values))
-    index = trainer.images_of("test", count)
-    images = trainer.bank.batch(index)
-    values = trainer.bank.values[index].tolist()
+    images = _images(trainer, _TRAVERSED, 2 + sum(variant.n_values))
+    values = trainer.bank.values[trainer.images_of("test", len(images))].tolist()
     reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
     traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
     rows: list[Row] = []
@@ -104,16 +85,11 @@ def write_traversals(trainer: Trainer, head: Head, path: Path) -> None:
                     apart=not factor and n > 0,
                 )
             )
-    columns = ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
-    write_rows(rows, columns, head, path)
+    return rows, ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
 
 
-def write_swaps(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw pairs of test images, and the first with each partition of the second.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+def swap_rows(trainer: Trainer) -> Rows:
+    """Pairs of test images, and the first with each partition of the second."""
     index = trainer.images_of("test", _CANDIDATES)
     count = _fitting(trainer, _PAIRS, 3 + trainer.networks.autoencoder.partitions)
     first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
@@ -123,8 +99,7 @@ def write_swaps(trainer: Trainer, head: Head, path: Path) -> None:
     reconstructions = manipulate(trainer.networks, trainer.variant, images, ()).reconstructions
     pairs: list[Images] = [images.cpu().numpy(), others.cpu().numpy(), reconstructions]
     rows = [Row([*shown, *after]) for *shown, after in zip(*pairs, swapped, strict=True)]
-    columns = ["A", "B", f"{_RECONSTRUCTION} of A", *map(_words, partition_names(trainer))]
-    write_rows(rows, columns, head, path)
+    return rows, ["A", "B", f"{_RECONSTRUCTION} of A", *map(_words, partition_names(trainer))]
 
 
 def partition_names(trainer: Trainer) -> list[str]:
@@ -154,6 +129,17 @@ def partners(values: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDAr
         second[position] = free[best]
         free = np.delete(free, best)
     return first, second
+
+
+def _manipulation_rows(manipulation: Manipulation) -> Rows:
+    parts = [manipulation.images, manipulation.reconstructions, *manipulation.after.values()]
+    rows = [Row(images) for images in zip(*parts, strict=True)]
+    return rows, ["image", _RECONSTRUCTION, *map(_words, manipulation.after)]
+
+
+def _images(trainer: Trainer, wanted: int, pictures: int) -> Tensor:
+    """The first test images, as many as fit where each comes with so many pictures."""
+    return trainer.bank.batch(trainer.images_of("test", _fitting(trainer, wanted, pictures)))
 
 
 def _fitting(trainer: Trainer, wanted: int, pictures: int) -> int:

@@ -1,7 +1,5 @@
 """Confusion matrices: of the encoder's reading of images, and of what relations lead to."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math
@@ -13,13 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.files import write_text
 from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.pictures.canvas import Head, save
+from weakdis_core.pictures.canvas import Head, draw_panels, save
 from weakdis_core.trainer import Trainer
 
 Counts = NDArray[np.int64]
@@ -30,10 +27,9 @@ RELATION_IMAGES = 300
 """Test images that every relation is applied to, at most."""
 
 _CHUNK = 200
-_DPI = 170
 _COLUMNS = 5
-_PANEL = 1.55
-_LINE = 1.9
+# Width and height in inches.
+_PANEL = (1.55, 1.9)
 _FONT = 6.0
 # Up to so many values a count fits its cell.
 _COUNTED = 10
@@ -73,16 +69,12 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     """Confusion matrices of all factors, then of all relations.
 
     Of relations only the images count that the model's coding can judge: with a modular model, all.
-
-    Args:
-        trainer: A trained model.
-        oracle: Judge of decoded pictures, on the trainer's device.
+    The oracle judges decoded pictures, on the trainer's device.
     """
     variant, coding = trainer.variant, trainer.coding
     index = trainer.images_of("test", FACTOR_IMAGES)
-    codes = _encode(trainer, index)
-    components = trainer.prior.classify(codes)[:, : len(coding.n_components)]
-    true, read = trainer.bank.values[index], coding.values(components)
+    codes = trainer.codes_of(index)
+    true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
         Confusion("factor", name, _counts(true[:, k], read[:, k], variant.n_values[k]))
         for k, name in enumerate(variant.factor_names)
@@ -102,11 +94,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
 
 
 def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
-    """Write the counts as CSV, a row for each pair of values.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write the counts as CSV, a row for each pair of values."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["kind", "name", "expected", "read", "count"])
@@ -117,27 +105,12 @@ def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
 
 
 def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
-    """Draw the matrices: factors first, relations on new lines below them.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Draw the matrices: factors first, relations on new lines below them."""
     kinds = [[each for each in found if each.kind == kind] for kind in ("factor", "relation")]
     lines = [
         same[start : start + _COLUMNS] for same in kinds for start in range(0, len(same), _COLUMNS)
     ]
-    columns = max(map(len, lines))
-    width = columns * _PANEL + 0.75
-    above = head.height(width)
-    height = above + len(lines) * _LINE
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(rect=(0, 0, 1, 1 - above / height))  # type: ignore[call-arg]
-    head.draw(figure)
-    panels = figure.subplots(len(lines), columns, squeeze=False)
-    for panel in panels.ravel():
-        panel.set_axis_off()
+    figure, panels = draw_panels(head, len(lines), max(map(len, lines)), _PANEL, right=0.75)
     image: Any = None
     for line, places in zip(lines, panels, strict=True):
         for each, panel in zip(line, places, strict=False):
@@ -148,19 +121,11 @@ def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
     save(figure, path, few_colours=True)
 
 
-def _encode(trainer: Trainer, index: Tensor) -> Tensor:
-    model = trainer.networks.autoencoder
-    return torch.cat([model.encode(trainer.bank.batch(rows)).means for rows in index.split(_CHUNK)])
-
-
 def _read_after(trainer: Trainer, oracle: Oracle, codes: Tensor, relation: Tensor) -> Tensor:
     """Factor values `(n, factors)` that the oracle reads in images after a relation each."""
     networks = trainer.networks
-    moved = networks.relational(codes, relation)
-    read = [
-        oracle.classify(networks.autoencoder.decode(part).sigmoid()) for part in moved.split(_CHUNK)
-    ]
-    return torch.cat(read)
+    moved = networks.relational(codes, relation).split(_CHUNK)
+    return torch.cat([oracle.classify(networks.autoencoder.decode(z).sigmoid()) for z in moved])
 
 
 def _counts(expected: Tensor, read: Tensor, n: int) -> Counts:

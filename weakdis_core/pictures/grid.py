@@ -1,7 +1,5 @@
 """Rows of images, drawn pixel by pixel."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,16 +54,9 @@ class Row:
 
 
 def write_rows(rows: Sequence[Row], columns: Sequence[str], head: Head, path: Path) -> None:
-    """Draw rows of images, each pixel as a square of whole pixels.
+    """Write a PNG of rows of images under a head and the columns' names.
 
-    Args:
-        rows: What to draw.
-        columns: Written above the columns.
-        head: Written above all.
-        path: The PNG to write.
-
-    Raises:
-        UserError: The file cannot be written.
+    Each pixel is drawn as a square of whole pixels.
     """
     left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
     right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
@@ -103,11 +94,8 @@ def _pasted(
         for place, image in enumerate(row.images):
             x = left + place * (_SIDE + _GAP)
             if place == row.framed:
-                around = (
-                    slice(y - _FRAME, y + _SIDE + _FRAME),
-                    slice(x - _FRAME, x + _SIDE + _FRAME),
-                )
-                canvas[around] = _FRAME_COLOUR
+                end = _SIDE + _FRAME
+                canvas[y - _FRAME : y + end, x - _FRAME : x + end] = _FRAME_COLOUR
             if image is not None:
                 canvas[y : y + _SIDE, x : x + _SIDE] = _enlarged(image)
     return canvas

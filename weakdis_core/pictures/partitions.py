@@ -1,7 +1,5 @@
 """A map of each latent partition: codes of test images among the components of their prior."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +9,11 @@ import matplotlib.patheffects as effects
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from weakdis_core.pictures.canvas import COLOURS, MARKERS, Head, save
+from weakdis_core.pictures.canvas import COLOURS, MARKERS, Head, draw_panels, save
 from weakdis_core.pictures.changes import partition_names
 from weakdis_core.trainer import Trainer
 
@@ -25,7 +22,6 @@ FloatArray = NDArray[np.floating[Any]]
 IMAGES = 1000
 """Test images on the map, at most."""
 
-_DPI = 170
 _PANEL = 2.35
 _COLUMNS = 3
 _FONT = 6.5
@@ -48,7 +44,7 @@ class Map:
     codes: FloatArray
     means: FloatArray
     covariances: FloatArray
-    explained: tuple[float, float]
+    explained: tuple[float, ...]
 
 
 def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray) -> Map:
@@ -67,21 +63,15 @@ def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray)
         pca = PCA(2, svd_solver="full").fit(wide)
     axes = pca.components_[:, : codes.shape[1]]
     centre = pca.mean_[: codes.shape[1]]
-    first, second = pca.explained_variance_ratio_.tolist()
-    return Map(
-        (codes - centre) @ axes.T,
-        (means - centre) @ axes.T,
-        axes @ covariances @ axes.T,
-        (first, second),
-    )
+    placed, spread = (means - centre) @ axes.T, axes @ covariances @ axes.T
+    explained = tuple(pca.explained_variance_ratio_.tolist())
+    return Map((codes - centre) @ axes.T, placed, spread, explained)
 
 
 def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, float]:
     """Width, height and angle (degrees) of the ellipse of a Gaussian on the plane.
 
-    Args:
-        covariance: `(2, 2)`.
-        sigmas: Its half axes in standard deviations.
+    Its half axes are `sigmas` standard deviations of the covariance `(2, 2)`.
     """
     variances, directions = np.linalg.eigh(covariance)
     width, height = 2 * sigmas * np.sqrt(variances.clip(min=0))
@@ -89,44 +79,21 @@ def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, flo
 
 
 def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw a map of every partition of a modular model.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Draw a map of every partition of a modular model."""
     names = partition_names(trainer)
     index = trainer.images_of("test", IMAGES)
     values = trainer.bank.values[index].cpu().numpy()
-    codes = _codes(trainer, index)
+    codes: FloatArray = trainer.codes_of(index).cpu().numpy()
     sizes = [*trainer.variant.n_values, *[1] * trainer.config.model.nuisance_partitions]
-
     columns = min(_COLUMNS, len(names))
     lines = math.ceil(len(names) / columns)
-    width = columns * _PANEL + 0.1
-    above = head.height(width)
-    height = above + lines * _PANEL
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(rect=(0, 0, 1, 1 - above / height))  # type: ignore[call-arg]
-    head.draw(figure)
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for k, (name, panel) in enumerate(zip(names, panels, strict=False)):
+    figure, panels = draw_panels(head, lines, columns, (_PANEL, _PANEL), right=0.1)
+    for k, (name, panel) in enumerate(zip(names, panels.flat, strict=False)):
         means, covariances = _components(trainer, k, sizes[k])
         found = map_partition(codes[:, k], means, covariances)
         own = values[:, k] if k < values.shape[1] else np.zeros(len(values), dtype=np.int64)
         _draw(panel, found, own, name.replace("_", " "))
-    for panel in panels[len(names) :]:
-        panel.set_axis_off()
     save(figure, path, few_colours=True)
-
-
-def _codes(trainer: Trainer, index: torch.Tensor) -> FloatArray:
-    model = trainer.networks.autoencoder
-    with torch.no_grad():
-        parts = [model.encode(trainer.bank.batch(rows)).means for rows in index.split(250)]
-    codes: FloatArray = torch.cat(parts).cpu().numpy()
-    return codes
 
 
 def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, FloatArray]:
@@ -140,7 +107,7 @@ def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, F
 
 
 def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None:
-    several = len(found.means) > 1
+    panel.set_axis_on()
     for value in np.unique(values):
         own = found.codes[values == value]
         panel.scatter(
@@ -159,7 +126,7 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
     for axis, share, n in zip((panel.xaxis, panel.yaxis), found.explained, (1, 2), strict=True):
         axis.set_label_text(f"principal component {n} ({_percent(share)})", fontsize=_FONT)
     panel.tick_params(labelsize=_FONT - 1, length=2)
-    if several:
+    if len(found.means) > 1:
         _number(panel, found.means)
         panel.legend(
             loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=10, fontsize=_FONT - 0.5,
@@ -169,9 +136,7 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
 
 def _number(panel: Axes, means: FloatArray) -> None:
     """Write its value at each component's mean, on a white rim, where no other number is near."""
-    low, high = (
-        np.array(limits) for limits in zip(panel.get_xlim(), panel.get_ylim(), strict=True)
-    )
+    low, high = np.transpose([panel.get_xlim(), panel.get_ylim()])
     places = (means - low) / (high - low) * _PANEL
     for value, place in enumerate(places):
         if (np.linalg.norm(places[:value] - place, axis=1) < _ROOM).any():

@@ -1,18 +1,12 @@
 """All pictures of a trained model, under names that are the same for every run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.pictures.canvas import Head
-from weakdis_core.pictures.changes import (
-    write_relations,
-    write_repeated,
-    write_swaps,
-    write_traversals,
-)
+from weakdis_core.pictures.changes import relation_rows, repeated_rows, swap_rows, traversal_rows
 from weakdis_core.pictures.confusion import confusions, write_confusion, write_confusion_table
+from weakdis_core.pictures.grid import write_rows
 from weakdis_core.pictures.partitions import write_partitions
 from weakdis_core.trainer import Trainer
 
@@ -60,28 +54,28 @@ def write_pictures(trainer: Trainer, oracle: Oracle, folder: Path) -> list[Path]
 
     Nothing is drawn at random: the same model gives the same files.
 
-    Args:
-        trainer: A trained model.
-        oracle: Judge of decoded pictures.
-        folder: Where to; made if missing.
-
     Returns:
-        The files written.
+        The files written. Their folder is made if missing.
 
     Raises:
         UserError: A file cannot be written.
     """
-    pictures = {"manipulation": write_relations, "repeated": write_repeated}
-    if trainer.config.model.kind == "modular":
-        pictures |= {"traversals": write_traversals, "swaps": write_swaps}
-        pictures |= {"partitions": write_partitions}
-    written = []
-    for name, write in pictures.items():
-        path = folder / f"{name}.png"
-        write(trainer, Head.of(trainer.config, CAPTIONS[name]), path)
-        written.append(path)
+    written: list[Path] = []
+
+    def head_and_path(name: str) -> tuple[Head, Path]:
+        written.append(folder / f"{name}.png")
+        return Head.of(trainer.config, CAPTIONS[name]), written[-1]
+
+    modular = trainer.config.model.kind == "modular"
+    rows = {"manipulation": relation_rows, "repeated": repeated_rows}
+    if modular:
+        rows |= {"traversals": traversal_rows, "swaps": swap_rows}
+    for name, rows_of in rows.items():
+        write_rows(*rows_of(trainer), *head_and_path(name))
+    if modular:
+        write_partitions(trainer, *head_and_path("partitions"))
     found = confusions(trainer, oracle.to(trainer.device))
-    picture, table = folder / "confusion.png", folder / "confusion.csv"
-    write_confusion(found, Head.of(trainer.config, CAPTIONS["confusion"]), picture)
+    write_confusion(found, *head_and_path("confusion"))
+    table = folder / "confusion.csv"
     write_confusion_table(found, table)
-    return [*written, picture, table]
+    return [*written, table]
