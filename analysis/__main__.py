@@ -11,9 +11,8 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from analysis import accuracy_table, comparison, disentanglement_table, leaderboard
-from analysis.archive import RESULTS
+from analysis.archive import RESULTS, read_frame
 from analysis.export import export_runs, study_folders
-from analysis.frame import read_frame
 from analysis.manipulate import manipulate
 from analysis.runs import read_runs
 from analysis.store import absent, open_store, resolve_uri
@@ -44,8 +43,7 @@ def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
     runs, ceilings = _frame(tracking_uri, results), disentanglement_table.ceilings()
-    text = disentanglement_table.write_table2(runs, paper.load(), format, ceilings)
-    sys.stdout.write(text)
+    sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
 
 
 def write_page(
@@ -139,10 +137,11 @@ def report(
 
     made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
     made.write(output)
-    for drawing in made.drawings if figures is not None else ():
-        assert figures is not None
-        drawing.write_pdf(figures)
-    also = f", figures in {figures}" if figures is not None else ""
+    also = ""
+    if figures is not None:
+        also = f", figures in {figures}"
+        for drawing in made.drawings:
+            drawing.write_pdf(figures)
     print(f"report of {made.sweep.name}: {output}{also}")
 
 

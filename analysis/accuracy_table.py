@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.selection import DESCRIPTION, PRESET, columns_of, table_rows, unconfirmed
+from analysis.selection import DESCRIPTION, PRESET, columns_of, table_of, table_rows, unconfirmed
 from analysis.text import NOTHING, Format, count, notes_on, number, score, write
 from weakdis_core.paper import Published
 
@@ -23,16 +23,9 @@ METRICS = {
 }
 """Measured columns and the metrics behind them."""
 
-_QUOTED = (
-    "variant",
-    "combinations",
-    "previous_accuracy",
-    "previous_labels",
-    "paper_accuracy",
-    "paper_labels",
-    "paper_citation",
-)
-TABLE1 = (*_QUOTED, *(name for name in DESCRIPTION if name != "variant"), *columns_of(METRICS))
+_PAPER = ("previous_accuracy", "previous_labels", "paper_accuracy", "paper_labels")
+_QUOTED = ("variant", "combinations", *_PAPER, "paper_citation")
+TABLE1 = (*dict.fromkeys([*_QUOTED, *DESCRIPTION]), *columns_of(METRICS))
 """Columns of Table 1."""
 
 SHORT = (
@@ -50,10 +43,6 @@ WIDE = ("Variant", "Combinations", *COLUMNS[1:4], *COLUMNS[5:], "Softened", "Cei
 
 def table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
     """Collect the relation accuracies of the paper and ours.
-
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        published: The paper's numbers.
 
     Returns:
         Columns `TABLE1`, one line for each row of `analysis.selection.table_rows`, scores as
@@ -76,20 +65,11 @@ def table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
         lines += [quoted | line for line in own or [{}]]
     known = {row.variant for row in published.table1}
     lines += [line for line in measured if line["variant"] not in known]
-    table = pd.DataFrame(lines).reindex(columns=list(TABLE1))
-    counts = ["combinations", "core", "planned"]
-    counts += [name for name in TABLE1 if name.endswith(("labels", "seeds"))]
-    return table.astype(dict.fromkeys(counts, "Int64"))
+    return table_of(lines, TABLE1)
 
 
 def write_table1(runs: pd.DataFrame, published: Published, form: Format) -> str:
-    """Write Table 1: CSV holds every number, the other formats what a reader needs.
-
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        published: The paper's numbers.
-        form: Format of the text.
-    """
+    """Write `table1`: CSV holds every number, the other formats what a reader needs."""
     table = table1(runs, published)
     if form == "csv":
         return table.to_csv(index=False)

@@ -1,4 +1,7 @@
-"""The committed archive of trained runs: `runs.csv`, and the scores of each in `scores.csv`."""
+"""The committed archive of trained runs: `runs.csv`, and the scores of each in `scores.csv`.
+
+With MLflow's runs it makes the one frame behind every table and page, `read_frame`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.runs import frame
+from analysis.runs import finished_runs, frame, keys_of, read_runs
+from analysis.store import absent, resolve_uri
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.run_key import RunKey, Versions
@@ -58,7 +62,7 @@ class Archive:
     """The lines of the two files, as text: what is committed stays as it is.
 
     Args:
-        folder: Folder of the files; a missing file has no lines.
+        folder: Their folder; a missing file has no lines.
 
     Raises:
         UserError: A file cannot be read, or its columns or numbers are not those of an archive.
@@ -79,20 +83,10 @@ class Archive:
         return frame([_row(line, self.scores[line["run"]]) for line in self.runs])
 
     def add(self, runs: pd.DataFrame) -> None:
-        """Add finished runs, each in place of the archived run of its row, seed and source.
-
-        Args:
-            runs: Rows of the frame.
-        """
+        """Add rows of the frame, each in place of the archived run of its row, seed and source."""
         for _, run in runs.iterrows():
             line, scores = _run_line(run), list(_score_lines(run))
-            same = [
-                old
-                for old in self.runs
-                if old["run"] == line["run"]
-                or all(old[name] == line[name] for name in ("name", "seed", "source"))
-            ]
-            for old in same:
+            for old in [old for old in self.runs if _replaces(line, old)]:
                 self.runs.remove(old)
                 self.scores.pop(old["run"], None)
             self.runs.append(line)
@@ -109,6 +103,35 @@ class Archive:
         # Scores first: a listed run has them.
         write_text(self.folder / SCORES_FILE, _csv(SCORE_COLUMNS, scores))
         write_text(self.folder / RUNS_FILE, _csv(RUN_COLUMNS, runs))
+
+
+def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.DataFrame:
+    """Read the runs of an MLflow store and of the archive.
+
+    A run that both have, by key and row, is MLflow's.
+
+    Args:
+        tracking_uri: The store; by default MLFLOW_TRACKING_URI, or else `mlflow.db` of the current
+            folder, which may be missing.
+        results: Folder of the archive, which may be missing.
+
+    Returns:
+        The frame of `analysis.runs.read_runs`, archived runs first.
+
+    Raises:
+        UserError: The store or the archive cannot be read.
+    """
+    uri = resolve_uri(tracking_uri)
+    tracked = frame([]) if absent(uri) else read_runs(uri)
+    return union(tracked, Archive(results).frame())
+
+
+def union(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
+    """Join the runs of a store and of the archive; a run that both have is the store's."""
+    known = set(keys_of(finished_runs(tracked)))
+    others = archived[[key not in known for key in keys_of(archived)]]
+    parts = [part for part in (others, tracked) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else tracked
 
 
 def scores_of(run: pd.Series[Any]) -> dict[str, float]:
@@ -157,6 +180,11 @@ def _score_lines(run: pd.Series[Any]) -> Iterable[Line]:
             yield {"metric": name, "value": _text(value), "n": "" if n is None else str(n)}
 
 
+def _replaces(line: Line, old: Line) -> bool:
+    same_row = all(old[name] == line[name] for name in ("name", "seed", "source"))
+    return same_row or old["run"] == line["run"]
+
+
 def _text(value: object) -> str:
     """Six digits: more would differ from machine to machine."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
@@ -167,12 +195,8 @@ def _order(line: Line) -> tuple[str, str, str, int, str, int]:
     return (line["source"], line["variant"], line["model"], labels, line["name"], seed)
 
 
-def _csv(columns: Iterable[str], lines: Iterable[Line]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+def _csv(columns: Iterable[str], lines: list[Line]) -> str:
+    return pd.DataFrame(lines, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
 def _read(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
@@ -187,7 +211,7 @@ def _read(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
         raise UserError(f"{path}: the columns are not {', '.join(columns)}")
     lines = []
     for line in reader:
-        for column in (each for each in columns if each in numbers):
+        for column in numbers:
             value = line[column]
             try:
                 float(value or ("" if column != "n" else 0))

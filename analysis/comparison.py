@@ -19,12 +19,11 @@ _RESULTS = ("train/", "val/", "test/")
 
 
 def chosen(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
-    """The runs that a user names, in that order.
+    """Select the runs that a user names, in that order.
 
     Args:
         runs: The frame of `analysis.runs.read_runs`.
-        wanted: For each its run id, or the beginning of one, or a sweep's name and a trial's id as
-            `NAME/00003`.
+        wanted: For each its run id, the beginning of one, or sweep and trial as `NAME/00003`.
 
     Raises:
         UserError: One is of no run, or of several.
@@ -46,18 +45,15 @@ def chosen(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """What differs between runs.
-
-    Args:
-        runs: Two or more rows of `analysis.runs.read_runs`.
+    """Collect what differs between two or more rows of `analysis.runs.read_runs`.
 
     Returns:
         Columns `COMPARISON` and one a run: the settings that differ, then the results, a value
         that a run does not have being missing.
     """
-    columns = [name for name in runs.columns if name in _TELLING or name not in COLUMNS]
+    settings_and_results = [name for name in runs.columns if name not in COLUMNS]
     rows = []
-    for name in columns:
+    for name in [*_TELLING, *settings_and_results]:
         values = runs[name].tolist()
         if len({NOTHING if pd.isna(value) else value for value in values}) > 1:
             kind = "result" if name.startswith(_RESULTS) or name == "seconds" else "setting"
@@ -70,12 +66,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_comparison(table: pd.DataFrame, form: Format) -> str:
-    """A comparison as text.
-
-    Args:
-        table: The frame of `compare`.
-        form: Format of the text.
-    """
+    """Write the frame of `compare`."""
     if form == "csv":
         return table.to_csv(index=False)
     if table.empty:

@@ -1,4 +1,7 @@
-"""From declared rows to their scores: one score a training seed, missing ones NaN."""
+"""From declared rows to their scores: one score a training seed, missing ones NaN.
+
+`runs` is the frame of `analysis.archive.read_frame`.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.archive import scores_of
-from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
+from analysis.runs import finished_runs, keys_of
+from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
 from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
-from weakdis_core.run_key import RunKey, Versions
+from weakdis_core.run_key import Versions
 from weakdis_core.score_counts import count_of
-
-KEY = ["config_hash", "seed", "source", "core", "sklearn"]
-"""Columns that identify a trained run (`weakdis_core.run_key.RunKey`)."""
-
-
-def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Select the finished runs of studies; of runs with one key and row, the latest.
-
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-    """
-    whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
-    whole &= runs["outcome"].eq("complete")
-    latest = runs[whole].sort_values("finished", kind="stable")
-    return latest.drop_duplicates([*KEY, "row"], keep="last")
 
 
 def missing_and_stale(
@@ -37,17 +26,13 @@ def missing_and_stale(
     A run is matched by its key and the name of its row, because the same configuration may have
     been trained for another row and then lack scores.
 
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        declared: The runs of a study.
-
     Returns:
         Runs that have no result; and stale ones, whose result has other settings or versions.
     """
     finished = finished_runs(runs)
-    keys = set(zip(*(finished[name] for name in [*KEY, "row"]), strict=True))
+    keys = set(keys_of(finished))
     named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
-    to_do = [run for run in declared if (*_flat(run.key()), run.row) not in keys]
+    to_do = [run for run in declared if _identity(run) not in keys]
     stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
     return [run for run in to_do if run not in stale], stale
 
@@ -58,12 +43,8 @@ class DeclaredRows:
     A table asks by configuration, so runs of other settings, and of another data source, which is a
     setting, are never found.
 
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        versions: Versions to show; those of this process by default.
-
     Attributes:
-        versions: The versions shown.
+        versions: The versions shown; by default those of this process.
         left_out: Number of finished runs of other versions.
     """
 
@@ -75,13 +56,12 @@ class DeclaredRows:
         self.left_out = int((~same).sum())
         unique = finished[same].drop_duplicates(["config_hash", "source", "seed"], keep="last")
         by_seed = unique.set_index("seed", drop=False).sort_index()
+        self._none = by_seed.iloc[:0]
         self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Return the finished runs of some rows, in order, each once."""
-        found = [self._finished(row) for row in rows]
-        found = [own for own in found if len(own)]
-        return pd.concat(found).drop_duplicates("run_id") if found else self._empty()
+        return pd.concat([self._none, *map(self._finished, rows)]).drop_duplicates("run_id")
 
     def seeds(self, row: Row) -> int:
         """Return the number of finished runs of a row."""
@@ -96,13 +76,12 @@ class DeclaredRows:
             metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
         """
         own = self._finished(row)
-        declared = [run.config.seed for run in row]
-        seeds = [*declared, *sorted(set(own["seed"]) - set(declared))]
+        seeds = dict.fromkeys([*(run.config.seed for run in row), *own["seed"]])
         name = metric if metric == "cpu_seconds" else f"test/{metric}"
-        values = own[name] if name in own else pd.Series(np.nan, own.index)
+        values = own.get(name, pd.Series(np.nan, own.index))
         if metric == "cpu_seconds":
             values = values.where(on_cpu(own))
-        return values.astype(float).reindex(seeds)
+        return values.astype(float).reindex(list(seeds))
 
     def interval(self, row: Row, metric: str) -> Interval:
         """Return the mean of a metric over seeds with its t-interval."""
@@ -116,7 +95,7 @@ class DeclaredRows:
         own = self._finished((run,))
         own = own[own["seed"].eq(run.config.seed)]
         if own.empty:
-            return Interval(np.nan, np.nan, np.nan, 0)
+            return UNDEFINED
         scores = scores_of(own.iloc[0])
         value, n = scores.get(metric, np.nan), count_of(metric, scores)
         if n is None or np.isnan(value):
@@ -131,14 +110,10 @@ class DeclaredRows:
 
     def _finished(self, row: Row) -> pd.DataFrame:
         first = row[0]
-        own = self._runs.get((first.config.hash(), first.config.data.source), self._empty())
+        own = self._runs.get((first.config.hash(), first.config.data.source), self._none)
         # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
         more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
         return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
-
-    def _empty(self) -> pd.DataFrame:
-        some = next(iter(self._runs.values()), None)
-        return pd.DataFrame({"seed": [], "run_id": []}) if some is None else some.iloc[:0]
 
 
 def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
@@ -146,5 +121,6 @@ def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
     return runs["device"].astype(str).str.startswith("cpu")
 
 
-def _flat(key: RunKey) -> tuple[str, int, str, int, str]:
-    return (key.config, key.seed, key.source, key.versions.code, key.versions.scikit_learn)
+def _identity(run: DeclaredRun) -> tuple[object, ...]:
+    key = run.key()
+    return (*key[:-1], *key.versions, run.row)

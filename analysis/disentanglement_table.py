@@ -15,6 +15,7 @@ from analysis.selection import (
     PREVIOUS,
     TableRow,
     columns_of,
+    table_of,
     table_rows,
     unconfirmed,
 )
@@ -28,11 +29,7 @@ METRICS = {
         "mig": "test/mig_converted",
         "sap": "test/sap_converted",
     },
-    "raw": {
-        "dci": "test/dci_disentanglement_raw",
-        "mig": "test/mig_raw",
-        "sap": "test/sap_raw",
-    },
+    "raw": {"dci": "test/dci_disentanglement_raw", "mig": "test/mig_raw", "sap": "test/sap_raw"},
     "by partition": {"dci": "test/dci_disentanglement_partition"},
 }
 """Forms of the codes, and the metrics behind each one's scores."""
@@ -51,16 +48,8 @@ _ROWS = {
 PERFECT = "perfect codes"
 _NAMES = {"dsprites": "dSprites", "shapes3d": "Shapes3D"}
 
-TABLE2 = (
-    "data_set",
-    "method",
-    "codes",
-    *DESCRIPTION[1:],
-    *_ROWS,
-    *columns_of(SCORES),
-    "sap_above_ceiling",
-    "citation",
-)
+_HEAD, _TAIL = ("data_set", "method", "codes"), ("sap_above_ceiling", "citation")
+TABLE2 = (*_HEAD, *DESCRIPTION[1:], *_ROWS, *columns_of(SCORES), *_TAIL)
 """Columns of Table 2."""
 
 
@@ -97,44 +86,30 @@ def table2(
 ) -> pd.DataFrame:
     """Collect the disentanglement scores of the paper, ours, and what perfect codes would get.
 
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        published: The paper's numbers.
-        ceiling: Measured ceilings by variant.
-
     Returns:
         Columns `TABLE2`. For each data set of the paper: its rows as published; for the variant
         beside it and each of our rows (`analysis.selection.table_rows`) one line a form of the
         codes, scores as `analysis.selection.row_of` gives them, and the ceiling on the same images;
         and the variant's mean ceiling.
     """
-    measured = [row for row in table_rows(runs) if row.model != PREVIOUS]
+    ours = [row for row in table_rows(runs) if row.model != PREVIOUS]
+    measured = [line for row in ours for line in _measured(row)]
     lines: list[dict[str, Any]] = []
     for data_set, variant in DATA_SETS.items():
         best = ceiling[variant]
         own = [
             *(_quoted(row, data_set, published, best) for row in published.table2),
-            *(line for row in measured if row.variant == variant for line in _measured(row)),
+            *(line for line in measured if line["variant"] == variant),
             {"variant": variant, "method": PERFECT, "codes": "converted", **vars(best)},
         ]
         lines += [{"data_set": data_set, **line} for line in own]
-    table = pd.DataFrame(lines).reindex(columns=list(TABLE2))
-    counts = ["labels", "core", "planned", *_ROWS]
-    counts += [name for name in TABLE2 if name.endswith("seeds")]
-    return table.astype(dict.fromkeys(counts, "Int64"))
+    return table_of(lines, TABLE2)
 
 
 def write_table2(
     runs: pd.DataFrame, published: Published, form: Format, ceiling: Mapping[str, Ceiling]
 ) -> str:
-    """Write Table 2: CSV holds every number, the other formats what a reader needs.
-
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-        published: The paper's numbers.
-        form: Format of the text.
-        ceiling: Measured ceilings by variant.
-    """
+    """Write `table2`: CSV holds every number, the other formats what a reader needs."""
     table = table2(runs, published, ceiling)
     if form == "csv":
         return table.to_csv(index=False)
@@ -173,7 +148,6 @@ def notes_on_table2(table: pd.DataFrame, published: Published) -> list[str]:
 
 
 def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
-    """A row of the paper on one data set."""
     scores: Scores = getattr(row, data_set)
     reference = published.references[row.reference]
     return {
@@ -186,7 +160,9 @@ def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) 
 
 def _measured(row: TableRow) -> list[dict[str, Any]]:
     """Our row, one line a form of the codes, and the ceiling on the same images."""
-    fitted = {name: _mean(row.runs, metric) for name, metric in _ROWS.items()}
+    # Metrics that every seed has in common.
+    common = row.runs.reindex(columns=list(_ROWS.values())).mean()
+    fitted = {name: float(common[metric]) for name, metric in _ROWS.items()}
     lines = [
         {**row.numbers(of), "method": row.model, "codes": codes, **fitted}
         for codes, of in METRICS.items()
@@ -197,11 +173,6 @@ def _measured(row: TableRow) -> list[dict[str, Any]]:
     if ceiling["sap_seeds"]:
         lines.append({**ceiling, "train_rows": fitted["train_rows"]})
     return lines
-
-
-def _mean(seeds: pd.DataFrame, metric: str) -> float:
-    """A metric that every seed has in common."""
-    return float(seeds[metric].mean()) if metric in seeds else float("nan")
 
 
 def _words(row: pd.Series[Any]) -> dict[str, str]:

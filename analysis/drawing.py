@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +20,32 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from weakdis_core.errors import UserError
-
-WIDTH = 6.4
-"""Inches of a figure: a column of the page, and the width of a text in print."""
+from weakdis_core.files import write_bytes
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c"
+
+ENDS = {
+    "complete": (BLUE, "o", "complete"),
+    "pruned": (GREY, "x", "stopped early"),
+    "running": (GREEN, "^", "running"),
+    "out_of_time": (ORANGE, "s", "out of time"),
+    "interrupted": (ORANGE, "D", "interrupted"),
+    "failed": (PINK, "v", "failed"),
+}
+"""Colour, marker and words for how a trial with a score ended."""
+
+ACCURACIES = {
+    "val/relation_accuracy_latent": ("latent", GREEN, ":"),
+    "val/relation_accuracy_encoded": ("encoded", ORANGE, "--"),
+    "val/relation_accuracy_pixels": ("pixels", BLUE, "-"),
+    "val/factor_accuracy": ("factors", PINK, "-."),
+}
+"""Name, colour and dashes of each accuracy."""
 
 _INK = "#1b1c1d"
 _TRIAL_GROUP = r'<g id="trial/([^/"]*)/([^"]*)">'
 # Matplotlib types the names of its settings one by one.
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": _INK,
@@ -59,6 +72,7 @@ _STYLE: Any = {
     "svg.hashsalt": "weakdis",
     "pdf.fonttype": 42,
 }
+"""Settings of matplotlib: figures are made and written within `mpl.rc_context(STYLE)`."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,7 @@ class Drawing:
     def svg(self) -> str:
         """As SVG that takes a page's own colour for its ink; marks of trials say which they are."""
         text = io.StringIO()
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         svg = text.getvalue()[text.getvalue().index("<svg") :]
         svg = svg.replace(_INK, "currentColor").replace(BLUE, "var(--accent)")
@@ -90,30 +104,20 @@ class Drawing:
         label = f'<svg role="img" aria-label="{self.title}" class="figure"'
         return re.sub(r"^<svg", label, re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2))
 
-    def write_pdf(self, folder: Path) -> Path:
-        """Write it for print.
+    def write_pdf(self, folder: Path) -> None:
+        """Write it for print, as PDF.
 
         Raises:
             UserError: The file cannot be written.
         """
-        path = folder / f"{self.name}.pdf"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with mpl.rc_context(_STYLE):
-                FigureCanvasPdf(self.figure).print_pdf(path, metadata={"CreationDate": None})
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
-        return path
+        content = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            FigureCanvasPdf(self.figure).print_pdf(content, metadata={"CreationDate": None})
+        write_bytes(folder / f"{self.name}.pdf", content.getvalue())
 
 
 def mark_trial(artist: Artist, trial: pd.Series[Any], metric: str) -> None:
-    """Have what is drawn of a trial tell its number and score where a page's reader points at it.
-
-    Args:
-        artist: A mark or line of the trial.
-        trial: Its row of `analysis.runs.read_runs`.
-        metric: The score to tell.
-    """
+    """Make a mark or line of a trial show its number and score to a reader who points at it."""
     number, ended = trial["trial_id"], str(trial["outcome"]).replace("_", " ")
     artist.set_gid(f"trial/{number}/trial {number}: {trial[metric]:.3f}, {ended}")
 
@@ -125,21 +129,14 @@ def legend_above(figure: Figure, axes: Any) -> None:
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=7.5)
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Within it figures are made in this style."""
-    with mpl.rc_context(_STYLE):
-        yield
-
-
-def axes_of(rows: int = 1, columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
-    """A figure and its axes, in this style.
+def axes_of(columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
+    """A figure and its axes.
 
     Args:
-        rows: Rows of axes.
-        columns: Columns of axes.
+        columns: Axes side by side.
         height: Inches.
         more: For `Figure.subplots`.
     """
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, **more)
+    # As wide as a column of the page, and as a text in print.
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    return figure, figure.subplots(1, columns, **more)

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
 
 from analysis.archive import Archive
-from analysis.declared import KEY, finished_runs
 from analysis.outbox import undelivered
+from analysis.runs import finished_runs, keys_of
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
 
-_DIRTY = "-dirty"
 _ROW = ["row", "seed", "source"]
 
 
 def study_folders(storage: str | None = None) -> list[Path]:
-    """List the folders of studies on this machine.
+    """List the folders of studies on this machine, in `runs` for a storage elsewhere.
 
     Args:
-        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`. Of an object
-            store the outboxes are in `runs`.
+        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`.
     """
     place = storage or os.environ.get("WEAKDIS_STORAGE") or "runs"
     return sorted(Path("runs" if "://" in place else place).glob("study-*"))
@@ -43,7 +40,7 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
         studies: Folders of the studies, whose outboxes must be empty.
 
     Returns:
-        The number of new, replaced, unchanged and left-out runs.
+        The number of new, replaced, unchanged and left-out runs, in words.
 
     Raises:
         UserError: MLflow lacks entries of a study, a run to add was trained from a work tree with
@@ -56,11 +53,11 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
                 "sweeps/run.py --study command again to deliver them"
             )
     finished = finished_runs(tracked)
-    with _locked(results):
+    with _lock(results):
         archive = Archive(results)
         kind = _kinds(finished, archive.frame())
         added = finished[kind.isin(["new", "replaced"])]
-        dirty = added[added["commit"].astype(str).str.endswith(_DIRTY)]
+        dirty = added[added["commit"].astype(str).str.endswith("-dirty")]
         if len(dirty):
             raise UserError(
                 f"export: {'; '.join(dirty['row'].unique())}: trained from a work tree with "
@@ -75,14 +72,14 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
 
 def _kinds(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
     """What becomes of each finished run: new, replaced, unchanged or left out."""
-    known = set(archived[[*KEY, "row"]].itertuples(index=False, name=None))
+    known = set(keys_of(archived))
     latest = archived.groupby(_ROW)["finished"].max().to_dict()
     last = finished.drop_duplicates(_ROW, keep="last").index
     here = Versions.here()
     kinds = []
-    for index, run in finished.iterrows():
+    for (index, run), key in zip(finished.iterrows(), keys_of(finished), strict=True):
         archived_at = latest.get(tuple(run[_ROW]))
-        if tuple(run[[*KEY, "row"]]) in known:
+        if key in known:
             kinds.append("unchanged")
         elif (run["core"], run["sklearn"]) != here or index not in last:
             kinds.append("left out")
@@ -93,17 +90,11 @@ def _kinds(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
     return pd.Series(kinds, index=finished.index, dtype=str)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the archive's lock: of two programs that write it one would lose its runs."""
+def _lock(folder: Path) -> AbstractContextManager[object]:
+    """Lock the archive: of two programs that write it one would lose its runs."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire()
+        return FileLock(folder / ".lock").acquire()
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"results: {folder} cannot be written ({reason})") from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -17,12 +17,8 @@ IMPORTANCE = ("setting", "importance", "low", "high", "trials")
 FEWEST = 8
 """Trials with a score below which nothing is said: a forest of fewer explains noise."""
 
-_RESAMPLES = 20
 
-
-def importances(
-    study: optuna.Study, resamples: int = _RESAMPLES, seed: int = 0, confidence: float = 0.95
-) -> pd.DataFrame:
+def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
     """The share of the objective's variance that each searched setting explains (fANOVA).
 
     Its uncertainty comes from the trials: the analysis is repeated on trials drawn with
@@ -31,36 +27,32 @@ def importances(
     Args:
         study: Trials with values; those stopped early count with their last one.
         resamples: How often it is repeated.
-        seed: Seed of the draws and forests.
-        confidence: Share of the repetitions that lies within the interval.
 
     Returns:
-        Columns `IMPORTANCE`, means over the repetitions with their interval, the most important
-        first; none with fewer than `FEWEST` trials, or
-        where all have one score. Shares add up to 1.
+        Columns `IMPORTANCE`, means over the repetitions with the interval that holds 95% of them,
+        the most important first; no row with fewer than `FEWEST` trials, or where all have one
+        score. Shares add up to 1.
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
     if len(trials) < FEWEST or len({trial.value for trial in trials}) == 1:
         return pd.DataFrame(columns=list(IMPORTANCE))
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(0)
     repeated = []
     for repetition in range(resamples):
         chosen = [trials[i] for i in draws.integers(len(trials), size=len(trials))]
         if len({trial.value for trial in chosen}) > 1:
-            repeated.append(_shares(chosen, seed + repetition))
+            repeated.append(_shares(chosen, seed=repetition))
     # A setting that never varied among the trials drawn explains nothing there.
     spread = pd.DataFrame(repeated).fillna(0.0)
-    tail = (1 - confidence) / 2
     table = pd.DataFrame(
         {
             "importance": spread.mean(),
-            "low": spread.quantile(tail),
-            "high": spread.quantile(1 - tail),
+            "low": spread.quantile(0.025),
+            "high": spread.quantile(0.975),
             "trials": len(trials),
         }
     )
-    table = table.sort_values("importance", ascending=False).rename_axis("setting")
-    return table.reset_index()[list(IMPORTANCE)]
+    return table.sort_values("importance", ascending=False).rename_axis("setting").reset_index()
 
 
 def _shares(trials: list[optuna.trial.FrozenTrial], seed: int) -> dict[str, float]:

@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.declared import DeclaredRows
@@ -21,17 +20,13 @@ _DRAWN = {"Latent": "tab:blue", "Pixels": "tab:orange", "Factors": "tab:green"}
 def draw_labels(declared: DeclaredRows, source: Source, published: Published) -> bytes:
     """Draw accuracies against the number of labels, a panel for each variant.
 
-    Args:
-        declared: The finished runs.
-        source: Source of the images.
-        published: The paper's latent accuracy, drawn as a line with its point.
+    The paper's latent accuracy is a line with its point.
 
     Returns:
         A PNG; the same numbers give the same bytes.
     """
     quoted = {row.variant: row for row in published.table1}
     figure = Figure(figsize=(9, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(LABEL_VARIANTS), sharey=True, squeeze=False)[0]
     for panel, variant in zip(panels, LABEL_VARIANTS, strict=True):
         _panel(panel, declared, source, quoted[variant])

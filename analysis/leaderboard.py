@@ -8,9 +8,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from analysis.statistics import Interval, wilson_interval
+from analysis.statistics import UNDEFINED, Interval, wilson_interval
 from analysis.sweep import Sweep
-from analysis.text import NOTHING, Format, count, mean, write
+from analysis.text import Format, count, mean, number, short, write
 
 LEADERBOARD = ("trial", "outcome", "score", "low", "high", "step", "seconds", "run_id")
 """Columns of a leaderboard that every sweep has; the settings searched stand before `step`."""
@@ -27,32 +27,22 @@ def leaderboard(sweep: Sweep) -> pd.DataFrame:
         the last report that has it, `low` and `high` its Wilson interval over the validation
         images judged, NaN where there is no score yet.
     """
-    trials, names = sweep.trials, list(sweep.space)
-    score = trials.get(sweep.metric, pd.Series(float("nan"), trials.index))
-    images = trials.get("training.evaluation_samples", pd.Series(float("nan"), trials.index))
+    images, searched = "training.evaluation_samples", list(sweep.space)
+    wanted = dict.fromkeys([*sweep.trials, sweep.metric, images, *searched])
+    trials = sweep.trials.reindex(columns=list(wanted))
     intervals = [
-        wilson_interval(round(value * n), int(n)) if pd.notna(value) and pd.notna(n) else None
-        for value, n in zip(score, images, strict=True)
+        UNDEFINED if pd.isna(score * n) else wilson_interval(round(score * n), int(n))
+        for score, n in zip(trials[sweep.metric], trials[images], strict=True)
     ]
-    table = pd.DataFrame(
-        {
-            "trial": trials["trial_id"],
-            "outcome": trials["outcome"],
-            "score": score,
-            "low": [interval.low if interval else float("nan") for interval in intervals],
-            "high": [interval.high if interval else float("nan") for interval in intervals],
-            **{name: trials.get(name) for name in names},
-            "step": sweep.last_steps,
-            "seconds": trials["seconds"],
-            "run_id": trials["run_id"],
-        }
+    table = trials.rename(columns={"trial_id": "trial", sweep.metric: "score"}).assign(
+        low=[interval.low for interval in intervals],
+        high=[interval.high for interval in intervals],
+        step=trials["step"].astype("Int64"),
+        # A trial that was stopped early is below all that went to the end: its score is another.
+        whole=trials["outcome"].eq("complete"),
     )
-    # A trial that was stopped early is below all that went to the end: its score is not the same.
-    whole = table["outcome"].eq("complete")
-    order = table.assign(whole=whole).sort_values(
-        ["whole", "score"], ascending=False, na_position="last", kind="stable"
-    )
-    return order.drop(columns="whole").reset_index(drop=True)
+    table = table.sort_values(["whole", "score"], ascending=False, kind="stable", ignore_index=True)
+    return table[[*LEADERBOARD[:5], *searched, *LEADERBOARD[5:]]]
 
 
 def note_on(sweep: Sweep) -> str:
@@ -64,13 +54,7 @@ def note_on(sweep: Sweep) -> str:
 
 
 def write_leaderboard(table: pd.DataFrame, form: Format, note: str) -> str:
-    """A leaderboard as text: CSV holds every number, the other forms what a reader needs.
-
-    Args:
-        table: The frame of `leaderboard`.
-        form: Format of the text.
-        note: What stands beneath it.
-    """
+    """Write a `leaderboard` and a note: CSV holds every number, other forms what a reader needs."""
     if form == "csv":
         return table.to_csv(index=False)
     dim = table["outcome"].isin(DIMMED).tolist()
@@ -101,9 +85,9 @@ def _words(row: pd.Series[Any]) -> dict[str, str]:
         "Trial": str(row["trial"]),
         "Ended": str(row["outcome"]).replace("_", " "),
         "Score": mean(Interval(row["score"], row["low"], row["high"], 1)),
-        **{name.rpartition(".")[2].replace("_", " "): _value(row[name]) for name in searched},
+        **{short(name): _value(row[name]) for name in searched},
         "Step": count(row["step"]),
-        "Minutes": NOTHING if pd.isna(row["seconds"]) else f"{row['seconds'] / 60:.1f}",
+        "Minutes": number(row["seconds"] / 60, 1),
     }
 
 

@@ -28,7 +28,7 @@ def registered_name(variant: str) -> str:
 
 
 def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
-    """The checkpoint that an address means, on this machine.
+    """Find the checkpoint behind an address, and fetch it to this machine.
 
     Args:
         address: `models:/weakdis-dsprites_v4@best` (or `/3`, `/latest`), `runs:/RUN_ID` with or
@@ -56,7 +56,6 @@ def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
 
 
 def _place(client: MlflowClient, address: str) -> str:
-    """Where the artifacts behind an address lie."""
     if match := _MODEL.fullmatch(address):
         if match["alias"] is None and match["version"] is None:
             # The id of a model that is in no registry.
@@ -66,18 +65,14 @@ def _place(client: MlflowClient, address: str) -> str:
         place = client.get_model_version_download_uri(version.name, version.version)
         return f"{place}/{_IN_MODEL}"
     if match := _RUN.fullmatch(address):
-        return _with_run(client, match["run"], match["path"] or "checkpoint")
+        run, path = client.get_run(match["run"]), match["path"] or "checkpoint"
+        # A model of the run, or a file: MLflow's own way looks in its default store.
+        for output in run.outputs.model_outputs if run.outputs else []:
+            model = client.get_logged_model(output.model_id)
+            if model.name == path.rstrip("/"):
+                return f"{model.artifact_location}/{_IN_MODEL}"
+        return f"{run.info.artifact_uri}/{path}"
     raise UserError(f"model: {address!r} is not an address: {_FORMS}")
-
-
-def _with_run(client: MlflowClient, run_id: str, path: str) -> str:
-    """Where a model of a run lies, or a file: MLflow's own way looks in its default store."""
-    run = client.get_run(run_id)
-    for output in run.outputs.model_outputs if run.outputs else []:
-        model = client.get_logged_model(output.model_id)
-        if model.name == path.rstrip("/"):
-            return f"{model.artifact_location}/{_IN_MODEL}"
-    return f"{run.info.artifact_uri}/{path}"
 
 
 def _version(
@@ -101,7 +96,6 @@ def _version(
 
 
 def _known(client: MlflowClient) -> str:
-    """The registered models of weakdis, in words."""
     models = client.search_registered_models(f"name LIKE '{registered_name('')}%'")
     lines = []
     for model in models:

@@ -33,17 +33,12 @@ class Picture:
 
 
 def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
-    """Read a picture of any size and colours, as the model of a variant wants it.
+    """Read a picture file of any size and colours, as the model of a variant wants it.
 
     Transparent parts become black. A picture that is not square is stretched.
 
-    Args:
-        content: A file that Pillow reads: PNG, JPEG, GIF, WebP ...
-        variant: Whose images are grey or in colours.
-        name: What an error calls it.
-
     Raises:
-        UserError: It is no picture.
+        UserError: It is no picture; `name` says which.
     """
     try:
         with Image.open(io.BytesIO(content)) as opened:

@@ -11,9 +11,8 @@ from analysis.declared import DeclaredRows, on_cpu
 from analysis.sweep import Sweep
 from analysis.text import duration
 from weakdis_core.config import Config, validated
-from weakdis_core.presets import PresetName, preset
+from weakdis_core.presets import preset
 from weakdis_core.rows import Row
-from weakdis_core.settings import ModelKind
 
 _VERSION = "version."
 # What a machine has, and what a flag of its own says.
@@ -21,10 +20,7 @@ _UNTOLD = ("runtime.", "data.variant", "data.source", "model.kind")
 
 
 def config_of(params: Mapping[str, str]) -> Config:
-    """A trial's settings from what MLflow keeps of them, which is text.
-
-    Args:
-        params: The params of its run.
+    """A trial's settings from the params of its run, which are text.
 
     Raises:
         UserError: They are of another version of weakdis.
@@ -39,17 +35,11 @@ def config_of(params: Mapping[str, str]) -> Config:
     return validated(settings)
 
 
-def command_of(config: Config, preset_name: PresetName = "default") -> str:
-    """The command that trains a configuration again, on one machine and without Ray.
-
-    Args:
-        config: The settings.
-        preset_name: What they are told as a difference to.
-    """
-    kind: ModelKind = config.model.kind
-    start = preset(preset_name, config.data.variant, kind).flat()
+def command_of(config: Config) -> str:
+    """The command that trains a configuration again, on one machine and without Ray."""
+    kind = config.model.kind
+    start = preset("default", config.data.variant, kind).flat()
     flags = [f"--variant {config.data.variant}"]
-    flags += [f"--preset {preset_name}"] if preset_name != "default" else []
     flags += [f"--model {kind}"] if kind != "modular" else []
     flags += [f"--data.source {config.data.source}"]
     for name, value in config.flat().items():
@@ -58,12 +48,8 @@ def command_of(config: Config, preset_name: PresetName = "default") -> str:
     return " ".join(["python -m weakdis_core train", *flags])
 
 
-def provenance(sweep: Sweep) -> pd.DataFrame:
-    """What made a sweep: versions, commit, data, machines and the time it took.
-
-    Returns:
-        Columns `what` and `value`, both text.
-    """
+def provenance(sweep: Sweep) -> dict[str, str]:
+    """What made a sweep: versions, commit, data, machines and the time it took."""
     tags, params = sweep.run.data.tags, sweep.run.data.params
     trials = pd.concat([sweep.trials, sweep.confirmed])
     cores = float(params.get("cpus_per_trial", "nan"))
@@ -72,18 +58,21 @@ def provenance(sweep: Sweep) -> pd.DataFrame:
     last = pd.concat([trials["finished"], trials["started"]]).max()
     took = duration((last - began).total_seconds()) if len(trials) else "nothing so far"
     hours = trials["seconds"].sum() / 3600
+    inputs = sweep.run.inputs.dataset_inputs if sweep.run.inputs else []
+    # What identifies the images.
+    digest = inputs[0].dataset.digest if inputs else "unknown"
     best = sweep.best
-    rows = {
+    return {
         "sweep": f"{sweep.name}, MLflow run {sweep.run.info.run_id}, "
         f"{sweep.run.info.status.lower()}",
         "time": f"began {began:%Y-%m-%d %H:%M} UTC and took {took}",
         "code": f"weakdis {tags.get(f'{_VERSION}weakdis', '?')}, commit {tags['git_commit']}",
         "data": f"{sweep.source} images of {sweep.variant}, at most {params['data.max_images']}, "
-        f"split by seed {params['data.data_seed']}, digest {_digest(sweep)}",
+        f"split by seed {params['data.data_seed']}, digest {digest}",
         "best": "none yet"
         if best is None
-        else f"trial {best['trial_id']}, config "
-        f"{best['config_hash']}, seed {best['seed']}, MLflow run {best['run_id']}",
+        else f"trial {best['trial_id']}, config {best['config_hash']}, seed {best['seed']}, "
+        f"MLflow run {best['run_id']}",
         "search": f"{params['sampler']} sampler, objective {params['objective']}, "
         f"preset {params['preset']}, seed {tags['seed']}, up to {params['trials']} trials or "
         f"{float(params['time_budget']):g} s",
@@ -97,24 +86,16 @@ def provenance(sweep: Sweep) -> pd.DataFrame:
             if name.startswith(_VERSION) and name != f"{_VERSION}weakdis"
         ),
     }
-    return pd.DataFrame({"what": list(rows), "value": list(rows.values())})
 
 
 def trained_by(declared: DeclaredRows, rows: Sequence[Row]) -> str:
-    """Say which code, libraries and machines trained some declared rows, and at what cost.
-
-    Args:
-        declared: The finished runs.
-        rows: The rows shown.
-    """
+    """Say which code, libraries and machines trained some declared rows, and at what cost."""
     runs = declared.runs(rows)
     shown = _trained_by(declared, runs) if len(runs) else "No run of the present versions yet."
-    if declared.left_out:
-        shown += (
-            f" {declared.left_out} runs of another version of the core or of scikit-learn are left "
-            "out."
-        )
-    return shown
+    if not declared.left_out:
+        return shown
+    others = "runs of another version of the core or of scikit-learn"
+    return f"{shown} {declared.left_out} {others} are left out."
 
 
 def _trained_by(declared: DeclaredRows, runs: pd.DataFrame) -> str:
@@ -143,9 +124,3 @@ def _trained_by(declared: DeclaredRows, runs: pd.DataFrame) -> str:
             f"and are not in the core-hours: {elsewhere}."
         )
     return shown
-
-
-def _digest(sweep: Sweep) -> str:
-    """What identifies the images, as the sweep's run has logged it."""
-    inputs = sweep.run.inputs.dataset_inputs if sweep.run.inputs else []
-    return inputs[0].dataset.digest if inputs else "unknown"

@@ -5,70 +5,76 @@ It is made of what MLflow has, so that it can be made on another machine, and wh
 
 from __future__ import annotations
 
+import base64
 import datetime
-from collections.abc import Sequence
+import io
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from mlflow import MlflowClient
+from PIL import Image
 
 from analysis import search_figures, setting_figures
 from analysis.accuracy_table import write_table1
-from analysis.archive import RESULTS, Archive
+from analysis.archive import RESULTS, Archive, union
 from analysis.disentanglement_table import ceilings, write_table2
-from analysis.drawing import Drawing
-from analysis.embedded import Picture, read_pictures
-from analysis.frame import union
+from analysis.drawing import STYLE, Drawing
 from analysis.importance import importances
 from analysis.leaderboard import leaderboard, note_on, write_leaderboard
-from analysis.limits import limits
 from analysis.provenance import command_of, config_of, provenance
 from analysis.runs import read_runs
-from analysis.statistics import Interval
 from analysis.store import open_store
 from analysis.sweep import Sweep, find_sweep, read_history, study_of
-from analysis.text import marked, mean, write
-from analysis.training_figures import ACCURACIES, RECONSTRUCTION, learning_curves, rungs
+from analysis.text import marked, mean, render, write
 from analysis.verdict import confirmations, verdict
 from weakdis_core import paper
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
+from weakdis_core.pictures import CAPTIONS, FOLDER
 
-_TEMPLATE = "report.html.j2"
+# What a param of a sweep's run begins with where it is a setting of its trials.
+_SETTINGS = ("seed", "data", "model", "loss", "training", "runtime")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a run left in MLflow, small enough for a page.
+
+    Attributes:
+        name: Name of its file, without its kind.
+        caption: What it shows.
+        data: Its content as an address that needs no network; empty where the budget was used up.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    name: str
+    caption: str
+    data: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report, made.
-
-    Attributes:
-        sweep: What it is about.
-        html: The page.
-        drawings: Its figures, for print.
-    """
+    """A report of a sweep: the page, and its figures for print."""
 
     sweep: Sweep
     html: str
     drawings: list[Drawing]
 
     def write(self, path: Path) -> None:
-        """Write the page.
-
-        Raises:
-            UserError: It cannot be written.
-        """
+        """Write the page; a UserError says that it cannot be written."""
         write_text(path, self.html)
 
 
 def make_report(
-    tracking_uri: str,
-    name: str | None = None,
-    variant: str | None = None,
-    results: Path = RESULTS,
+    tracking_uri: str, name: str | None = None, variant: str | None = None, results: Path = RESULTS
 ) -> Report:
     """Make the report of a sweep.
 
@@ -86,13 +92,13 @@ def make_report(
     importance = importances(study_of(sweep))
     drawings, pictures = _drawings(sweep, importance, client), _pictures(sweep, client)
     every = union(runs, Archive(results).frame())
-    page = _environment().get_template(_TEMPLATE)
-    html = page.render(
+    html = render(
+        "report.html.j2",
         sweep=sweep,
         running=sweep.run.info.status == "RUNNING",
         made=datetime.datetime.now(datetime.UTC),
         verdict=[marked(sentence) for sentence in verdict(sweep, importance, quoted)],
-        settings=_settings(sweep),
+        best=sweep.best,
         command=_command(sweep),
         confirmed=_confirmed(sweep),
         table1=Markup(write_table1(every, quoted, "html")),
@@ -101,17 +107,11 @@ def make_report(
         drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
         look=pictures[:1],
         pictures=pictures[1:],
-        provenance=provenance(sweep).itertuples(index=False),
-        limits=limits(sweep),
+        provenance=provenance(sweep),
+        oracle=_known(sweep, "oracle_accuracy"),
+        ceiling=_known(sweep, "identifiability_ceiling"),
     )
     return Report(sweep, html, drawings)
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("analysis"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
 
 
 def _drawings(sweep: Sweep, importance: pd.DataFrame, client: MlflowClient) -> list[Drawing]:
@@ -119,22 +119,18 @@ def _drawings(sweep: Sweep, importance: pd.DataFrame, client: MlflowClient) -> l
     if best is None:
         return []
     history = read_history(client, sweep.scored["run_id"], [sweep.metric])
-    own = read_history(client, [best["run_id"]], [RECONSTRUCTION, *ACCURACIES])
-    made = [
-        search_figures.progress(sweep),
-        setting_figures.importance(sweep, importance),
-        setting_figures.slices(sweep),
-        setting_figures.parallel(sweep),
-        search_figures.front(sweep),
-        rungs(sweep, history),
-        learning_curves(sweep, own),
-    ]
+    own = read_history(client, [best["run_id"]], search_figures.CURVES)
+    with mpl.rc_context(STYLE):
+        made = [
+            search_figures.progress(sweep),
+            setting_figures.importance(importance),
+            setting_figures.slices(sweep),
+            setting_figures.parallel(sweep),
+            search_figures.front(sweep),
+            search_figures.rungs(sweep, history),
+            search_figures.learning_curves(best, own, sweep.steps),
+        ]
     return [drawing for drawing in made if drawing is not None]
-
-
-def _settings(sweep: Sweep) -> list[tuple[str, Any]]:
-    best = sweep.best
-    return [] if best is None else [(name, best[name]) for name in sweep.space]
 
 
 def _command(sweep: Sweep) -> str:
@@ -143,9 +139,9 @@ def _command(sweep: Sweep) -> str:
     if best is None:
         return ""
     given = dict(sweep.run.data.params) | {name: str(best[name]) for name in sweep.space}
-    names = [name for name in given if name == "seed" or name.partition(".")[0] in _GROUPS]
+    own = {name: text for name, text in given.items() if name.partition(".")[0] in _SETTINGS}
     try:
-        return command_of(config_of({name: given[name] for name in names}))
+        return command_of(config_of(own))
     except UserError:
         # Settings come and go; the page of an old sweep is still worth having.
         commit = sweep.run.data.tags["git_commit"]
@@ -154,18 +150,18 @@ def _command(sweep: Sweep) -> str:
 
 def _confirmed(sweep: Sweep) -> str:
     """The confirmed configurations side by side; of one the verdict says everything."""
-    table = confirmations(sweep)
-    if len(table) < 2:
+    found = confirmations(sweep)
+    if len(found) < 2:
         return ""
     rows = [
         {
-            "Configuration": row["config_hash"],
-            "Labels": str(row["labels"]),
-            "Seeds": str(row["seeds"]),
-            "Pixels, test": _cell(row, "pixels", "low", "high"),
-            "Behind the first": _cell(row, "behind", "behind_low", "behind_high"),
+            "Configuration": each.config_hash,
+            "Labels": f"{each.labels}",
+            "Seeds": f"{each.pixels.n}",
+            "Pixels, test": mean(each.pixels),
+            "Behind the first": mean(each.behind),
         }
-        for _, row in table.iterrows()
+        for each in found
     ]
     note = (
         "Configurations confirmed on fresh seeds: mean over seeds and half the width of its 95% "
@@ -174,24 +170,47 @@ def _confirmed(sweep: Sweep) -> str:
     return Markup(write(pd.DataFrame(rows), [note], "html", ""))
 
 
-def _cell(row: pd.Series[Any], value: str, low: str, high: str) -> str:
-    return mean(Interval(row[value], row[low], row[high], int(row["seeds"])))
-
-
 def _pictures(sweep: Sweep, client: MlflowClient) -> Sequence[Picture]:
     """Those of a confirm run where there is one, else those of the best trial."""
     for runs in (sweep.confirmed, sweep.trials):
-        for run in _candidates(sweep, runs):
-            if found := read_pictures(client, run):
+        if runs.empty or sweep.metric not in runs:
+            continue
+        # By validation: the pictures are of test images.
+        for run in runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3):
+            if found := _pictures_of(client, run):
                 return found
     return []
 
 
-def _candidates(sweep: Sweep, runs: pd.DataFrame) -> list[str]:
-    if runs.empty or sweep.metric not in runs:
-        return []
-    # By validation: the pictures are of test images.
-    return list(runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3))
+def _known(sweep: Sweep, metric: str) -> float | None:
+    """A metric of the data on test, which all runs that have it have in common."""
+    runs = pd.concat([sweep.confirmed, sweep.trials])
+    found = runs.get(f"test/{metric}", pd.Series(dtype=float)).dropna()
+    return float(found.iloc[0]) if len(found) else None
 
 
-_GROUPS = ("data", "model", "loss", "training", "runtime")
+def _pictures_of(client: MlflowClient, run_id: str) -> list[Picture]:
+    """Read the pictures of a run, in the order in which they are explained."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [each.path for each in client.list_artifacts(run_id, FOLDER)]
+        pngs = [name for name in names if name.endswith(".png")]
+        files = [Path(client.download_artifacts(run_id, name, folder)) for name in pngs]
+        known = {name: place for place, name in enumerate(CAPTIONS)}
+        files.sort(key=lambda file: (known.get(file.stem, len(known)), file.stem))
+        return list(embedded(files))
+
+
+def embedded(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[Picture]:
+    """Read pictures as parts of a page; those beyond its budget, in bytes, have no content."""
+    for file in files:
+        with Image.open(file) as image:
+            # Not every way of writing the same picture is the smallest.
+            webp = io.BytesIO()
+            image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
+            content = min(webp.getvalue(), file.read_bytes(), key=len)
+            width, height = image.size
+        kind = "png" if content.startswith(b"\x89PNG") else "webp"
+        text = base64.b64encode(content).decode()
+        data = f"data:image/{kind};base64,{text}" if len(text) <= budget else ""
+        budget -= len(data)
+        yield Picture(file.stem, CAPTIONS.get(file.stem, ""), data, width, height)

@@ -2,47 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Run
+from mlflow.store.entities import PagedList
 
 from analysis.store import open_store
 from weakdis_core.score_counts import IMAGES
 
-COLUMNS = (
-    "run_id",
-    "parent_run_id",
-    "variant",
-    "source",
-    "stage",
-    "row",
-    "sweep",
-    "trial_id",
-    "seed",
-    "config_hash",
-    "core",
-    "sklearn",
-    "status",
-    "outcome",
-    "reason",
-    "device",
-    "host",
-    "machine",
-    "commit",
-    "torch",
-    "numpy",
-    "python",
-    "step",
-    "started",
-    "finished",
-)
+_TAGS = {
+    "parent_run_id": "mlflow.parentRunId",
+    "variant": "variant",
+    "source": "data.source",
+    "stage": "stage",
+    "row": "row",
+    "sweep": "sweep",
+    "trial_id": "trial_id",
+    "seed": "seed",
+    "config_hash": "config_hash",
+    "core": "version.core",
+    "sklearn": "version.scikit-learn",
+    "outcome": "outcome",
+    "reason": "reason",
+    "device": "device",
+    "host": "host",
+    "machine": "machine",
+    "commit": "git_commit",
+    "torch": "version.torch",
+    "numpy": "version.numpy",
+    "python": "version.python",
+}
+# A run that does not say its stage is taken for the weaker claim; a search that was killed has set
+# no outcome.
+_UNTAGGED = {
+    "source": "unknown",
+    "stage": "search",
+    "config_hash": "unknown",
+    "sklearn": "unknown",
+    "outcome": "running",
+}
+COLUMNS = ("run_id", *_TAGS, "status", "step", "started", "finished")
 """Columns every frame has; one more for each param (`data.labels`) and metric (`test/...`)."""
+
+KEY = ["config_hash", "seed", "source", "core", "sklearn", "row"]
+"""Columns that identify a finished run of a study: `weakdis_core.run_key.RunKey` and the row."""
 
 _CEILING, _IMAGES = "test/identifiability_ceiling", f"test/{IMAGES}"
 _PAGE = 1000
-_PARENT = "mlflow.parentRunId"
 
 
 def read_runs(tracking_uri: str) -> pd.DataFrame:
@@ -61,7 +71,7 @@ def read_runs(tracking_uri: str) -> pd.DataFrame:
     client = open_store(tracking_uri)
     # The tag keeps other projects' runs out where a store is shared.
     found = pages(client, "tags.variant LIKE '%'")
-    return frame([_row(run) for run in found if _PARENT in run.data.tags])
+    return frame([_row(run) for run in found if _TAGS["parent_run_id"] in run.data.tags])
 
 
 def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -73,38 +83,37 @@ def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     for name in ("started", "finished"):
         runs[name] = pd.to_datetime(runs[name], unit="ms", utc=True)
     for name in others:
-        runs[name] = _numbers(runs[name])
+        # Words stay words.
+        with suppress(ValueError, TypeError):
+            runs[name] = pd.to_numeric(runs[name])
     return runs.sort_values("started", kind="stable", ignore_index=True)
 
 
-def _numbers(column: pd.Series) -> pd.Series:
-    try:
-        return pd.to_numeric(column)
-    except (ValueError, TypeError):
-        return column
+def keys_of(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return the `KEY` of each run."""
+    return list(runs[KEY].itertuples(index=False, name=None))
+
+
+def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the finished runs of studies; of runs with one key and row, the latest."""
+    whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
+    whole &= runs["outcome"].eq("complete")
+    latest = runs[whole].sort_values("finished", kind="stable")
+    return latest.drop_duplicates(KEY, keep="last")
 
 
 def pages(client: MlflowClient, query: str) -> Iterator[Run]:
-    """All runs of a store that a query finds, page by page.
-
-    Args:
-        client: The store.
-        query: MLflow's filter.
-    """
-    experiments = [experiment.experiment_id for experiment in _experiments(client)]
-    token = None
-    while experiments:
-        page = client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    """All runs of a store that MLflow's filter finds."""
+    experiments = [each.experiment_id for each in _every(client.search_experiments)]
+    if experiments:
+        yield from _every(client.search_runs, experiment_ids=experiments, filter_string=query)
 
 
-def _experiments(client: MlflowClient) -> Iterator[Experiment]:
+def _every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
+    """All that a search finds, page by page."""
     token = None
     while True:
-        page = client.search_experiments(max_results=_PAGE, page_token=token)
+        page = search(**wanted, max_results=_PAGE, page_token=token)
         yield from page
         token = page.token
         if not token:
@@ -116,39 +125,19 @@ def _row(run: Run) -> dict[str, object]:
     if _IMAGES not in metrics:
         # Runs without this count are older: they measured the ceiling over all images.
         metrics.pop(_CEILING, None)
+    # The values alone are in `run.data.metrics`.
+    steps = [each.step for each in run.data.to_proto().metrics if each.key == "seconds"]
+    tagged = {name: tags.get(tag, _UNTAGGED.get(name)) for name, tag in _TAGS.items()}
     return {
         **run.data.params,
         **metrics,
+        **tagged,
         "run_id": run.info.run_id,
-        "parent_run_id": tags[_PARENT],
-        "variant": tags["variant"],
-        "source": tags.get("data.source", "unknown"),
-        # A run that does not say is taken for the weaker claim.
-        "stage": tags.get("stage", "search"),
-        "row": tags.get("row"),
-        "sweep": tags.get("sweep"),
-        "trial_id": tags.get("trial_id"),
         "seed": tags.get("seed", run.data.params.get("seed")),
-        "config_hash": tags.get("config_hash", "unknown"),
-        # Runs that are older than the tag are of the first version.
-        "core": int(tags.get("version.core", 1)),
-        "sklearn": tags.get("version.scikit-learn", "unknown"),
+        # Runs that are older than this tag are of the first version.
+        "core": int(tagged["core"] or 1),
         "status": run.info.status,
-        # The sweep's own word for how it ended; a search that is killed leaves none.
-        "outcome": tags.get("outcome", "running"),
-        "reason": tags.get("reason"),
-        "device": tags.get("device"),
-        "host": tags.get("host"),
-        "machine": tags.get("machine"),
-        "commit": tags.get("git_commit"),
-        **{name: tags.get(f"version.{name}") for name in ("torch", "numpy", "python")},
-        "step": _last_step(run),
+        "step": max(steps, default=None),
         "started": run.info.start_time,
         "finished": run.info.end_time,
     }
-
-
-def _last_step(run: Run) -> int | None:
-    """The training step of the last report; the values alone are in `run.data.metrics`."""
-    steps = [each.step for each in run.data.to_proto().metrics if each.key == "seconds"]
-    return max(steps, default=None)

@@ -1,8 +1,11 @@
-"""Which runs make a row of a table, and its numbers. Nothing here reads a store or a file."""
+"""Which runs make a row of a table, and its numbers. Nothing here reads a store or a file.
+
+Each function takes the frame of `analysis.archive.read_frame`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -26,19 +29,15 @@ _UNIT = ["config_hash", "core", "sklearn"]
 # What makes a model ours; a run that is older than the setting had it so.
 _OURS = {"model.kind": "modular", "data.shuffle_labels": "False"}
 
-_DESCRIPTION = {
-    "variant": "variant",
-    "source": "source",
-    "config_hash": "config_hash",
-    "labels": "data.labels",
-    "core": "core",
-    "sklearn": "sklearn",
-}
-DESCRIPTION = ("model", *_DESCRIPTION, "seeds", "planned")
+_COMMON = ("variant", "source", "config_hash", "labels", "core", "sklearn")
+DESCRIPTION = ("model", *_COMMON, "seeds", "planned")
 """What describes a row beside its scores."""
 
 PRESET, CONFIRMED, PREVIOUS = "ours, preset", "ours, confirmed", "previous work"
 """Models of the rows: the default preset, what a sweep confirmed, the previous work's model."""
+
+# What the name of a count ends in.
+_COUNTS = ("labels", "seeds", "rows", "combinations", "core", "planned")
 
 SOURCES: tuple[Source, ...] = ("rendered", "official")
 """Resolved sources of images."""
@@ -58,11 +57,6 @@ class TableRow:
     runs: pd.DataFrame
     planned: int
 
-    @property
-    def variant(self) -> str:
-        """Its data set variant."""
-        return str(self.runs["variant"].iloc[0])
-
     def numbers(self, metrics: Mapping[str, str]) -> dict[str, Any]:
         """Return `DESCRIPTION` and the scores, as `row_of` gives them."""
         return {"model": self.model, **row_of(self.runs, metrics), "planned": self.planned}
@@ -71,25 +65,21 @@ class TableRow:
 def table_rows(runs: pd.DataFrame) -> list[TableRow]:
     """Select the rows of the paper's tables that have finished runs.
 
-    Args:
-        runs: The frame of `analysis.frame.read_frame`.
-
     Returns:
         By source of the images: the declared rows of the preset, the configurations that sweeps
         confirmed, and the declared rows of the previous work's model.
     """
-    declared = DeclaredRows(runs)
-    wanted: list[tuple[str, Row]] = []
-    for variant, source in product(VARIANTS, SOURCES):
-        wanted.append((PRESET, ours(variant, source)))
-        wanted += [(PREVIOUS, row) for row in previous_work(variant, source).values()]
-    found = [TableRow(model, declared.runs([row]), len(row)) for model, row in wanted]
+    declared, cells = DeclaredRows(runs), list(product(VARIANTS, SOURCES))
+
+    def finished(model: str, row: Row) -> TableRow:
+        return TableRow(model, declared.runs([row]), len(row))
+
+    found = [finished(PRESET, ours(*cell)) for cell in cells]
     found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in rows(runs)]
-    order = (PRESET, CONFIRMED, PREVIOUS)
-    return sorted(
-        (row for row in found if len(row.runs)),
-        key=lambda row: (row.runs["source"].iloc[0], order.index(row.model)),
-    )
+    found += [finished(PREVIOUS, row) for cell in cells for row in previous_work(*cell).values()]
+    found = [row for row in found if len(row.runs)]
+    # Stable: otherwise in the order above.
+    return sorted(found, key=lambda row: str(row.runs["source"].iloc[0]))
 
 
 def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
@@ -97,15 +87,11 @@ def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
 
     A search's best trial was chosen among many by its score, so it never counts. A configuration
     run twice on one seed counts once, the later time.
-
-    Args:
-        runs: The frame of `analysis.runs.read_runs`.
     """
     runs = _evaluated(runs)
     whole = runs["stage"].eq("confirm") & runs["status"].eq("FINISHED")
     shown = runs[whole].sort_values("started", kind="stable")
-    same = ["variant", "source", *_UNIT, "seed"]
-    return shown.drop_duplicates(same, keep="last")
+    return shown.drop_duplicates(["variant", "source", *_UNIT, "seed"], keep="last")
 
 
 def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
@@ -119,10 +105,9 @@ def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
 def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The confirm runs of each row: one variant, one data source, one configuration.
 
-    The configuration is of the newest version of the core, whose numbers replace those of older
-    ones; of these that with the most seeds, then the best on validation, then the latest. A mean
-    over several would describe none of them. Neither are runs under different versions of
-    scikit-learn averaged, on which DCI and SAP depend.
+    Of several configurations, whose mean would describe none of them, it is the one of the newest
+    core, then the one with the most seeds, the best on validation, the latest. Runs under different
+    versions of scikit-learn are not averaged either: DCI and SAP depend on it.
     """
     for _, cell in confirmed(runs).groupby(["variant", "source"]):
         units = cell.groupby(_UNIT, as_index=False).agg(
@@ -140,12 +125,12 @@ def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
         metrics: Name of each score and the metric behind it.
 
     Returns:
-        Variant, source, configuration, versions and number of seeds; for each score its mean over
-        seeds, the ends of the 95% t-interval (`_low`, `_high`), the interquartile mean (`_iqm`) and
-        the number of seeds that have it (`_seeds`).
+        `DESCRIPTION` but for model and planned seeds; for each score its mean over seeds, the ends
+        of the 95% t-interval (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of
+        seeds that have it (`_seeds`).
     """
-    row: dict[str, Any] = {name: seeds[column].iloc[0] for name, column in _DESCRIPTION.items()}
-    row["seeds"] = len(seeds)
+    first = seeds.iloc[0].rename({"data.labels": "labels"})
+    row: dict[str, Any] = {name: first[name] for name in _COMMON} | {"seeds": len(seeds)}
     for name, metric in metrics.items():
         # Some metrics are younger than some runs.
         values = seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
@@ -166,11 +151,17 @@ def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{name}{end}" for name in metrics for end in ends)
 
 
+def table_of(lines: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Collect lines into a table of the given columns; a missing value is NaN, a count `Int64`."""
+    table = pd.DataFrame(lines).reindex(columns=list(columns))
+    counts = [name for name in columns if name.endswith(_COUNTS)]
+    return table.astype(dict.fromkeys(counts, "Int64"))
+
+
 def _evaluated(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of our model that were evaluated on test."""
     needed = (_EVALUATED, _CHOICE, "data.labels", *_OURS)
-    absent = [name for name in needed if name not in runs.columns]
-    runs = runs.reindex(columns=[*runs.columns, *absent])
+    runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *needed])))
     for name, value in _OURS.items():
         runs = runs[runs[name].isna() | runs[name].eq(value)]
     return runs[runs[_EVALUATED].notna()]

@@ -54,11 +54,7 @@ class ServedModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """The pictures after their relations.
-
-        Args:
-            model_input: Columns `image` and `relation`, as `SIGNATURE` says.
-            params: There are none.
+        """The pictures after their relations; columns as `SIGNATURE` says, without params.
 
         Raises:
             MlflowException: A picture or a relation is not as it must be: the caller's error.
@@ -93,7 +89,7 @@ def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> N
     Args:
         checkpoint: A checkpoint of training.
         image: An image of its variant for the example, `(channels, 64, 64)` in [0, 1].
-        folder: Where to; whatever lies there is replaced.
+        folder: The folder to write, or to replace.
 
     Raises:
         OSError: The folder cannot be written.
@@ -104,6 +100,9 @@ def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> N
     partial = folder.with_name(f"{folder.name}.partial")
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)
+    versions = {name: importlib.metadata.version(name) for name in _REQUIREMENTS}
+    # The build of torch (+cpu) is of this machine.
+    requirements = [f"{name}=={text.partition('+')[0]}" for name, text in versions.items()]
     # Its steps are of no use to anyone.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     mlflow.pyfunc.save_model(
@@ -113,15 +112,9 @@ def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> N
         code_paths=[str(_ROOT / "weakdis_core"), str(_ROOT / "analysis")],
         signature=SIGNATURE,
         input_example=example,
-        pip_requirements=_pinned(),
+        pip_requirements=requirements,
         metadata={"variant": variant.name, "relations": list(variant.relation_names)},
     )
     for cache in partial.rglob("__pycache__"):
         shutil.rmtree(cache)
     partial.rename(folder)
-
-
-def _pinned() -> list[str]:
-    # The build of torch (+cpu) is of this machine.
-    versions = {name: importlib.metadata.version(name) for name in _REQUIREMENTS}
-    return [f"{name}=={version.partition('+')[0]}" for name, version in versions.items()]

@@ -7,36 +7,31 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import PercentFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from analysis.drawing import BLUE, GREY, ORANGE, Drawing, axes_of, legend_above, mark_trial, styled
+from analysis.drawing import BLUE, GREY, ORANGE, Drawing, axes_of, legend_above, mark_trial
 from analysis.importance import FEWEST
-from analysis.search_figures import points, score_words, short
+from analysis.search_figures import label_score, points
 from analysis.sweep import Sweep
+from analysis.text import short
 
 
-def importance(sweep: Sweep, table: pd.DataFrame) -> Drawing | None:
-    """The importance of each searched setting with its interval; None where there is none.
-
-    Args:
-        sweep: The sweep.
-        table: The frame of `analysis.importance.importances`.
-    """
+def importance(table: pd.DataFrame) -> Drawing | None:
+    """The frame of `analysis.importance.importances` with its intervals; None if it is empty."""
     if table.empty:
         return None
     rows = table.iloc[::-1]
-    with styled():
-        figure, axes = axes_of(height=0.9 + 0.35 * len(rows))
-        widths = [rows["importance"] - rows["low"], rows["high"] - rows["importance"]]
-        axes.barh([short(name) for name in rows["setting"]], rows["importance"], color=BLUE,
-                  height=0.55, alpha=0.85)  # fmt: skip
-        axes.errorbar(rows["importance"], range(len(rows)), xerr=np.abs(widths), fmt="none",
-                      ecolor=ORANGE, capsize=3, lw=1.4)  # fmt: skip
-        axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.set_xlabel("share of the score's variance that it explains")
-        axes.grid(visible=False, axis="y")
+    figure, axes = axes_of(height=0.9 + 0.35 * len(rows))
+    widths = [rows["importance"] - rows["low"], rows["high"] - rows["importance"]]
+    axes.barh([short(name) for name in rows["setting"]], rows["importance"], color=BLUE,
+              height=0.55, alpha=0.85)  # fmt: skip
+    axes.errorbar(rows["importance"], range(len(rows)), xerr=np.abs(widths), fmt="none",
+                  ecolor=ORANGE, capsize=3, lw=1.4)  # fmt: skip
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set_xlabel("share of the score's variance that it explains")
+    axes.grid(visible=False, axis="y")
     first = rows.iloc[-1]
     return Drawing(
         "importance",
@@ -53,15 +48,13 @@ def slices(sweep: Sweep) -> Drawing | None:
     space = sweep.space
     if not space:
         return None
-    with styled():
-        figure, axes = axes_of(1, len(space), height=2.6, sharey=True, squeeze=False)
-        for each, (name, values) in zip(axes[0], space.items(), strict=True):
-            points(each, sweep.scored, _places(sweep.scored[name], values), sweep.metric)
-            _scale(each, values)
-            each.set_xlabel(short(name))
-        axes[0][0].set_ylabel(score_words(sweep.metric))
-        axes[0][0].set_ylim(0, 1.02)
-        legend_above(figure, axes[0][0])
+    figure, axes = axes_of(len(space), height=2.6, sharey=True, squeeze=False)
+    for each, (name, values) in zip(axes[0], space.items(), strict=True):
+        points(each, sweep.scored, _places(sweep.scored[name], values), sweep.metric)
+        _scale(each, values)
+        each.set_xlabel(short(name))
+    label_score(axes[0][0], sweep.metric)
+    legend_above(figure, axes[0][0])
     return Drawing(
         "slices",
         "Score against each setting",
@@ -76,30 +69,29 @@ def parallel(sweep: Sweep) -> Drawing | None:
     space = sweep.space
     if len(space) < 2:
         return None
-    with styled():
-        figure, axes = axes_of(height=3.2)
-        trials = sweep.scored.sort_values(sweep.metric)
-        heights = np.column_stack(
-            [_fractions(trials[name], values) for name, values in space.items()]
-            + [trials[sweep.metric].to_numpy(dtype=float)]
-        )
-        for line, (_, trial) in zip(heights, trials.iterrows(), strict=True):
-            whole = trial["outcome"] == "complete"
-            (drawn,) = axes.plot(line, "-" if whole else ":", color=BLUE if whole else GREY,
-                                 lw=0.5 + 2.5 * float(line[-1]), alpha=0.8)  # fmt: skip
-            mark_trial(drawn, trial, sweep.metric)
-        names = [*map(short, space), "score"]
-        axes.set_xticks(range(len(names)), names)
-        axes.set_yticks([])
-        axes.set_xlim(-0.35, len(names) - 0.8)
-        axes.grid(visible=False)
-        axes.tick_params(length=0)
-        scales = [*map(_scale_of, space.values()), {"0": 0.0, "1": 1.0}]
-        for place, scale in enumerate(scales):
-            axes.plot([place, place], [0, 1], color=GREY, lw=0.8, alpha=0.6)
-            for text, height in scale.items():
-                axes.text(place - 0.04, height, text, ha="right", va="center", fontsize=7)
-        axes.spines[:].set_visible(False)
+    figure, axes = axes_of(height=3.2)
+    trials = sweep.scored.sort_values(sweep.metric)
+    heights = np.column_stack(
+        [_fractions(trials[name], values) for name, values in space.items()]
+        + [trials[sweep.metric].to_numpy(dtype=float)]
+    )
+    for line, (_, trial) in zip(heights, trials.iterrows(), strict=True):
+        whole = trial["outcome"] == "complete"
+        (drawn,) = axes.plot(line, "-" if whole else ":", color=BLUE if whole else GREY,
+                             lw=0.5 + 2.5 * float(line[-1]), alpha=0.8)  # fmt: skip
+        mark_trial(drawn, trial, sweep.metric)
+    names = [*map(short, space), "score"]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks([])
+    axes.set_xlim(-0.35, len(names) - 0.8)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    scales = [*map(_scale_of, space.values()), {"0": 0.0, "1": 1.0}]
+    for place, scale in enumerate(scales):
+        axes.plot([place, place], [0, 1], color=GREY, lw=0.8, alpha=0.6)
+        for text, height in scale.items():
+            axes.text(place - 0.04, height, text, ha="right", va="center", fontsize=7)
+    axes.spines[:].set_visible(False)
     return Drawing(
         "parallel",
         "Trials as lines through their settings",
@@ -128,9 +120,9 @@ def _scale(axes: Any, values: BaseDistribution) -> None:
         axes.set_xscale("log")
         axes.set_xlim(values.low / wide, values.high * wide)
         # As numbers: powers of ten are few within the ranges that are searched.
-        axes.xaxis.set_major_locator(FixedLocator(_decades(values)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
+        ticks = _decades(values)
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
     else:
         wide = (values.high - values.low) * room
         axes.set_xlim(values.low - wide, values.high + wide)
@@ -149,11 +141,9 @@ def _fractions(column: pd.Series[Any], values: BaseDistribution) -> Any:
     if isinstance(values, CategoricalDistribution):
         return _places(column, values) / max(1, len(values.choices) - 1)
     assert isinstance(values, FloatDistribution)
-    ends = np.array([values.low, values.high], dtype=float)
-    shown = column.to_numpy(dtype=float)
-    if values.log:
-        ends, shown = np.log(ends), np.log(shown)
-    return (shown - ends[0]) / (ends[1] - ends[0])
+    scale = np.log if values.log else np.asarray
+    low, high = scale([values.low, values.high])
+    return (scale(column.to_numpy(dtype=float)) - low) / (high - low)
 
 
 def _scale_of(values: BaseDistribution) -> dict[str, float]:

@@ -19,8 +19,6 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 # MLflow's own patience is seven tries of two minutes; a person waiting for a table has less.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-# A bar for each picture and model fetched.
-_SILENT = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 
 
 def resolve_uri(given: str | None = None) -> str:
@@ -39,8 +37,8 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         UserError: There is no store at `uri`, it cannot be reached, or it is not MLflow's.
     """
-    for name, value in _SILENT.items():
-        os.environ.setdefault(name, value)
+    # A bar for each picture and model fetched.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     scheme = uri.partition(":")[0].partition("+")[0]
     try:
         with _little_patience():

@@ -34,6 +34,11 @@ PICTURES = {
 }
 """Columns of the quality of pictures, and the scores behind them."""
 
+_CONTROLS = {
+    **ACCURACIES,
+    "Encoded, affected": "relation_accuracy_encoded_affected",
+    "Pixels, affected": "relation_accuracy_pixels_affected",
+}
 _SPREAD = {
     "Spread of a component": "component_spread",
     "its floor": "",
@@ -64,8 +69,7 @@ def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.Data
     metrics = ACCURACIES | PICTURES
     if np.isnan(declared.interval(full, "nuisance_kept").value):
         del metrics["Nuisance kept"]
-    seeds = f"{declared.seeds(full)}"
-    lines = [{"Model": "ours", **_means(declared, full, metrics), "Seeds": seeds}]
+    lines = [{"Model": "ours", **_means(declared, full, metrics)}]
     for change, row in table.changed(source).items():
         differences = {
             name: declared.difference(row, every, metric) for name, metric in metrics.items()
@@ -80,12 +84,8 @@ def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.Data
 
 def labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
     """Build the accuracies by the size of the labelled subset."""
-    lines = []
-    for size in rows.LABELS:
-        row = rows.with_labels(variant, source, size)
-        shown = _means(declared, row, ACCURACIES)
-        lines.append({"Labels": f"{size}", **shown, "Seeds": f"{declared.seeds(row)}"})
-    return pd.DataFrame(lines)
+    curve = {f"{size}": rows.with_labels(variant, source, size) for size in rows.LABELS}
+    return _table(declared, "Labels", curve, ACCURACIES)
 
 
 def controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
@@ -98,17 +98,11 @@ def controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
         tried.append(("labels shuffled", rows.shuffled(variant, source)))
         tried.append(("untrained", rows.untrained(variant, source)))
     tried.append(("literal objective", rows.literal(source)))
-    affected = {
-        f"{kind}, affected": f"{ACCURACIES[kind]}_affected" for kind in ("Encoded", "Pixels")
-    }
     lines = []
     for name, row in tried:
         (run,) = row
         every, one = chance(run.variant)
-        shown = {
-            kind: _with_range(declared, run, metric)
-            for kind, metric in (ACCURACIES | affected).items()
-        }
+        shown = {kind: _with_range(declared, run, metric) for kind, metric in _CONTROLS.items()}
         lines.append(
             {
                 "Variant": run.variant,
@@ -133,23 +127,18 @@ def chance(variant: str) -> tuple[float, float]:
 
 def spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the spread of components, the quality of pictures, and the cost of our rows."""
-    lines = []
-    for variant in rows.VARIANTS:
-        row = rows.ours(variant, source)
-        floor = number(row[0].config.loss.covariance_floor ** 0.5)
-        shown = _means(declared, row, _SPREAD) | {"its floor": floor}
-        lines.append({"Variant": variant, **shown})
-    return pd.DataFrame(lines)
+    ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
+    table = _table(declared, "Variant", ours, _SPREAD).drop(columns="Seeds")
+    table["its floor"] = [
+        number(row[0].config.loss.covariance_floor ** 0.5) for row in ours.values()
+    ]
+    return table
 
 
 def sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the sharpness of pictures from a reconstruction to a relation."""
-    lines = []
-    for variant in rows.VARIANTS:
-        row = rows.ours(variant, source)
-        shown = _means(declared, row, _SHARPNESS)
-        lines.append({"Variant": variant, **shown, "Seeds": f"{declared.seeds(row)}"})
-    return pd.DataFrame(lines)
+    ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
+    return _table(declared, "Variant", ours, _SHARPNESS)
 
 
 def each_seed(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
@@ -171,11 +160,20 @@ def oracle(declared: DeclaredRows, row: Row) -> str:
     return number(declared.interval(row, "oracle_accuracy").value)
 
 
+def _table(
+    declared: DeclaredRows, head: str, shown: Mapping[str, Row], metrics: Mapping[str, str]
+) -> pd.DataFrame:
+    lines = [{head: name, **_means(declared, row, metrics)} for name, row in shown.items()]
+    return pd.DataFrame(lines)
+
+
 def _means(declared: DeclaredRows, row: Row, metrics: Mapping[str, str]) -> dict[str, str]:
-    return {
+    """Write the means of some metrics over the seeds of a row, and the number of seeds."""
+    means = {
         name: mean(declared.interval(row, metric), len(row), _digits(metric))
         for name, metric in metrics.items()
     }
+    return means | {"Seeds": f"{declared.seeds(row)}"}
 
 
 def _digits(metric: str) -> int:

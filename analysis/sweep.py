@@ -18,13 +18,8 @@ from analysis.runs import pages
 from weakdis_core.errors import UserError
 
 _SPACE = "space."
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "out_of_time": TrialState.PRUNED,
-}
 
-HISTORY = ("run_id", "metric", "step", "value", "at")
+HISTORY = ("run_id", "metric", "step", "value")
 """Columns of a history: a row for each report of a metric."""
 
 
@@ -81,11 +76,6 @@ class Sweep:
             return {}
 
     @property
-    def last_steps(self) -> pd.Series[Any]:
-        """The training step that each trial has reached; missing where it has not reported."""
-        return self.trials["step"].astype("Int64")
-
-    @property
     def scored(self) -> pd.DataFrame:
         """The trials of the search that have a score."""
         if self.metric not in self.trials:
@@ -116,7 +106,7 @@ class Sweep:
     def found(self) -> pd.Series[Any] | None:
         """The trial that the search chose or, while it runs, the best so far.
 
-        That is the complete trial with the best score or, without any, the best of those cut short.
+        That is the best complete trial or, without any, the best of those cut short.
         """
         chosen = self.scored["trial_id"].eq(self.run.data.tags.get("best_trial_id", ""))
         if self.run.info.status != "RUNNING" and chosen.any():
@@ -135,7 +125,7 @@ def find_sweep(
 
     Args:
         client: The store.
-        runs: All its trials, the frame of `analysis.runs.read_runs`.
+        runs: All trials in it, the frame of `analysis.runs.read_runs`.
         name: Its name, or the id of its run.
         variant: The data set variant that it must be of.
 
@@ -161,7 +151,7 @@ def find_sweep(
         raise UserError("sweep: there is none in this store; python sweeps/run.py makes one")
     run = parents[-1]
     own = runs[runs["parent_run_id"].eq(run.info.run_id)].copy()
-    own = own.reindex(columns=list(dict.fromkeys([*own.columns, "seconds"])))
+    own = own.reindex(columns=list(dict.fromkeys([*own, "seconds"])))
     own = own.sort_values("trial_id", kind="stable", ignore_index=True)
     stage = own["stage"]
     return Sweep(run, own[stage.eq("search")], own[stage.eq("confirm")])
@@ -170,45 +160,33 @@ def find_sweep(
 def read_history(
     client: MlflowClient, run_ids: Iterable[str], metrics: Sequence[str]
 ) -> pd.DataFrame:
-    """Every report of some metrics of some runs.
-
-    Args:
-        client: The store.
-        run_ids: The runs.
-        metrics: Names of the metrics.
-
-    Returns:
-        Columns `HISTORY`, ordered by step within a run and metric; `at` is the time in UTC.
-    """
+    """Every report of some metrics of some runs, by step: columns `HISTORY`."""
     points = [
-        (run, metric, point.step, point.value, point.timestamp)
+        (run, metric, point.step, point.value)
         for run in run_ids
         for metric in metrics
         for point in client.get_metric_history(run, metric)
     ]
     history = pd.DataFrame(points, columns=list(HISTORY))
-    history["at"] = pd.to_datetime(history["at"], unit="ms", utc=True)
     return history.sort_values(["run_id", "metric", "step"], ignore_index=True)
 
 
 def study_of(sweep: Sweep) -> optuna.Study:
     """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
 
-    It is built from what MLflow has, so that it can be read from another machine than the one
-    with the sweep's database, and while the sweep runs. What failed is left out: its last score
-    says nothing of its settings.
+    It is built from MLflow, which other machines can read too, and while the sweep runs. Failed
+    trials are left out: their last score says nothing of their settings.
     """
     study, space = empty_study(), sweep.space
     for _, row in sweep.scored[sweep.scored["outcome"].ne("failed")].iterrows():
-        params = {name: _like(values, row.get(name)) for name, values in space.items()}
-        study.add_trial(
-            create_trial(
-                state=_STATES.get(row["outcome"], TrialState.PRUNED),
-                params=params,
-                distributions=space,
-                value=float(row[sweep.metric]),
-            )
-        )
+        # As the search drew them: MLflow keeps text, and the frame numbers.
+        params = {
+            name: values.to_external_repr(values.to_internal_repr(row.get(name)))
+            for name, values in space.items()
+        }
+        state = TrialState.COMPLETE if row["outcome"] == "complete" else TrialState.PRUNED
+        value = float(row[sweep.metric])
+        study.add_trial(create_trial(state=state, params=params, distributions=space, value=value))
     return study
 
 
@@ -220,8 +198,3 @@ def empty_study() -> optuna.Study:
         return optuna.create_study(direction="maximize")
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def _like(values: BaseDistribution, value: object) -> object:
-    """A param as the search drew it: MLflow keeps text, and the frame numbers."""
-    return values.to_external_repr(values.to_internal_repr(value))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import zip_longest
 from typing import Any, Literal
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from analysis.statistics import FEWEST_SEEDS, Interval
@@ -16,11 +18,19 @@ from analysis.statistics import FEWEST_SEEDS, Interval
 Format = Literal["md", "csv", "latex", "html"]
 
 PRELIMINARY, ABOVE, NOTHING = "‡", "†", "-"
-_LATEX = {
-    ABOVE: r"$^\dagger$",
-    PRELIMINARY: r"$^\ddagger$",
-    "±": r"$\pm$",
-}
+_LATEX = {ABOVE: r"$^\dagger$", PRELIMINARY: r"$^\ddagger$", "±": r"$\pm$"}
+_TEMPLATES = Environment(
+    loader=PackageLoader("analysis"),
+    autoescape=select_autoescape(["html.j2"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of this package; values in an HTML page are escaped."""
+    return _TEMPLATES.get_template(template).render(values)
 
 
 def count(value: Any) -> str:
@@ -32,8 +42,8 @@ def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False
     """`0.943 ± 0.012`: a mean and half the width of its interval, or a dash without any.
 
     Args:
-        interval: What to write.
-        seeds: Seeds that were to be behind it; with fewer it is marked as preliminary.
+        interval: The mean with its interval.
+        seeds: Planned seeds: with fewer it is marked as preliminary.
         digits: Decimals.
         sign: Whether to write a plus.
     """
@@ -51,6 +61,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
+def short(name: str) -> str:
+    """`latent size` of `model.latent_size`."""
+    return name.rpartition(".")[2].replace("_", " ")
+
+
 def number(value: float, digits: int = 3) -> str:
     """A single number, or a dash where there is none."""
     return NOTHING if pd.isna(value) else f"{value:.{digits}f}"
@@ -58,21 +73,13 @@ def number(value: float, digits: int = 3) -> str:
 
 def score(row: pd.Series[Any], name: str) -> str:
     """Write a mean over seeds, marked as preliminary where the row has fewer than planned."""
-    value, low, high, seeds, planned = (
-        row[column] for column in (name, f"{name}_low", f"{name}_high", f"{name}_seeds", "planned")
-    )
     # A ceiling has no seeds at all.
-    n, planned = (0 if pd.isna(number) else int(number) for number in (seeds, planned))
-    return mean(Interval(value, low, high, n), planned)
+    seeds, planned = row[[f"{name}_seeds", "planned"]].fillna(0)
+    return mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
 
 
 def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
-    """Write the notes of a table that hold for both of the paper's tables.
-
-    Args:
-        shown: The table's words.
-        waiting: Variants without a confirmed row, with the number of search results not shown.
-    """
+    """Write the notes of both of the paper's tables; `waiting` is from `selection.unconfirmed`."""
     notes = []
     if PRELIMINARY in "".join(shown.to_numpy().ravel()):
         notes.append(f"{PRELIMINARY} Preliminary: fewer seeds than planned.")
@@ -98,10 +105,10 @@ def write(
 
     Args:
         shown: The words.
-        notes: Sentences below the table, or in its caption.
+        notes: Sentences below the table; LaTeX has them in its caption.
         form: md, html or latex.
         label: LaTeX's label of the table.
-        dim: For each row whether HTML dims it.
+        dim: Rows that HTML dims; none by default.
     """
     if form == "html":
         return _html(shown, notes, dim)
@@ -122,8 +129,7 @@ def write(
 
 def markdown(shown: pd.DataFrame) -> str:
     """Write a table of words as Markdown."""
-    text = shown.to_markdown(index=False, disable_numparse=True, colalign=_sides(shown))
-    return str(text)
+    return str(shown.to_markdown(index=False, disable_numparse=True, colalign=_sides(shown)))
 
 
 def _sides(shown: pd.DataFrame) -> list[str]:
@@ -138,22 +144,22 @@ def _sides(shown: pd.DataFrame) -> list[str]:
 
 def _html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str:
     kinds = ["w" if side == "left" else "n" for side in _sides(shown)]
-    heads = "".join(
-        f'<th class="{kind}">{escape(str(name))}</th>'
-        for kind, name in zip(kinds, shown.columns, strict=True)
-    )
-    rows = []
-    for number, cells in enumerate(shown.itertuples(index=False)):
-        row = "".join(
-            f'<td class="{kind}">{escape(str(cell))}</td>'
+
+    def row(cells: Iterable[object], tag: str, dimmed: bool = False) -> str:
+        inside = "".join(
+            f'<{tag} class="{kind}">{escape(str(cell))}</{tag}>'
             for kind, cell in zip(kinds, cells, strict=True)
         )
-        dimmed = ' class="dim"' if number < len(dim) and dim[number] else ""
-        rows.append(f"<tr{dimmed}>{row}</tr>")
-    body = "\n".join(rows)
-    table = f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
-    said = "\n".join(f"<li>{marked(note)}</li>" for note in notes)
-    return f"{table}<ul>\n{said}\n</ul>\n"
+        return f'<tr class="dim">{inside}</tr>' if dimmed else f"<tr>{inside}</tr>"
+
+    lines = zip_longest(shown.itertuples(index=False), dim)
+    body = "\n".join(row(cells, "td", dimmed) for cells, dimmed in lines)
+    head = row(shown.columns, "th")
+    listed = "\n".join(f"<li>{marked(note)}</li>" for note in notes)
+    return (
+        f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
+        f"<ul>\n{listed}\n</ul>\n"
+    )
 
 
 def marked(note: str) -> Markup:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from analysis.importance import FEWEST
-from analysis.search_figures import short
-from analysis.statistics import Interval, paired_interval, t_interval, wilson_interval
+from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
 from analysis.sweep import Sweep
-from analysis.text import mean
+from analysis.text import mean, short
 from weakdis_core.paper import Published
 
 PIXELS = "test/relation_accuracy_pixels"
-
-CONFIRMED = ("config_hash", "labels", "seeds", "pixels", "low", "high", "behind", "behind_low",
-             "behind_high")  # fmt: skip
-"""Columns of `confirmations`."""
 
 _LATENT = "relation_accuracy_latent"
 # What a share is of, by the metric that counts it.
@@ -29,44 +24,49 @@ _OF = {
 }
 
 
-def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
-    """Three sentences on a sweep; fewer where it has not come so far. Commands are in backticks.
+@dataclass(frozen=True)
+class Confirmation:
+    """A configuration that was trained again on fresh seeds.
 
-    Args:
-        sweep: The sweep.
-        importance: The frame of `analysis.importance.importances`.
-        quoted: The paper's numbers.
+    Attributes:
+        config_hash: The configuration.
+        labels: Size of its labelled subset.
+        pixels: Mean pixel accuracy on test with its 95% t-interval over seeds.
+        behind: Paired difference to the best configuration on the same seeds; NaN for that itself.
+    """
+
+    config_hash: str
+    labels: int
+    pixels: Interval
+    behind: Interval
+
+
+def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
+    """Sum up a sweep in three sentences, or one without a score yet. Commands are in backticks.
+
+    `importance` is the frame of `analysis.importance.importances`.
     """
     best = sweep.best
     if best is None:
         return ["No trial has a score yet."]
-    told = (_who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance))
-    return list(told)
+    return [_who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance)]
 
 
-def confirmations(sweep: Sweep) -> pd.DataFrame:
-    """The confirmed configurations, each against the best of them on the same seeds.
-
-    Returns:
-        Columns `CONFIRMED`, the configuration that is best on validation first: mean pixel
-        accuracy on test with its 95% t-interval over seeds, and the paired difference to the
-        first (`behind`), NaN for the first itself.
-    """
+def confirmations(sweep: Sweep) -> list[Confirmation]:
+    """Compare the confirmed configurations, the best on validation first."""
     choice = sweep.choice
     if choice.empty or PIXELS not in sweep.confirmed:
-        return pd.DataFrame(columns=list(CONFIRMED))
+        return []
     own = sweep.confirmed[sweep.confirmed["status"].eq("FINISHED")].sort_values("seed")
     scores = own.pivot_table(index="seed", columns="config_hash", values=PIXELS)
-    lines = []
+    first = scores[choice.index[0]].to_numpy()
+    found: list[Confirmation] = []
     for name in choice.index:
-        over = t_interval(scores[name].to_numpy())
-        behind = Interval(math.nan, math.nan, math.nan, 0)
-        if name != choice.index[0]:
-            behind = paired_interval(scores[choice.index[0]].to_numpy(), scores[name].to_numpy())
         labels = own.loc[own["config_hash"].eq(name), "data.labels"].iloc[0]
-        lines.append((name, int(labels), over.n, over.value, over.low, over.high,
-                      behind.value, behind.low, behind.high))  # fmt: skip
-    return pd.DataFrame(lines, columns=list(CONFIRMED))
+        pixels = scores[name].to_numpy()
+        behind = paired_interval(first, pixels) if found else UNDEFINED
+        found.append(Confirmation(name, int(labels), t_interval(pixels), behind))
+    return found
 
 
 def _who(sweep: Sweep, best: pd.Series[Any]) -> str:
@@ -82,15 +82,14 @@ def _who(sweep: Sweep, best: pd.Series[Any]) -> str:
 
 def _how_much(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
     confirmed = confirmations(sweep)
-    if confirmed.empty:
+    if not confirmed:
         return _on_validation(sweep, best) + _beside(sweep, best, quoted)
-    row = confirmed.iloc[0]
-    pixels = mean(Interval(row["pixels"], row["low"], row["high"], row["seeds"]))
-    seeds = f"{row['seeds']} fresh seed{'s' if row['seeds'] > 1 else ''}"
-    interval = "one seed has no interval" if row["seeds"] == 1 else "95% t-interval over seeds"
+    pixels = confirmed[0].pixels
+    seeds = f"{pixels.n} fresh seed{'s' if pixels.n > 1 else ''}"
+    interval = "one seed has no interval" if pixels.n == 1 else "95% t-interval over seeds"
     return (
         f"Trained again on {seeds} and judged once on test images, it changes what a relation "
-        f"should, and only that, in {pixels} of {_OF['pixels']} ({interval})"
+        f"should, and only that, in {mean(pixels)} of {_OF['pixels']} ({interval})"
         + _beside(sweep, best, quoted)
     )
 

@@ -52,9 +52,6 @@ def measure(trials: int) -> dict[str, float]:
 
     Tune, the Optuna study and the MLflow database are the real ones, in a temporary folder.
 
-    Args:
-        trials: Trials to run.
-
     Returns:
         Seconds a trial (`seconds`), seconds and the driver's processor time for a trial of the last
         tenth (`late`, `cpu`), MiB of the driver's memory at its peak (`memory`) and of files.
@@ -75,13 +72,12 @@ def measure(trials: int) -> dict[str, float]:
         with cluster(LOCAL):
             seconds, late, cpu = _timed(settings)
         place = settings.folder / _NAME
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         return {
             "trials": trials,
             "seconds": seconds / trials,
             "late": late,
             "cpu": cpu,
-            "memory": peak,
+            "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
             "study": _size(Path(folder) / STUDY_FILE),
             "mlflow": _size(Path(folder) / "mlflow.db"),
             "outbox": _size(place / OUTBOX_FILE),

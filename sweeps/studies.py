@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from analysis.archive import read_frame
 from analysis.declared import missing_and_stale
-from analysis.frame import read_frame
 from sweeps.budget import Interruption
 from sweeps.cluster import Allotment
 from sweeps.launch import Sweep

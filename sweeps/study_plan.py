@@ -13,9 +13,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from analysis.archive import Archive
-from analysis.declared import finished_runs, missing_and_stale, on_cpu
-from analysis.frame import read_frame
+from analysis.archive import Archive, read_frame
+from analysis.declared import missing_and_stale, on_cpu
+from analysis.runs import finished_runs
 from sweeps.cluster import allot
 from sweeps.settings import SweepSettings
 from weakdis_core.data.plan import plan as data_plan
@@ -71,7 +71,7 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
 
     Args:
         settings: What the user asked for; `study` is set.
-        runs: The frame of `analysis.frame.read_frame`.
+        runs: The frame of `analysis.archive.read_frame`.
 
     Raises:
         UserError: Official images are asked for and their file is nowhere.
@@ -96,7 +96,7 @@ def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
 
     Args:
         run: The run.
-        runs: The frame of `analysis.frame.read_frame`.
+        runs: The frame of `analysis.archive.read_frame`.
     """
     config, kind = run.config, run.config.model.kind
     known = finished_runs(runs)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.accuracy_table import SHORT, TABLE1, WIDE, table1, words, write_table1
-from analysis.frame import read_frame
+from analysis.archive import read_frame
 from analysis.runs import read_runs
 from analysis.text import Format
 from tests.analysis.studied import studied

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import run
-from analysis.archive import RUNS_FILE, SCORES_FILE, Archive
-from analysis.frame import read_frame, union
+from analysis.archive import RUNS_FILE, SCORES_FILE, Archive, read_frame, union
 from analysis.outbox import DELIVERED_FILE, OUTBOX_FILE, undelivered
 from analysis.runs import read_runs
 from analysis.sweep import find_sweep

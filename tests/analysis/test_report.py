@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,10 +13,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from analysis.embedded import embedded
 from analysis.importance import importances
 from analysis.provenance import command_of, config_of
-from analysis.report import make_report
+from analysis.report import embedded, make_report
 from analysis.runs import read_runs
 from analysis.sweep import find_sweep, study_of
 from analysis.verdict import confirmations, verdict
@@ -81,20 +81,20 @@ def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> 
 def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> None:
     search(store, confirm=(0.80, 0.84, 0.82))
     sweep = find_sweep(store.client, read_runs(store.uri))
-    table = confirmations(sweep)
-    assert table["seeds"].tolist() == [3]
-    assert table["pixels"].iloc[0] == pytest.approx(0.82)
-    assert table["behind"].isna().all()
+    (only,) = confirmations(sweep)
+    assert only.pixels.n == 3
+    assert only.pixels.value == pytest.approx(0.82)
+    assert math.isnan(only.behind.value)
     # A second configuration, a constant amount behind on each seed: nothing is uncertain in that.
     other = sweep.trials.iloc[0]["config_hash"]
     second = sweep.confirmed.assign(config_hash=other)
     second["test/relation_accuracy_pixels"] -= 0.1
     second[sweep.metric] -= 0.1
     both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
-    behind = confirmations(both).iloc[1]
-    assert (behind["config_hash"], behind["seeds"]) == (other, 3)
-    assert behind["behind"] == pytest.approx(0.1)
-    assert behind["behind_high"] - behind["behind_low"] == pytest.approx(0.0, abs=1e-9)
+    _, behind = confirmations(both)
+    assert (behind.config_hash, behind.pixels.n) == (other, 3)
+    assert behind.behind.value == pytest.approx(0.1)
+    assert behind.behind.half_width == pytest.approx(0.0, abs=1e-9)
     # Where the second does better on validation, it has won, whatever the search found.
     second[sweep.metric] += 0.2
     turned = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))

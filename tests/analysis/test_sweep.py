@@ -32,7 +32,7 @@ def test_a_sweep_is_read_back(store: Store) -> None:
     assert best[SCORE] == pytest.approx(score(11))
     # Early stopping took trial 2 half way.
     steps = config(0).training.steps
-    assert sweep.last_steps.tolist()[:3] == [steps, steps // 2, steps]
+    assert sweep.trials["step"].tolist()[:3] == [steps, steps // 2, steps]
 
 
 def test_a_sweep_is_found_by_name_run_and_variant(store: Store) -> None:
