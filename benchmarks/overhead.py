@@ -19,13 +19,14 @@ from sweeps.cluster import LOCAL, Allotment, cluster
 from sweeps.delivery import Delivery
 from sweeps.events import Listener
 from sweeps.experiments import open_experiment
-from sweeps.launch import StageRun, Sweep, run_search, search_study
+from sweeps.launch import run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.record import Record
 from sweeps.run_info import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.study import STUDY_FILE
 from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE

@@ -16,28 +16,16 @@ from sweeps.storage import path_within
 
 
 class TrialEvents(Callback):
-    """Turns each trial of Tune into its record and calls all listeners, in a fixed order.
-
-    The guards come first: one that raises ends the sweep before anything is written. Then the
-    ledger updates the record that the others read. The keeper comes last: it stores what the others
-    have received.
+    """Turns each trial of Tune into its record and calls all listeners, in their order.
 
     Args:
-        guards: Check at every step that the sweep may go on.
         ledger: Holds the records.
-        listeners: Show or track what happens.
-        keeper: Stores the records.
+        listeners: Receive what happens, the ledger among them.
     """
 
-    def __init__(
-        self,
-        guards: Sequence[Listener],
-        ledger: Ledger,
-        listeners: Sequence[Listener],
-        keeper: Listener,
-    ) -> None:
+    def __init__(self, ledger: Ledger, listeners: Sequence[Listener]) -> None:
         self._ledger = ledger
-        self._listeners: list[Listener] = [*guards, ledger, *listeners, keeper]
+        self._listeners = listeners
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks; threads and connections cannot be pickled, and a resumed sweep

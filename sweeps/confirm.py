@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
-from rich.console import Console
 
-from sweeps.budget import Budget
-from sweeps.confirmed import Confirmed, note, print_confirmed, print_missing, print_notes
 from sweeps.events import Listener
-from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
-from sweeps.models import best_confirm_run, log_model
+from sweeps.outbox import PARENT
 from sweeps.record import Record
-from sweeps.records import Records
-from sweeps.results import write_trials
-from sweeps.run_queue import QueuedRun, QueuedTrials, enqueue_runs, placed
-from sweeps.session import Session, print_interrupted, train_runs
-from sweeps.study import open_storage, open_study
-from sweeps.tracking import Tracking
+from sweeps.registry import SELECTED_BY
+from sweeps.results import log_model, write_trials
+from sweeps.run_queue import QueuedRun, enqueue_runs, placed
+from sweeps.session import Session, open_runs, print_interrupted, stage_run, train_runs
+from sweeps.stage import Sweep
+from sweeps.summary import Confirmed, print_confirmed, print_missing, print_notes
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
 from weakdis_core.errors import UserError
 from weakdis_core.pictures import FOLDER
@@ -35,9 +30,8 @@ CONFIRM_TABLE = "confirm.csv"
 class _Files(Listener):
     """Stores a confirm run's files with it as soon as it has ended."""
 
-    def __init__(self, sweep: Sweep, tracking: Tracking) -> None:
-        self._sweep = sweep
-        self._tracking = tracking
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._left: list[Record] = []
 
     def trial_ended(self, record: Record) -> None:
@@ -61,11 +55,11 @@ class _Files(Listener):
     def _store(self, record: Record) -> None:
         if record.checkpoint is None:
             return
-        run = record.trial_id
-        folder = self._sweep.storage.fetch(record.checkpoint, self._sweep.folder)
-        self._tracking.log_file(run, folder / CONFIG_FILE)
-        self._tracking.log_files(run, folder / FOLDER, FOLDER)
-        self._tracking.log_file(run, folder / CHECKPOINT_FILE, "checkpoint")
+        run, tracking, sweep = record.trial_id, self._session.tracking, self._session.sweep
+        folder = sweep.storage.fetch(record.checkpoint, sweep.folder)
+        tracking.log_files(run, folder / CONFIG_FILE)
+        tracking.log_files(run, folder / FOLDER, FOLDER)
+        tracking.log_files(run, folder / CHECKPOINT_FILE, "checkpoint")
 
 
 def fresh_seeds(seed: int, n: int) -> list[int]:
@@ -125,47 +119,35 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    session = _confirm_session(search, values)
-    files = _Files(sweep, session.tracking)
+    run = stage_run(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
+    session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.ledger))
+    files = _Files(session)
     try:
-        source = QueuedTrials(session.study, sweep.base)
-        train_runs(session, source, files, trainable=trainable)
+        train_runs(session, files, trainable=trainable)
         files.rest()
     finally:
-        _log_table(sweep, session.ledger, tracking, console)
-    if session.budget.interrupted:
+        _log_table(search, run.ledger)
+    if run.budget.interrupted:
         print_interrupted(session)
         return False
     # The study has what earlier sessions asked for as well: more seeds, or another winner.
-    asked = [run for run in session.ledger.records.values() if run.values in values]
+    asked = [each for each in run.ledger.records.values() if each.values in values]
     # They start in any order.
-    runs = sorted(asked, key=lambda run: values.index(run.values))
+    runs = sorted(asked, key=lambda each: values.index(each.values))
     confirmed = [_confirmed(sweep, trial, runs) for trial in trials]
     found = [each for each in confirmed if each.runs]
     for each in found:
         print_confirmed(console, sweep, each)
     if found:
         print_notes(console, sweep, found[0])
-        tracking.add_note(" ".join(note(each) for each in found))
+        tracking.add_note(" ".join(each.note() for each in found))
     print_missing(console, runs, len(values))
-    chosen = best_confirm_run(session.ledger)
-    if chosen is not None:
-        log_model(sweep, chosen, "confirm", tracking, chosen.test)
+    # The one that does best on validation: its score on test is for the tables.
+    trained = [each for each in run.ledger.complete() if each.checkpoint is not None]
+    if trained:
+        chosen = max(trained, key=lambda each: each.metrics.get(SELECTED_BY, 0.0))
+        log_model(search, chosen, "confirm", chosen.test)
     return bool(found)
-
-
-def _confirm_session(search: Session, values: list[dict[str, Any]]) -> Session:
-    sweep = search.sweep
-    study = confirm_study(sweep, values)
-    budget = Budget(math.inf, search.budget.interruption)
-    records = Records(study, "confirm").load()
-    ledger = Ledger(sweep.settings.objective, sweep.base.training.steps, budget, records)
-    if sweep.moved:
-        ledger.mend()
-    tracking = search.tracking.of_stage("confirm", ledger)
-    return replace(
-        search, stage="confirm", study=study, ledger=ledger, budget=budget, tracking=tracking
-    )
 
 
 def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
@@ -175,8 +157,7 @@ def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
         sweep: The sweep.
         values: What each run changes in the sweep's settings, its seed included.
     """
-    storage = open_storage(sweep.folder, sweep.settings.study_storage)
-    study = open_study(storage, f"{sweep.name}/confirm", sweep.settings.objective)
+    study = open_runs(sweep, f"{sweep.name}/confirm")
     # They stand in no row of the declared tables.
     runs = [DeclaredRun("", sweep.base.with_values(each), "raw") for each in values]
     queued = [QueuedRun(placed(run), each) for run, each in zip(runs, values, strict=True)]
@@ -188,14 +169,15 @@ def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:
     config = sweep.base.with_values(trial.values)
     complete = [run for run in runs if run.outcome == "complete"]
     own = [run for run in complete if config_hash(sweep, run) == config.hash()]
-    return Confirmed(trial, config.hash(), config.data.labels, own)
+    return Confirmed(trial, config, own)
 
 
-def _log_table(sweep: Sweep, ledger: Ledger, tracking: Tracking, console: Console) -> None:
+def _log_table(search: Session, ledger: Ledger) -> None:
+    file = search.sweep.folder / CONFIRM_TABLE
     try:
-        write_trials(ledger, sweep.folder / CONFIRM_TABLE)
+        write_trials(ledger, file)
     except UserError as error:
         # A full disk must not cost the result.
-        console.print(f"table not written: {error}")
+        search.console.print(f"table not written: {error}")
     else:
-        tracking.log_file(None, sweep.folder / CONFIRM_TABLE)
+        search.tracking.log_files(PARENT, file)

@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.budget import Budget
 from sweeps.events import Listener
-from sweeps.ledger import Ledger
 from sweeps.record import Record, Stage
+from sweeps.stage import StageRun
 
 _SHOWN_ENDED = 6
 _STYLES = {
@@ -26,7 +25,6 @@ _STYLES = {
     "out_of_time": "yellow",
     "interrupted": "yellow",
 }
-
 
 WORDS: dict[Stage, str] = {"search": "trial", "confirm": "confirm run", "study": "run"}
 """What a trial is called, by what it is for."""
@@ -42,31 +40,19 @@ class View(Listener):
 
     Args:
         console: Where to show them.
-        title: Name of the sweep.
-        ledger: Account of the trials.
-        budget: The time left.
+        run: Their stage.
         trials: Most trials to run.
-        word: What they are called.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        title: str,
-        ledger: Ledger,
-        budget: Budget,
-        trials: int,
-        word: str = WORDS["search"],
-    ) -> None:
+    def __init__(self, console: Console, run: StageRun, trials: int) -> None:
         self._console = console
-        self._title = title
-        self._ledger = ledger
-        self._budget = budget
+        self._run = run
+        self._ledger = run.ledger
         self._trials = trials
-        self._word = word
+        self._word = WORDS[run.stage]
         self._live: Live | None = None
-        # Of trials that ended in an earlier session nothing is told again.
-        self._told = {record.trial_id for record in ledger.ended()}
+        # Trials that ended in an earlier session are not printed again.
+        self._told = {record.trial_id for record in run.ledger.ended()}
 
     def session_started(self) -> None:
         """Open the live view."""
@@ -95,11 +81,12 @@ class View(Listener):
     def render(self) -> RenderableType:
         """The view of this moment."""
         ledger = self._ledger
-        head = f"{self._title}  {len(ledger.ended())} of {self._trials} {self._word}s ended"
-        left = f", {clock(self._budget.left)} left" if isfinite(self._budget.left) else ""
-        stop = "  stopping..." if self._budget.interrupted else ""
+        budget, name = self._run.budget, self._run.sweep.name
+        head = f"{name}  {len(ledger.ended())} of {self._trials} {self._word}s ended"
+        left = f", {clock(budget.left)} left" if isfinite(budget.left) else ""
+        stop = "  stopping..." if budget.interrupted else ""
         lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
-        best = ledger.best() if self._word == "trial" else None
+        best = ledger.best() if self._run.stage == "search" else None
         if best is not None:
             lines.append(Text(f"best so far: trial {line_of(best)}", style="green"))
         table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
@@ -124,11 +111,6 @@ def line_of(record: Record) -> str:
     """A trial in one line."""
     number, state, step, score, duration, values = _cells(record)
     return f"{number} {state}: {score} at step {step}, {duration}, {values}"
-
-
-def resume_command(name: str) -> str:
-    """How to go on with a sweep."""
-    return f"python sweeps/run.py --resume {name}"
 
 
 def clock(seconds: float) -> str:

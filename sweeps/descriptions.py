@@ -8,12 +8,12 @@ from typing import Any
 
 from optuna.distributions import distribution_to_json
 
-from sweeps.console import clock, resume_command, short
-from sweeps.launch import Sweep
+from sweeps.console import clock, short
 from sweeps.ledger import Ledger
 from sweeps.record import Record, Stage
 from sweeps.run_info import SweepRun, common_tags, training_images
 from sweeps.space import KINDS, METRICS
+from sweeps.stage import Sweep
 from weakdis_core.data.store import open_prepared
 
 _SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", "seed")
@@ -51,7 +51,7 @@ def sweep_run(sweep: Sweep) -> SweepRun:
 
 def _describe_sweep(sweep: Sweep) -> str:
     """What is searched and how, and how to go on with it."""
-    settings, data, resume = sweep.settings, sweep.base.data, resume_command(sweep.name)
+    settings, data, resume = sweep.settings, sweep.base.data, sweep.resume_command
     return (
         f"Sweep `{sweep.name}` of {data.variant} ({data.source} images): up to {settings.trials} "
         f"trials in {clock(settings.time_budget)}, suggested by Optuna's {settings.sampler} "

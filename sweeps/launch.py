@@ -6,78 +6,30 @@ stopping. Where a session was cut short, the same call runs what its study still
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from optuna.study import Study
 from pyarrow.fs import FileSelector, FileSystem
 from ray import tune
 from ray.tune.experiment import Trial
 
-from sweeps.budget import Budget
 from sweeps.callback import TrialEvents
-from sweeps.cluster import Allotment
-from sweeps.console import resume_command
 from sweeps.events import Listener
 from sweeps.halving import Halving
-from sweeps.ledger import STARTS, Ledger
-from sweeps.locks import Claim
+from sweeps.ledger import STARTS
 from sweeps.nodes import NodeCheck
-from sweeps.record import Stage, seconds_of_a_trial
-from sweeps.records import Keeper, Records
+from sweeps.record import Stage
+from sweeps.records import Keeper
 from sweeps.run_queue import QueuedTrials
 from sweeps.searcher import DrawnTrials, StudySearcher
-from sweeps.settings import SweepSettings
-from sweeps.space import Space, starting_point
-from sweeps.storage import Storage, cannot_be_written
+from sweeps.space import starting_point
+from sweeps.stage import StageRun, Sweep
+from sweeps.storage import cannot_be_written
 from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.trainable import Trainable, reporting_errors, train_trial
-from weakdis_core.config import Config
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One variant's sweep.
-
-    Attributes:
-        name: Its name.
-        folder: Where everything about it lies.
-        settings: What the user asked for.
-        base: The settings its trials share, with the data source resolved.
-        space: What is searched.
-        prepared: Folder of the prepared images.
-        allotment: What a trial gets.
-        moved: Whether another machine ran it before, and is gone.
-        claim: What keeps other machines from running it.
-    """
-
-    name: str
-    folder: Path
-    settings: SweepSettings
-    base: Config
-    space: Space
-    prepared: Path
-    allotment: Allotment
-    moved: bool = False
-    claim: Claim = field(default_factory=Claim)
-
-    @property
-    def resume_command(self) -> str:
-        """The command that goes on with it."""
-        study, variant = self.settings.study, self.base.data.variant
-        if study is None:
-            return resume_command(self.name)
-        return f"python sweeps/run.py --study {study} --variant {variant}"
-
-    @property
-    def storage(self) -> Storage:
-        """Where its checkpoints lie."""
-        return self.settings.checkpoints
 
 
 def search_study(sweep: Sweep) -> Study:
@@ -95,25 +47,6 @@ def search_study(sweep: Sweep) -> Study:
     return study
 
 
-@dataclass
-class StageRun:
-    """The trials of one stage of a sweep, in this session.
-
-    Attributes:
-        sweep: The sweep.
-        stage: What the trials are for.
-        study: Their Optuna study.
-        ledger: Account of what became of each.
-        budget: When to stop.
-    """
-
-    sweep: Sweep
-    stage: Stage
-    study: Study
-    ledger: Ledger
-    budget: Budget
-
-
 def run_search(
     run: StageRun, listeners: Sequence[Listener], trainable: Trainable = train_trial
 ) -> None:
@@ -127,11 +60,9 @@ def run_search(
     sweep, trials = run.sweep, run.sweep.settings.trials
     if sum(trial.state.is_finished() for trial in run.study.get_trials(deepcopy=False)) >= trials:
         return
-    enough = functools.partial(enough_time, run.ledger, run.budget)
-    source = DrawnTrials(run.study, sweep.space, sweep.base, trials, enough)
     earlier = {record.trial_id: record.rungs for record in run.ledger.records.values()}
     scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)
-    run_trials(run, source, listeners, trainable, scheduler)
+    run_trials(run, DrawnTrials(run), listeners, trainable, scheduler)
 
 
 def run_trials(
@@ -150,19 +81,20 @@ def run_trials(
         trainable: What a trial runs.
         scheduler: Stops trials early; without it each runs to its last step.
     """
-    sweep, stage, ledger, allotment = run.sweep, run.stage, run.ledger, run.sweep.allotment
+    sweep, allotment = run.sweep, run.sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
     system, place = sweep.storage.opened()
     place = f"{place}/{sweep.name}"
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
-    records, keep_files = Records(run.study, stage), stage != "study"
-    keeper = Keeper(records, ledger, run.budget, sweep.storage, keep_files)
+    # Guards first: one that raises ends the sweep before anything is written. The ledger updates
+    # the record that the others read, and the keeper stores what they have received.
+    everybody = [sweep.claim, nodes, run.ledger, *listeners, Keeper(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
-        param_space={"storage": sweep.storage.root, "keep_files": keep_files},
+        param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
         tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(run.study, source, ledger, stage),
+            search_alg=StudySearcher(run, source),
             scheduler=scheduler,
             # The searcher counts: what fails before it starts is suggested again.
             num_samples=-1,
@@ -175,12 +107,12 @@ def run_trials(
             trial_dirname_creator=_trial_id,
         ),
         run_config=tune.RunConfig(
-            name=_session(system, place, stage),
+            name=_session(system, place, run.stage),
             storage_path=place,
             storage_filesystem=system if sweep.storage.remote else None,
             stop=run.budget,
             verbose=0,
-            callbacks=[TrialEvents([sweep.claim, nodes], ledger, listeners, keeper)],
+            callbacks=[TrialEvents(run.ledger, everybody)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
@@ -195,11 +127,6 @@ def _session(system: FileSystem, place: str, stage: Stage) -> str:
     taken = {each.base_name for each in there}
     names = (f"{stage}-{number}" for number in itertools.count(1))
     return next(name for name in names if name not in taken)
-
-
-def enough_time(ledger: Ledger, budget: Budget) -> bool:
-    """Whether another trial can end in the time left, going by the complete ones."""
-    return budget.left > seconds_of_a_trial(ledger.complete())
 
 
 def _trial_id(trial: Trial) -> str:

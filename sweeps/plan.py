@@ -18,6 +18,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import Study
 from rich.console import Console
 from rich.table import Table
 
@@ -25,9 +26,9 @@ from sweeps.cluster import Allotment, allot
 from sweeps.console import clock
 from sweeps.halving import REDUCTION_FACTOR
 from sweeps.ledger import CHECKPOINTS_KEPT
-from sweeps.left import Left, left_of
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space, first_rung
+from sweeps.stored import find
 from weakdis_core.config import Config
 from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
@@ -41,6 +42,21 @@ _PROBE_STEPS = 24
 _PROBE_IMAGES = 500
 # The Optuna study and Tune's state, for each trial.
 _STATE_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is still to be done of a sweep; of a new one all.
+
+    Attributes:
+        trials: Trials that have not ended.
+        seconds: Seconds of the time budget.
+        runs: Confirm runs that have not ended.
+    """
+
+    trials: int
+    seconds: float
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,25 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
         for row in _rows(settings, left_of(settings, name), base, space, allotment, where):
             table.add_row(*row)
         console.print(table)
+
+
+def left_of(settings: SweepSettings, name: str) -> Left:
+    """What is left of the sweep called `name`, going by its studies if it is resumed."""
+    runs = settings.confirm_seeds * settings.confirm_top
+    if not settings.resume:
+        return Left(settings.trials, settings.time_budget, runs)
+    stored = find(settings, name)
+    trials = _unended(stored.study, settings.trials)
+    seconds = max(0.0, settings.time_budget - stored.records.seconds)
+    # More trials may find better configurations, which have no runs yet.
+    if stored.confirm is not None and not trials:
+        runs = _unended(stored.confirm, runs)
+    return Left(trials, seconds, runs)
+
+
+def _unended(study: Study, wanted: int) -> int:
+    ended = sum(each.state.is_finished() for each in study.get_trials(deepcopy=False))
+    return max(0, wanted - ended)
 
 
 def probe(config: Config, test: bool = False) -> Probe:

@@ -14,12 +14,11 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from sweeps.budget import Budget
 from sweeps.compat import set_waiting
 from sweeps.events import Listener
-from sweeps.ledger import Ledger
 from sweeps.record import Outcome, Record, Stage
-from sweeps.storage import Storage, path_within
+from sweeps.stage import StageRun
+from sweeps.storage import path_within
 from sweeps.study import trial_id_of, values_of
 
 _PREFIX = "trial "
@@ -97,56 +96,45 @@ def _record(content: dict[str, Any]) -> Record:
     return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
 
 
-def end_out_of_time(study: Study, ledger: Ledger, budget: Budget) -> None:
+def end_out_of_time(run: StageRun) -> None:
     """End the search's trials that the time stopped: PRUNED with a value, else FAIL.
 
     Tune does not say so. Those that have not even started wait for a session with more time; where
     time is left, so do those that an earlier session was interrupted in.
     """
-    if not budget.ran_out:
+    if not run.budget.ran_out:
         return
-    for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        record = ledger.records.get(trial_id_of(trial.number))
+    for trial in run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        record = run.ledger.records.get(trial_id_of(trial.number))
         if record is None:
-            set_waiting(study, trial)
+            set_waiting(run.study, trial)
             continue
         # First: killed in between, it goes on from here as any that has not ended.
         record.outcome = "out_of_time"
-        Records(study).save(record, budget.spent)
+        Records(run.study).save(record, run.budget.spent)
         seen = trial.intermediate_values
-        study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
+        run.study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
 
 
 class Keeper(Listener):
     """Stores a trial's record after whatever happened to it.
 
+    It deletes the checkpoints that no record names any more, and those of a study's complete runs.
+    (Tune would delete them too, but then it writes all that it knows at every checkpoint.)
+
     Args:
-        records: Where to.
-        ledger: The records.
-        budget: The time that the sweep has taken, which is kept too.
-        storage: Where checkpoints lie: those that no record names any more are deleted. (Tune
-            would delete them too, but then it writes all that it knows at every checkpoint.)
-        keep_checkpoints: Whether a complete trial's last checkpoints stay.
+        run: The stage of the trials.
     """
 
-    def __init__(
-        self,
-        records: Records,
-        ledger: Ledger,
-        budget: Budget,
-        storage: Storage,
-        keep_checkpoints: bool = True,
-    ) -> None:
-        self._records = records
-        self._ledger = ledger
-        self._budget = budget
-        self._storage = storage
-        self._keep = keep_checkpoints
-        self._named = {key: record.checkpoints for key, record in ledger.records.items()}
+    def __init__(self, run: StageRun) -> None:
+        self._run = run
+        self._records = Records(run.study, run.stage)
+        self._storage = run.sweep.storage
+        self._named = {key: record.checkpoints for key, record in run.ledger.records.items()}
 
     def trial_started(self, record: Record) -> None:
         """Start the clock, and store that it runs."""
-        self._budget.start()
+        self._run.budget.start()
         self._save(record)
 
     def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
@@ -162,7 +150,8 @@ class Keeper(Listener):
 
     def trial_ended(self, record: Record) -> None:
         """Store how it ended, and why it failed."""
-        old = [] if self._keep or record.outcome != "complete" else record.checkpoints
+        scored = self._run.stage == "study" and record.outcome == "complete"
+        old = record.checkpoints if scored else []
         record.checkpoints = [path for path in record.checkpoints if path not in old]
         self._save(record)
         for path in old:
@@ -170,9 +159,9 @@ class Keeper(Listener):
 
     def session_ended(self) -> None:
         """Store the ends of trials that were cut short; the others are stored already."""
-        for record in self._ledger.ended():
+        for record in self._run.ledger.ended():
             if record.outcome in ("out_of_time", "interrupted"):
                 self._save(record)
 
     def _save(self, record: Record) -> None:
-        self._records.save(record, self._budget.spent)
+        self._records.save(record, self._run.budget.spent)

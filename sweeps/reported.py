@@ -9,10 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.sweep import Sweep as Tracked
-from sweeps.console import resume_command
-from sweeps.delivery import Delivery
-from sweeps.launch import Sweep
-from sweeps.outbox import PARENT, Entry, Outbox
+from sweeps.outbox import PARENT, Entry
+from sweeps.session import open_writer
+from sweeps.stage import Sweep
 from sweeps.writer import Writer
 from weakdis_core.errors import UserError
 
@@ -20,13 +19,9 @@ REPORT_FILE = "report.html"
 
 
 def report(sweep: Sweep, console: Console) -> None:
-    """Make a sweep's page of what MLflow knows of it, and store it there too.
+    """Make a sweep's page of what MLflow has of it, which is everything, and store it there too.
 
     A page that cannot be made costs nothing else: it can be made again at any time.
-
-    Args:
-        sweep: The sweep; MLflow has been told everything.
-        console: Where to say where the page is.
     """
     # Draws, which no sweep needs before.
     from analysis.report import make_report
@@ -41,8 +36,7 @@ def report(sweep: Sweep, console: Console) -> None:
         reason = str(error) if isinstance(error, UserError) else repr(error)
         console.print(Text(f"report not made ({reason}); make it with {again}"), soft_wrap=True)
         return
-    delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
-    writer = Writer(Outbox(sweep.folder), delivery)
+    writer = open_writer(sweep)
     at = int(time.time() * 1000)
     writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
     writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
@@ -52,20 +46,14 @@ def report(sweep: Sweep, console: Console) -> None:
 
 
 def say_what_mlflow_lacks(sweep: Sweep, writer: Writer, console: Console) -> None:
-    """Say what of a sweep MLflow was not told, if there is anything.
-
-    Args:
-        sweep: The sweep.
-        writer: Who told MLflow; it is closed.
-        console: Where to say it.
-    """
+    """Print what of a sweep MLflow has not received, if anything; the writer is closed."""
     if writer.failures:
         refused = f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}"
         console.print(Text(refused), soft_wrap=True)
     if writer.undelivered:
         told = (
             f"MLflow does not answer: {writer.undelivered} entries wait in {sweep.folder}; "
-            f"deliver them with {resume_command(sweep.name)}"
+            f"deliver them with {sweep.resume_command}"
         )
         console.print(Text(told), soft_wrap=True)
 

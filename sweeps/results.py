@@ -1,31 +1,29 @@
-"""What a sweep found: its best trial evaluated once on test, its tables and its files."""
+"""What a sweep found: its best trial evaluated once on test, its tables, files and models."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from optuna.study import Study
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from sweeps.console import clock, short
-from sweeps.launch import Sweep
+from analysis.models import registered_name
+from analysis.served import save_served
+from sweeps.console import WORDS
 from sweeps.ledger import Ledger
-from sweeps.record import Record
-from sweeps.space import KINDS
+from sweeps.outbox import PARENT
+from sweeps.record import Record, Stage
+from sweeps.registry import ALIAS
+from sweeps.session import Session
+from sweeps.stage import Sweep
 from sweeps.study import export_study
-from sweeps.tracking import Tracking
 from sweeps.trainable import CHECKPOINT_FILE
-from weakdis_core import paper
-from weakdis_core.config import Config
-from weakdis_core.data.store import Prepared
+from weakdis_core.data.store import open_prepared
 from weakdis_core.files import write_text
-from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.pictures import FOLDER, write_pictures
 from weakdis_core.scoring import score_on_test
 from weakdis_core.trainer import Trainer
@@ -33,6 +31,7 @@ from weakdis_core.trainer import Trainer
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 STUDY_EXPORT = "study.json"
+_MODELS = "models"
 _BEST = "best trial"
 
 
@@ -43,45 +42,32 @@ class Best:
     Attributes:
         record: What became of it.
         checkpoint: Folder of its last checkpoint, on this machine.
-        config: Its settings.
-        validation: Its validation scores, as the search saw them.
-        test: Its scores on test, evaluated once.
+        test: Its scores on test, `test/...`, evaluated once.
         oracle: The clean accuracy of the judge behind the pixel accuracies.
     """
 
     record: Record
     checkpoint: Path
-    config: Config
-    validation: dict[str, float]
     test: dict[str, float]
     oracle: float
 
 
-def evaluate_best(sweep: Sweep, record: Record, prepared: Prepared, oracle: Oracle) -> Best:
-    """Evaluate a trial's checkpoint on test, and write `best.yaml` and its pictures.
-
-    Args:
-        sweep: The sweep.
-        record: The trial.
-        prepared: The variant's images.
-        oracle: Judge of decoded pictures.
-    """
+def evaluate_best(sweep: Sweep, record: Record) -> Best:
+    """Evaluate a trial's checkpoint on test, and write `best.yaml` and its pictures."""
     config = sweep.base.with_values(record.values)
     config.save(sweep.folder / BEST_FILE)
+    prepared = open_prepared(sweep.prepared)
+    oracle = prepare_oracle(prepared, sweep.base.data)
     trainer = Trainer(config, prepared, oracle)
     if record.checkpoint is None:
         raise ValueError(f"trial {record.trial_id} has no checkpoint")
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on GPUs that the driver has not.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
-    test = score_on_test(trainer, oracle, prepared)
+    scores = score_on_test(trainer, oracle, prepared)
     write_pictures(trainer, oracle, sweep.folder / FOLDER)
-    validation = {
-        name.removeprefix("val/"): value
-        for name, value in record.metrics.items()
-        if name.startswith("val/")
-    }
-    return Best(record, checkpoint, config, validation, test, oracle.clean_accuracy)
+    test = {f"test/{name}": value for name, value in scores.items()}
+    return Best(record, checkpoint, test, oracle.clean_accuracy)
 
 
 def write_trials(ledger: Ledger, path: Path) -> None:
@@ -96,124 +82,78 @@ def write_trials(ledger: Ledger, path: Path) -> None:
     metrics = sorted({name for found in scores for name in found})
     columns = ["number", "trial_id", "outcome", "step", "seconds", "score", "error"]
     text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow([*columns, *settings, *metrics])
+    table = csv.DictWriter(text, [*columns, *settings, *metrics])
+    table.writeheader()
     for record, found in zip(records, scores, strict=True):
-        own = [getattr(record, column) for column in columns]
-        chosen = [record.values.get(name) for name in settings]
-        table.writerow([*own, *chosen, *(found.get(name) for name in metrics)])
+        own = {column: getattr(record, column) for column in columns}
+        table.writerow(own | record.values | found)
     write_text(path, text.getvalue())
 
 
-def log_tables(sweep: Sweep, study: Study, ledger: Ledger, tracking: Tracking) -> None:
+def log_tables(session: Session) -> None:
     """Write the tables of the trials into the sweep's folder, and store them with its run.
 
     Raises:
         UserError: They cannot be written.
     """
-    write_trials(ledger, sweep.folder / TRIALS_FILE)
-    export_study(study, sweep.folder / STUDY_EXPORT)
+    folder = session.sweep.folder
+    write_trials(session.ledger, folder / TRIALS_FILE)
+    export_study(session.study, folder / STUDY_EXPORT)
     for file in (TRIALS_FILE, STUDY_EXPORT):
-        tracking.log_file(None, sweep.folder / file)
+        session.tracking.log_files(PARENT, folder / file)
 
 
-def log_best(sweep: Sweep, study: Study, best: Best, tracking: Tracking) -> None:
-    """The test scores and the files of the best trial, on its run and on the parent."""
+def log_best(session: Session, best: Best) -> None:
+    """Track the test scores and the files of the best trial, on its run and on the parent."""
+    study, tracking, folder = session.study, session.tracking, session.sweep.folder
     trial = best.record.trial_id
-    test = {f"test/{name}": value for name, value in best.test.items()}
-    for run in (trial, None):
-        tracking.log_final(run, test, best.record.step)
-    tracking.describe(best.record, test)
+    for run in (trial, PARENT):
+        tracking.log_metrics(run, best.test, best.record.step)
+    tracking.describe(best.record, best.test)
     earlier = study.user_attrs.get(_BEST, trial)
     if earlier != trial:
         # The best before the sweep was extended.
         tracking.set_tags(earlier, {"best": "false"})
     tracking.set_tags(trial, {"best": "true"})
-    tracking.set_tags(None, {"best_trial_id": trial})
+    tracking.set_tags(PARENT, {"best_trial_id": trial})
     study.set_user_attr(_BEST, trial)
     tracking.add_note(
         f"Best: trial {best.record.number}. A search result of one seed, not a table row."
     )
-    for run in (trial, None):
-        tracking.log_file(run, sweep.folder / BEST_FILE)
-        tracking.log_files(run, sweep.folder / FOLDER, FOLDER)
+    for run in (trial, PARENT):
+        tracking.log_files(run, folder / BEST_FILE)
+        tracking.log_files(run, folder / FOLDER, FOLDER)
     tracking.log_files(trial, best.checkpoint, "checkpoint")
 
 
-def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
-    """The front of accuracy against labels: complete trials that none beats with fewer labels.
+def log_model(session: Session, record: Record, stage: Stage, test: Mapping[str, float]) -> None:
+    """Write a trial's model into the sweep's folder, store it with its run, and register it.
 
     Args:
-        ledger: Account of the trials.
-        fixed_labels: Labels of every trial where their number is not searched.
+        session: The session of the search.
+        record: The trial; it has a checkpoint.
+        stage: What it was for.
+        test: Its scores on test, `test/...`.
 
-    Returns:
-        (labels, best score) by labels, each score higher than those before.
+    Raises:
+        OSError: The disk is full.
     """
-    best: dict[int, float] = {}
-    for record in ledger.complete():
-        labels = int(record.values.get("data.labels", fixed_labels))
-        best[labels] = max(best.get(labels, 0.0), record.score or 0.0)
-    points: list[tuple[int, float]] = []
-    for labels in sorted(best):
-        if not points or best[labels] > points[-1][1]:
-            points.append((labels, best[labels]))
-    return points
-
-
-def print_results(console: Console, sweep: Sweep, ledger: Ledger, best: Best) -> None:
-    """Print the best configuration, its scores beside the paper's, and the front."""
-    record = best.record
-    kinds = [record_.outcome for record_ in ledger.ended()]
-    counts = ", ".join(
-        f"{kinds.count(kind)} {kind.replace('_', ' ')}" for kind in dict.fromkeys(kinds)
+    assert record.checkpoint is not None
+    sweep = session.sweep
+    # Never rewritten: an entry of the outbox that is not delivered yet may point to it.
+    folder = sweep.folder / _MODELS / f"{record.trial_id}-{record.step}"
+    if not folder.exists():
+        checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
+        prepared = open_prepared(sweep.prepared)
+        image = prepared.images[len(prepared.images) // 2] / prepared.scale
+        folder.parent.mkdir(exist_ok=True)
+        save_served(checkpoint / CHECKPOINT_FILE, image.astype(np.float32), folder)
+    config = sweep.base.with_values(record.values)
+    validation = {name: value for name, value in record.metrics.items() if name.startswith("val/")}
+    tags = {"stage": stage, "config_hash": config.hash(), "seed": config.seed}
+    name = registered_name(config.data.variant)
+    session.tracking.log_model(record, folder, name, {**validation, **test}, tags)
+    session.tracking.add_note(
+        f"The model of {WORDS[stage]} {record.number} is a version of `{name}` in the registry, "
+        f"and `models:/{name}@{ALIAS}` if none of its variant did better on validation."
     )
-    console.print(f"\n[bold]{sweep.name}[/bold]: {len(kinds)} trials ended ({counts})")
-    console.print(
-        f"best: trial {record.number} ({record.outcome.replace('_', ' ')}, "
-        f"{clock(record.seconds)}), {short(record.values)}",
-        highlight=False,
-    )
-    console.print(_scores(sweep.base.data.variant, best))
-    console.print(
-        f"A search result of one seed, not a table row. Data: {sweep.base.data.source}. "
-        f"Pixel accuracies are judged by an oracle that is right on {best.oracle:.3f} of test "
-        f"images. Paper: {paper.load().cite()}.",
-        highlight=False,
-    )
-    points = front(ledger, sweep.base.data.labels)
-    if len(points) > 1:
-        shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
-        console.print(f"validation accuracy against labels: {shown}", highlight=False)
-    file = os.path.relpath(best.checkpoint / CHECKPOINT_FILE)
-    console.print(
-        f"pictures: {sweep.folder / FOLDER}; another: "
-        f"python -m weakdis_core manipulate --checkpoint {file}",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _scores(variant: str, best: Best) -> Table:
-    """The relation accuracies beside the paper's."""
-    labels = str(best.config.data.labels)
-    table = Table("relation accuracy", *KINDS, "labels")
-    table.add_row("this sweep, validation", *score_cells(best.validation), labels)
-    table.add_row("this sweep, test", *score_cells(best.test), labels, style="bold")
-    add_published(table, variant)
-    return table
-
-
-def add_published(table: Table, variant: str) -> None:
-    """Add what the paper reports of a variant to a table of the relation accuracies."""
-    for row in paper.load().table1:
-        if row.variant != variant:
-            continue
-        for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
-            table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
-
-
-def score_cells(scores: Mapping[str, float]) -> list[str]:
-    """The relation accuracies among scores, in the order of `KINDS`, as a table shows them."""
-    found = [scores.get(f"relation_accuracy_{kind}") for kind in KINDS]
-    return ["-" if score is None else f"{score:.3f}" for score in found]

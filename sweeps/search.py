@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
 
@@ -12,20 +13,18 @@ from sweeps.cluster import LOCAL, Allotment, address_of, allot, cluster
 from sweeps.confirm import confirm
 from sweeps.experiments import ui_command
 from sweeps.launch import run_search
-from sweeps.left import without_time
-from sweeps.models import log_model
 from sweeps.nodes import check_fits
 from sweeps.records import end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
-from sweeps.results import evaluate_best, log_best, log_tables, print_results
+from sweeps.results import evaluate_best, log_best, log_model, log_tables
 from sweeps.resumed import check_gpus
 from sweeps.session import Session, held_sweep, print_interrupted, session_of, shown
 from sweeps.settings import SweepSettings
+from sweeps.stage import StageRun
 from sweeps.stored import check_free, check_new
 from sweeps.studies import train_study
-from weakdis_core.data.store import Prepared
+from sweeps.summary import print_results
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.oracle import Oracle
 
 
 def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
@@ -55,10 +54,9 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
         found = True
         try:
             for settings, allotment in zip(sweeps, allotments, strict=True):
-                run = search if settings.study is None else train_study
                 for variant, name in settings.sweep_names().items():
                     if interruption.signal is None:
-                        found &= run(settings, variant, name, allotment, interruption, console)
+                        found &= _run(settings, variant, name, allotment, interruption, console)
         except KeyboardInterrupt:
             console.print("interrupted")
     if interruption.signal is not None:
@@ -66,7 +64,7 @@ def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
     return 0 if found else 1
 
 
-def search(
+def _run(
     settings: SweepSettings,
     variant: str,
     name: str,
@@ -74,39 +72,33 @@ def search(
     interruption: Interruption,
     console: Console,
 ) -> bool:
-    """Run a sweep, evaluate its best trial, confirm the best configurations and print the result.
+    """Run one variant's sweep, or study of the paper; whether it has a result."""
+    searches = settings.study is None
+    with held_sweep(settings, variant, name, allotment) as sweep:
+        with session_of(sweep, interruption, console) as session:
+            session.found = search(session) if searches else train_study(session)
+        if searches and session.found and not session.writer.undelivered:
+            report(sweep, console)
+    say_what_mlflow_lacks(sweep, session.writer, console)
+    if searches and session.found:
+        console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
+    return session.found
+
+
+def search(session: Session) -> bool:
+    """Search, evaluate the best trial, confirm the best configurations and print the result.
 
     Returns:
         Whether it has a result: some trial got as far as a score, some confirm run (where asked
         for) to its end, and the user did not interrupt.
-
-    Raises:
-        UserError: A setting, the data, the storage or the tracking database is at fault.
     """
-    with held_sweep(settings, variant, name, allotment) as (sweep, prepared, oracle):
-        with session_of(sweep, interruption, console) as session:
-            found = _run(session, prepared, oracle)
-            if found and settings.confirm_seeds:
-                found = confirm(session)
-            session.found = found
-        if found and not session.writer.undelivered:
-            report(sweep, console)
-    say_what_mlflow_lacks(sweep, session.writer, console)
-    if found:
-        console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
-    return found
-
-
-def _run(session: Session, prepared: Prepared, oracle: Oracle) -> bool:
-    """Search, then evaluate the best trial; whether there is one."""
-    sweep, study, ledger = session.sweep, session.study, session.ledger
-    budget, tracking, console = session.budget, session.tracking, session.console
-    if trials := without_time(sweep, study, ledger, budget):
+    sweep, ledger, budget, console = session.sweep, session.ledger, session.budget, session.console
+    if trials := without_time(session):
         console.print(
             f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
             f"{budget.seconds:g} s are spent; they need a larger --time-budget"
         )
-    _search(session)
+    _run_trials(session)
     record = ledger.best_of_any()
     if budget.interrupted:
         print_interrupted(session)
@@ -116,25 +108,32 @@ def _run(session: Session, prepared: Prepared, oracle: Oracle) -> bool:
         reason = errors[0] if errors else "the time budget ended before any trial had a score"
         console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
         return False
-    best = evaluate_best(sweep, record, prepared, oracle)
-    log_best(sweep, study, best, tracking)
-    print_results(console, sweep, ledger, best)
-    test = {f"test/{name}": value for name, value in best.test.items()}
-    log_model(sweep, record, "search", tracking, test)
-    return True
+    best = evaluate_best(sweep, record)
+    log_best(session, best)
+    print_results(session, best)
+    log_model(session, record, "search", best.test)
+    return confirm(session) if sweep.settings.confirm_seeds else True
 
 
-def _search(session: Session) -> None:
+def without_time(run: StageRun) -> int:
+    """How many trials are left that the time budget lets none of run; 0 where it lets some."""
+    states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
+    left = run.sweep.settings.trials - sum(state.is_finished() for state in states)
+    # What was cut short goes on as long as there is any time.
+    some = run.budget.left > 0 and (TrialState.RUNNING in states or run.enough_time())
+    return 0 if some else max(0, left)
+
+
+def _run_trials(session: Session) -> None:
     """Run the trials, until they have ended or something ends them."""
-    sweep, ledger = session.sweep, session.ledger
     try:
-        with shown(session, sweep.settings.trials) as listeners:
+        with shown(session, session.sweep.settings.trials) as listeners:
             run_search(session, listeners)
             # What an interruption or an error stopped goes on when the sweep is resumed.
-            end_out_of_time(session.study, ledger, session.budget)
+            end_out_of_time(session)
     finally:
         try:
-            log_tables(sweep, session.study, ledger, session.tracking)
+            log_tables(session)
         except UserError as error:
             # A full disk must not cost the result.
             session.console.print(Text(f"tables not written: {error}"))

@@ -8,61 +8,47 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
 from sweeps.compat import FINISHED, running_trial
-from sweeps.ledger import Ledger
-from sweeps.record import Record, Stage, outcome_of
+from sweeps.record import Record, outcome_of
 from sweeps.records import STATES
 from sweeps.run_queue import QueuedTrials
-from sweeps.space import Space
+from sweeps.stage import StageRun
 from sweeps.study import trial_id_of
-from weakdis_core.config import Config, replaced
+from weakdis_core.config import replaced
 
 
 class DrawnTrials:
     """Trials of a search, whose settings the study's sampler draws.
 
     Args:
-        study: The study.
-        space: The settings to draw.
-        base: The settings that all trials share.
-        trials: Trials that the study is to have in the end.
-        enough_time: Whether there is time for another trial.
+        run: The search.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        space: Space,
-        base: Config,
-        trials: int,
-        enough_time: Callable[[], bool] = lambda: True,
-    ) -> None:
-        self.space = space
-        self._study = study
-        self._base = base.to_dict()
-        self._enough_time = enough_time
+    def __init__(self, run: StageRun) -> None:
+        self.space = run.sweep.space
+        self._run = run
+        self._base = run.sweep.base.to_dict()
         # Settings that wait to be asked for are no trials yet.
-        states = [trial.state for trial in study.get_trials(deepcopy=False)]
-        self._left = trials - len(states) + states.count(TrialState.WAITING)
+        states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
+        waiting = states.count(TrialState.WAITING)
+        self._left = run.sweep.settings.trials - len(states) + waiting
 
     def unfinished(self) -> list[FrozenTrial]:
         """List the trials that an earlier session left RUNNING."""
-        return self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        return self._run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
 
     def take(self) -> Trial | None:
         """Draw another trial; None where there is none left, or no time for it."""
-        if self._left <= 0 or not self._enough_time():
+        if self._left <= 0 or not self._run.enough_time():
             return None
         self._left -= 1
-        return self._study.ask(self.space)
+        return self._run.study.ask(self.space)
 
     def settings(self, trial: Trial) -> dict[str, Any]:
         """Return the whole configuration of a trial, nested, and the values drawn."""
@@ -79,31 +65,24 @@ class StudySearcher(Searcher):
     the end, is FAIL. One that Tune gives up too early is suggested again (`Ledger.starts_again`).
 
     Args:
-        study: The study.
-        source: Where its trials come from.
-        ledger: Account of the trials; a value is what it says.
-        stage: What the trials are for.
+        run: The stage that the trials belong to.
+        source: Where they come from.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        source: DrawnTrials | QueuedTrials,
-        ledger: Ledger,
-        stage: Stage = "search",
-    ) -> None:
+    def __init__(self, run: StageRun, source: DrawnTrials | QueuedTrials) -> None:
         # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
         # this one reads its results itself.
         super().__init__()
-        self._study = study
+        self._study, self._ledger, self._stage = run.study, run.ledger, run.stage
         self._source = source
-        self._pareto = len(study.directions) > 1
-        self._ledger = ledger
-        self._stage = stage
+        self._pareto = len(run.study.directions) > 1
         # With the last step that the study has a value of: a record may be a report behind, where
         # the session was killed in between. Values that were not drawn yet are drawn now.
         self._unfinished = deque(
-            (running_trial(study, known, source.space), max(known.intermediate_values, default=0))
+            (
+                running_trial(run.study, known, source.space),
+                max(known.intermediate_values, default=0),
+            )
             for known in source.unfinished()
         )
         # By the trial's id of Tune, which is another in every session.
@@ -141,7 +120,7 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Tell the study how a trial ended."""
+        """Store in the study how a trial ended."""
         trial = self._running.get(trial_id)
         if trial is None:
             return
@@ -149,7 +128,7 @@ class StudySearcher(Searcher):
             self._unfinished.append((trial, self._reported[trial_id]))
         else:
             self._tell(trial_id, trial, error)
-        # Last: Tune says it again where the database did not answer.
+        # Last: Tune calls this again where the database did not answer.
         del self._running[trial_id]
 
     def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:

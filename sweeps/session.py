@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from optuna import logging as optuna_logging
+from optuna.study import Study
 from rich.console import Console
 
 from analysis.outbox import OUTBOX_FILE
@@ -20,7 +22,7 @@ from sweeps.delivery import Delivery
 from sweeps.descriptions import sweep_run
 from sweeps.events import Listener
 from sweeps.experiments import open_experiment
-from sweeps.launch import StageRun, Sweep, run_trials, search_study
+from sweeps.launch import run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
 from sweeps.outbox import Outbox
@@ -29,6 +31,7 @@ from sweeps.records import Records
 from sweeps.run_queue import QueuedTrials
 from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.storage import storage_errors_explained
 from sweeps.stored import find, keep
 from sweeps.study import open_storage, open_study
@@ -37,12 +40,8 @@ from sweeps.trainable import Trainable, train_and_score
 from sweeps.writer import Writer
 from weakdis_core.config import Config
 from weakdis_core.console import progress
-from weakdis_core.data.store import Prepared, prepare
-from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.data.store import prepare
 from weakdis_core.metrics.oracle_cache import prepare_oracle
-
-# A study's run is trained once, and its row replaces its checkpoint.
-_CHECKPOINTS = {"search": CHECKPOINTS_KEPT, "study": 1}
 
 
 @dataclass
@@ -65,14 +64,8 @@ class Session(StageRun):
 @contextmanager
 def held_sweep(
     settings: SweepSettings, variant: str, name: str, allotment: Allotment
-) -> Iterator[tuple[Sweep, Prepared, Oracle]]:
+) -> Iterator[Sweep]:
     """Prepare a sweep's data, and keep other programs from running it.
-
-    Args:
-        settings: What the user asked for.
-        variant: The variant.
-        name: Name of the sweep.
-        allotment: What a trial gets.
 
     Raises:
         UserError: A setting, the data, the storage or the database is at fault, or another program
@@ -83,7 +76,7 @@ def held_sweep(
     if settings.study is None:
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
-    base, prepared, oracle = _prepare_sweep(settings, variant, name)
+    base, prepared = _prepare_sweep(settings, variant, name)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
@@ -92,14 +85,11 @@ def held_sweep(
     folder.mkdir(parents=True, exist_ok=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
-        sweep = Sweep(name, folder, settings, base, space, prepared.path, allotment, moved, claim)
-        yield sweep, prepared, oracle
+        yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, claim)
 
 
-def _prepare_sweep(
-    settings: SweepSettings, variant: str, name: str
-) -> tuple[Config, Prepared, Oracle]:
-    """The settings that all trials share, the images and the oracle; makes what is missing."""
+def _prepare_sweep(settings: SweepSettings, variant: str, name: str) -> tuple[Config, Path]:
+    """The settings that all trials share, and the folder of the images; makes what is missing."""
     base, resumed = settings.base_config(variant), settings.resume is not None
     if resumed:
         # The official files may lie elsewhere now; all else is as it began.
@@ -115,8 +105,8 @@ def _prepare_sweep(
     return made
 
 
-def _prepare(base: Config) -> tuple[Config, Prepared, Oracle]:
-    """Images and oracle of a variant, with the source resolved.
+def _prepare(base: Config) -> tuple[Config, Path]:
+    """Make images and oracle of a variant.
 
     The source becomes part of the settings: `auto` would say nothing in a table, and might mean
     something else tomorrow.
@@ -127,19 +117,13 @@ def _prepare(base: Config) -> tuple[Config, Prepared, Oracle]:
     base = base.with_values({"data.source": prepared.source})
     with progress(f"oracle of {variant}") as advance:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        oracle = prepare_oracle(prepared, base.data, device, advance)
-    return base, prepared, oracle
+        prepare_oracle(prepared, base.data, device, advance)
+    return base, prepared.path
 
 
 @contextmanager
 def session_of(sweep: Sweep, interruption: Interruption, console: Console) -> Iterator[Session]:
-    """Open the study and the records of a sweep, and its run in MLflow, which is ended after.
-
-    Args:
-        sweep: The sweep; it is held.
-        interruption: The signals received.
-        console: Where to print.
-    """
+    """Open the study, the records and the MLflow run of a held sweep; end the run afterwards."""
     session = _open(sweep, interruption, console)
     try:
         yield session
@@ -153,44 +137,58 @@ def session_of(sweep: Sweep, interruption: Interruption, console: Console) -> It
 
 
 def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session:
-    settings, base = sweep.settings, sweep.base
-    stage: Stage = "search" if settings.study is None else "study"
-    if stage == "search":
-        study = search_study(sweep)
-    else:
-        storage = open_storage(sweep.folder, settings.study_storage)
-        study = open_study(storage, sweep.name, settings.objective)
-    keep(study, settings, base)
-    records = Records(study, stage)
-    # The runs of a study are few and given: nothing but their end limits them.
-    seconds = settings.time_budget if stage == "search" else math.inf
-    budget = Budget(seconds, interruption, records.seconds)
-    steps, checkpoints = base.training.steps, _CHECKPOINTS[stage]
-    ledger = Ledger(settings.objective, steps, budget, records.load(), checkpoints)
-    if sweep.moved:
-        ledger.mend()
-    delivery = Delivery(settings.tracking, base.data.variant, sweep.name)
-    writer = Writer(Outbox(sweep.folder), delivery)
-    tracking = Tracking(writer, sweep_run(sweep), ledger, stage)
+    searches = sweep.settings.study is None
+    study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
+    keep(study, sweep.settings, sweep.base)
+    run = stage_run(sweep, "search" if searches else "study", study, interruption)
+    writer = open_writer(sweep)
+    tracking = Tracking(writer, sweep_run(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
-    return Session(sweep, stage, study, ledger, budget, tracking, writer, console)
+    return Session(**vars(run), tracking=tracking, writer=writer, console=console)
+
+
+def open_runs(sweep: Sweep, name: str) -> Study:
+    """Open the Optuna study of given runs, or make it."""
+    storage = open_storage(sweep.folder, sweep.settings.study_storage)
+    return open_study(storage, name, sweep.settings.objective)
+
+
+def open_writer(sweep: Sweep) -> Writer:
+    """Start to deliver what waits in a sweep's outbox."""
+    delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
+    return Writer(Outbox(sweep.folder), delivery)
+
+
+def stage_run(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
+    """Load what earlier sessions left of the trials of a study, and start their budget."""
+    settings, records = sweep.settings, Records(study, stage)
+    # Given runs are few: nothing but their end limits them.
+    seconds = settings.time_budget if stage == "search" else math.inf
+    budget = Budget(seconds, interruption, records.seconds)
+    # A study's run is trained once, and its row replaces its checkpoint.
+    kept = 1 if stage == "study" else CHECKPOINTS_KEPT
+    ledger = Ledger(settings.objective, sweep.base.training.steps, budget, records.load(), kept)
+    if sweep.moved:
+        ledger.mend()
+    return StageRun(sweep, stage, study, ledger, budget)
 
 
 def train_runs(
     session: Session,
-    source: QueuedTrials,
     *listeners: Listener,
+    wanted: Collection[str] | None = None,
     trainable: Trainable = train_and_score,
 ) -> None:
-    """Train given runs to their last step and score them, until the user interrupts.
+    """Train the runs that wait in a study to their last step and score them.
 
     Args:
         session: The session, of the stage that the runs belong to.
-        source: The runs.
         listeners: Receive what happens between tracking and console.
+        wanted: Keys of the runs; by default all.
         trainable: What a run is.
     """
+    source = QueuedTrials(session.study, session.sweep.base, wanted)
     session.tracking.end_all()
     if source.left:
         with shown(session, len(session.ledger.ended()) + source.left, *listeners) as everybody:
@@ -211,15 +209,13 @@ def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[
     Yields:
         All who are to receive what happens.
     """
-    tracking, word = session.tracking, WORDS[session.stage]
-    view = View(
-        session.console, session.sweep.name, session.ledger, session.budget, trials, word
-    )  # fmt: skip
+    tracking, view = session.tracking, View(session.console, session, trials)
 
     def rescue() -> None:
         view.close()
         print_interrupted(session)
-        tracking.abandon()
+        tracking.close("KILLED")
+        session.writer.close()
 
     try:
         with session.budget.interruption.deferred(rescue):

@@ -39,7 +39,7 @@ STATUS: dict[Outcome, Status] = {
 
 
 class Tracking(Listener):
-    """Writes down for MLflow what happens, one entry per report.
+    """Submits to MLflow what happens, one entry per report.
 
     Args:
         writer: Takes entries and delivers them.
@@ -56,7 +56,7 @@ class Tracking(Listener):
         self._ledger = ledger
         self._stage = stage
         self._notes: list[str] = []
-        # Ended in an earlier session, which has told MLflow: unless it was killed before it could.
+        # Ended in an earlier session, which sent that to MLflow unless it was killed before.
         self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
         self._begun: set[str] = set()
         self._device = ""
@@ -67,17 +67,12 @@ class Tracking(Listener):
         """Return the tracking of another stage of the same sweep."""
         return Tracking(self._writer, self._sweep, ledger, stage)
 
-    def flush(self, patience: float = 60.0) -> bool:
-        """Wait until MLflow has received all that was submitted; whether it has in time."""
-        return self._writer.flush(patience)
-
     def open(self) -> None:
         """Open the parent run, or take it up again."""
         tags = {"kind": "study" if self._stage == "study" else "sweep"}
         tags["mlflow.runName"] = self._sweep.name
         tags[MLFLOW_RUN_NOTE] = self._description()
-        params, dataset = _text(self._sweep.params), self._sweep.dataset
-        self._submit(PARENT, "begin", tags=self._tags(tags), params=params, dataset=dataset)
+        self._open_run(PARENT, tags, self._sweep.params)
 
     def trial_started(self, record: Record) -> None:
         """Open a trial's run with its params and tags, or take it up again."""
@@ -100,8 +95,7 @@ class Tracking(Listener):
             tags["mlflow.runName"] = short(record.values)
         self._closed.pop(key, None)
         self._begun.add(key)
-        tags, dataset = self._tags(tags), self._sweep.dataset
-        self._submit(key, "begin", tags=tags, params=_text(params), dataset=dataset)
+        self._open_run(key, tags, params)
 
     def trial_reported(self, record: Record, result: Mapping[str, Any]) -> None:
         """Log a report: all its numbers in one entry, at the training step."""
@@ -112,7 +106,7 @@ class Tracking(Listener):
         known |= tags
         if "device" in tags and not self._device:
             self._device = tags["device"]
-            self.set_tags(None, {"device": self._device})
+            self.set_tags(PARENT, {"device": self._device})
         metrics = numbers(result, ("train", "val", "test"))
         # The report of the test scores trains nothing, so it lacks the seconds of a report.
         costs = (OF_REPORT, "cpu_seconds", "scoring_seconds")
@@ -141,30 +135,26 @@ class Tracking(Listener):
         self._ledger.cut_short()
         self.end_all()
 
-    def log_final(self, trial_id: str | None, metrics: Mapping[str, float], step: int) -> None:
-        """Log numbers of the end of the sweep on a trial's run, or on the parent (None)."""
-        self._submit(trial_id or PARENT, "log", metrics=_finite(metrics), step=step)
+    def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log metrics on a trial's run, by its id, or on the `PARENT`."""
+        self._submit(key, "log", metrics=_finite(metrics), step=step)
 
-    def log_file(self, trial_id: str | None, path: Path, folder: str | None = None) -> None:
-        """Store a file with a trial's run, or with the parent (None)."""
-        self._submit(trial_id or PARENT, "file", file=str(path), folder=folder)
+    def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
+        """Store a file, or all files of a folder, among a run's artifacts."""
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            self._submit(key, "file", file=str(file), folder=folder)
 
-    def log_files(self, trial_id: str | None, files: Path, folder: str) -> None:
-        """Store every file of a folder with a trial's run, or with the parent (None)."""
-        for path in sorted(files.iterdir()):
-            self.log_file(trial_id, path, folder)
-
-    def set_tags(self, trial_id: str | None, tags: Mapping[str, Any]) -> None:
-        """Set tags of a trial's run, or of the parent (None)."""
-        self._submit(trial_id or PARENT, "log", tags=_text(tags))
+    def set_tags(self, key: str, tags: Mapping[str, Any]) -> None:
+        """Set tags of a run."""
+        self._submit(key, "log", tags=_text(tags))
 
     def add_note(self, text: str) -> None:
         """Add to the parent's note, which MLflow's UI shows as its description."""
         self._notes.append(text)
-        self.set_tags(None, {MLFLOW_RUN_NOTE: self._description()})
+        self.set_tags(PARENT, {MLFLOW_RUN_NOTE: self._description()})
 
     def describe(self, record: Record, test: Mapping[str, float]) -> None:
-        """Say of a trial in words what it is and how it ended, with its scores on test."""
+        """Set a trial's note: what it is, how it ended, and its scores on test."""
         text = describe_trial(self._sweep, record, self._stage, test)
         self.set_tags(record.trial_id, {MLFLOW_RUN_NOTE: text})
 
@@ -176,14 +166,9 @@ class Tracking(Listener):
         scores: Mapping[str, float],
         tags: Mapping[str, Any],
     ) -> None:
-        """Store a trial's model with its run, and register it.
+        """Store a trial's model, a folder as MLflow writes it, and register it as `name`.
 
-        Args:
-            record: The trial.
-            folder: The model as MLflow writes it.
-            name: What it is called in the registry.
-            scores: Its scores, `val/...` and `test/...`.
-            tags: What else there is to know of the version.
+        Its scores, `val/...` and `test/...`, and the tags become those of the version.
         """
         own = self._tags({"trial_id": record.trial_id, **_text(tags)})
         self._submit(
@@ -196,16 +181,11 @@ class Tracking(Listener):
         self.cut_short()
         self._submit(PARENT, "end", status=status)
 
-    def abandon(self) -> None:
-        """End all runs as KILLED, and wait until MLflow knows."""
-        self.close("KILLED")
-        self._writer.close()
-
     def _end(self, record: Record) -> None:
         if self._closed.get(record.trial_id) == record.outcome:
             return
         if record.mended and not record.seconds:
-            # Killed before anything was noted of it, even that it began.
+            # Killed before anything was stored of it, even that it began.
             self.trial_started(record)
         self._closed[record.trial_id] = record.outcome
         text = describe_trial(self._sweep, record, self._stage, record.test)
@@ -224,6 +204,10 @@ class Tracking(Listener):
         """The parent's description: what is searched, the best so far, what was found."""
         found = best_so_far(self._ledger) if self._stage == "search" else ""
         return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
+
+    def _open_run(self, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
+        tags, dataset = self._tags(tags), self._sweep.dataset
+        self._submit(key, "begin", tags=tags, params=_text(params), dataset=dataset)
 
     def _tags(self, own: Mapping[str, str]) -> dict[str, str]:
         source = {"mlflow.source.name": "sweeps/run.py", "mlflow.source.type": "LOCAL"}

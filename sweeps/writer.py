@@ -53,7 +53,7 @@ class Writer:
         self._outbox.append(entry)
         self._queue.put(entry)
 
-    def flush(self, patience: float) -> bool:
+    def flush(self, patience: float = 60.0) -> bool:
         """Wait until MLflow has all entries, or refused them; whether that was in time.
 
         Args:

@@ -11,10 +11,11 @@ from ray import tune
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import allot, cluster
-from sweeps.launch import StageRun, Sweep, run_search, search_study
+from sweeps.launch import run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stage import StageRun, Sweep
 from tests.patience import PATIENCE
 
 VARIANT, TRIALS = "dsprites_v2", 4

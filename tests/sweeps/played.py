@@ -10,13 +10,14 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.callback import TrialEvents
-from sweeps.events import Listener
+from sweeps.cluster import Allotment
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.searcher import DrawnTrials, StudySearcher
-from sweeps.settings import Objective
+from sweeps.settings import Objective, SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.study import make_sampler, open_storage, open_study
 from weakdis_core.presets import preset
 
@@ -32,17 +33,25 @@ def a_study(folder: Path, objective: Objective = "pixels") -> Study:
     return study
 
 
+def a_run(
+    study: Study, objective: Objective = "pixels", seconds: float = math.inf, trials: int = 100
+) -> StageRun:
+    """The search of a study, in a session of its own."""
+    settings = SweepSettings(variant="dsprites_v4", objective=objective, trials=trials)
+    sweep = Sweep("a sweep", Path(), settings, BASE, SPACE, Path(), Allotment(1.0, 0.0, 1))
+    budget = Budget(seconds, Interruption())
+    ledger = Ledger(objective, STEPS, budget, Records(study).load())
+    return StageRun(sweep, "search", study, ledger, budget)
+
+
 class Playing:
     """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
 
-    def __init__(
-        self, study: Study, objective: Objective = "pixels", seconds: float = math.inf
-    ) -> None:
-        self.budget = Budget(seconds, Interruption())
-        self.ledger = Ledger(objective, STEPS, self.budget, Records(study).load())
-        self.events = TrialEvents([], self.ledger, [], Listener())
-        source = DrawnTrials(study, SPACE, BASE, trials=100)
-        self.searcher = StudySearcher(study, source, self.ledger)
+    def __init__(self, study: Study, objective: Objective = "pixels") -> None:
+        self.run = a_run(study, objective)
+        self.budget, self.ledger = self.run.budget, self.run.ledger
+        self.events = TrialEvents(self.ledger, [self.ledger])
+        self.searcher = StudySearcher(self.run, DrawnTrials(self.run))
 
     def start(self, tune_id: str) -> Record:
         given = self.searcher.suggest(tune_id)

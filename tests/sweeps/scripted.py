@@ -17,13 +17,14 @@ from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.events import Listener
 from sweeps.experiments import open_experiment
-from sweeps.launch import StageRun, Sweep, run_search
+from sweeps.launch import run_search
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.records import end_out_of_time
 from sweeps.run_info import SweepRun, common_tags
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
@@ -74,11 +75,11 @@ def run_script(
     described = SweepRun("scripted", base, common_tags(base, "rendered"), {"trials": len(sizes)})
     tracking = Tracking(writer, described, ledger)
     tracking.open()
+    run = StageRun(sweep, "search", study, ledger, budget)
     try:
-        run = StageRun(sweep, "search", study, ledger, budget)
         run_search(run, [tracking, *listeners], script)
     finally:
-        end_out_of_time(study, ledger, budget)
+        end_out_of_time(run)
         tracking.close("FINISHED")
         writer.close()
     assert not writer.failures

@@ -70,10 +70,11 @@ def a_ledger() -> Ledger:
     return Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
 
 
-def test_listeners_are_called_in_order_after_the_ledger() -> None:
+def test_listeners_are_called_in_order() -> None:
     heard: list[tuple[str, ...]] = []
+    ledger = a_ledger()
     guard, first, second, keeper = (Recording(name, heard) for name in ("guard", "a", "b", "last"))
-    events = TrialEvents([guard], a_ledger(), [first, second], keeper)
+    events = TrialEvents(ledger, [guard, ledger, first, second, keeper])
     trial = Trial(
         "stub",
         config={"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG},
@@ -108,7 +109,8 @@ def test_where_a_guard_raises_nothing_else_is_called() -> None:
     heard: list[tuple[str, ...]] = []
     ledger = a_ledger()
     ledger.records["00001"] = Record(1, "00001", {})
-    events = TrialEvents([Refusing()], ledger, [Recording("a", heard)], Recording("last", heard))
+    others = Recording("a", heard), Recording("last", heard)
+    events = TrialEvents(ledger, [Refusing(), ledger, *others])
     for call in (events.on_step_begin, events.on_experiment_end):
         with pytest.raises(UserError):
             call()
@@ -122,7 +124,8 @@ def test_a_trial_that_ends_before_it_starts_is_an_event_only_where_it_failed(
     # A trial that is no part of an experiment has no file of errors.
     monkeypatch.setattr("sweeps.callback._reason_of", lambda trial: "no memory")
     heard: list[tuple[str, ...]] = []
-    events = TrialEvents([], a_ledger(), [], Recording("last", heard))
+    ledger = a_ledger()
+    events = TrialEvents(ledger, [ledger, Recording("last", heard)])
     config = {"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG}
     trial = Trial("stub", config=config, trial_id="t", stub=True)
     events.on_trial_complete(trial=trial)
@@ -131,7 +134,7 @@ def test_a_trial_that_ends_before_it_starts_is_an_event_only_where_it_failed(
 
 
 def test_nothing_of_the_listeners_is_pickled() -> None:
-    events = TrialEvents([], a_ledger(), [], Listener())
+    events = TrialEvents(a_ledger(), [Listener()])
     assert pickle.loads(pickle.dumps(events)).__dict__ == {}
 
 

@@ -19,7 +19,6 @@ from sweeps.cluster import Allotment
 from sweeps.confirm import confirm, confirm_study, fresh_seeds, leaders
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.outbox import Outbox
 from sweeps.record import Outcome, Record
@@ -29,6 +28,7 @@ from sweeps.run_queue import QueuedTrials
 from sweeps.session import Session
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space, starting_point
+from sweeps.stage import Sweep
 from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer

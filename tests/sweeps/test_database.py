@@ -14,13 +14,14 @@ from optuna.study import Study
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.events import Listener
-from sweeps.launch import StageRun, Sweep, run_search, search_study
+from sweeps.launch import run_search, search_study
 from sweeps.ledger import Ledger
 from sweeps.locks import Claim, claimed
 from sweeps.record import Record
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.storage import storage_errors_explained
 from tests.patience import PATIENCE
 from tests.sweeps.scripted import STEPS, VARIANT, report

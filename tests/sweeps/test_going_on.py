@@ -8,22 +8,24 @@ from optuna.trial import TrialState
 from ray.tune.experiment import Trial
 
 from sweeps.cluster import Allotment
-from sweeps.launch import Sweep, search_study
+from sweeps.launch import search_study
 from sweeps.ledger import STARTS
 from sweeps.records import Records, end_out_of_time
 from sweeps.settings import SweepSettings
+from sweeps.stage import Sweep
 from tests.sweeps.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
 
 def test_what_the_time_stopped_is_ended_and_what_had_not_started_waits(tmp_path: Path) -> None:
     study = a_study(tmp_path)
-    playing = Playing(study, seconds=0.0)
+    playing = Playing(study)
     seen = playing.start("seen")
     playing.start("unseen")
     asked = playing.searcher.suggest("asked for only")
     playing.report("seen", seen, 50, 0.3)
-    end_out_of_time(study, playing.ledger, playing.budget)
+    playing.budget.seconds = 0.0
+    end_out_of_time(playing.run)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING]
     known = Records(study).load().values()
@@ -40,7 +42,7 @@ def test_where_time_is_left_what_was_interrupted_can_go_on(tmp_path: Path) -> No
     playing = Playing(study)
     playing.start("a")
     playing.ledger.cut_short()
-    end_out_of_time(study, playing.ledger, playing.budget)
+    end_out_of_time(playing.run)
     assert [each.outcome for each in playing.ledger.ended()] == ["interrupted"]
     assert study.trials[0].state is TrialState.RUNNING
 
@@ -52,8 +54,9 @@ def test_what_was_interrupted_is_out_of_time_when_there_is_none_to_go_on(tmp_pat
     playing.report("a", record, 50, 0.3)
     playing.ledger.cut_short()
     Records(study).save(record, 10.0)
-    again = Playing(study, seconds=0.0)
-    end_out_of_time(study, again.ledger, again.budget)
+    again = Playing(study)
+    again.budget.seconds = 0.0
+    end_out_of_time(again.run)
     assert study.trials[0].state is TrialState.PRUNED
     (kept,) = Records(study).load().values()
     assert (kept.outcome, kept.mended) == ("out_of_time", False)

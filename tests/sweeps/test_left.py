@@ -11,14 +11,14 @@ from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
-from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
-from sweeps.left import Left, left_of, without_time
-from sweeps.plan import print_plan
+from sweeps.plan import Left, left_of, print_plan
 from sweeps.record import Record
 from sweeps.records import Records
+from sweeps.search import without_time
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.stored import find
 from sweeps.study import open_storage, open_study
 from tests.sweeps.kept import VARIANT, a_stored_sweep
@@ -72,7 +72,8 @@ def test_time_that_lets_nothing_run_is_noticed(
     sweep = Sweep("one", place, cut, base, build_space(base, {}), place, allotment)
     spent = Budget(budget, Interruption(), Records(study).seconds)
     ledger = Ledger("pixels", base.training.steps, spent, Records(study).load())
-    assert without_time(sweep, study, ledger, spent) == without
+    run = StageRun(sweep, "search", study, ledger, spent)
+    assert without_time(run) == without
     if budget > 600:
         study.tell(1, state=TrialState.FAIL)
-    assert without_time(sweep, study, ledger, spent) == all_ended
+    assert without_time(run) == all_ended

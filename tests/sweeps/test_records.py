@@ -13,14 +13,16 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.callback import TrialEvents
+from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
-from sweeps.events import Listener
 from sweeps.experiments import open_experiment
 from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
 from sweeps.records import Records, end_out_of_time
 from sweeps.run_info import SweepRun
+from sweeps.settings import SweepSettings
 from sweeps.space import METRICS, build_space
+from sweeps.stage import StageRun, Sweep
 from sweeps.study import open_storage, open_study
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
@@ -45,7 +47,7 @@ class Session:
         self.outbox = Outbox(place)
         self.writer = Writer(self.outbox, Delivery(database, VARIANT, "one"))
         self.tracking = Tracking(self.writer, SweepRun("one", BASE, {}, {}), self.ledger)
-        self.events = TrialEvents([], self.ledger, [self.tracking], Listener())
+        self.events = TrialEvents(self.ledger, [self.ledger, self.tracking])
         self.tracking.open()
         self.tracking.end_all()
         self._uri = database
@@ -152,7 +154,9 @@ def test_mlflow_hears_when_there_is_no_time_to_go_on(place: Path, database: str)
     (run,) = first.runs()
     assert (run.info.status, run.data.tags["outcome"]) == ("KILLED", "interrupted")
     second = Session(place, database, seconds=0.0)
-    end_out_of_time(second.study, second.ledger, second.budget)
+    settings = SweepSettings(variant=VARIANT)
+    sweep = Sweep("one", place, settings, BASE, SPACE, place, Allotment(1.0, 0.0, 1))
+    end_out_of_time(StageRun(sweep, "search", second.study, second.ledger, second.budget))
     second.tracking.end_all()
     third = Session(place, database)
     for session in (second, third):

@@ -13,11 +13,11 @@ from analysis.report import Report
 from analysis.runs import read_runs
 from analysis.sweep import find_sweep
 from sweeps.cluster import Allotment
-from sweeps.launch import Sweep
 from sweeps.outbox import Outbox
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space
+from sweeps.stage import Sweep
 from sweeps.writer import Writer
 from tests.analysis.searched import search
 from tests.analysis.tracked import Store

@@ -6,18 +6,20 @@ import dataclasses
 from pathlib import Path
 
 from mlflow import MlflowClient
+from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.delivery import Delivery
 from sweeps.experiments import open_experiment
-from sweeps.launch import Sweep
 from sweeps.ledger import Ledger
 from sweeps.outbox import Entry, Outbox
 from sweeps.record import Record
 from sweeps.results import BEST_FILE, Best, log_best
 from sweeps.run_info import SweepRun
+from sweeps.session import Session
 from sweeps.space import build_space
+from sweeps.stage import Sweep
 from sweeps.stored import find
 from sweeps.tracking import Tracking
 from sweeps.writer import Writer
@@ -33,24 +35,23 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
     sweep = Sweep("one", place, settings, base, space, place, Allotment(1.0, 0.0, 1))
     open_experiment(database, VARIANT, "one")
     writer = Writer(Outbox(place), Delivery(database, VARIANT, "one"))
-    run, ledger = (
-        SweepRun("one", base, {}, {}),
-        Ledger("pixels", 30, Budget(60.0, Interruption())),
-    )
-    tracking = Tracking(writer, run, ledger)
+    budget = Budget(60.0, Interruption())
+    ledger = Ledger("pixels", 30, budget)
+    tracking = Tracking(writer, SweepRun("one", base, {}, {}), ledger)
     tracking.open()
     (place / BEST_FILE).touch()
     for folder in (FOLDER, "checkpoint"):
         (place / folder).mkdir()
-    study = find(settings, "one").study
+    study, console = find(settings, "one").study, Console()
+    session = Session(sweep, "search", study, ledger, budget, tracking, writer, console)
     first = Record(1, "00001", {}, "complete", 30, score=0.5)
-    best = Best(first, place / "checkpoint", base, {}, {}, 1.0)
+    best = Best(first, place / "checkpoint", {}, 1.0)
     # The second is found when the sweep has been extended.
     for number in (1, 1, 2):
         record = dataclasses.replace(first, number=number, trial_id=f"0000{number}")
         tags = {"kind": "trial", "trial_id": record.trial_id, "sweep": "one"}
         writer.submit(Entry(key=record.trial_id, kind="begin", at=1, tags=tags))
-        log_best(sweep, study, dataclasses.replace(best, record=record), tracking)
+        log_best(session, dataclasses.replace(best, record=record))
     tracking.close("FINISHED")
     writer.close()
     assert not writer.failures

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sweeps.budget import Budget, Interruption
-from sweeps.launch import enough_time
-from sweeps.ledger import Ledger
 from sweeps.records import end_out_of_time
 from sweeps.searcher import DrawnTrials, StudySearcher
-from tests.sweeps.played import BASE, PIXELS, SPACE, STEPS, Playing, a_study
+from tests.sweeps.played import PIXELS, SPACE, STEPS, Playing, a_run, a_study
 
 
 def test_a_suggestion_is_inside_the_space(tmp_path: Path) -> None:
@@ -83,19 +78,16 @@ def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
-    budget = Budget(0.0, Interruption())
-    ledger = Ledger("pixels", STEPS, budget)
     # Even where none has ended that would say how long one takes.
-    study, enough = a_study(tmp_path), functools.partial(enough_time, ledger, budget)
-    searcher = StudySearcher(study, DrawnTrials(study, SPACE, BASE, 10, enough), ledger)
+    run = a_run(a_study(tmp_path), seconds=0.0)
+    searcher = StudySearcher(run, DrawnTrials(run))
     suggestion: object = searcher.suggest("t1")
     assert suggestion == Searcher.FINISHED
 
 
 def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
-    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
-    study = a_study(tmp_path)
-    searcher = StudySearcher(study, DrawnTrials(study, SPACE, BASE, trials=2), ledger)
+    run = a_run(a_study(tmp_path), trials=2)
+    searcher = StudySearcher(run, DrawnTrials(run))
     for number in range(2):
         assert searcher.suggest(f"t{number}") is not None
     # None of them has started yet.
@@ -104,11 +96,12 @@ def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
 
 def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     study = a_study(tmp_path, "pareto")
-    playing = Playing(study, "pareto", seconds=0.0)
+    playing = Playing(study, "pareto")
     playing.play("t1", (50, 0.2), (STEPS, 0.7))
     playing.play("t2", (50, 0.1))
     playing.start("t3")
-    end_out_of_time(study, playing.ledger, playing.budget)
+    playing.budget.seconds = 0.0
+    end_out_of_time(playing.run)
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
     assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]

@@ -17,13 +17,15 @@ from optuna.trial import TrialState
 from sweeps.budget import Budget, Interruption
 from sweeps.events import Listener
 from sweeps.halving import RUNG_METRICS
-from sweeps.launch import StageRun, enough_time, run_search
+from sweeps.launch import run_search
 from sweeps.ledger import Ledger
 from sweeps.record import Record
 from sweeps.records import Records
-from sweeps.results import front, write_trials
+from sweeps.results import write_trials
 from sweeps.space import METRICS
+from sweeps.stage import StageRun
 from sweeps.study import open_storage, open_study
+from sweeps.summary import front
 from sweeps.trainable import checkpoints_of, reporting_errors
 from tests.patience import PATIENCE
 from tests.sweeps.scripted import STEPS, Ran, report, run_script
@@ -183,9 +185,11 @@ def test_the_table_of_trials(ran: Ran, tmp_path: Path) -> None:
 
 
 def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
-    interruption = Interruption()
-    assert enough_time(ran.ledger, Budget(3600, interruption))
-    assert not enough_time(ran.ledger, Budget(0.001, interruption))
+    study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
+    for seconds, enough in ((3600, True), (0.001, False)):
+        budget = Budget(seconds, Interruption())
+        run = StageRun(ran.sweep, "search", study, ran.ledger, budget)
+        assert run.enough_time() == enough
 
 
 def test_a_resumed_search_judges_by_all_that_was_seen(

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from sweeps.budget import Budget, Interruption
 from sweeps.console import View
-from sweeps.ledger import Ledger
 from sweeps.record import Record
+from tests.sweeps.played import a_run, a_study
 
 ERROR = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
 
 
 @pytest.mark.parametrize("watched", [True, False])
-def test_an_error_is_shown_word_for_word(watched: bool) -> None:
-    budget = Budget(60.0, Interruption())
+def test_an_error_is_shown_word_for_word(watched: bool, tmp_path: Path) -> None:
     failed = Record(1, "00001", {"model.latent_size": 8}, "failed", 20, error=ERROR)
-    ledger = Ledger("pixels", 30, budget)
     shown = io.StringIO()
     console = Console(file=shown, width=200)
-    view = View(console, "one", ledger, budget, 3)
-    ledger.records["00001"] = failed
+    run = a_run(a_study(tmp_path), seconds=60.0)
+    view = View(console, run, 3)
+    run.ledger.records["00001"] = failed
     if watched:
         console.print(view.render())
     else:

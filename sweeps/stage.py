@@ -1,0 +1,80 @@
+"""A sweep, and the trials of one of its stages: what the rest of the package works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from optuna.study import Study
+
+from sweeps.budget import Budget
+from sweeps.cluster import Allotment
+from sweeps.ledger import Ledger
+from sweeps.locks import Claim
+from sweeps.record import Stage, seconds_of_a_trial
+from sweeps.settings import SweepSettings
+from sweeps.space import Space
+from sweeps.storage import Storage
+from weakdis_core.config import Config
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One variant's sweep.
+
+    Attributes:
+        name: Its name.
+        folder: Where everything about it lies.
+        settings: What the user asked for.
+        base: The settings its trials share, with the data source resolved.
+        space: What is searched.
+        prepared: Folder of the prepared images.
+        allotment: What a trial gets.
+        moved: Whether another machine ran it before, and is gone.
+        claim: What keeps other machines from running it.
+    """
+
+    name: str
+    folder: Path
+    settings: SweepSettings
+    base: Config
+    space: Space
+    prepared: Path
+    allotment: Allotment
+    moved: bool = False
+    claim: Claim = field(default_factory=Claim)
+
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with it."""
+        study, variant = self.settings.study, self.base.data.variant
+        asked = f"--resume {self.name}" if study is None else f"--study {study} --variant {variant}"
+        return f"python sweeps/run.py {asked}"
+
+    @property
+    def storage(self) -> Storage:
+        """Where its checkpoints lie."""
+        return self.settings.checkpoints
+
+
+@dataclass
+class StageRun:
+    """The trials of one stage of a sweep, in this session.
+
+    Attributes:
+        sweep: The sweep.
+        stage: What the trials are for.
+        study: Their Optuna study.
+        ledger: Account of what became of each.
+        budget: When to stop.
+    """
+
+    sweep: Sweep
+    stage: Stage
+    study: Study
+    ledger: Ledger
+    budget: Budget
+
+    def enough_time(self) -> bool:
+        """Whether another trial can end in the time left, going by the complete ones."""
+        return self.budget.left > seconds_of_a_trial(self.ledger.complete())
