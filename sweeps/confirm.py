@@ -63,13 +63,9 @@ class _Files(Listener):
 
 
 def fresh_seeds(seed: int, n: int) -> list[int]:
-    """Seeds that the search has not used: derived from its own, and never equal to it.
+    """Derive `n` different seeds from that of the search, none of them equal to it.
 
     The same seed gives the same ones, so that configurations are compared on the same seeds.
-
-    Args:
-        seed: The search's.
-        n: How many, all different.
     """
     # As wide as the setting allows.
     drawn = (derive(seed, f"confirm/{position}") % 2**31 for position in itertools.count())
@@ -106,10 +102,6 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
 
     Every run has a run of MLflow under the sweep's, tagged `stage = confirm`. There is no limit of
     time: the search's budget is the search's.
-
-    Args:
-        search: The session, whose search has ended.
-        trainable: What a run is.
 
     Returns:
         Whether at least one run reached its end, and the user did not interrupt.
@@ -151,11 +143,9 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
 
 
 def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
-    """Open the Optuna study of a sweep's confirm runs, in which the runs asked for wait.
+    """Open the Optuna study of a sweep's confirm runs, and add the runs asked for.
 
-    Args:
-        sweep: The sweep.
-        values: What each run changes in the sweep's settings, its seed included.
+    `values` are what each run changes in the sweep's settings, its seed included.
     """
     study = open_runs(sweep, f"{sweep.name}/confirm")
     # They stand in no row of the declared tables.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import os
 import socket
@@ -48,11 +49,9 @@ class Delivery:
     """
 
     def __init__(self, uri: str, experiment: str, sweep: str) -> None:
-        self.uri = uri
+        self._uri = uri
         self._experiment = experiment
         self._sweep = sweep
-        self._client: MlflowClient | None = None
-        self._experiment_id = ""
         self._run_ids: dict[str, str] = {}
         self._new: set[str] = set()
         self._begun: set[str] = set()
@@ -60,15 +59,14 @@ class Delivery:
         self._registry_errors: Counter[str] = Counter()
 
     def __call__(self, entry: Entry) -> None:
-        """Tell MLflow.
+        """Send an entry to MLflow.
 
         Raises:
-            Exception: It refuses, or is not there; `may_work_later` tells which.
+            Exception: It refuses, or is not there; `may_work_later` says which.
         """
-        client = self._connected()
-        run = self._run_id(client, entry)
+        client, run = self._client, self._run_id(entry)
         if entry.kind == "model":
-            self._publish(client, run, entry)
+            self._publish(run, entry)
             return
         params, tags, metrics = entry.params, entry.tags, entry.metrics
         if entry.kind == "begin":
@@ -99,11 +97,12 @@ class Delivery:
             )
         if entry.file is not None:
             client.log_artifact(run, entry.file, entry.folder)
-        if entry.kind == "end" and not self._has_ended(client, run, entry):
+        if entry.kind == "end" and not self._has_ended(run, entry):
             client.set_terminated(run, entry.status, end_time=entry.at)
 
-    def _publish(self, client: MlflowClient, run: str, entry: Entry) -> None:
+    def _publish(self, run: str, entry: Entry) -> None:
         """Store and register a model; a registry that keeps failing must not hold up the rest."""
+        client = self._client
         try:
             publish(client, run, entry)
         except MlflowException as error:
@@ -116,45 +115,46 @@ class Delivery:
             client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}")
             raise MlflowException.invalid_parameter_value(reason) from error
 
-    def _has_ended(self, client: MlflowClient, run: str, entry: Entry) -> bool:
+    def _has_ended(self, run: str, entry: Entry) -> bool:
         """Whether a run of an earlier process has ended just so: then the time is right too."""
         if run in self._begun:
             return False
-        return bool(client.get_run(run).info.status == entry.status)
+        return bool(self._client.get_run(run).info.status == entry.status)
 
-    def _connected(self) -> MlflowClient:
-        if self._client is None:
-            client = connect(self.uri)
-            experiment = client.get_experiment_by_name(self._experiment)
-            if experiment is None:
-                raise ValueError(f"MLflow has no experiment {self._experiment} any more")
-            self._experiment_id = str(experiment.experiment_id)
-            self._client = client
-        return self._client
+    @functools.cached_property
+    def _client(self) -> MlflowClient:
+        return connect(self._uri)
 
-    def _run_id(self, client: MlflowClient, entry: Entry) -> str:
+    @functools.cached_property
+    def _experiment_id(self) -> str:
+        experiment = self._client.get_experiment_by_name(self._experiment)
+        if experiment is None:
+            raise ValueError(f"MLflow has no experiment {self._experiment} any more")
+        return str(experiment.experiment_id)
+
+    def _run_id(self, entry: Entry) -> str:
         """The run of a trial: known, found by its trial id, or made."""
         key = entry.key
         if key not in self._run_ids:
-            self._run_ids[key] = self._found(client, key) or self._made(client, entry)
+            self._run_ids[key] = self._found(key) or self._made(entry)
         return self._run_ids[key]
 
-    def _found(self, client: MlflowClient, key: str) -> str | None:
+    def _found(self, key: str) -> str | None:
         own = "tags.kind != 'trial'" if key == PARENT else f"tags.trial_id = '{key}'"
         query = f"tags.sweep = '{self._sweep}' and {own}"
-        runs = client.search_runs([self._experiment_id], query, max_results=1)
+        runs = self._client.search_runs([self._experiment_id], query, max_results=1)
         return runs[0].info.run_id if runs else None
 
-    def _made(self, client: MlflowClient, entry: Entry) -> str:
+    def _made(self, entry: Entry) -> str:
         if entry.kind != "begin":
             raise ValueError(f"MLflow has no run of {entry.key} of {self._sweep} any more")
         tags = dict(entry.tags)
         if entry.key != PARENT:
-            parent = self._run_ids.get(PARENT) or self._found(client, PARENT)
+            parent = self._run_ids.get(PARENT) or self._found(PARENT)
             if parent is None:
                 raise ValueError(f"MLflow has no run of {self._sweep} any more")
             tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
-        made = client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
+        made = self._client.create_run(self._experiment_id, start_time=entry.at, tags=tags)
         run = str(made.info.run_id)
         self._new.add(run)
         return run

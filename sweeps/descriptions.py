@@ -16,6 +16,9 @@ from sweeps.space import KINDS, METRICS
 from sweeps.stage import Sweep
 from weakdis_core.data.store import open_prepared
 
+_ASKED = {
+    "trials", "time_budget", "confirm_seeds", "confirm_top", "objective", "sampler", "preset",
+}  # fmt: skip
 _SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", "seed")
 
 
@@ -24,28 +27,19 @@ def sweep_run(sweep: Sweep) -> SweepRun:
     settings = sweep.settings
     tags = common_tags(sweep.base, sweep.base.data.source)
     images = training_images(open_prepared(sweep.prepared), sweep.base)
-    given: dict[str, Any] = {
+    params: dict[str, Any] = {
         "cpus_per_trial": sweep.allotment.cpus,
         "gpus_per_trial": sweep.allotment.gpus,
         "max_concurrent": sweep.allotment.concurrent,
     }
     if settings.study is not None:
-        params = given | {"study": settings.study, "seeds": settings.seeds}
+        params |= {"study": settings.study, "seeds": settings.seeds}
         tags |= {"study": settings.study}
         return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_study(sweep))
+    params |= settings.model_dump(include=_ASKED)
     # Optuna's own words, from which `json_to_distribution` makes the distributions again.
-    searched = {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
-    asked = {
-        "trials": settings.trials,
-        "time_budget": settings.time_budget,
-        "confirm_seeds": settings.confirm_seeds,
-        "confirm_top": settings.confirm_top,
-        "objective": settings.objective,
-        "sampler": settings.sampler,
-        "preset": settings.preset,
-    }
-    fixed = {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
-    params = {**asked, **given, **searched, **fixed}
+    params |= {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
+    params |= {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
     return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_sweep(sweep))
 
 
@@ -84,14 +78,7 @@ def best_so_far(ledger: Ledger) -> str:
 
 
 def describe_trial(sweep: SweepRun, record: Record, stage: Stage, test: Mapping[str, float]) -> str:
-    """What a trial is, how it ended and its scores.
-
-    Args:
-        sweep: The sweep.
-        record: The trial.
-        stage: What it was for.
-        test: Scores on test, `test/...`, where it was evaluated.
-    """
+    """Describe a trial: what it is, how it ended and its scores, those on test as `test/...`."""
     settings = sweep.base.flat() | record.values
     shown = record.values if stage == "study" else {name: settings[name] for name in _SHOWN}
     kind = {"search": "Search trial", "confirm": "Confirm run", "study": "Run"}[stage]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 from ray.tune.execution.tune_controller import TuneController
@@ -67,8 +67,9 @@ class Halving(ASHAScheduler):
         self._bracket = _PatientBracket(rung, steps, REDUCTION_FACTOR, 0)
         set_bracket(self, self._bracket)
         for trial_id, reports in (earlier or {}).items():
+            seen = cast(Trial, SimpleNamespace(trial_id=trial_id))
             for step, value in reports:
-                self._bracket.on_result(cast(Trial, _Seen(trial_id)), step, value)
+                self._bracket.on_result(seen, step, value)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Take a trial in. One that goes on stays on the rungs that it has reached."""
@@ -82,10 +83,3 @@ class Halving(ASHAScheduler):
         live = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         pending = any(trial.status == Trial.PENDING for trial in live)
         return super().choose_trial_to_run(tune_controller) if pending else None
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a bracket needs of a trial."""
-
-    trial_id: str

@@ -52,10 +52,7 @@ def run_search(
 ) -> None:
     """Run what is left of a search's trials, until they end, time is over, or the user interrupts.
 
-    Args:
-        run: The search.
-        listeners: Receive what happens, after the ledger.
-        trainable: What a trial runs.
+    Arguments are those of `run_trials`.
     """
     sweep, trials = run.sweep, run.sweep.settings.trials
     if sum(trial.state.is_finished() for trial in run.study.get_trials(deepcopy=False)) >= trials:

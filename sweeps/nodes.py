@@ -6,16 +6,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.cluster import Allotment
+from sweeps.cluster import Allotment, machine_kinds
 from sweeps.events import Listener
-from sweeps.growth import kinds
 from sweeps.storage import Storage
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
@@ -24,19 +22,8 @@ _SECONDS = 30.0
 _EVERY = 10.0
 
 
-@dataclass(frozen=True)
-class Node:
-    """A machine of the cluster.
-
-    Attributes:
-        id: Ray's name for it.
-        address: Its IP address.
-        resources: What it has, `CPU` and `GPU` among it.
-    """
-
-    id: str
-    address: str
-    resources: dict[str, float]
+Node = dict[str, Any]
+"""A machine as `ray.nodes` describes it."""
 
 
 class NodeCheck(Listener):
@@ -69,7 +56,7 @@ class NodeCheck(Listener):
         """
         # The driver's own has written the storage already.
         known = {*self._checked, ray.get_runtime_context().get_node_id()}
-        new = [node for node in working_nodes() if node.id not in known]
+        new = [node for node in working_nodes() if node["NodeID"] not in known]
         if new:
             # Who does not answer is asked again next time.
             self._checked |= self._ask(new)
@@ -81,7 +68,7 @@ class NodeCheck(Listener):
             with self._marked() as mark:
                 asked = {_ask(node, self._storage, mark): node for node in nodes}
                 answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS)
-                return {asked[each].id for each in answered if _is_well(each, asked[each])}
+                return {asked[each]["NodeID"] for each in answered if _is_well(each, asked[each])}
         except OSError:
             # The storage itself does not answer: trials will tell, if it stays so.
             return set()
@@ -103,7 +90,7 @@ class NodeCheck(Listener):
 def working_nodes() -> list[Node]:
     """The machines that trials can run on."""
     return [
-        Node(str(node["NodeID"]), str(node["NodeManagerAddress"]), dict(node["Resources"]))
+        node
         for node in ray.nodes()  # type: ignore[no-untyped-call]
         if node["Alive"] and (node["Resources"].get("CPU") or node["Resources"].get("GPU"))
     ]
@@ -117,8 +104,8 @@ def check_fits(allotment: Allotment) -> None:
     Raises:
         UserError: None has.
     """
-    machines = [node.resources for node in working_nodes()]
-    machines += [resources for count, resources in kinds() if count]
+    machines = [node["Resources"] for node in working_nodes()]
+    machines += [resources for count, resources in machine_kinds() if count]
     for field, name, amount in (
         ("cpus_per_trial", "CPU", allotment.cpus),
         ("gpus_per_trial", "GPU", allotment.gpus),
@@ -131,7 +118,7 @@ def check_fits(allotment: Allotment) -> None:
 
 
 def _ask(node: Node, storage: Storage, mark: str) -> Any:
-    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     asked = ray.remote(_probe).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
     return asked.remote(storage.root, mark, Versions.here())
 
@@ -150,7 +137,7 @@ def _is_well(answer: Any, node: Node) -> bool:
         # Gone meanwhile, or going.
         return False
     if reason:
-        raise UserError(f"storage: node {node.address} {reason}")
+        raise UserError(f"storage: node {node['NodeManagerAddress']} {reason}")
     return True
 
 

@@ -1,7 +1,7 @@
-"""What MLflow is to be told, kept on disk until it has been: a crash or a dead server loses none.
+"""What is sent to MLflow, kept on disk until it arrives: a crash or a dead server loses none.
 
-One line of JSON for each thing to tell, in order, in a file beside the sweep. A second file holds
-how many of them MLflow has.
+One line of JSON for each entry, in order, in a file beside the sweep. A second file holds how many
+of them MLflow has.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""
 
 OF_REPORT = "seconds"
-"""Metric that every report of training has, and no other entry."""
+"""Marks an entry as a training report; steps that MLflow has already are not sent again."""
 
 Kind = Literal["begin", "log", "file", "model", "end"]
 
 
 class Entry(BaseModel):
-    """One thing to tell MLflow of one run.
+    """What to send to MLflow for one run.
 
     Attributes:
         key: The run: a trial's id, or `PARENT`.
         kind: `begin` makes the run or takes it up again, `log` adds numbers, params and tags,
             `file` stores a file, `model` stores and registers a model, `end` sets the run's
             state.
-        at: Milliseconds since 1970, when it happened: a number told twice is then one point.
+        at: Milliseconds since 1970, when it happened: a number sent twice is then one point.
         step: Training step of the metrics.
         metrics: Numbers by name.
         params: Settings by name.
@@ -105,7 +105,7 @@ class Outbox:
             raise
 
     def waiting(self) -> Iterator[Entry]:
-        """Entries that MLflow has not been told, oldest first.
+        """Entries that MLflow has not received, oldest first.
 
         Raises:
             UserError: The file is not what `append` writes.
@@ -122,9 +122,9 @@ class Outbox:
                 yield entry.model_copy(update={"file": entry.file and self._located(entry.file)})
 
     def delivered(self) -> None:
-        """Note that the oldest waiting entry has been told."""
+        """Note that MLflow has the oldest waiting entry."""
         self._delivered += 1
-        # One small write in place, which takes no room: whoever is killed meanwhile tells one entry
+        # One small write in place, which takes no room: whoever is killed meanwhile sends one entry
         # twice at worst.
         with self._delivered_path.open("r+") as file:
             file.write(f"{self._delivered:012d}\n")

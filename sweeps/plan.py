@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -27,7 +27,7 @@ from sweeps.console import clock
 from sweeps.halving import REDUCTION_FACTOR
 from sweeps.ledger import CHECKPOINTS_KEPT
 from sweeps.settings import SweepSettings
-from sweeps.space import Space, build_space, first_rung
+from sweeps.space import build_space, first_rung
 from sweeps.stored import find
 from weakdis_core.config import Config
 from weakdis_core.data.plan import plan
@@ -85,8 +85,6 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
     allotment = allot(settings, {"CPU": float(cpus), "GPU": float(gpus)})
     where = f"{cpus} CPUs, {gpus} GPUs" + (" of this machine" if settings.address else "")
     for variant, name in settings.sweep_names().items():
-        base = settings.base_config(variant)
-        space = build_space(base, settings.fixed, settings.search_learning_rate)
         what = "what is left" if settings.resume else "plan"
         table = Table(
             title=f"{what} of {name if settings.name else variant}",
@@ -94,7 +92,7 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
             show_header=False,
             title_justify="left",
         )
-        for row in _rows(settings, left_of(settings, name), base, space, allotment, where):
+        for row in _rows(settings, variant, name, allotment, where):
             table.add_row(*row)
         console.print(table)
 
@@ -160,66 +158,49 @@ def _test_seconds(trainer: Trainer, images: int) -> float:
 
 
 def _rows(
-    settings: SweepSettings,
-    left: Left,
-    base: Config,
-    space: Space,
-    allotment: Allotment,
-    where: str,
-) -> list[tuple[str, str]]:
+    settings: SweepSettings, variant: str, name: str, allotment: Allotment, where: str
+) -> Iterator[tuple[str, str]]:
+    left, base = left_of(settings, name), settings.base_config(variant)
+    space = build_space(base, settings.fixed, settings.search_learning_rate)
     measured = probe(base, test=left.runs > 0)
-    steps, rung = base.training.steps, first_rung(space, base)
-    full = measured.trial
+    steps, rung, full = base.training.steps, first_rung(space, base), measured.trial
     rounds = ceil(left.trials / allotment.concurrent)
     # Of the trials that reach the rung ASHA lets one in REDUCTION_FACTOR go on.
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
     longest, shortest = rounds * full, rounds * full * stopped
-    images = plan(base.data, base.runtime.data_dir)
-    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * measured.checkpoint + _STATE_BYTES)
     more = f" more of {settings.trials}" if settings.resume else ""
-    searched = [f"{name} {_range(values)}" for name, values in space.items()]
-    return [
-        ("searched", "\n".join(searched)),
-        ("objective", f"{settings.objective}, {settings.sampler}, seed {settings.seed}"),
-        (
-            "trials",
-            f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
-            f"CPU and {allotment.gpus:g} GPU ({where})",
-        ),
-        ("steps", f"{steps} a full trial; early stopping from step {rung}"),
-        (
-            "time",
-            f"{clock(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
-            f"{clock(shortest)} to {clock(longest)} for all trials, as early stopping has it; "
-            f"the search ends after {clock(left.seconds)} in any case",
-        ),
-        *_confirmation(settings, left.runs, allotment, measured),
-        (
-            "disk",
-            f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
-            f"{CHECKPOINTS_KEPT} kept of each), and {_size(images.n_bytes)} for the images"
-            + (" (there already)" if images.path.exists() else ""),
-        ),
-    ]
-
-
-def _confirmation(
-    settings: SweepSettings, runs: int, allotment: Allotment, measured: Probe
-) -> list[tuple[str, str]]:
-    """What confirming adds, if it is asked for: nothing of it is in the time budget."""
-    if not runs:
-        return []
-    full, test = measured.trial, measured.test
-    rounds = ceil(runs / allotment.concurrent)
-    return [
-        (
+    yield "searched", "\n".join(f"{name} {_range(values)}" for name, values in space.items())
+    yield "objective", f"{settings.objective}, {settings.sampler}, seed {settings.seed}"
+    yield (
+        "trials",
+        f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
+        f"CPU and {allotment.gpus:g} GPU ({where})",
+    )
+    yield "steps", f"{steps} a full trial; early stopping from step {rung}"
+    yield (
+        "time",
+        f"{clock(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
+        f"{clock(shortest)} to {clock(longest)} for all trials, as early stopping has it; "
+        f"the search ends after {clock(left.seconds)} in any case",
+    )
+    if left.runs:
+        # Nothing of it is in the time budget.
+        spent = ceil(left.runs / allotment.concurrent) * (full + measured.test)
+        yield (
             "confirmation",
             f"after the search {settings.confirm_seeds} fresh seeds of the best "
-            f"{settings.confirm_top}: {runs} runs{' left' if settings.resume else ''}, each "
-            f"{clock(full)} of training and {clock(test)} of evaluation on test; "
-            f"{clock(rounds * (full + test))} for all, beyond the time budget",
+            f"{settings.confirm_top}: {left.runs} runs{' left' if settings.resume else ''}, each "
+            f"{clock(full)} of training and {clock(measured.test)} of evaluation on test; "
+            f"{clock(spent)} for all, beyond the time budget",
         )
-    ]
+    images = plan(base.data, base.runtime.data_dir)
+    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * measured.checkpoint + _STATE_BYTES)
+    yield (
+        "disk",
+        f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
+        f"{CHECKPOINTS_KEPT} kept of each), and {_size(images.n_bytes)} for the images"
+        + (" (there already)" if images.path.exists() else ""),
+    )
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -1,8 +1,8 @@
 """The records of a sweep's trials, kept by its Optuna study: they survive any crash.
 
-The study is the authority on which trials have ended: it is told first, in one transaction. What
-it cannot hold of a trial (reports, checkpoints, the reason of a failure) lies beside it, among the
-study's user attributes.
+The study is the authority on which trials have ended: it is written first, in one transaction.
+What it cannot hold of a trial (reports, checkpoints, the reason of a failure) lies beside it, among
+the study's user attributes.
 """
 
 from __future__ import annotations
@@ -34,24 +34,14 @@ _OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
 class Records:
-    """Records by the number of their trial in the study.
-
-    Args:
-        study: The study.
-        stage: What its trials are for.
-    """
+    """The records of a study's trials, in its user attributes."""
 
     def __init__(self, study: Study, stage: Stage = "search") -> None:
         self._study = study
         self._stage = stage
 
     def save(self, record: Record, seconds: float) -> None:
-        """Store a record in place of what is known of its trial.
-
-        Args:
-            record: The record.
-            seconds: How long trials have been running, in all sessions.
-        """
+        """Store a record, and the seconds that trials have been running in all sessions."""
         content = dataclasses.asdict(record)
         del content["started"], content["mended"], content["config"]
         self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content | {_SPENT: seconds})
@@ -69,8 +59,8 @@ class Records:
     def load(self) -> dict[str, Record]:
         """All records by trial id, in the order the trials started.
 
-        A process that was killed after it had told the study of an end left a record that knows
-        nothing of it, or none where the trial had not started: that is put right here.
+        A process that was killed after it had stored an end in the study left a record without
+        it, or none where the trial had not started: that is put right here.
         """
         kept = self._study.user_attrs
         records = {}

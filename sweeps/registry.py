@@ -1,6 +1,6 @@
 """A trained model in MLflow: stored with its run, registered, and called `best` if it is.
 
-Done twice it is done once: what is there already is found again.
+Idempotent: a retry reuses the stored model and the version that an earlier attempt created.
 """
 
 from __future__ import annotations
@@ -33,12 +33,7 @@ _SHOWN = [
 
 
 def publish(client: MlflowClient, run: str, entry: Entry) -> None:
-    """Store a model with a run, make it a version, and move the alias to it if it is better.
-
-    Args:
-        client: MLflow.
-        run: The run's id.
-        entry: Of the kind `model`: the folder, the name, and the version's tags.
+    """Store an entry's model with a run, register it, and move the alias to it if it is better.
 
     Raises:
         MlflowException: MLflow, or its registry, refuses or does not answer.

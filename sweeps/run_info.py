@@ -79,10 +79,6 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
     """A variant's prepared images, by the fields of `mlflow.entities.Dataset`.
 
     The number of labelled images is not among them, as trials of one sweep differ in it.
-
-    Args:
-        prepared: The images.
-        config: Settings of the sweep, for the seed of the splits.
     """
     variant = prepared.variant
     images = TensorSpec(prepared.images.dtype, (-1, *prepared.images.shape[1:]), "images")

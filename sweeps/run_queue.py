@@ -44,13 +44,9 @@ class QueuedRun:
 
 
 def placed(run: DeclaredRun, runtime: RuntimeSettings | None = None) -> DeclaredRun:
-    """Return a run with the settings that say how it is carried out here.
+    """Return a run with other runtime settings, by default its own, and in float32.
 
-    Runs of all devices share a table, so each is computed in float32.
-
-    Args:
-        run: The run.
-        runtime: Device, threads and folder of the data; by default the run's own.
+    Runs of all devices share a table, so they need the same precision.
     """
     own = (runtime or run.config.runtime).model_copy(update={"precision": "float32"})
     return replace(run, config=run.config.model_copy(update={"runtime": own}))
@@ -59,13 +55,9 @@ def placed(run: DeclaredRun, runtime: RuntimeSettings | None = None) -> Declared
 def enqueue_runs(
     study: Study, runs: Iterable[QueuedRun], base: Config, retrain: bool = False
 ) -> None:
-    """Add the runs that a study does not have yet.
+    """Add the runs that a study does not have yet; with `retrain`, ended ones a second time.
 
-    Args:
-        study: The study.
-        runs: The runs.
-        base: Settings of the sweep, for the trials of earlier versions.
-        retrain: Add a run again whose trial has ended.
+    The trials of earlier versions hold no run, only what they change of `base`.
     """
     known = {
         key_of(trial, base)
@@ -85,11 +77,7 @@ def key_of(trial: FrozenTrial, base: Config) -> str:
 
 
 def queued_run(trial: FrozenTrial, base: Config) -> QueuedRun:
-    """Read the run of a trial.
-
-    Args:
-        trial: The trial.
-        base: Settings of the sweep, which the confirm runs of earlier versions change by values.
+    """Read the run of a trial, which in earlier versions is what it changes of `base`.
 
     Raises:
         UserError: Its settings are not those of this version.

@@ -30,10 +30,6 @@ from weakdis_core.errors import UserError
 def search_all(sweeps: Sequence[SweepSettings], console: Console) -> int:
     """Run the sweeps asked for, one after another.
 
-    Args:
-        sweeps: Settings of new sweeps (of one variant or of all), and of each resumed one.
-        console: Where to print.
-
     Returns:
         The exit code: 0, 1 where a sweep has no result, 128 + signal where one stopped it.
 

@@ -76,7 +76,7 @@ def held_sweep(
     if settings.study is None:
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
-    base, prepared = _prepare_sweep(settings, variant, name)
+    base, prepared = _prepare(settings, variant, name)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
@@ -88,8 +88,12 @@ def held_sweep(
         yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, claim)
 
 
-def _prepare_sweep(settings: SweepSettings, variant: str, name: str) -> tuple[Config, Path]:
-    """The settings that all trials share, and the folder of the images; makes what is missing."""
+def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, Path]:
+    """Make the images, the oracle and the experiment that are missing.
+
+    Returns:
+        The settings that all trials share, and the folder of the images.
+    """
     base, resumed = settings.base_config(variant), settings.resume is not None
     if resumed:
         # The official files may lie elsewhere now; all else is as it began.
@@ -100,24 +104,14 @@ def _prepare_sweep(settings: SweepSettings, variant: str, name: str) -> tuple[Co
         opening = other.submit(
             open_experiment, settings.tracking, variant, name, known, settings.folder
         )
-        made = _prepare(base)
+        with progress(f"images of {variant}") as advance:
+            prepared = prepare(base.data, base.runtime.data_dir, advance)
+        # `auto` would say nothing in a table, and might mean something else tomorrow.
+        base = base.with_values({"data.source": prepared.source})
+        with progress(f"oracle of {variant}") as advance:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            prepare_oracle(prepared, base.data, device, advance)
         opening.result()
-    return made
-
-
-def _prepare(base: Config) -> tuple[Config, Path]:
-    """Make images and oracle of a variant.
-
-    The source becomes part of the settings: `auto` would say nothing in a table, and might mean
-    something else tomorrow.
-    """
-    variant = base.data.variant
-    with progress(f"images of {variant}") as advance:
-        prepared = prepare(base.data, base.runtime.data_dir, advance)
-    base = base.with_values({"data.source": prepared.source})
-    with progress(f"oracle of {variant}") as advance:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        prepare_oracle(prepared, base.data, device, advance)
     return base, prepared.path
 
 

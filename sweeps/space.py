@@ -115,8 +115,7 @@ def first_rung(space: Space, config: Config) -> int:
     """
     training = config.training
     longest = longest_warmup(space, config)
-    for evaluation in range(1, training.evaluations + 1):
-        step = ceil(training.steps * evaluation / training.evaluations)
-        if step > longest and step >= 2 * longest:
-            return step
-    return training.steps
+    every = range(1, training.evaluations + 1)
+    evaluated = (ceil(training.steps * number / training.evaluations) for number in every)
+    late = (step for step in evaluated if step > longest and step >= 2 * longest)
+    return next(late, training.steps)

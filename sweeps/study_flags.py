@@ -48,15 +48,9 @@ def check_study(study: StudyName | None, seeds: Sequence[int] | None, given: set
 
 
 def study_name(study: StudyName, variant: str, source: Source, data_dir: Path | None) -> str:
-    """Return the name of a study's sweep of one variant.
+    """Return the name of a study's sweep of one variant, with images from the source asked for.
 
     Another version of the core begins a study anew, and so do official images.
-
-    Args:
-        study: The study.
-        variant: The variant.
-        source: Source of the images as it is asked for.
-        data_dir: Folder of the official files.
 
     Raises:
         UserError: Official images are asked for and their file is nowhere.

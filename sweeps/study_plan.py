@@ -93,10 +93,6 @@ def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
 
     Earlier runs of the same row serve, else those of the same variant and kind of model, a step
     each; without any, constants of the variant's family.
-
-    Args:
-        run: The run.
-        runs: The frame of `analysis.archive.read_frame`.
     """
     config, kind = run.config, run.config.model.kind
     known = finished_runs(runs)

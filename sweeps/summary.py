@@ -29,9 +29,7 @@ from weakdis_core.pictures import FOLDER
 def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
     """The front of accuracy against labels: complete trials that none beats with fewer labels.
 
-    Args:
-        ledger: Account of the trials.
-        fixed_labels: Labels of every trial where their number is not searched.
+    Where the number of labels is not searched it is `fixed_labels`.
 
     Returns:
         (labels, best score) by labels, each score higher than those before.

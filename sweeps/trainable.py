@@ -8,7 +8,7 @@ import platform
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,16 @@ from weakdis_core.errors import UserError
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.scoring import score_on_test
-from weakdis_core.trainer import Report, Trainer
+from weakdis_core.trainer import Trainer
 
-Trainable = Callable[[dict[str, Any]], None]
+Trainable = Callable[[dict[str, Any]], object]
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
 _UNTIL_STOPPED = 3600
 
 
-def train_trial(parameters: dict[str, Any]) -> None:
+def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     """Train one trial and report each evaluation with a checkpoint.
 
     It goes on from the newest of its checkpoints that can be read.
@@ -50,7 +50,18 @@ def train_trial(parameters: dict[str, Any]) -> None:
     Raises:
         UserError: The values drawn do not fit together, or the data cannot be opened.
     """
-    _train(parameters)
+    config = validated(parameters["config"])
+    # The prepared images are opened; on a machine that lacks them they are made.
+    prepared = prepare(config.data, config.runtime.data_dir)
+    oracle = prepare_oracle(prepared, config.data)
+    trainer = Trainer(config, prepared, oracle)
+    note = _continue(trainer, checkpoints_of(parameters))
+    for report in trainer.fit():
+        result = {"step": report.step, "stage": report.stage, "seconds": report.seconds}
+        result |= _finite(report.metrics) | _machine(trainer.device) | note
+        with _saved(trainer) as folder:
+            tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
+    return trainer, oracle, prepared
 
 
 def train_and_score(parameters: dict[str, Any]) -> None:
@@ -60,15 +71,14 @@ def train_and_score(parameters: dict[str, Any]) -> None:
         parameters: As for `train_trial`; `disentanglement`, for `score_on_test`; and `keep_files`,
             whether the run leaves its last checkpoint, its settings and pictures.
     """
-    trainer, oracle, prepared = _train(parameters)
+    trainer, oracle, prepared = train_trial(parameters)
     started = time.perf_counter()
     scores = score_on_test(trainer, oracle, prepared, parameters["disentanglement"])
-    result: dict[str, Any] = {f"test/{name}": value for name, value in scores.items()}
-    result |= {
+    seconds = {
         "cpu_seconds": trainer.cpu_seconds,
         "scoring_seconds": time.perf_counter() - started,
     }
-    result = {name: value for name, value in result.items() if math.isfinite(value)}
+    result = _finite({f"test/{name}": value for name, value in scores.items()} | seconds)
     result |= {"step": trainer.step, "stage": "test", **_machine(trainer.device)}
     if not parameters["keep_files"]:
         tune.report(result)
@@ -108,20 +118,6 @@ def reporting_errors(trainable: Trainable) -> Trainable:
     return reporting
 
 
-def _train(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
-    config = validated(parameters["config"])
-    # The prepared images are opened; on a machine that lacks them they are made.
-    prepared = prepare(config.data, config.runtime.data_dir)
-    oracle = prepare_oracle(prepared, config.data)
-    trainer = Trainer(config, prepared, oracle)
-    note = _continue(trainer, checkpoints_of(parameters))
-    for report in trainer.fit():
-        with _saved(trainer) as folder:
-            result = result_of(report, trainer.device) | note
-            tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
-    return trainer, oracle, prepared
-
-
 def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
     """A trial's checkpoints, the newest first: this session's, then those of earlier ones."""
     last = tune.get_checkpoint()
@@ -154,28 +150,16 @@ def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]
     return {}
 
 
-def result_of(report: Report, device: torch.device) -> dict[str, Any]:
-    """A Report as Tune takes it. Metrics that do not exist (yet) are absent, never NaN."""
-    metrics = {name: value for name, value in report.metrics.items() if math.isfinite(value)}
-    return {
-        **metrics,
-        "step": report.step,
-        "stage": report.stage,
-        "seconds": report.seconds,
-        **_machine(device),
-    }
+def _finite(metrics: Mapping[str, float]) -> dict[str, Any]:
+    # Metrics that do not exist (yet) are absent, never NaN.
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _machine(device: torch.device) -> dict[str, str]:
     """What a run is computed on, as its tags name it."""
-    return {"device": device_name(device), "machine": processor()}
-
-
-def device_name(device: torch.device) -> str:
-    """What a run was computed on, as its tag says it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu {platform.machine()}"
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"cpu {platform.machine()}"
+    return {"device": name, "machine": processor()}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The background thread that tells MLflow what the outbox holds: training never waits for it."""
+"""The background thread that sends the outbox to MLflow: training never waits for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Writer:
 
     Args:
         outbox: The entries.
-        deliver: Tells MLflow one of them.
+        deliver: Sends one of them to MLflow.
         pause: Seconds before the first repetition; they double up to five.
     """
 
@@ -45,7 +45,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, entry: Entry) -> None:
-        """Write an entry down and have it delivered after all earlier ones.
+        """Store an entry in the outbox, to be delivered after all earlier ones.
 
         Raises:
             OSError: The disk is full.
@@ -54,10 +54,10 @@ class Writer:
         self._queue.put(entry)
 
     def flush(self, patience: float = 60.0) -> bool:
-        """Wait until MLflow has all entries, or refused them; whether that was in time.
+        """Wait at most `patience` seconds until MLflow has all entries, or refused them.
 
-        Args:
-            patience: Seconds to wait at most.
+        Returns:
+            Whether that was in time.
         """
         done = self._queue.all_tasks_done
         with done:
@@ -67,8 +67,8 @@ class Writer:
         """Deliver what is waiting, then end the thread.
 
         Args:
-            grace: Seconds that MLflow is given to answer again where it does not; what it then has
-                not been told stays in the outbox, counted in `undelivered`.
+            grace: Seconds that MLflow is given to answer again where it does not; what it then
+                lacks stays in the outbox, counted in `undelivered`.
         """
         self._deadline = time.monotonic() + grace
         self._closing.set()
@@ -77,16 +77,16 @@ class Writer:
 
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
-            if self._told(entry):
+            if self._send(entry):
                 with contextlib.suppress(OSError):
-                    # On a disk that fails: what MLflow knows it is then told again.
+                    # On a disk that fails: MLflow then receives the entry a second time.
                     self._outbox.delivered()
                 self._queue.task_done()
             else:
                 self.undelivered = 1 + sum(1 for _ in iter(self._queue.get, None))
                 return
 
-    def _told(self, entry: Entry) -> bool:
+    def _send(self, entry: Entry) -> bool:
         """Whether the entry is done with: MLflow has it, or will never take it."""
         pause = self._pause
         while True:

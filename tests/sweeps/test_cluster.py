@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster
-from sweeps.growth import grown
+from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster, grown
 from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
 
