@@ -51,9 +51,8 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
         Columns `COMPARISON` and one a run: the settings that differ, then the results, a value
         that a run does not have being missing.
     """
-    settings_and_results = [name for name in runs.columns if name not in COLUMNS]
     rows = []
-    for name in [*_TELLING, *settings_and_results]:
+    for name in [*_TELLING, *(name for name in runs.columns if name not in COLUMNS)]:
         values = runs[name].tolist()
         if len({NOTHING if pd.isna(value) else value for value in values}) > 1:
             kind = "result" if name.startswith(_RESULTS) or name == "seconds" else "setting"

@@ -190,7 +190,7 @@ def _known(sweep: Sweep, metric: str) -> float | None:
 
 
 def _pictures_of(client: MlflowClient, run_id: str) -> list[Picture]:
-    """Read the pictures of a run, in the order in which they are explained."""
+    """The pictures of a run, in the order in which they are explained."""
     with tempfile.TemporaryDirectory() as folder:
         names = [each.path for each in client.list_artifacts(run_id, FOLDER)]
         pngs = [name for name in names if name.endswith(".png")]

@@ -125,7 +125,7 @@ def _row(run: Run) -> dict[str, object]:
     if _IMAGES not in metrics:
         # Runs without this count are older: they measured the ceiling over all images.
         metrics.pop(_CEILING, None)
-    # The values alone are in `run.data.metrics`.
+    # `run.data.metrics` has the last values without their steps.
     steps = [each.step for each in run.data.to_proto().metrics if each.key == "seconds"]
     tagged = {name: tags.get(tag, _UNTAGGED.get(name)) for name, tag in _TAGS.items()}
     return {

@@ -1,6 +1,6 @@
 """Which runs make a row of a table, and its numbers. Nothing here reads a store or a file.
 
-Each function takes the frame of `analysis.archive.read_frame`.
+`runs` is the frame of `analysis.archive.read_frame`.
 """
 
 from __future__ import annotations
