@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from weakdis_core.errors import UserError
@@ -29,6 +31,22 @@ def has_secret(address: str) -> bool:
 def scheme_of(address: str) -> str:
     """`postgresql` of `postgresql+psycopg://host/name`."""
     return address.partition(":")[0].partition("+")[0]
+
+
+@contextmanager
+def errors_explained(field: str, address: str) -> Iterator[None]:
+    """Within it an error of a library that opens an address is a clear one.
+
+    Raises:
+        UserError: The address cannot be used.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        message = f"{field}: {address!r} cannot be used: {str(error).splitlines()[0]}"
+        raise UserError(without_password(message)) from None
 
 
 def check_database_path(field: str, path: Path) -> None:

@@ -13,13 +13,25 @@ from typing import Any
 
 from ray.tune import Stopper
 
+from sweeps.events import Listener
 
-class Interruption:
-    """Remembers a Ctrl-C or SIGTERM, for the exit code and the true state of what it stopped.
+ENDING = [
+    getattr(signal, f"SIG{name}")
+    for name in (
+        "INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR",
+        "STKFLT",
+    )
+    if hasattr(signal, f"SIG{name}")
+]  # fmt: skip
+"""Signals that end a program that does not handle them, those of a fault and of a pipe apart."""
+
+
+class Interruption(Listener):
+    """Remembers a signal that ends the program, for the exit code and the state of what it stopped.
 
     A context manager. The signal raises KeyboardInterrupt, except within `deferred`, where the
-    first one is only noted. Ray's own handler is switched off in its favour: that one ends with
-    exit code 0 and does not know SIGTERM.
+    first one is only noted. A signal other than Ctrl-C and SIGTERM that is ignored when the program
+    starts, as `nohup` has it, stays so.
 
     Args:
         patience: Seconds that an orderly end may take. It takes for ever where the signal reached
@@ -56,9 +68,17 @@ class Interruption:
                 self._timer.cancel()
 
     def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._earlier[number] = signal.signal(number, self._note)
+        for number in ENDING:
+            earlier = signal.getsignal(number)
+            if earlier != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM):
+                self._earlier[number] = earlier
+        self.session_started()
         return self
+
+    def session_started(self) -> None:
+        """Take the signals, of which Tune takes SIGUSR1 when it starts."""
+        for number in self._earlier:
+            signal.signal(number, self._note)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._earlier.items():

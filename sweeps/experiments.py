@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -12,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
-from sweeps.addresses import is_server, without_password
+from sweeps.addresses import errors_explained, is_server, without_password
 from sweeps.compat import move_artifacts
 from sweeps.databases import open_database
 from sweeps.delivery import connect
@@ -25,7 +23,7 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         UserError: It cannot be used.
     """
-    with _errors_explained(uri):
+    with errors_explained("tracking_uri", uri):
         return open_database(uri, _connected)
 
 
@@ -49,7 +47,7 @@ def open_experiment(
             `sweep` already.
     """
     client = open_store(uri)
-    with _errors_explained(uri):
+    with errors_explained("tracking_uri", uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
             _create(client, uri, name, folder)
@@ -114,17 +112,6 @@ def _create(client: MlflowClient, uri: str, name: str, folder: Path | None) -> N
         # Another sweep has made it meanwhile.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-@contextmanager
-def _errors_explained(uri: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        message = f"tracking_uri: {uri!r} cannot be used: {str(error).splitlines()[0]}"
-        raise UserError(without_password(message)) from None
 
 
 def ui_command(tracking_uri: str) -> str:

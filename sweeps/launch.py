@@ -26,6 +26,7 @@ from sweeps.searcher import DrawnTrials, StudySearcher
 from sweeps.space import starting_point
 from sweeps.stage import StageRun, Sweep
 from sweeps.storage import cannot_be_written
+from sweeps.stored import keep
 from sweeps.study import make_sampler, open_storage, open_study
 from sweeps.trainable import Trainable, reporting_errors, train_trial
 from weakdis_core.errors import UserError
@@ -37,6 +38,8 @@ def search_study(sweep: Sweep) -> Study:
     settings = sweep.settings
     storage = open_storage(sweep.folder, settings.study_storage)
     study = open_study(storage, sweep.name, settings.objective, sweep.space)
+    # Before the first trial: a study that is no sweep's is never touched.
+    keep(study, settings, sweep.base)
     known = len(study.get_trials(deepcopy=False))
     # A session that repeated the draws of the one before would search the same places again.
     seed = derive(settings.seed, f"sampler/{known}") % 2**31 if known else settings.seed
@@ -86,7 +89,7 @@ def run_trials(
     nodes.check()
     # Guards first: one that raises ends the sweep before anything is written. The ledger updates
     # the record that the others read, and the keeper stores what they have received.
-    everybody = [sweep.claim, nodes, run.ledger, *listeners, Keeper(run)]
+    everybody = [run.budget.interruption, sweep.claim, nodes, run.ledger, *listeners, Keeper(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from sweeps.addresses import errors_explained
 from sweeps.events import Listener
 from weakdis_core.errors import UserError
 
@@ -135,7 +136,10 @@ def claimed(folder: Path, studies: str | None = None) -> Iterator[Claim]:
         claim = Claim(folder.name, studies)
         held.callback(claim.release)
         # On a machine without the folder nobody has begun.
-        if not ((not folder.exists() or _lock_folder(folder, held)) and claim.take()):
+        free = not folder.exists() or _lock_folder(folder, held)
+        with errors_explained("optuna_storage", studies or ""):
+            free = free and claim.take()
+        if not free:
             raise UserError(f"name: the sweep {folder.name!r} is running already")
         yield claim
 
@@ -157,7 +161,7 @@ def is_running(folder: Path, studies: str | None = None) -> bool:
     database = _with_locks(studies)
     if database is None:
         return False
-    with _connect(database) as connection:
+    with errors_explained("optuna_storage", database), _connect(database) as connection:
         return bool(_holders(connection, folder.name))
 
 

@@ -33,7 +33,7 @@ from sweeps.settings import SweepSettings
 from sweeps.space import Space, build_space
 from sweeps.stage import StageRun, Sweep
 from sweeps.storage import storage_errors_explained
-from sweeps.stored import find, keep
+from sweeps.stored import find, keep, note_end
 from sweeps.study import open_storage, open_study
 from sweeps.tracking import Status, Tracking
 from sweeps.trainable import Trainable, train_and_score
@@ -121,6 +121,8 @@ def session_of(sweep: Sweep, interruption: Interruption, console: Console) -> It
     session = _open(sweep, interruption, console)
     try:
         yield session
+        if interruption.signal is None:
+            note_end(session.study)
     finally:
         # Whatever happened, no run is left RUNNING.
         status: Status = "FINISHED" if session.found else "FAILED"
@@ -133,7 +135,8 @@ def session_of(sweep: Sweep, interruption: Interruption, console: Console) -> It
 def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session:
     searches = sweep.settings.study is None
     study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
-    keep(study, sweep.settings, sweep.base)
+    if not searches:
+        keep(study, sweep.settings, sweep.base)
     run = stage_run(sweep, "search" if searches else "study", study, interruption)
     writer = open_writer(sweep)
     tracking = Tracking(writer, sweep_run(sweep), run.ledger, run.stage)

@@ -167,6 +167,10 @@ class SweepSettings(Settings):
                 f"{database.parent}"
             )
         check_database_path("tracking_uri", database)
+        if scheme_of(self.study_storage or "") == "postgres":
+            raise UserError(
+                "optuna_storage: postgres:// is not allowed: the address begins with postgresql://"
+            )
         if self.study_storage is None:
             check_database_path("storage", self.folder)
         self._check_outlives_the_head()

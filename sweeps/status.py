@@ -56,6 +56,8 @@ def _row(stored: Stored, settings: SweepSettings) -> tuple[str, ...]:
 def _state(stored: Stored, known: list[Record], settings: SweepSettings) -> str:
     if is_running(settings.folder / stored.name, settings.study_storage):
         return "running"
+    if stored.ended is not None:
+        return "ended" if stored.ended else f"interrupted: --resume {stored.name}"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
     if not cut and stored.confirm is not None:
         # All confirm runs are in their study, waiting, before the first of them starts.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from pydantic import ValidationError, model_validator
 
@@ -21,7 +22,8 @@ from sweeps.addresses import has_secret, without_password
 from sweeps.locks import claimed
 from sweeps.records import Records
 from sweeps.settings import SweepSettings
-from sweeps.study import STUDY_FILE, open_storage
+from sweeps.space import METRICS
+from sweeps.study import SPACE, STUDY_FILE, open_storage
 from sweeps.study_flags import STUDY_PREFIX
 from weakdis_core.config import Config, describe
 from weakdis_core.errors import UserError
@@ -30,6 +32,9 @@ from weakdis_core.version import CODE_VERSION
 _SWEEP = "sweep"
 _BEGUN = "begun"
 _CORE = "core"
+_ENDED = "ended"
+# Seconds to wait for a file that another program has locked.
+_PATIENCE = 5.0
 # Of sweeps that were begun before it was kept.
 _FIRST_CORE = 2
 
@@ -53,6 +58,7 @@ class Stored:
         settings: What the user asked for; places that they name may be gone.
         base: The settings its trials share, the data source resolved.
         core: Version of the core that began it.
+        ended: Whether its last session ended by itself; None where an earlier version ran it.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Stored:
     settings: SweepSettings
     base: Config
     core: int
+    ended: bool | None
 
     @property
     def records(self) -> Records:
@@ -83,7 +90,12 @@ def keep(study: Study, settings: SweepSettings, base: Config) -> None:
         asked |= {field: before["settings"][field] for field in ("variant", "name")}
     begun = time.time() if before is None else before.get(_BEGUN, 0.0)
     kept = {"settings": asked, "base": base.to_dict(), _BEGUN: begun, _CORE: CODE_VERSION}
-    study.set_user_attr(_SWEEP, kept)
+    study.set_user_attr(_SWEEP, kept | {_ENDED: False})
+
+
+def note_end(study: Study) -> None:
+    """Store that a session of a sweep ended by itself, with a result or without."""
+    study.set_user_attr(_SWEEP, study.user_attrs[_SWEEP] | {_ENDED: True})
 
 
 def find(settings: SweepSettings, name: str) -> Stored:
@@ -93,23 +105,25 @@ def find(settings: SweepSettings, name: str) -> Stored:
         UserError: There is no such sweep, or it is of another version.
     """
     asked = "resume" if settings.status is None else "status"
-    known = names(settings)
-    if name not in known and not (name.startswith(STUDY_PREFIX) and _studies(settings).get(name)):
+    kept = _studies(settings).get(name)
+    if isinstance(kept, UserError):
+        raise kept
+    if kept is None:
         where = "that database" if settings.study_storage else settings.folder
-        among = ", ".join(known) or "none"
+        among = ", ".join(names(settings)) or "none"
         raise UserError(f"{asked}: there is no sweep {name!r} in {where}; there are: {among}")
     storage = open_storage(settings.folder / name, settings.study_storage)
     study = optuna.load_study(study_name=name, storage=storage)
     confirm = None
     with contextlib.suppress(KeyError):
         confirm = optuna.load_study(study_name=f"{name}/confirm", storage=storage)
-    kept = study.user_attrs[_SWEEP]
     try:
         own, base = _Kept.model_validate(kept["settings"]), Config.model_validate(kept["base"])
     except ValidationError as error:
         reason = describe(error).replace("\n", "; ")
         raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
-    return Stored(name, study, confirm, own, base, kept.get(_CORE, _FIRST_CORE))
+    core = kept.get(_CORE, _FIRST_CORE)
+    return Stored(name, study, confirm, own, base, core, kept.get(_ENDED))
 
 
 def named_place(settings: SweepSettings, named: str) -> tuple[SweepSettings, str]:
@@ -132,22 +146,21 @@ def names(settings: SweepSettings) -> list[str]:
     """Names of the sweeps where the settings say that they lie, the oldest first.
 
     One that was killed before it was kept, and so before its first trial, is none. The studies of
-    the paper are none either.
+    the paper are none either. One that cannot be read is among them: `find` raises why.
 
     Raises:
         UserError: The database named cannot be opened.
     """
-    kept = _studies(settings).items()
     begun = {
-        name: each.get(_BEGUN, 0.0)
-        for name, each in kept
+        name: each.get(_BEGUN, 0.0) if isinstance(each, dict) else 0.0
+        for name, each in _studies(settings).items()
         if each is not None and not name.startswith(STUDY_PREFIX)
     }
     return sorted(begun, key=lambda name: begun[name])
 
 
-def _studies(settings: SweepSettings) -> dict[str, dict[str, Any] | None]:
-    """What is kept in each study, by its name; None where nothing is."""
+def _studies(settings: SweepSettings) -> dict[str, dict[str, Any] | UserError | None]:
+    """What is kept in each study by its name, or why it cannot be read; None where nothing is."""
     if settings.study_storage is not None:
         studies = open_storage(settings.folder, settings.study_storage).get_all_studies()
         return {study.study_name: study.user_attrs.get(_SWEEP) for study in studies}
@@ -155,16 +168,20 @@ def _studies(settings: SweepSettings) -> dict[str, dict[str, Any] | None]:
     return {file.parent.name: _kept_in(file) for file in files}
 
 
-def _kept_in(file: Path) -> dict[str, Any] | None:
+def _kept_in(file: Path) -> dict[str, Any] | UserError | None:
     """What is kept in the file of a study."""
     # Optuna itself takes half a second to open one.
     query = "select value_json from study_user_attributes where key = ?"
     try:
-        with contextlib.closing(sqlite3.connect(file)) as database:
+        with contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE)) as database:
             (value,) = database.execute(query, (_SWEEP,)).fetchone() or ("null",)
-    except sqlite3.Error:
-        # Killed while its tables were made.
-        return None
+    except sqlite3.DatabaseError as error:
+        if "locked" not in str(error):
+            return None
+        return UserError(
+            f"storage: {file} is locked by another program (a dashboard, sqlite3?); close it and "
+            "try again"
+        )
     kept: dict[str, Any] | None = json.loads(value)
     return kept
 
@@ -177,7 +194,7 @@ def elsewhere(settings: SweepSettings) -> list[str]:
 
 
 def check_new(settings: SweepSettings) -> None:
-    """Find out whether the names of new sweeps are free, and make them so.
+    """Find out whether the names of new sweeps are free; what is no sweep's stays as it is.
 
     Raises:
         UserError: One is taken.
@@ -186,26 +203,54 @@ def check_new(settings: SweepSettings) -> None:
         folder = settings.folder / name
         with claimed(folder, settings.study_storage):
             studies = _studies(settings)
-            if studies.get(name) is not None:
+            kept = studies.get(name)
+            if isinstance(kept, UserError):
+                raise kept
+            if kept is not None:
                 raise UserError(
                     f"name: there is a sweep {name!r} already; go on with --resume {name}"
                 )
             if (folder / OUTBOX_FILE).exists():
                 raise UserError(f"name: {folder} holds a sweep of another database already")
-            if name in studies:
-                _forget(settings, name)
+            if name in studies and not _forget_unused(settings, name):
+                where = "in that database" if settings.study_storage else f"({folder / STUDY_FILE})"
+                raise UserError(
+                    f"name: {name!r} is taken by a study {where} that is no sweep; use another "
+                    "name, or move it away"
+                )
 
 
-def _forget(settings: SweepSettings, name: str) -> None:
-    """Remove the study of a sweep that was killed before it was kept: it may search other things.
-
-    Nobody runs it: the caller has claimed it.
-    """
-    if settings.study_storage is None:
-        (settings.folder / name / STUDY_FILE).unlink()
-    else:
+def _forget_unused(settings: SweepSettings, name: str) -> bool:
+    """Remove the study of a sweep that was killed before it was kept; False where it holds more."""
+    if settings.study_storage is not None:
         storage = open_storage(settings.folder, settings.study_storage)
-        storage.delete_study(storage.get_study_id_from_name(name))
+        study = storage.get_study_id_from_name(name)
+        # `open_study` names the metrics of each study that it makes.
+        ours = any(names[0] in METRICS.values() for names in _metric_names(storage, study))
+        kept = set(storage.get_study_user_attrs(study)) - {SPACE}
+        if not ours or kept or storage.get_all_trials(study):
+            return False
+        storage.delete_study(study)
+        return True
+    file = settings.folder / name / STUDY_FILE
+    used = (
+        "select 1 from trials", f"select 1 from study_user_attributes where key != '{SPACE}'",
+        f"select 1 from studies where study_name != '{name}'",
+    )  # fmt: skip
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            filled = database.execute("select 1 from sqlite_master").fetchone()
+            if filled and any(database.execute(query).fetchone() for query in used):
+                return False
+    except sqlite3.DatabaseError:
+        return False
+    file.unlink()
+    return True
+
+
+def _metric_names(storage: BaseStorage, study: int) -> list[list[str]]:
+    attributes = storage.get_study_system_attrs(study)
+    return [names for key, names in attributes.items() if key.endswith("metric_names")]
 
 
 def check_free(settings: SweepSettings) -> None:

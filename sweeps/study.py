@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
-from sweeps.addresses import without_password
+from sweeps.addresses import errors_explained
 from sweeps.compat import SingleWriterStorage
 from sweeps.databases import open_database
 from sweeps.record import Stage
@@ -27,7 +27,8 @@ from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
-_SPACE = "space"
+SPACE = "space"
+_LOCKED_SECONDS = 100.0
 
 VALUES = "values"
 """User attribute of a trial whose settings are given, not drawn: what distinguishes it."""
@@ -68,16 +69,15 @@ def open_storage(folder: Path, url: str | None = None, writer: bool = True) -> B
         UserError: It cannot be opened.
     """
     address = url or f"sqlite:///{folder / STUDY_FILE}"
-    try:
+    with errors_explained("optuna_storage", address):
         if "://" not in address:
             return JournalStorage(JournalFileBackend(address))
-        # A connection that a database, or a router, has cut meanwhile is made anew.
-        alive = {} if address.startswith("sqlite") else {"pool_pre_ping": True}
+        # Another program may lock a file for a while. A connection that a database, or a router,
+        # has cut meanwhile is made anew.
+        wait: dict[str, Any] = {"connect_args": {"timeout": _LOCKED_SECONDS}}
+        options = wait if address.startswith("sqlite") else {"pool_pre_ping": True}
         storage = SingleWriterStorage if writer else RDBStorage
-        return open_database(address, partial(storage, engine_kwargs=alive))
-    except Exception as error:
-        message = f"optuna_storage: {address!r} cannot be used: {str(error).splitlines()[0]}"
-        raise UserError(without_password(message)) from None
+        return open_database(address, partial(storage, engine_kwargs=options))
 
 
 def open_study(
@@ -109,11 +109,9 @@ def open_study(
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
     if space is not None:
         described = {key: distribution_to_json(values) for key, values in space.items()}
-        if study.user_attrs.get(_SPACE, described) != described:
-            raise UserError(
-                f"study {name}: it searches {study.user_attrs[_SPACE]}, not {described}"
-            )
-        study.set_user_attr(_SPACE, described)
+        if study.user_attrs.get(SPACE, described) != described:
+            raise UserError(f"study {name}: it searches {study.user_attrs[SPACE]}, not {described}")
+        study.set_user_attr(SPACE, described)
     with warnings.catch_warnings():
         # Optuna may change how; its dashboard shows them.
         warnings.simplefilter("ignore", ExperimentalWarning)

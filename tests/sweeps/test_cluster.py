@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.budget import Budget, Interruption
+from sweeps.budget import ENDING, Budget, Interruption
 from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster, grown
 from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
@@ -111,6 +111,51 @@ def test_a_signal_interrupts() -> None:
             signal.raise_signal(signal.SIGINT)
         assert interruption.exit_code == 130
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_every_signal_that_ends_a_program_interrupts(number: signal.Signals) -> None:
+    with Interruption() as interruption:
+        # As Tune does with SIGUSR1 when it starts.
+        signal.signal(number, lambda *_: None)
+        interruption.session_started()
+        with interruption.deferred():
+            signal.raise_signal(number)
+        assert interruption.signal == number
+        assert interruption.exit_code == 128 + number
+
+
+def test_the_signals_that_end_a_program_are_known() -> None:
+    """Each signal whose default action ends a process, tried on one."""
+    faults = {"ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS", "KILL", "PIPE", "XFSZ"}
+    script = (
+        "import os, signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL); "
+        "os.kill(os.getpid(), int(sys.argv[1]))"
+    )
+    others = [
+        each for each in signal.Signals
+        if each.name.removeprefix("SIG") not in faults | {"STOP", "TSTP", "TTIN", "TTOU"}
+        and not each.name.startswith("SIGRT")
+    ]  # fmt: skip
+    ended = {
+        each for each in others
+        if subprocess.run([sys.executable, "-S", "-c", script, str(each.value)], check=False)
+        .returncode == -each
+    }  # fmt: skip
+    assert ended == set(ENDING)
+
+
+@pytest.mark.parametrize(
+    ("number", "stays"), [(signal.SIGHUP, True), (signal.SIGUSR2, True), (signal.SIGTERM, False)]
+)
+def test_a_signal_that_is_ignored_stays_so(number: signal.Signals, stays: bool) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption, interruption.deferred():
+            signal.raise_signal(number)
+            assert (interruption.signal is None) == stays
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_deferred_signal_is_noted_and_the_second_acts() -> None:

@@ -83,9 +83,9 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
 
 def interrupt_twice(place: Path, database: str) -> None:
     """Interrupt a sweep that was killed, and again when it has gone on."""
-    # Ctrl-C in a terminal reaches Ray's processes too, which ignore it; SIGTERM, as `timeout` sends
-    # it, kills them.
-    for session, number in enumerate((signal.SIGINT, signal.SIGTERM), start=2):
+    # SIGTERM, as `timeout` sends it, reaches Ray's processes too and kills them. SIGUSR1, which
+    # SLURM sends, is a signal that Tune would take for an orderly end.
+    for session, number in enumerate((signal.SIGTERM, signal.SIGUSR1), start=2):
         hold(place, 80 * (session + 1))
         reports = f"runs/faulty/search-{session}/00001/checkpoint_00000[2-9]"
         code, output = interrupted(call_of("--resume", "faulty"), place, reports, number)

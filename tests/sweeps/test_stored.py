@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Timer
 
+import optuna
 import pytest
+from optuna.storages._cached_storage import _CachedStorage
 from rich.console import Console
 from sqlalchemy import text
 
 from sweeps.locks import Claim, claimed, is_running
 from sweeps.outbox import Outbox
-from sweeps.record import Record
+from sweeps.record import Outcome, Record
 from sweeps.records import Records
 from sweeps.resumed import resumed
 from sweeps.settings import SweepSettings, parse_arguments
 from sweeps.space import build_space
 from sweeps.status import show
-from sweeps.stored import check_new, find, keep, names
+from sweeps.stored import check_new, find, keep, names, note_end
 from sweeps.study import open_storage, open_study
 from tests.patience import PATIENCE
 from tests.sweeps.kept import VARIANT, a_stored_sweep
@@ -207,7 +212,9 @@ def test_sweeps_are_listed_and_looked_at(
     Records(stored.study).save(failed, 12.0)
     show(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), Console(width=200))
     assert error in capsys.readouterr().out
-    # A search that has ended is not all, where confirm runs wait.
+    # Of a sweep of an earlier version it is told by its trials, and by confirm runs that wait.
+    kept = stored.study.user_attrs["sweep"]
+    stored.study.set_user_attr("sweep", {key: kept[key] for key in kept if key != "ended"})
     stored = find(parse_arguments(["--list", "--storage", str(tmp_path)]), "one")
     stored.study.tell(0, 0.75)
     show(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
@@ -229,3 +236,139 @@ def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
     study.tell(0, 0.75)
     (record,) = Records(study).load().values()
     assert (record.outcome, record.mended) == ("complete", True)
+
+
+@pytest.mark.parametrize(
+    ("trials", "outcome"),
+    [([], ""), (["complete"], "1 complete"), (["complete"] * 7, "7 complete")],
+)
+def test_a_sweep_has_ended_only_when_its_session_has(
+    tmp_path: Path, trials: list[Outcome], outcome: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its trials say: it may have been killed between two, or while the best is judged."""
+    settings = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
+    base = settings.base_config(VARIANT)
+    (tmp_path / "one").mkdir()
+    study = open_study(open_storage(tmp_path / "one"), "one", "pixels", build_space(base, {}))
+    keep(study, settings, base)
+    for number, each in enumerate(trials):
+        trial = study.ask()
+        study.tell(trial, 0.5)
+        record = Record(number + 1, f"{number + 1:05d}", {}, each, 30, 30, score=0.5)
+        Records(study).save(record, 1.0)
+    listed = parse_arguments(["--list", "--storage", str(tmp_path)])
+    show(listed, Console(width=200))
+    assert "interrupted: --resume one" in capsys.readouterr().out
+    note_end(study)
+    show(listed, Console(width=200))
+    shown = capsys.readouterr().out
+    assert "ended" in shown
+    assert "interrupted" not in shown
+    assert outcome in shown
+    # The next session has not ended.
+    keep(study, settings, base)
+    show(listed, Console(width=200))
+    assert "interrupted: --resume one" in capsys.readouterr().out
+
+
+def foreign_table(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.execute("create table mine (value)")
+
+
+def foreign_study(file: Path, name: str = "one") -> None:
+    study = optuna.create_study(storage=f"sqlite:///{file}", study_name=name)
+    study.enqueue_trial({"x": 1})
+    close_study(study)
+
+
+def foreign_text(file: Path) -> None:
+    file.write_text("Not a database at all, but what somebody wrote down.")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [foreign_table, foreign_study, partial(foreign_study, name="other"), foreign_text],
+    ids=["a table", "a study of the name", "another study", "text"],
+)
+def test_what_is_no_sweep_s_stays_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    file = tmp_path / "one" / "study.db"
+    file.parent.mkdir()
+    make(file)
+    before = file.read_bytes()
+    new = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
+    with pytest.raises(UserError, match=r"name: 'one' is taken by a study .* that is no sweep"):
+        check_new(new)
+    assert names(new) == []
+    with pytest.raises(UserError, match="there is no sweep 'one'"):
+        find(parse_arguments(["--resume", "one", "--storage", str(tmp_path)]), "one")
+    assert file.read_bytes() == before
+
+
+def test_a_study_in_a_shared_database_stays_as_it_is(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'shared.db'}"
+    close_study(optuna.create_study(storage=database, study_name="precious"))
+    flags = ["--variant", VARIANT, "--name", "precious", "--storage", str(tmp_path)]
+    with pytest.raises(UserError, match="'precious' is taken by a study in that database"):
+        check_new(parse_arguments([*flags, "--optuna-storage", database]))
+    assert optuna.get_all_study_names(open_storage(tmp_path, database)) == ["precious"]
+
+
+def test_a_study_that_is_locked_is_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_stored_sweep(tmp_path)
+    monkeypatch.setattr("sweeps.stored._PATIENCE", 0.1)
+    place = ["--storage", str(tmp_path)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "one/study.db")) as other:
+        other.execute("begin exclusive")
+        show(parse_arguments(["--list", *place]), Console(width=300))
+        assert "study.db is locked by another program" in capsys.readouterr().out
+        for flags, call in (
+            (["--resume", "one"], lambda settings: find(settings, "one")),
+            (["--variant", VARIANT, "--name", "one"], check_new),
+        ):
+            with pytest.raises(UserError, match="is locked by another program"):
+                call(parse_arguments([*flags, *place]))
+    assert names(parse_arguments(["--list", *place])) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("postgresql://u:swordfish@127.0.0.1:9/db", r"\*\*\*@127.0.0.1:9/db' cannot be used"),
+        ("postgres://u:swordfish@h/db", "postgres:// is not allowed: .* begins with postgresql://"),
+        ("postgresql://u:swordfish@h:port/db", "cannot be used"),
+        ("nothing://u:swordfish@h/db", "cannot be used"),
+    ],
+)
+@pytest.mark.parametrize(
+    "flags", [["--variant", VARIANT, "--name", "one"], ["--resume", "one"], ["--list"]]
+)
+def test_a_database_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, address: str, message: str, flags: list[str]
+) -> None:
+    asked = [*flags, "--storage", str(tmp_path), "--optuna-storage", address]
+    with pytest.raises(UserError, match=f"optuna_storage: .*{message}") as refused:
+        begin_or_look(asked)
+    assert "swordfish" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def begin_or_look(flags: list[str]) -> None:
+    """What `sweeps/run.py` does with its flags, before anything starts."""
+    settings = parse_arguments(flags)
+    if settings.list:
+        show(settings, Console())
+    elif settings.resume:
+        resumed(settings)
+    else:
+        check_new(settings)
+
+
+def close_study(study: optuna.Study) -> None:
+    """End a study's connections."""
+    storage = study._storage
+    assert isinstance(storage, _CachedStorage)
+    storage.remove_session()
+    storage._backend.engine.dispose()
