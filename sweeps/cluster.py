@@ -13,26 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from sweeps.events import waits_explained
 from sweeps.settings import SweepSettings
 from weakdis_core.errors import UserError
-
-# Read by Ray and Tune when they are imported or start.
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Tune's newer progress output is not silent when told to be.
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # The trial's own working folder would make relative paths of the user mean something else.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # The objective is missing until warmup ends.
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # Results go to MLflow; CSV, JSON and TensorBoard files of the same would cost time and disk.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Nothing reads Tune's snapshots: a sweep is resumed from its study. They grow with every trial.
-    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
 
 # glibc reads these when a process starts, so trials get them from Ray. By default large tensors
 # are returned to the system after every step and their pages are cleared again in the next one.
@@ -70,8 +53,6 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
     Raises:
         UserError: There is no cluster at the address given, or none could be started.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     import ray
 
     # Failed trials are shown by our own console; Tune would print their tracebacks.
@@ -79,13 +60,14 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
     address = address_of(address)
     _check_reachable(address)
     try:
-        ray.init(
-            address,
-            runtime_env={"env_vars": ALLOCATOR},
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            include_dashboard=False if address == LOCAL else None,
-        )
+        with waits_explained(f"Ray at the address {address}"):
+            ray.init(
+                address,
+                runtime_env={"env_vars": ALLOCATOR},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=False if address == LOCAL else None,
+            )
     except Exception as error:
         # Of no particular kind where a busy machine takes longer to start it than Ray waits.
         reason = str(error).splitlines()[0]

@@ -9,6 +9,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import Study
@@ -44,6 +45,12 @@ def start_waiting(study: Study, known: FrozenTrial) -> Trial | None:
     if not study._storage.set_trial_state_values(known._trial_id, TrialState.RUNNING):
         return None
     return Trial(study, known._trial_id)
+
+
+def log_folder() -> str:
+    """Where the Ray that this process has joined writes its logs (Ray 2.60)."""
+    node = ray._private.worker._global_node
+    return "/tmp/ray/session_latest/logs" if node is None else str(node.get_logs_dir_path())
 
 
 def set_bracket(scheduler: ASHAScheduler, bracket: Bracket) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from sweeps.record import Record
@@ -31,3 +34,16 @@ class Listener:
 
     def session_ended(self) -> None:
         """Receive the end of the session; trials that still ran are cut short."""
+
+
+@contextmanager
+def waits_explained(what: str, seconds: float = 60.0) -> Iterator[None]:
+    """Within it, print on stderr what the program waits for, if that takes longer than a minute."""
+    line = f"waiting for {what}, for {seconds:.0f} seconds so far"
+    timer = threading.Timer(seconds, lambda: print(line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

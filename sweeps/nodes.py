@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -11,14 +12,21 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from rich.console import Console
+from rich.text import Text
 
 from sweeps.cluster import Allotment, machine_kinds
+from sweeps.compat import log_folder
 from sweeps.events import Listener
+from sweeps.record import Record
+from sweeps.stage import Sweep
 from sweeps.storage import Storage
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
 
 _SECONDS = 30.0
+_NOTICE_AFTER = 60.0
+_NOTICE_EVERY = 300.0
 _EVERY = 10.0
 
 
@@ -85,6 +93,55 @@ class NodeCheck(Listener):
             yield mark
         finally:
             system.delete_file(mark)
+
+
+class WaitNotice(Listener):
+    """Prints what a sweep waits for, where no trial starts within a minute, and every five then."""
+
+    def __init__(self, console: Console, sweep: Sweep) -> None:
+        self._console = console
+        self._sweep = sweep
+        self._next = math.inf
+        self._since = 0.0
+
+    def session_started(self) -> None:
+        """Start to wait for the first trial."""
+        self._since = time.monotonic()
+        self._next = self._since + _NOTICE_AFTER
+
+    def trial_started(self, record: Record) -> None:
+        """End the wait."""
+        self._next = math.inf
+
+    def step_started(self) -> None:
+        """Print a notice when one is due."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _NOTICE_EVERY
+        waited = f"no trial has started for {now - self._since:.0f} seconds"
+        text = (
+            f"{self._sweep.name}: {waited}. {describe_wait(self._sweep.allotment)} The sweep waits "
+            f"on; Ctrl-C ends it, and {self._sweep.resume_command} goes on with it."
+        )
+        self._console.print(Text(text), soft_wrap=True)
+
+
+def describe_wait(allotment: Allotment) -> str:
+    """What Ray has for a trial, and where to look for the reason that none starts."""
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    asked = {"CPU": allotment.cpus, "GPU": allotment.gpus}
+    has = ", ".join(
+        f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s free (a trial takes {amount:g})"
+        for name, amount in asked.items()
+        if amount
+    )
+    if any(free.get(name, 0.0) < amount for name, amount in asked.items()):
+        why = "Other programs hold the rest, or machines are still to come: see `ray status`."
+    else:
+        why = f"Ray has not started a process for it; its logs are in {log_folder()}."
+    return f"Ray has {has} on {len(working_nodes())} machines. {why}"
 
 
 def working_nodes() -> list[Node]:

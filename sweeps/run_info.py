@@ -65,14 +65,24 @@ def common_tags(config: Config, source: str) -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`."""
-    here = Path(__file__).parent
-    call = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`.
+
+    Installed code may lie inside another repository, which does not track it.
+    """
+    describe = ("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     try:
-        done = subprocess.run(call, cwd=here, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git(*describe) or "unknown"
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip() or "unknown"
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(
+        ["git", *words], cwd=here, capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
 
 
 def training_images(prepared: Prepared, config: Config) -> dict[str, str]:

@@ -15,16 +15,18 @@ from optuna.study import Study
 from rich.console import Console
 
 from analysis.outbox import OUTBOX_FILE
+from sweeps.addresses import without_password
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import WORDS, View
 from sweeps.delivery import Delivery
 from sweeps.descriptions import sweep_run
-from sweeps.events import Listener
+from sweeps.events import Listener, waits_explained
 from sweeps.experiments import open_experiment
 from sweeps.launch import run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
+from sweeps.nodes import WaitNotice
 from sweeps.outbox import Outbox
 from sweeps.record import Stage
 from sweeps.records import Records
@@ -104,14 +106,16 @@ def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, 
         opening = other.submit(
             open_experiment, settings.tracking, variant, name, known, settings.folder
         )
-        with progress(f"images of {variant}") as advance:
+        images, judge = f"images of {variant}", f"oracle of {variant}"
+        with waits_explained(f"the {images}"), progress(images) as advance:
             prepared = prepare(base.data, base.runtime.data_dir, advance)
         # `auto` would say nothing in a table, and might mean something else tomorrow.
         base = base.with_values({"data.source": prepared.source})
-        with progress(f"oracle of {variant}") as advance:
+        with waits_explained(f"the {judge}"), progress(judge) as advance:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             prepare_oracle(prepared, base.data, device, advance)
-        opening.result()
+        with waits_explained(f"MLflow at {without_password(settings.tracking)}"):
+            opening.result()
     return base, prepared.path
 
 
@@ -216,7 +220,7 @@ def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[
 
     try:
         with session.budget.interruption.deferred(rescue):
-            yield [tracking, *listeners, view]
+            yield [tracking, *listeners, view, WaitNotice(session.console, session.sweep)]
     finally:
         view.close()
         tracking.cut_short()
@@ -227,5 +231,6 @@ def print_interrupted(session: Session) -> None:
     sweep = session.sweep
     session.console.print(
         f"{sweep.name}: interrupted; {WORDS[session.stage]}s are in {sweep.folder}; "
-        f"go on with {sweep.resume_command}"
+        f"go on with {sweep.resume_command}",
+        soft_wrap=True,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from optuna.study import Study
 
+from sweeps.addresses import without_password
 from sweeps.budget import Budget
 from sweeps.cluster import Allotment
 from sweeps.ledger import Ledger
@@ -46,10 +48,15 @@ class Sweep:
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with it."""
-        study, variant = self.settings.study, self.base.data.variant
-        asked = f"--resume {self.name}" if study is None else f"--study {study} --variant {variant}"
-        return f"python sweeps/run.py {asked}"
+        """The command that goes on with it, from this folder; a password is left out."""
+        settings, usual = self.settings, self.folder.parent == Path("runs").absolute()
+        words = ["--resume", self.name if usual else str(self.folder)]
+        if settings.study is not None:
+            words = ["--study", settings.study, "--variant", self.base.data.variant]
+            words += [] if usual else ["--storage", str(self.folder.parent)]
+        if settings.optuna_storage is not None:
+            words += ["--optuna-storage", without_password(settings.optuna_storage)]
+        return shlex.join(["python", "sweeps/run.py", *words])
 
     @property
     def storage(self) -> Storage:

@@ -16,7 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.data import arrays, official
+from weakdis_core.data.plan import plan
 from weakdis_core.errors import UserError
+from weakdis_core.settings import DataSettings
 
 LAYOUT = arrays.Layout("imgs", (3000,), (4, 4), highest=200)
 CONTENT = b"not really sprites\n" * 100
@@ -314,3 +316,15 @@ def test_an_npz_member_without_header_is_named(tmp_path: Path) -> None:
         archive.writestr("imgs.npy", b"no header here at all")
     with pytest.raises(UserError, match=r"imgs.npy has no NumPy header"):
         collect(tmp_path / "f.npz", [0])
+
+
+def test_a_named_folder_without_the_file_is_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEAKDIS_DATA", str(tmp_path))
+    assert plan(DataSettings(variant="dsprites_v2")).source == "rendered"
+    assert caplog.messages == [
+        f"{tmp_path} holds no official file of dsprites: its images are rendered"
+    ]
+    assert plan(DataSettings(variant="dsprites_v2", source="rendered")).source == "rendered"
+    assert len(caplog.messages) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -12,10 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from sweeps.budget import ENDING, Budget, Interruption
 from sweeps.cluster import ALLOCATOR, Allotment, allot, cluster, grown
+from sweeps.compat import log_folder
+from sweeps.events import waits_explained
+from sweeps.nodes import WaitNotice
+from sweeps.record import Record
 from sweeps.settings import SweepSettings
+from sweeps.stage import Sweep
 from weakdis_core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +109,61 @@ def test_trials_get_the_allocator_settings(resources: dict[str, float]) -> None:
 
     found = ray.get(environment.remote())
     assert found.items() >= ALLOCATOR.items()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("cpus", "reason"), [(1.0, "Ray has not started a process for it"), (64.0, "hold the rest")]
+)
+def test_a_wait_for_the_first_trial_is_explained(
+    resources: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    cpus: float, reason: str,
+) -> None:  # fmt: skip
+    settings = SweepSettings(variant="dsprites_v2", name="one", storage=str(tmp_path))
+    base, allotment = settings.base_config("dsprites_v2"), Allotment(cpus, 0.0, 1)
+    sweep = Sweep("one", tmp_path, settings, base, {}, tmp_path, allotment)
+    console = Console(file=io.StringIO(), width=80)
+    assert isinstance(console.file, io.StringIO)
+    notice = WaitNotice(console, sweep)
+    notice.step_started()
+    notice.session_started()
+    notice.step_started()
+    assert console.file.getvalue() == ""
+    now = time.monotonic()
+    monkeypatch.setattr("sweeps.nodes.time.monotonic", lambda: now + 61)
+    notice.step_started()
+    notice.step_started()
+    shown = console.file.getvalue()
+    assert shown.startswith("one: no trial has started for 6")
+    assert f"CPUs free (a trial takes {cpus:g})" in shown
+    assert reason in shown
+    assert shown.count(f"python sweeps/run.py --resume {tmp_path} goes on") == 1
+    assert Path(log_folder()).is_dir()
+    notice.trial_started(Record(1, "00001", {}))
+    monkeypatch.setattr("sweeps.nodes.time.monotonic", lambda: now + 1000)
+    notice.step_started()
+    assert console.file.getvalue() == shown
+
+
+def test_a_wait_of_another_kind_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    with waits_explained("nothing", seconds=60.0):
+        pass
+    with waits_explained("a lock", seconds=0.01):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "waiting for a lock, for 0 seconds so far\n"
+
+
+def test_uv_does_not_start_trials_elsewhere() -> None:
+    """Ray looks for a parent process called `uv run` as it is imported."""
+    script = (
+        "import sweeps, ray._private.ray_constants as c; print(c.RAY_ENABLE_UV_RUN_RUNTIME_ENV)"
+    )
+    call = [sys.executable, "-c", script]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_ENABLE_UV")}
+    done = subprocess.run(
+        call, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_a_signal_interrupts() -> None:

@@ -193,7 +193,7 @@ def test_an_interrupted_confirmation_says_how_to_go_on(database: str, tmp_path: 
     interruption.signal = signal.SIGINT
     found, printed, _, _ = confirmed(sweep, 8, database, interruption=interruption)
     assert not found
-    assert "python sweeps/run.py --resume scripted" in " ".join(printed.split())
+    assert f"python sweeps/run.py --resume {sweep.folder}" in " ".join(printed.split())
     assert "mean of" not in printed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from analysis.store import open_store
+from sweeps.cluster import Allotment
 from sweeps.experiments import open_experiment, ui_command
 from sweeps.resumed import resumed
 from sweeps.settings import SweepSettings, parse_arguments
+from sweeps.stage import Sweep
 from sweeps.status import show
 from sweeps.stored import names
 from sweeps.study import open_storage
@@ -127,3 +130,17 @@ def test_a_sweep_is_named_or_its_folder_is(
     assert (settings.name, settings.folder) == ("one", home / "here/runs")
     with Path(os.devnull).open("w") as nowhere:
         show(parse_arguments(["--status", named]), Console(file=nowhere))
+
+
+@pytest.mark.parametrize("storage", ["runs", "else where/runs"])
+def test_the_command_that_goes_on_is_exact(home: Path, storage: str) -> None:
+    studies = f"sqlite:///{home}/all studies.db"
+    flags = ["--variant", VARIANT, "--name", "one", "--storage", storage]
+    settings = parse_arguments([*flags, "--optuna-storage", studies])
+    base, folder = settings.base_config(VARIANT), settings.folder / "one"
+    sweep = Sweep("one", folder, settings, base, {}, folder, Allotment(1.0, 0.0, 1))
+    a_stored_sweep(Path(storage), "one", "--optuna-storage", studies)
+    words = shlex.split(sweep.resume_command)
+    assert words[:2] == ["python", "sweeps/run.py"]
+    (again,) = resumed(parse_arguments(words[2:]))
+    assert (again.name, again.folder, again.study_storage) == ("one", settings.folder, studies)

@@ -65,5 +65,5 @@ def test_what_waits_is_said_with_where_and_how_it_is_delivered(sweep: Sweep) -> 
     assert said.getvalue().splitlines() == [
         "MLflow refused 1 entries: HTTPError: 413 for [/tmp/x]",
         f"MLflow does not answer: 1 entries wait in {sweep.folder}; deliver them with "
-        "python sweeps/run.py --resume tried",
+        f"python sweeps/run.py --resume {sweep.folder}",
     ]

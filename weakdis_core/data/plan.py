@@ -1,7 +1,9 @@
 """What a preparation will hold and where, known before anything is drawn or read."""
 
+import functools
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from weakdis_core.data.variants import Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 from weakdis_core.settings import DataSettings
+
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the files of a prepared variant."""
@@ -81,6 +85,11 @@ class Plan:
         return images
 
 
+@functools.cache
+def _warn_rendered(family: str, folder: str) -> None:
+    _log.warning("%s holds no official file of %s: its images are rendered", folder, family)
+
+
 def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     """Resolve variant, source and cache folder of `settings`.
 
@@ -97,6 +106,9 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
             f"`python -m weakdis_core data download --family {variant.family}`, "
             "or use our own rendering with source rendered"
         )
+    named = data_dir or os.environ.get("WEAKDIS_DATA")
+    if file is None and settings.source == "auto" and named:
+        _warn_rendered(variant.family, str(named))
     source: PreparedSource = "rendered" if file is None else "official"
     available = variant.n_images
     n_images = min(settings.max_images, available)
