@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import optuna
 import psutil  # type: ignore[import-untyped]
@@ -42,9 +42,11 @@ def call_of(*given: str) -> list[str]:
 
 
 @contextmanager
-def started(place: Path, *given: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    place: Path, *given: str, console: IO[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """A sweep in a session of its own, so that it can be killed with all that it started."""
-    output = (place / "output.txt").open("a")
+    output = console or (place / "output.txt").open("a")
     with output, subprocess.Popen(
         call_of(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
         start_new_session=True,

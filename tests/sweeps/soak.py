@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -30,8 +32,8 @@ from tests.sweeps.faulty import (
 )
 from tests.sweeps.finished import runs_of
 
-TARGETS = {"training process": 8, "driver": 1, "raylet": 1}
-"""What is killed, and how often in proportion."""
+TARGETS = {"training process": 8, "console": 1, "driver": 1, "raylet": 1}
+"""What is killed, and how often in proportion. The console is what reads the sweep's output."""
 
 _STARTING = 20.0
 """Seconds within which the first of a session is killed: starting takes ten or so."""
@@ -63,21 +65,24 @@ def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Co
     deadline = time.monotonic() + seconds
     start = [*flags(100_000), "--time-budget", "1000000"]
     while time.monotonic() < deadline:
-        with started(place, *start) as process:
+        with reader(place) as console, started(place, *start, console=console.stdin) as process:
             # Most sessions get as far as training, or nothing would ever be seen to go on.
             time.sleep(choice.uniform(0.0, _STARTING))
             target = ""
             while process.poll() is None and time.monotonic() < deadline:
                 target = target or choice.choices(list(TARGETS), list(TARGETS.values()))[0]
-                if not kill(process, target, choice):
+                if not kill(process, console, target, choice):
                     # None of that kind yet: the next one trains in a moment.
                     time.sleep(0.5)
                     continue
                 kills[target] += 1
-                if target != "training process":
+                if target in ("driver", "raylet"):
                     break
                 target = ""
                 time.sleep(choice.uniform(0.5, pause))
+            else:
+                over = time.monotonic() >= deadline
+                assert over, f"the sweep ended by itself, with exit code {process.poll()}"
             end(process)
         if sweep_exists(place):
             start = ["--resume", "faulty"]
@@ -85,9 +90,31 @@ def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Co
     return kills
 
 
-def kill(process: subprocess.Popen[str], target: str, choice: random.Random) -> bool:
-    """Kill -9 one process of the sweep, if there is one of that kind."""
+@contextmanager
+def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that reads the output of a session, as a terminal does."""
+    call = ["tee", "-a", str(place / "output.txt")]
+    with subprocess.Popen(
+        call, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def kill(
+    process: subprocess.Popen[str],
+    console: subprocess.Popen[str],
+    target: str,
+    choice: random.Random,
+) -> bool:
+    """Kill -9 one process of the sweep, or the reader of its output, if there is one of that kind.
+
+    A console that is gone already counts as killed.
+    """
     with contextlib.suppress(psutil.NoSuchProcess):
+        if target == "console":
+            console.kill()
+            return True
         if target == "driver":
             found = [psutil.Process(process.pid)]
         elif target == "raylet":
