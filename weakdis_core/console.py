@@ -15,6 +15,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from weakdis_core.config import describe
 from weakdis_core.errors import UserError
+from weakdis_core.streams import protect_streams
 
 T = TypeVar("T")
 
@@ -23,8 +24,9 @@ def main(function: Callable[[], object]) -> NoReturn:
     """Run an entry point and exit: 0 when done, 2 after a UserError, 130 after Ctrl-C.
 
     A UserError is printed as `error: message` on stderr, without a traceback. Anything else is a
-    bug and keeps its traceback.
+    bug and keeps its traceback. Streams that can no longer be written do not change the outcome.
     """
+    protect_streams()
     try:
         function()
     except UserError as error:
