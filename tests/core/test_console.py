@@ -1,12 +1,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Annotated
+from urllib.request import Request, proxy_bypass, urlopen
 
 import pytest
+import requests
 from tyro.conf import arg
 
 from weakdis_core import console
@@ -125,6 +129,53 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
         advance(2, 2)
     shown = capsys.readouterr()
     assert shown.out == shown.err == ""
+
+
+PROXY = "http://127.0.0.1:9"
+PROXIES = {"HTTP_PROXY": PROXY, "http_proxy": PROXY, "HTTPS_PROXY": PROXY, "ALL_PROXY": PROXY}
+
+
+@pytest.fixture
+def served() -> Iterator[HTTPServer]:
+    """A server on this machine alone."""
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("given", ["", "no_proxy", "NO_PROXY"])
+def test_loopback_is_reached_without_the_proxy(
+    host: str, given: str, served: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    for name, address in PROXIES.items():
+        monkeypatch.setenv(name, address)
+    if given:
+        monkeypatch.setenv(given, "example.org, .example.com")
+    url = f"http://{host}:{served.server_port}/"
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.head(url, timeout=10)
+    with pytest.raises(SystemExit):
+        console.main(lambda: None)
+    assert requests.head(url, timeout=10).ok
+    assert urlopen(Request(url, method="HEAD"), timeout=10).status == 200
+    for address, direct in [("[::1]:5000", True), ("a.net", False), ("example.org", bool(given))]:
+        assert requests.utils.should_bypass_proxies(f"http://{address}", no_proxy=None) == direct
+        assert bool(proxy_bypass(address)) == direct
+    child = "import os; print(os.environ['no_proxy'] == os.environ['NO_PROXY'])"
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, check=True)
+    assert done.stdout == b"True\n"
+
+
+def test_no_proxy_at_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(SystemExit):
+        console.main(lambda: None)
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "*"
 
 
 PRINTING = """
