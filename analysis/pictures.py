@@ -8,15 +8,28 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base as Tag
 from torch import Tensor
 
 from weakdis_core.data.plan import IMAGE_SIZE
 from weakdis_core.data.variants import Variant
 from weakdis_core.errors import UserError
 
-# Every way in which Pillow says that a file is damaged, or no picture.
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+"""The formats that are read. Pillow knows others, and starts programs for some of them."""
+
+_MOST_PIXELS = 80_000_000
+# How a picture is turned upright, by the orientation that its EXIF data give.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +51,14 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
     Transparent parts become black. A picture that is not square is stretched.
 
     Raises:
-        UserError: It is no picture; `name` says which.
+        UserError: It is no picture of `FORMATS`, or damaged; `name` says which.
     """
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
             opened.load()
-            image = ImageOps.exif_transpose(opened)
+            image = _upright(opened)
             mode = "L" if variant.channels == 1 else "RGB"
             changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
             image = _eight_bits(image)
@@ -51,8 +66,11 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
                 black = Image.new("RGBA", image.size, "black")
                 image = Image.alpha_composite(black, image.convert("RGBA"))
             image = image.convert(mode)
-    except _UNREADABLE as error:
-        reason = "not a picture" if isinstance(error, UnidentifiedImageError) else error
+    except Exception as error:
+        # Pillow's plugins raise errors of any type over a damaged file.
+        unknown = isinstance(error, UnidentifiedImageError)
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = "unknown format" if unknown else first_line
         raise UserError(
             f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
         ) from None
@@ -74,8 +92,16 @@ def png_of(image: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture as its EXIF data say; `ImageOps.exif_transpose` would rewrite all of them."""
+    turn = _UPRIGHT.get(image.getexif().get(Tag.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
     if not image.mode.startswith("I"):
         return image
-    return Image.fromarray((np.asarray(image) / 257).clip(0, 255).astype(np.uint8))
+    grey = np.asarray(image)
+    grey = np.where(grey == image.info.get("transparency"), 0, grey)
+    return Image.fromarray(np.rint(grey / 257).astype(np.uint8))

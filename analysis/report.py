@@ -48,8 +48,8 @@ class Picture:
     Attributes:
         name: Name of its file, without its kind.
         caption: What it shows.
-        data: Its content as an address that needs no network; empty where the budget was used up.
-        width: Pixels.
+        data: Its content as an address that needs no network; empty where it is left out.
+        width: Pixels; 0 where the file is damaged.
         height: Pixels.
     """
 
@@ -201,16 +201,25 @@ def _pictures_of(client: MlflowClient, run_id: str) -> list[Picture]:
 
 
 def embedded(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[Picture]:
-    """Read pictures as parts of a page; those beyond its budget, in bytes, have no content."""
+    """Read pictures as parts of a page.
+
+    Those that are damaged, or beyond its budget in bytes, have no content.
+    """
     for file in files:
-        with Image.open(file) as image:
-            # Not every way of writing the same picture is the smallest.
-            webp = io.BytesIO()
-            image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
-            content = min(webp.getvalue(), file.read_bytes(), key=len)
-            width, height = image.size
+        caption = CAPTIONS.get(file.stem, "")
+        try:
+            with Image.open(file, formats=("PNG",)) as image:
+                # Not every way of writing the same picture is the smallest.
+                webp = io.BytesIO()
+                image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
+                content = min(webp.getvalue(), file.read_bytes(), key=len)
+                width, height = image.size
+        except Exception:
+            # Pillow raises errors of any type over a damaged file.
+            yield Picture(file.stem, caption, "", 0, 0)
+            continue
         kind = "png" if content.startswith(b"\x89PNG") else "webp"
         text = base64.b64encode(content).decode()
         data = f"data:image/{kind};base64,{text}" if len(text) <= budget else ""
         budget -= len(data)
-        yield Picture(file.stem, CAPTIONS.get(file.stem, ""), data, width, height)
+        yield Picture(file.stem, caption, data, width, height)

@@ -7,6 +7,7 @@ import errno
 import functools
 import os
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +26,19 @@ if TYPE_CHECKING:
 _FETCHED = "fetched"
 # Sweep, session, trial, checkpoint.
 _PARTS = 4
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _KEPT = "what has ended is kept; go on with --resume"
-_SQLITE = ("disk is full", "readonly database", "disk I/O error", "unable to open database")
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+# How the system and SQLite name the fault, and what a user does about it.
+_CURES = {
+    os.strerror(errno.ENOSPC): "make room",
+    os.strerror(errno.EDQUOT): "make room",
+    "disk is full": "make room",
+    os.strerror(errno.EIO): "check the disk",
+    "disk I/O error": "check the disk",
+    **{os.strerror(number): "make it writable" for number in (errno.EROFS, *_FORBIDDEN)},
+    "readonly database": "make it writable",
+    "unable to open database": "make it writable",
+}
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ def storage_errors_explained(folder: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = disk_error(error)
+        reason = disk_error(error, folder)
         if reason is not None:
             raise UserError(cannot_be_written(str(folder), reason)) from None
         reason = database_error(error)
@@ -177,18 +188,38 @@ def storage_errors_explained(folder: Path) -> Iterator[None]:
 
 def cannot_be_written(place: str, reason: str) -> str:
     """What a user is told of a disk that filled up, or failed, under a sweep."""
-    return f"storage: {place} cannot be written any more ({reason}); make room: {_KEPT}"
+    cure = next((_CURES[fault] for fault in _CURES if fault in reason), "make room")
+    return f"storage: {place} cannot be written any more ({reason}); {cure}: {_KEPT}"
 
 
-def disk_error(error: BaseException | None) -> str | None:
-    """What is wrong with the disk, if that is what an error is about, or what led to it."""
+def disk_error(error: BaseException | None, folder: Path | None = None) -> str | None:
+    """What is wrong with a sweep's disk, if that is what an error is about, or what led to it.
+
+    Args:
+        error: The error.
+        folder: The sweep's folder, where this process writes to it.
+    """
     for each in causes(error):
-        if isinstance(each, OSError) and each.errno in _DISK:
+        if isinstance(each, OSError) and each.errno and _is_of_disk(each, folder):
             where = f": {each.filename}" if each.filename else ""
             return os.strerror(each.errno) + where
-        if isinstance(each, sqlite3.OperationalError) and any(s in str(each) for s in _SQLITE):
+        if isinstance(each, sqlite3.OperationalError) and any(s in str(each) for s in _CURES):
             return str(each)
     return None
+
+
+def _is_of_disk(error: OSError, folder: Path | None) -> bool:
+    """Whether an error is about what a sweep writes, and not a device or a file of the user."""
+    if os.strerror(error.errno or 0) not in _CURES:
+        return False
+    forbidden = error.errno in _FORBIDDEN
+    if isinstance(error.filename, str):
+        file = Path(error.filename).absolute()
+        # Checkpoints are written to a temporary folder first.
+        temporary = not forbidden and file.is_relative_to(tempfile.gettempdir())
+        return temporary or (folder is not None and file.is_relative_to(folder))
+    # Sockets and signals may be forbidden too; pyarrow names its files in the message alone.
+    return not forbidden or "Detail: [errno" in str(error)
 
 
 def database_error(error: BaseException) -> str | None:

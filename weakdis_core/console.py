@@ -1,6 +1,7 @@
 """What every entry point shares: reading flags, readable errors, exit codes and progress."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,16 +16,22 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 
 from weakdis_core.config import describe
 from weakdis_core.errors import UserError
+from weakdis_core.streams import protect_streams
 
 T = TypeVar("T")
+
+# requests, and urllib, which keeps the brackets of an address.
+_LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
 def main(function: Callable[[], object]) -> NoReturn:
     """Run an entry point and exit: 0 when done, 2 after a UserError, 130 after Ctrl-C.
 
     A UserError is printed as `error: message` on stderr, without a traceback. Anything else is a
-    bug and keeps its traceback.
+    bug and keeps its traceback. Streams that can no longer be written do not change the outcome.
     """
+    protect_streams()
+    _reach_loopback_directly()
     try:
         function()
     except UserError as error:
@@ -34,6 +41,16 @@ def main(function: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _reach_loopback_directly() -> None:
+    """Use no proxy for servers on this machine, in this process and its children."""
+    # Most libraries read the first name only, where both are set.
+    own = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    listed = [each.strip() for each in own.split(",") if each.strip()]
+    if "*" not in listed:
+        listed += [each for each in _LOOPBACK if each not in listed]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(listed)
 
 
 def parse(

@@ -31,13 +31,15 @@ LIMIT = 5_000_000
 
 @pytest.fixture
 def page_file(store: Store, cache: Path, tmp_path: Path) -> Path:
-    """The page of a sweep with confirm runs and pictures."""
+    """The page of a sweep with confirm runs and pictures, one of them damaged."""
     search(store, confirm=(0.80, 0.84, 0.82, 0.86, 0.88))
     runs = read_runs(store.uri)
     confirmed = runs[runs["stage"].eq("confirm")]["run_id"]
     for name in CAPTIONS:
         Image.effect_noise((300, 200), 80).save(tmp_path / f"{name}.png")
         store.client.log_artifact(confirmed.iloc[0], str(tmp_path / f"{name}.png"), "pictures")
+    (tmp_path / "half.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:900])
+    store.client.log_artifact(confirmed.iloc[0], str(tmp_path / "half.png"), "pictures")
     path = tmp_path / "report.html"
     make_report(store.uri).write(path)
     return path
@@ -59,6 +61,7 @@ def test_the_page_says_who_won_how_surely_and_why(page_file: Path) -> None:
     for part in ("Table 1", "Table 2", "Provenance", "Limits", "drawn by this package"):
         assert part in html
     assert "0123abc" in html
+    assert html.count("half.png is damaged") == 1
     assert len(html.encode()) < LIMIT
     # It opens without a network.
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", html)
@@ -141,6 +144,21 @@ def test_pictures_have_a_budget(tmp_path: Path) -> None:
     assert [bool(picture.data) for picture in cut] == [True, True, False]
     # The third is still named, so that a reader knows of it.
     assert cut[2].name == "c"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", "cut off", "a TIFF file"])
+def test_a_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path: Path) -> None:
+    whole, damaged = tmp_path / "whole.png", tmp_path / "damaged.png"
+    Image.effect_noise((200, 200), 80).save(whole)
+    if content == "a TIFF file":
+        Image.effect_noise((200, 200), 80).save(damaged, "TIFF")
+    else:
+        damaged.write_bytes(whole.read_bytes()[:900] if isinstance(content, str) else content)
+    found = list(embedded([damaged, whole]))
+    assert [(picture.name, bool(picture.data)) for picture in found] == [
+        ("damaged", False),
+        ("whole", True),
+    ]
 
 
 @pytest.fixture

@@ -1,8 +1,16 @@
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Annotated
+from urllib.request import Request, proxy_bypass, urlopen
 
 import pytest
+import requests
 from tyro.conf import arg
 
 from weakdis_core import console
@@ -121,3 +129,129 @@ def test_progress_is_silent_without_a_terminal(capsys: pytest.CaptureFixture[str
         advance(2, 2)
     shown = capsys.readouterr()
     assert shown.out == shown.err == ""
+
+
+PROXY = "http://127.0.0.1:9"
+PROXIES = {"HTTP_PROXY": PROXY, "http_proxy": PROXY, "HTTPS_PROXY": PROXY, "ALL_PROXY": PROXY}
+
+
+@pytest.fixture
+def served() -> Iterator[HTTPServer]:
+    """A server on this machine alone."""
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("given", ["", "no_proxy", "NO_PROXY"])
+def test_loopback_is_reached_without_the_proxy(
+    host: str, given: str, served: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    for name, address in PROXIES.items():
+        monkeypatch.setenv(name, address)
+    if given:
+        monkeypatch.setenv(given, "example.org, .example.com")
+    url = f"http://{host}:{served.server_port}/"
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.head(url, timeout=10)
+    with pytest.raises(SystemExit):
+        console.main(lambda: None)
+    assert requests.head(url, timeout=10).ok
+    assert urlopen(Request(url, method="HEAD"), timeout=10).status == 200
+    for address, direct in [("[::1]:5000", True), ("a.net", False), ("example.org", bool(given))]:
+        assert requests.utils.should_bypass_proxies(f"http://{address}", no_proxy=None) == direct
+        assert bool(proxy_bypass(address)) == direct
+    child = "import os; print(os.environ['no_proxy'] == os.environ['NO_PROXY'])"
+    done = subprocess.run([sys.executable, "-c", child], capture_output=True, check=True)
+    assert done.stdout == b"True\n"
+
+
+def test_no_proxy_at_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(SystemExit):
+        console.main(lambda: None)
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == "*"
+
+
+PRINTING = """
+import logging, subprocess, sys
+from pathlib import Path
+from rich.console import Console
+from rich.live import Live
+from weakdis_core import console
+
+def run():
+    print("first", flush=True)
+    sys.stdin.readline()
+    for each in (Console(), Console(stderr=True)):
+        each.print("a line")
+        with Live("a view", console=each) as view:
+            print("a line within")
+            view.update("another view", refresh=True)
+    logging.warning("a warning")
+    with console.progress("a bar") as advance:
+        advance(1, 2)
+    subprocess.run(["echo", "of a child process"], check=True)
+    sys.stdout.write("x" * 100_000 + "no end of line")
+    assert not sys.stdout.isatty()
+    Path(sys.argv[1]).touch()
+
+console.main(run)
+"""
+
+
+def broken_pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    return writer, reader
+
+
+def closed_terminal() -> tuple[int, int]:
+    terminal, program_side = os.openpty()
+    return program_side, terminal
+
+
+def full_device() -> tuple[int, int]:
+    return os.open("/dev/full", os.O_WRONLY), os.open(os.devnull, os.O_RDONLY)
+
+
+@pytest.mark.parametrize("opened", [broken_pipe, closed_terminal, full_device])
+def test_output_that_goes_away_ends_nothing(
+    opened: Callable[[], tuple[int, int]], tmp_path: Path
+) -> None:
+    output, reader = opened()
+    command = [sys.executable, "-c", PRINTING, str(tmp_path / "reached")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+    ) as process:
+        os.close(output)
+        os.read(reader, 5)
+        os.close(reader)
+        process.communicate(b"\n")
+    assert process.returncode == 0
+    assert (tmp_path / "reached").exists()
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
+def test_a_program_may_start_without_output(closed: str, tmp_path: Path) -> None:
+    command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", PRINTING]
+    done = subprocess.run(
+        [*command, str(tmp_path / "reached")], input=b"\n", capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "reached").exists()
+
+
+def test_a_full_device_is_named_once() -> None:
+    script = PRINTING.replace("Path(sys.argv[1]).touch()", "")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], input=b"\n", stdout=full, stderr=subprocess.PIPE,
+            check=False,
+        )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.count(b"output cannot be written any more (No space left on device)") == 1
