@@ -30,6 +30,8 @@ STATES: dict[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 """State in the study of a trial that has ended by itself."""
+REFUSED = "refused"
+"""User attribute of a trial that another program enqueued outside the search space: the reason."""
 _OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
@@ -73,7 +75,8 @@ class Records:
             if ended is not None and record.outcome in ("running", "interrupted"):
                 record.outcome, record.mended = ended, True
                 if record.outcome == "failed" and not record.error:
-                    record.error = "the sweep was killed as the trial ended"
+                    killed = "the sweep was killed as the trial ended"
+                    record.error = trial.user_attrs.get(REFUSED, killed)
             records[trial_id] = record
         return records
 
@@ -84,6 +87,15 @@ def _record(content: dict[str, Any]) -> Record:
     checkpoints = [path_within(path) for path in content["checkpoints"]]
     content = {name: value for name, value in content.items() if name != _SPENT}
     return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
+
+
+def count_left(study: Study, wanted: int) -> int:
+    """Return how many of the trials asked for have not ended; refused ones were not asked for."""
+    ended = sum(
+        trial.state.is_finished() and REFUSED not in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )
+    return max(0, wanted - ended)
 
 
 def end_out_of_time(run: StageRun) -> None:
@@ -148,9 +160,9 @@ class Keeper(Listener):
             self._storage.delete(path)
 
     def session_ended(self) -> None:
-        """Store the ends of trials that were cut short; the others are stored already."""
+        """Store the ends of trials that were cut short or refused; the others are stored."""
         for record in self._run.ledger.ended():
-            if record.outcome in ("out_of_time", "interrupted"):
+            if record.mended or record.outcome in ("out_of_time", "interrupted"):
                 self._save(record)
 
     def _save(self, record: Record) -> None:

@@ -14,7 +14,7 @@ from sweeps.confirm import confirm
 from sweeps.experiments import ui_command
 from sweeps.launch import run_search
 from sweeps.nodes import check_fits
-from sweeps.records import end_out_of_time
+from sweeps.records import count_left, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, log_best, log_model, log_tables
 from sweeps.resumed import check_gpus
@@ -114,10 +114,9 @@ def search(session: Session) -> bool:
 def without_time(run: StageRun) -> int:
     """How many trials are left that the time budget lets none of run; 0 where it lets some."""
     states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
-    left = run.sweep.settings.trials - sum(state.is_finished() for state in states)
     # What was cut short goes on as long as there is any time.
     some = run.budget.left > 0 and (TrialState.RUNNING in states or run.enough_time())
-    return 0 if some else max(0, left)
+    return 0 if some else count_left(run.study, run.sweep.settings.trials)
 
 
 def _run_trials(session: Session) -> None:
