@@ -32,6 +32,7 @@ STATES: dict[Outcome, TrialState] = {
 """State in the study of a trial that has ended by itself."""
 REFUSED = "refused"
 """User attribute of a trial that another program enqueued outside the search space: the reason."""
+_INSTEAD = "instead of"
 _OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
@@ -95,14 +96,38 @@ def count_left(study: Study, wanted: int) -> int:
         trial.state.is_finished() and REFUSED not in trial.user_attrs
         for trial in study.get_trials(deepcopy=False)
     )
-    return max(0, wanted - ended)
+    return max(0, wanted - ended + len(_failed_for_time(study)))
+
+
+def _failed_for_time(study: Study) -> list[Record]:
+    """List the trials without a score that an earlier version failed at the end of the time."""
+    known, failed = Records(study).load(), [TrialState.FAIL]
+    trials = study.get_trials(deepcopy=False, states=failed)
+    records = (known[trial_id_of(trial.number)] for trial in trials)
+    return [each for each in records if each.outcome == "out_of_time" and each.score is None]
+
+
+def enqueue_failed_for_time(study: Study) -> None:
+    """Enqueue once more, with their checkpoints, the trials that `_failed_for_time` lists.
+
+    Optuna lets no trial that has ended go on, so these get new numbers.
+    """
+    records, trials = Records(study), study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get(_INSTEAD) for trial in trials}
+    for record in _failed_for_time(study):
+        if record.number not in again:
+            study.enqueue_trial(record.values, user_attrs={_INSTEAD: record.number})
+            number = len(study.get_trials(deepcopy=False))
+            same = dataclasses.replace(record, number=number, trial_id=trial_id_of(number - 1))
+            same.outcome = "interrupted"
+            records.save(same, records.seconds)
 
 
 def end_out_of_time(run: StageRun) -> None:
-    """End the search's trials that the time stopped: PRUNED with a value, else FAIL.
+    """End the search's trials that the time stopped: those with a score are PRUNED.
 
-    Tune does not say so. Those that have not even started wait for a session with more time; where
-    time is left, so do those that an earlier session was interrupted in.
+    Tune does not say so. The others go on, or start, in a session with more time; where time is
+    left, so does what an earlier session was interrupted in.
     """
     if not run.budget.ran_out:
         return
@@ -114,8 +139,8 @@ def end_out_of_time(run: StageRun) -> None:
         # First: killed in between, it goes on from here as any that has not ended.
         record.outcome = "out_of_time"
         Records(run.study).save(record, run.budget.spent)
-        seen = trial.intermediate_values
-        run.study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
+        if trial.intermediate_values or record.score is not None:
+            run.study.tell(trial.number, state=TrialState.PRUNED)
 
 
 class Keeper(Listener):

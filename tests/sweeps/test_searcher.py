@@ -101,11 +101,13 @@ def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     playing = Playing(study, "pareto")
     playing.play("t1", (50, 0.2), (STEPS, 0.7))
     playing.play("t2", (50, 0.1))
-    playing.start("t3")
+    playing.report("t3", playing.start("t3"), 50, 0.3)
+    playing.start("t4")
     playing.budget.seconds = 0.0
     end_out_of_time(playing.run)
-    states = [trial.state for trial in study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    *states, unseen = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
+    assert unseen == TrialState.RUNNING
     assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]
 
 
