@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
 from weakdis_core.disentanglement import disentanglement_scores
+from weakdis_core.files import temporary_folder
 from weakdis_core.metrics.ceilings import RAW_ROWS
 from weakdis_core.metrics.oracle import Oracle, build_network
 from weakdis_core.trainer import Trainer
@@ -134,8 +134,8 @@ def probe(config: Config, test: bool = False) -> Probe:
     images = plan(config.data, config.runtime.data_dir).n_images
     evaluated = min(training.evaluation_samples, images // 10)
     evaluation *= evaluated / len(trainer.splits.validation)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "checkpoint"
+    with temporary_folder("weakdis-checkpoint-") as folder:
+        file = folder / "checkpoint"
         trainer.save(file)
         size = file.stat().st_size
     spent = training.steps * step + training.evaluations * evaluation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from sweeps.search import search, without_time
 from sweeps.settings import SweepSettings
 from sweeps.space import starting_point
 from sweeps.stage import Sweep
+from sweeps.trainable import CHECKPOINT_FILE, _saved
 from tests.sweeps.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
@@ -243,3 +245,16 @@ def test_a_resumed_search_does_not_draw_the_same_again(tmp_path: Path) -> None:
     # Of three sessions the first starts from the preset's values.
     drawn = [search_study(sweep).ask(SPACE).params for _ in range(3)]
     assert drawn[1] != drawn[2]
+
+
+def test_a_save_removes_the_folder_of_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "weakdis-checkpoint-of-a-killed-process"
+    left.mkdir()
+    (left / CHECKPOINT_FILE).touch()
+    trainer: Any = SimpleNamespace(save=Path.touch)
+    with _saved(trainer) as folder:
+        assert list(tmp_path.rglob(CHECKPOINT_FILE)) == [folder / CHECKPOINT_FILE]
+    assert not list(tmp_path.iterdir())
