@@ -29,12 +29,21 @@ def set_waiting(study: Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
+def set_user_attr(study: Study, trial: FrozenTrial, name: str, value: Any) -> None:
+    """Set a user attribute of a trial that has not ended, which `FrozenTrial` cannot (5.0)."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
 def running_trial(study: Study, known: FrozenTrial, space: Mapping[str, BaseDistribution]) -> Trial:
     """Return a RUNNING trial of an earlier process, for reports and its end (Optuna 5.0).
 
-    Values that it lacks are drawn as `Study.ask` draws them.
+    Values that it lacks are drawn.
     """
-    trial = Trial(study, known._trial_id)
+    return draw(Trial(study, known._trial_id), space)
+
+
+def draw(trial: Trial, space: Mapping[str, BaseDistribution]) -> Trial:
+    """Draw the values that a trial lacks, as `Study.ask` draws them, and return it (Optuna 5.0)."""
     for name, distribution in space.items():
         trial._suggest(name, distribution)
     return trial

@@ -20,7 +20,7 @@ from sweeps.halving import Halving
 from sweeps.ledger import STARTS
 from sweeps.nodes import NodeCheck
 from sweeps.record import Stage
-from sweeps.records import Keeper
+from sweeps.records import Keeper, count_left, enqueue_failed_for_time
 from sweeps.run_queue import QueuedTrials
 from sweeps.searcher import DrawnTrials, StudySearcher
 from sweeps.space import starting_point
@@ -47,6 +47,7 @@ def search_study(sweep: Sweep) -> Study:
     point = starting_point(sweep.space, sweep.base)
     if point is not None and not known:
         study.enqueue_trial(point)
+    enqueue_failed_for_time(study)
     return study
 
 
@@ -57,8 +58,8 @@ def run_search(
 
     Arguments are those of `run_trials`.
     """
-    sweep, trials = run.sweep, run.sweep.settings.trials
-    if sum(trial.state.is_finished() for trial in run.study.get_trials(deepcopy=False)) >= trials:
+    sweep = run.sweep
+    if not count_left(run.study, sweep.settings.trials) or not run.budget.left:
         return
     earlier = {record.trial_id: record.rungs for record in run.ledger.records.values()}
     scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)

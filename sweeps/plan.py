@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.study import Study
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +24,7 @@ from sweeps.cluster import Allotment, allot
 from sweeps.console import clock
 from sweeps.halving import REDUCTION_FACTOR
 from sweeps.ledger import CHECKPOINTS_KEPT
+from sweeps.records import count_left
 from sweeps.settings import SweepSettings
 from sweeps.space import build_space, first_rung
 from sweeps.stored import find
@@ -34,6 +33,7 @@ from weakdis_core.data.plan import plan
 from weakdis_core.data.store import Prepared
 from weakdis_core.data.variants import get_variant
 from weakdis_core.disentanglement import disentanglement_scores
+from weakdis_core.files import temporary_folder
 from weakdis_core.metrics.ceilings import RAW_ROWS
 from weakdis_core.metrics.oracle import Oracle, build_network
 from weakdis_core.trainer import Trainer
@@ -103,17 +103,12 @@ def left_of(settings: SweepSettings, name: str) -> Left:
     if not settings.resume:
         return Left(settings.trials, settings.time_budget, runs)
     stored = find(settings, name)
-    trials = _unended(stored.study, settings.trials)
+    trials = count_left(stored.study, settings.trials)
     seconds = max(0.0, settings.time_budget - stored.records.seconds)
     # More trials may find better configurations, which have no runs yet.
     if stored.confirm is not None and not trials:
-        runs = _unended(stored.confirm, runs)
+        runs = count_left(stored.confirm, runs)
     return Left(trials, seconds, runs)
-
-
-def _unended(study: Study, wanted: int) -> int:
-    ended = sum(each.state.is_finished() for each in study.get_trials(deepcopy=False))
-    return max(0, wanted - ended)
 
 
 def probe(config: Config, test: bool = False) -> Probe:
@@ -139,8 +134,8 @@ def probe(config: Config, test: bool = False) -> Probe:
     images = plan(config.data, config.runtime.data_dir).n_images
     evaluated = min(training.evaluation_samples, images // 10)
     evaluation *= evaluated / len(trainer.splits.validation)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "checkpoint"
+    with temporary_folder("weakdis-checkpoint-") as folder:
+        file = folder / "checkpoint"
         trainer.save(file)
         size = file.stat().st_size
     spent = training.steps * step + training.evaluations * evaluation

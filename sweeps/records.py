@@ -30,6 +30,9 @@ STATES: dict[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 """State in the study of a trial that has ended by itself."""
+REFUSED = "refused"
+"""User attribute of a trial that another program enqueued outside the search space: the reason."""
+_INSTEAD = "instead of"
 _OUTCOMES = {state: outcome for outcome, state in STATES.items()}
 
 
@@ -73,7 +76,8 @@ class Records:
             if ended is not None and record.outcome in ("running", "interrupted"):
                 record.outcome, record.mended = ended, True
                 if record.outcome == "failed" and not record.error:
-                    record.error = "the sweep was killed as the trial ended"
+                    killed = "the sweep was killed as the trial ended"
+                    record.error = trial.user_attrs.get(REFUSED, killed)
             records[trial_id] = record
         return records
 
@@ -86,11 +90,44 @@ def _record(content: dict[str, Any]) -> Record:
     return Record(**content | {"rungs": rungs, "checkpoints": checkpoints})
 
 
-def end_out_of_time(run: StageRun) -> None:
-    """End the search's trials that the time stopped: PRUNED with a value, else FAIL.
+def count_left(study: Study, wanted: int) -> int:
+    """Return how many of the trials asked for have not ended; refused ones were not asked for."""
+    ended = sum(
+        trial.state.is_finished() and REFUSED not in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )
+    return max(0, wanted - ended + len(_failed_for_time(study)))
 
-    Tune does not say so. Those that have not even started wait for a session with more time; where
-    time is left, so do those that an earlier session was interrupted in.
+
+def _failed_for_time(study: Study) -> list[Record]:
+    """List the trials without a score that an earlier version failed at the end of the time."""
+    known, failed = Records(study).load(), [TrialState.FAIL]
+    trials = study.get_trials(deepcopy=False, states=failed)
+    records = (known[trial_id_of(trial.number)] for trial in trials)
+    return [each for each in records if each.outcome == "out_of_time" and each.score is None]
+
+
+def enqueue_failed_for_time(study: Study) -> None:
+    """Enqueue once more, with their checkpoints, the trials that `_failed_for_time` lists.
+
+    Optuna lets no trial that has ended go on, so these get new numbers.
+    """
+    records, trials = Records(study), study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get(_INSTEAD) for trial in trials}
+    for record in _failed_for_time(study):
+        if record.number not in again:
+            study.enqueue_trial(record.values, user_attrs={_INSTEAD: record.number})
+            number = len(study.get_trials(deepcopy=False))
+            same = dataclasses.replace(record, number=number, trial_id=trial_id_of(number - 1))
+            same.outcome = "interrupted"
+            records.save(same, records.seconds)
+
+
+def end_out_of_time(run: StageRun) -> None:
+    """End the search's trials that the time stopped: those with a score are PRUNED.
+
+    Tune does not say so. The others go on, or start, in a session with more time; where time is
+    left, so does what an earlier session was interrupted in.
     """
     if not run.budget.ran_out:
         return
@@ -102,8 +139,8 @@ def end_out_of_time(run: StageRun) -> None:
         # First: killed in between, it goes on from here as any that has not ended.
         record.outcome = "out_of_time"
         Records(run.study).save(record, run.budget.spent)
-        seen = trial.intermediate_values
-        run.study.tell(trial.number, state=TrialState.PRUNED if seen else TrialState.FAIL)
+        if trial.intermediate_values or record.score is not None:
+            run.study.tell(trial.number, state=TrialState.PRUNED)
 
 
 class Keeper(Listener):
@@ -148,9 +185,9 @@ class Keeper(Listener):
             self._storage.delete(path)
 
     def session_ended(self) -> None:
-        """Store the ends of trials that were cut short; the others are stored already."""
+        """Store the ends of trials that were cut short or refused; the others are stored."""
         for record in self._run.ledger.ended():
-            if record.outcome in ("out_of_time", "interrupted"):
+            if record.mended or record.outcome in ("out_of_time", "interrupted"):
                 self._save(record)
 
     def _save(self, record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 from optuna.trial import TrialState
 from rich.console import Console
@@ -14,7 +15,7 @@ from sweeps.confirm import confirm
 from sweeps.experiments import ui_command
 from sweeps.launch import run_search
 from sweeps.nodes import check_fits
-from sweeps.records import end_out_of_time
+from sweeps.records import count_left, end_out_of_time
 from sweeps.reported import report, say_what_mlflow_lacks
 from sweeps.results import evaluate_best, log_best, log_model, log_tables
 from sweeps.resumed import check_gpus
@@ -92,7 +93,8 @@ def search(session: Session) -> bool:
     if trials := without_time(session):
         console.print(
             f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
-            f"{budget.seconds:g} s are spent; they need a larger --time-budget"
+            f"{budget.seconds:g} s are spent; go on with {_more_time(session)}",
+            soft_wrap=True,
         )
     _run_trials(session)
     record = ledger.best_of_any()
@@ -100,9 +102,12 @@ def search(session: Session) -> bool:
         print_interrupted(session)
         return False
     if record is None:
-        errors = [record.error for record in ledger.records.values() if record.error]
-        reason = errors[0] if errors else "the time budget ended before any trial had a score"
-        console.print(Text(f"{sweep.name}: no trial has a result: {reason}"))
+        reasons = [record.error for record in ledger.records.values() if record.error][:1]
+        if without_time(session):
+            over = f"the time budget of {budget.seconds:g} s ended before any trial had a score"
+            reasons.append(f"{over}; go on with {_more_time(session)}")
+        line = Text(f"{sweep.name}: no trial has a result: {'; '.join(reasons) or 'no score'}")
+        console.print(line, soft_wrap=True)
         return False
     best = evaluate_best(sweep, record)
     log_best(session, best)
@@ -111,13 +116,18 @@ def search(session: Session) -> bool:
     return confirm(session) if sweep.settings.confirm_seeds else True
 
 
+def _more_time(run: StageRun) -> str:
+    """The command that goes on with a sweep whose time is over: with twice the time."""
+    seconds = ceil(2 * max(run.budget.seconds, run.budget.spent))
+    return f"{run.sweep.resume_command} --time-budget {seconds}"
+
+
 def without_time(run: StageRun) -> int:
     """How many trials are left that the time budget lets none of run; 0 where it lets some."""
     states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
-    left = run.sweep.settings.trials - sum(state.is_finished() for state in states)
     # What was cut short goes on as long as there is any time.
     some = run.budget.left > 0 and (TrialState.RUNNING in states or run.enough_time())
-    return 0 if some else max(0, left)
+    return 0 if some else count_left(run.study, run.sweep.settings.trials)
 
 
 def _run_trials(session: Session) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
-from sweeps.compat import FINISHED, running_trial
+from sweeps.compat import FINISHED, draw, running_trial, set_user_attr
 from sweeps.record import Record, outcome_of
-from sweeps.records import STATES
+from sweeps.records import REFUSED, STATES, Records, count_left
 from sweeps.run_queue import QueuedTrials
+from sweeps.space import why_outside
 from sweeps.stage import StageRun
-from sweeps.study import trial_id_of
+from sweeps.study import trial_id_of, values_of
 from weakdis_core.config import replaced
 
 
@@ -34,26 +35,37 @@ class DrawnTrials:
         self.space = run.sweep.space
         self._run = run
         self._base = run.sweep.base.to_dict()
-        # Settings that wait to be asked for are no trials yet.
-        states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
-        waiting = states.count(TrialState.WAITING)
-        self._left = run.sweep.settings.trials - len(states) + waiting
+        self._left = count_left(run.study, run.sweep.settings.trials) - len(self.unfinished())
 
     def unfinished(self) -> list[FrozenTrial]:
-        """List the trials that an earlier session left RUNNING."""
-        return self._run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        """List the trials that an earlier session left RUNNING, and that are not refused."""
+        running = self._run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        return [trial for trial in running if not self._refuse(trial.number)]
 
     def take(self) -> Trial | None:
         """Draw another trial; None where there is none left, or no time for it."""
         if self._left <= 0 or not self._run.enough_time():
             return None
         self._left -= 1
-        return self._run.study.ask(self.space)
+        # Asked for without the space: with it Optuna raises an error at values outside.
+        while self._refuse((trial := self._run.study.ask()).number):
+            pass
+        return draw(trial, self.space)
 
     def settings(self, trial: Trial) -> dict[str, Any]:
         """Return the whole configuration of a trial, nested, and the values drawn."""
         values = dict(trial.params)
         return {"config": replaced(self._base, values), "values": values}
+
+    def _refuse(self, number: int) -> bool:
+        """Whether a RUNNING trial is outside the space, as others may enqueue it: then it fails."""
+        study, trial_id = self._run.study, trial_id_of(number)
+        trial = study.get_trials(deepcopy=False)[number]
+        if reason := why_outside(self.space, values_of(trial)):
+            set_user_attr(study, trial, REFUSED, reason)
+            study.tell(number, state=TrialState.FAIL)
+            self._run.ledger.records[trial_id] = Records(study).load()[trial_id]
+        return bool(reason)
 
 
 class StudySearcher(Searcher):

@@ -89,14 +89,26 @@ def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
     """
     settings = config.flat()
     point = {name: settings[name] for name in space}
-    inside = all(
-        value in values.choices
-        if isinstance(values, CategoricalDistribution)
-        else isinstance(values, FloatDistribution | IntDistribution)
-        and values.low <= value <= values.high
-        for values, value in ((space[name], value) for name, value in point.items())
-    )
-    return point if inside else None
+    return None if why_outside(space, point) else point
+
+
+def why_outside(space: Space, point: Mapping[str, Any]) -> str:
+    """Name the first value of a point that its space does not allow; empty where it allows all.
+
+    Names that are not searched are no concern of the space.
+    """
+    for name, value in point.items():
+        values = space.get(name)
+        if isinstance(values, CategoricalDistribution):
+            inside, allowed = value in values.choices, f"one of {values.choices}"
+        elif isinstance(values, FloatDistribution | IntDistribution):
+            inside = isinstance(value, int | float) and values.low <= value <= values.high
+            allowed = f"a number from {values.low:g} to {values.high:g}"
+        else:
+            continue
+        if not inside:
+            return f"{name}: {value!r} is outside the search space; it must be {allowed}"
+    return ""
 
 
 def longest_warmup(space: Space, config: Config) -> int:

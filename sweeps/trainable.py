@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import platform
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from weakdis_core.config import validated
 from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
+from weakdis_core.files import temporary_folder
 from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.metrics.oracle_cache import prepare_oracle
 from weakdis_core.scoring import score_on_test
@@ -165,7 +165,6 @@ def _machine(device: torch.device) -> dict[str, str]:
 @contextmanager
 def _saved(trainer: Trainer) -> Iterator[Path]:
     """A temporary folder with the checkpoint, which Tune copies."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder("weakdis-checkpoint-") as folder:
         trainer.save(folder / CHECKPOINT_FILE)
         yield folder

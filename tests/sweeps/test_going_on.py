@@ -2,38 +2,122 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from optuna.trial import TrialState
 from ray.tune.experiment import Trial
+from rich.console import Console
 
 from sweeps.cluster import Allotment
 from sweeps.launch import search_study
 from sweeps.ledger import STARTS
-from sweeps.records import Records, end_out_of_time
+from sweeps.records import Records, count_left, end_out_of_time, enqueue_failed_for_time
+from sweeps.search import search, without_time
 from sweeps.settings import SweepSettings
+from sweeps.space import starting_point
 from sweeps.stage import Sweep
+from sweeps.trainable import CHECKPOINT_FILE, _saved
 from tests.sweeps.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
 
-def test_what_the_time_stopped_is_ended_and_what_had_not_started_waits(tmp_path: Path) -> None:
+def test_the_end_of_time_ends_what_has_a_score_and_keeps_the_rest_for_more_time(
+    tmp_path: Path,
+) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     seen = playing.start("seen")
-    playing.start("unseen")
+    unseen = playing.start("unseen")
+    unseen.checkpoints = ["one/search-1/00002/checkpoint_000001"]
     asked = playing.searcher.suggest("asked for only")
     playing.report("seen", seen, 50, 0.3)
     playing.budget.seconds = 0.0
     end_out_of_time(playing.run)
     states = [trial.state for trial in study.trials]
-    assert states == [TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING]
+    assert states == [TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING]
     known = Records(study).load().values()
     assert [(each.outcome, each.mended) for each in known] == [("out_of_time", False)] * 2
-    # With more time it is the next one.
+    # The plan counts them.
+    assert (count_left(study, 3), count_left(study, 30)) == (2, 29)
+    # With more time they are the next ones, the unseen one from its checkpoint.
     again = Playing(study)
-    assert again.searcher.suggest("again") == asked
+    given = again.searcher.suggest("again")
+    assert given is not None
+    assert (given["number"], given["values"]) == (unseen.number, unseen.values)
+    assert given["checkpoints"] == unseen.checkpoints
+    assert again.searcher.suggest("asked again") == asked
     assert again.start("another").number == 4
+
+
+@pytest.mark.parametrize("reports", [[], [(25, None)]])
+def test_trials_without_a_score_go_on_however_often_the_time_ends(
+    reports: list[tuple[int, float | None]], tmp_path: Path
+) -> None:
+    study = a_study(tmp_path)
+    study.enqueue_trial(starting_point(SPACE, BASE) or {})
+    for _ in range(3):
+        session = Playing(study)
+        record = session.start("t1")
+        for step, score in reports:
+            session.report("t1", record, step, score)
+        session.budget.seconds = 0.0
+        end_out_of_time(session.run)
+        assert (record.number, record.outcome) == (1, "out_of_time")
+        assert record.values == starting_point(SPACE, BASE)
+        assert without_time(session.run) == 100
+    again = Playing(study)
+    again.play("t1", (STEPS, 0.5))
+    assert [trial.value for trial in study.trials] == [0.5]
+    assert again.start("t2").number == 2
+
+
+def test_what_an_earlier_version_failed_for_want_of_time_is_tried_again(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    study.enqueue_trial(starting_point(SPACE, BASE) or {})
+    earlier = Playing(study)
+    for tune_id, score in (("without", None), ("with", 0.3)):
+        record = earlier.start(tune_id)
+        record.outcome, record.score = "out_of_time", score
+        record.checkpoints = [f"one/search-1/{record.trial_id}/checkpoint_000001"]
+        Records(study).save(record, 10.0)
+        study.tell(record.number - 1, state=TrialState.FAIL)
+    assert count_left(study, 2) == 1
+    for _ in range(2):
+        # Once only.
+        enqueue_failed_for_time(study)
+        assert (len(study.trials), count_left(study, 2)) == (3, 1)
+    given = Playing(study).searcher.suggest("again")
+    assert given is not None
+    assert (given["number"], given["values"]) == (3, starting_point(SPACE, BASE))
+    assert given["checkpoints"] == ["one/search-1/00001/checkpoint_000001"]
+    assert Records(study).seconds == 10.0
+
+
+@pytest.mark.parametrize(("errors", "first"), [([], ""), (["it fails"], "it fails; ")])
+def test_a_sweep_without_a_score_prints_the_command_that_goes_on(
+    errors: list[str], first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playing = Playing(a_study(tmp_path))
+    playing.start("t1").error = "".join(errors)
+    playing.budget.seconds = 1.0
+    playing.budget._spent = 2.6
+    playing.ledger.cut_short()
+    output = io.StringIO()
+    session: Any = SimpleNamespace(**vars(playing.run), console=Console(file=output))
+    monkeypatch.setattr("sweeps.search._run_trials", lambda session: None)
+    session.enough_time = playing.run.enough_time
+    assert not search(session)
+    command = "go on with python sweeps/run.py --resume a sweep --time-budget 6"
+    assert output.getvalue() == (
+        "a sweep: no time for the 100 trials that are left: 3 of 1 s are spent; "
+        f"{command}\na sweep: no trial has a result: {first}the time budget of 1 s ended before "
+        f"any trial had a score; {command}\n"
+    )
 
 
 def test_where_time_is_left_what_was_interrupted_can_go_on(tmp_path: Path) -> None:
@@ -161,3 +245,16 @@ def test_a_resumed_search_does_not_draw_the_same_again(tmp_path: Path) -> None:
     # Of three sessions the first starts from the preset's values.
     drawn = [search_study(sweep).ask(SPACE).params for _ in range(3)]
     assert drawn[1] != drawn[2]
+
+
+def test_a_save_removes_the_folder_of_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "weakdis-checkpoint-of-a-killed-process"
+    left.mkdir()
+    (left / CHECKPOINT_FILE).touch()
+    trainer: Any = SimpleNamespace(save=Path.touch)
+    with _saved(trainer) as folder:
+        assert list(tmp_path.rglob(CHECKPOINT_FILE)) == [folder / CHECKPOINT_FILE]
+    assert not list(tmp_path.iterdir())

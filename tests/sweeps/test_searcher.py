@@ -8,8 +8,10 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sweeps.records import end_out_of_time
+from sweeps.records import REFUSED, Records, count_left, end_out_of_time
 from sweeps.searcher import DrawnTrials, StudySearcher
+from sweeps.settings import Sampler
+from sweeps.study import make_sampler
 from tests.sweeps.played import PIXELS, SPACE, STEPS, Playing, a_run, a_study
 
 
@@ -99,9 +101,63 @@ def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
     playing = Playing(study, "pareto")
     playing.play("t1", (50, 0.2), (STEPS, 0.7))
     playing.play("t2", (50, 0.1))
-    playing.start("t3")
+    playing.report("t3", playing.start("t3"), 50, 0.3)
+    playing.start("t4")
     playing.budget.seconds = 0.0
     end_out_of_time(playing.run)
-    states = [trial.state for trial in study.trials]
-    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
+    *states, unseen = [trial.state for trial in study.trials]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED]
+    assert unseen == TrialState.RUNNING
     assert study.trials[0].values == [0.7, study.trials[0].params["data.labels"]]
+
+
+OUTSIDE = [
+    ("model.latent_size", 10, "one of (4, 6, 8, 12, 16)"),
+    ("model.latent_size", "8", "one of (4, 6, 8, 12, 16)"),
+    ("data.labels", None, "one of (100, 300, 1000)"),
+    ("loss.lambda", 100.0, "a number from 0.3 to 8"),
+    ("loss.lambda", "strong", "a number from 0.3 to 8"),
+    ("training.warmup", float("nan"), "a number from 0.02 to 0.25"),
+    ("training.warmup", [0.1], "a number from 0.02 to 0.25"),
+]
+
+
+@pytest.mark.parametrize(
+    ("when", "sampler"),
+    [("before the session", "tpe"), ("in the session", "random"), ("left RUNNING", "nsga2")],
+)
+@pytest.mark.parametrize(("name", "value", "allowed"), OUTSIDE)
+def test_the_search_refuses_a_trial_outside_the_space(
+    name: str, value: object, allowed: str, when: str, sampler: Sampler, tmp_path: Path
+) -> None:
+    study = a_study(tmp_path)
+    study.sampler = make_sampler(sampler, 0, 10)
+    Playing(study).play("t0", (STEPS, 0.4))
+    session = Playing(study) if when == "in the session" else None
+    study.enqueue_trial({"model.latent_size": 4, name: value})
+    if when == "left RUNNING":
+        study.ask()
+    session = session or Playing(study)
+    session.play("t1", (STEPS, 0.5))
+    # It is none of the 100 trials that were asked for.
+    assert session.searcher._source._left == 98
+    assert count_left(study, 100) == 98
+    trial = study.trials[1]
+    reason = f"{name}: {value!r} is outside the search space; it must be {allowed}"
+    assert (trial.state, trial.user_attrs[REFUSED]) == (TrialState.FAIL, reason)
+    assert study.trials[2].value == 0.5
+    refused = session.ledger.records["00002"]
+    assert (refused.outcome, refused.error, refused.mended) == ("failed", reason, True)
+    # So does the record of the next session, which can be opened.
+    again = Playing(study)
+    assert Records(study).load()["00002"].error == reason
+    assert again.start("t2").number == 4
+
+
+def test_a_trial_enqueued_inside_the_space_is_run(tmp_path: Path) -> None:
+    study = a_study(tmp_path)
+    study.enqueue_trial({"model.latent_size": 8.0, "loss.lambda": 1, "unknown": "text"})
+    record = Playing(study).start("t0")
+    assert (record.number, record.values["model.latent_size"], record.values["loss.lambda"]) == (
+        1, 8, 1,
+    )  # fmt: skip

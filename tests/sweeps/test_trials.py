@@ -15,6 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.budget import Budget, Interruption
+from sweeps.console import line_of
 from sweeps.events import Listener
 from sweeps.halving import RUNG_METRICS
 from sweeps.launch import run_search
@@ -206,6 +207,24 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
     # Alone on its rungs it would have got to the end.
     outcomes = {key: record.outcome for key, record in ledger.records.items()}
     assert outcomes == ended | {"00006": "pruned"}
+
+
+def test_a_trial_outside_the_space_fails_everywhere_and_the_sweep_goes_on(
+    resources: dict[str, float], database: str, tmp_path: Path
+) -> None:
+    def script(parameters: dict[str, Any]) -> None:
+        report(STEPS, **{PIXELS: 0.5})
+
+    ran = run_script(script, [10, 4], database, tmp_path)
+    assert ran.states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    refused, run = ran.ledger.records["00001"], ran.children["00001"]
+    reason = "model.latent_size: 10 is outside the search space; it must be one of"
+    assert run.info.status == "FAILED"
+    assert reason in run.data.tags["reason"]
+    assert reason in line_of(refused)
+    # The next session has nothing more to send of it.
+    study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
+    assert not Records(study).load()["00001"].mended
 
 
 class KillingIdleProcesses(Listener):
