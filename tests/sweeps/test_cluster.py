@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
@@ -60,6 +61,19 @@ def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
     assert grown({"CPU": 0.0, "memory": 5.0}, file) == {"CPU": 32.0, "GPU": 8.0, "memory": 5.0}
     assert allot(settings(), grown({}, file)) == Allotment(1.0, 0.25, 32)
     assert grown({"CPU": 2.0}, tmp_path / "none") == {"CPU": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "cpus"), [("# für später".encode(), 3.0), (b"# f\xfcr sp\xe4ter", 1.0)]
+)
+def test_a_cluster_file_means_the_same_in_every_locale(
+    content: bytes, cpus: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
+    file = tmp_path / "cluster.yaml"
+    kind = b"{head_node_type: head, available_node_types: {head: {resources: {CPU: 3}}}} "
+    file.write_bytes(kind + content)
+    assert grown({"CPU": 1.0}, file) == {"CPU": cpus}
 
 
 def test_gpus_that_are_not_there() -> None:
