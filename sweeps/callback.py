@@ -95,6 +95,8 @@ def _reason_of(trial: Trial) -> str:
     """The last line of a failed trial's error, without the traceback."""
     # `Trial.get_error` looks in the storage, where the file arrives later.
     file = trial.error_file
-    text = Path(file).read_text() if file and Path(file).is_file() else ""
+    there = file and Path(file).is_file()
+    # Libraries write in the encoding of the machine where the trial ran.
+    text = Path(file).read_text(encoding="utf-8", errors="replace") if there else ""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "the trial's process died"

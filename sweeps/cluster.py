@@ -150,8 +150,8 @@ def grown(available: Mapping[str, float], file: Path = BOOTSTRAP_FILE) -> dict[s
 def machine_kinds(file: Path = BOOTSTRAP_FILE) -> list[tuple[int, dict[str, float]]]:
     """Kinds of machines in a cluster file: the most of each, and the resources of one."""
     try:
-        config = yaml.safe_load(file.expanduser().read_text())
-    except (OSError, yaml.YAMLError):
+        config = yaml.safe_load(file.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return []
     if not isinstance(config, dict):
         return []

@@ -86,7 +86,7 @@ class Config(Settings):
             UserError: The file is missing, is not YAML, or holds a bad setting.
         """
         try:
-            settings = yaml.safe_load(path.read_text())
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise UserError(f"{path}: cannot be read as YAML settings ({error})") from None
         if not isinstance(settings, dict):

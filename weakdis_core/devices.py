@@ -38,7 +38,7 @@ def resolve_device(name: str) -> torch.device:
 def processor() -> str:
     """The processor's name, as /proc gives it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import run
+from tests.analysis.searched import search
 from tests.analysis.tracked import Store, scores
 from weakdis_core.errors import UserError
 
@@ -76,7 +78,7 @@ def test_without_confirm_runs_the_published_numbers_stand_alone(
 
 def test_a_store_asked_for_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"there is no file other\.db"):
+    with pytest.raises(UserError, match=r"there is no file .*other\.db"):
         call(monkeypatch, "table1", "--tracking-uri", "sqlite:///other.db")
 
 
@@ -87,6 +89,17 @@ def test_an_unknown_format_is_refused(
         call(monkeypatch, "table1", "--format", "word")
     assert stopped.value.code == 2
     assert "--format" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["table1", "table2", "trials"])
+def test_tables_are_printed_in_an_ascii_locale(command: str, store: Store) -> None:
+    search(store, trials=2, confirm=(0.8, 0.9))
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    call = [sys.executable, "-m", "analysis", command, "--tracking-uri", store.uri]
+    done = subprocess.run(call, env=os.environ | locale, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.decode("ascii").splitlines()) > 3
 
 
 @pytest.mark.slow

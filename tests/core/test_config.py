@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_bad_settings_name_field_value_and_what_is_allowed(
 ) -> None:
     with pytest.raises(UserError, match=message):
         preset("default", "dsprites_v4").with_values(changes)
+
+
+def test_a_file_means_the_same_in_every_locale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = preset("default", "shapes3d_v5")
+    config.save(tmp_path / "best.yaml")
+    with (tmp_path / "best.yaml").open("ab") as file:
+        file.write("# für später\n".encode())
+    monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
+    assert Config.load(tmp_path / "best.yaml") == config
 
 
 def test_bad_files_are_explained(tmp_path: Path) -> None:

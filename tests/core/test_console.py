@@ -255,3 +255,40 @@ def test_a_full_device_is_named_once() -> None:
         )  # fmt: skip
     assert done.returncode == 0
     assert done.stderr.count(b"output cannot be written any more (No space left on device)") == 1
+
+
+SPEAKING = """
+from rich.console import Console
+from rich.table import Table
+from weakdis_core import console
+
+def run():
+    print("0.91 \\u00b1 0.01 \\u2020 \\u2021 \\u4e2d \\udcff")
+    table = Table("column")
+    table.add_row("\\u00b1")
+    Console().print(table)
+    Console(stderr=True).print("\\u2026")
+
+console.main(run)
+"""
+POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    ("locale", "encoding", "line"),
+    [
+        (POSIX, "ascii", "0.91 +/- 0.01 + ++ ? ?"),
+        ({"PYTHONIOENCODING": "ascii"}, "ascii", "0.91 +/- 0.01 + ++ ? ?"),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", "0.91 ± 0.01 + ++ ? ?"),
+        ({"PYTHONIOENCODING": "utf-8"}, "utf-8", "0.91 ± 0.01 † ‡ 中 ?"),
+    ],
+)
+def test_characters_that_an_encoding_lacks_become_plain(
+    locale: dict[str, str], encoding: str, line: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAKING], env=os.environ | locale, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode(encoding).splitlines()[0] == line
+    assert done.stderr.decode(encoding) == ("…\n" if encoding == "utf-8" else "...\n")

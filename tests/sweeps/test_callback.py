@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
+import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
-from sweeps.callback import TrialEvents
+from sweeps.callback import TrialEvents, _reason_of
 from sweeps.events import Listener
 from sweeps.ledger import Ledger
 from sweeps.record import Outcome, Record, outcome_of
@@ -54,6 +58,17 @@ class Recording(Listener):
 
     def _note(self, *event: str) -> None:
         self._events.append((self._name, *event))
+
+
+@pytest.mark.parametrize("content", ["nicht möglich".encode(), b"nicht m\xf6glich"])
+def test_an_error_file_of_any_encoding_is_read(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
+    file = tmp_path / "error.txt"
+    file.write_bytes(b"Traceback\n" + content + b"\n")
+    trial = SimpleNamespace(error_file=str(file))
+    assert re.fullmatch("nicht m.glich", _reason_of(cast(Trial, trial)))
 
 
 class Refusing(Listener):

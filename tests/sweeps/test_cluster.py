@@ -68,6 +68,19 @@ def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
     assert grown({"CPU": 2.0}, tmp_path / "none") == {"CPU": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("content", "cpus"), [("# für später".encode(), 3.0), (b"# f\xfcr sp\xe4ter", 1.0)]
+)
+def test_a_cluster_file_means_the_same_in_every_locale(
+    content: bytes, cpus: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
+    file = tmp_path / "cluster.yaml"
+    kind = b"{head_node_type: head, available_node_types: {head: {resources: {CPU: 3}}}} "
+    file.write_bytes(kind + content)
+    assert grown({"CPU": 1.0}, file) == {"CPU": cpus}
+
+
 def test_gpus_that_are_not_there() -> None:
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.5 is not allowed: there are 0 GPUs"):
         allot(settings(gpus_per_trial=0.5), {"CPU": 2.0})
@@ -177,14 +190,19 @@ def test_a_signal_interrupts() -> None:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_every_signal_that_ends_a_program_interrupts(number: signal.Signals) -> None:
-    with Interruption() as interruption:
-        # As Tune does with SIGUSR1 when it starts.
-        signal.signal(number, lambda *_: None)
-        interruption.session_started()
-        with interruption.deferred():
-            signal.raise_signal(number)
-        assert interruption.signal == number
-        assert interruption.exit_code == 128 + number
+    # A test run in the background may ignore it.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with Interruption() as interruption:
+            # As Tune does with SIGUSR1 when it starts.
+            signal.signal(number, lambda *_: None)
+            interruption.session_started()
+            with interruption.deferred():
+                signal.raise_signal(number)
+            assert interruption.signal == number
+            assert interruption.exit_code == 128 + number
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_signals_that_end_a_program_are_known() -> None:

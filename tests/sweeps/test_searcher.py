@@ -140,7 +140,9 @@ def test_the_search_refuses_a_trial_outside_the_space(
     session = session or Playing(study)
     session.play("t1", (STEPS, 0.5))
     # It is none of the 100 trials that were asked for.
-    assert session.searcher._source._left == 98
+    source = session.searcher._source
+    assert isinstance(source, DrawnTrials)
+    assert source._left == 98
     assert count_left(study, 100) == 98
     trial = study.trials[1]
     reason = f"{name}: {value!r} is outside the search space; it must be {allowed}"
