@@ -17,11 +17,7 @@ from pydantic import Field
 from werkzeug.serving import make_server
 
 from sweeps.addresses import is_server, without_password
-from sweeps.compat import mlflow_app
-from sweeps.experiments import open_store
 from sweeps.settings import SweepSettings
-from sweeps.stored import names
-from sweeps.study import STUDY_FILE, open_storage
 from weakdis_core.console import main, parse
 from weakdis_core.errors import UserError
 from weakdis_core.settings import Settings
@@ -65,6 +61,10 @@ def run() -> None:
 
 
 async def _serve(settings: UiSettings, sweeps: SweepSettings) -> None:
+    # Ray and MLflow take seconds to import, and fail where the user has no home folder.
+    from sweeps.compat import mlflow_app
+    from sweeps.experiments import open_store
+
     optuna = _start_dashboard(settings, sweeps)
     mlflow = without_password(sweeps.tracking)
     if not is_server(sweeps.tracking):
@@ -82,6 +82,9 @@ async def _serve(settings: UiSettings, sweeps: SweepSettings) -> None:
 
 def _start_dashboard(settings: UiSettings, sweeps: SweepSettings) -> str:
     """Serve Optuna's dashboard from a thread that ends with this process; returns its address."""
+    from sweeps.stored import names
+    from sweeps.study import STUDY_FILE, open_storage
+
     known = names(sweeps)
     if settings.sweep and settings.sweep not in known:
         there = ", ".join(known) or "none"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -93,6 +95,44 @@ def test_make_installs_when_the_lock_changed_and_only_then(tmp_path: Path) -> No
     assert "pip install" not in make_plan(tmp_path)
     lock.write_text("torch==2.14.0\n")
     assert "-r requirements.lock" in make_plan(tmp_path)
+
+
+WITHOUT_PASSWD = """
+import pwd
+
+def getpwuid(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = getpwuid
+"""
+ENTRIES = {
+    "weakdis_core": ["-m", "weakdis_core", "data", "list"],
+    "analysis": ["-m", "analysis", "table1"],
+    "ui": ["-m", "sweeps.ui", "--sweep", "none"],
+    "run": ["sweeps/run.py", "--list"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_an_entry_point_needs_a_home_folder(entry: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_PASSWD)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "WEAKDIS_STORAGE": str(tmp_path)}
+    environment.pop("HOME", None)
+
+    def call(**more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, *ENTRIES[entry]]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment | more, capture_output=True, text=True, check=False
+        )
+
+    done = call()
+    assert done.returncode == 2
+    assert re.fullmatch("error: HOME: .+\n", done.stderr)
+    done = call(HOME=str(tmp_path))
+    assert done.returncode == (2 if entry == "ui" else 0)
+    assert "HOME" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 TESTS = """

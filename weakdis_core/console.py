@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -29,10 +30,14 @@ def main(function: Callable[[], object]) -> NoReturn:
 
     A UserError is printed as `error: message` on stderr, without a traceback. Anything else is a
     bug and keeps its traceback. Streams that can no longer be written do not change the outcome.
+
+    A user without a home folder gets a UserError: `function` itself imports the libraries that
+    cannot be imported without one.
     """
     protect_streams()
     _reach_loopback_directly()
     try:
+        _check_home()
         function()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,6 +46,15 @@ def main(function: Callable[[], object]) -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _check_home() -> None:
+    try:
+        Path.home()
+    except RuntimeError:
+        raise UserError(
+            "HOME: it is not set, and this user has no home folder; HOME=FOLDER COMMAND names one"
+        ) from None
 
 
 def _reach_loopback_directly() -> None:

@@ -1,0 +1,170 @@
+"""The commands of `python -m analysis`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from rich.console import Console
+from tyro.conf import Positional
+
+from analysis import accuracy_table, comparison, disentanglement_table, leaderboard
+from analysis.archive import RESULTS, read_frame
+from analysis.export import export_runs, study_folders
+from analysis.manipulate import manipulate
+from analysis.runs import read_runs
+from analysis.store import absent, open_store, resolve_uri
+from analysis.sweep import find_sweep
+from analysis.text import Format
+from weakdis_core import paper
+from weakdis_core.console import run_command
+
+
+def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
+    """Print Table 1: the paper's relation accuracies beside ours.
+
+    Args:
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        format: md to read, latex to print (booktabs), html, or csv for every number.
+    """
+    runs = _frame(tracking_uri, results)
+    sys.stdout.write(accuracy_table.write_table1(runs, paper.load(), format))
+
+
+def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
+    """Print Table 2: the paper's disentanglement scores beside ours and their ceilings.
+
+    Args:
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        format: md to read, latex to print (booktabs), html, or csv for every number.
+    """
+    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.ceilings()
+    sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
+
+
+def write_page(
+    docs: Path = Path("docs"), results: Path = RESULTS, tracking_uri: str | None = None
+) -> None:
+    """Write results.md, the page of all tables, and its pictures.
+
+    Args:
+        docs: Folder to write to.
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+    """
+    # Brings matplotlib, which tables do not need.
+    from analysis.results_page import write_results
+
+    print(f"written to {write_results(_frame(tracking_uri, results), docs)}")
+
+
+def export(
+    results: Path = RESULTS, tracking_uri: str | None = None, storage: str | None = None
+) -> None:
+    """Add MLflow's finished runs of studies to the committed ones.
+
+    Args:
+        results: Folder of the committed runs, runs.csv and scores.csv.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        storage: Storage of the studies: WEAKDIS_STORAGE, or else runs.
+    """
+    tracked = read_runs(resolve_uri(tracking_uri))
+    print(f"{results}: {export_runs(tracked, results, study_folders(storage))}")
+
+
+def trials(
+    variant: str | None = None,
+    sweep: str | None = None,
+    tracking_uri: str | None = None,
+    format: Format | Literal["terminal"] = "terminal",
+) -> None:
+    """Print the trials of a sweep, best first.
+
+    Args:
+        variant: Of the newest sweep of this variant.
+        sweep: Of this one, by its name or the id of its run; the newest by default.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        format: terminal (those that did not get to their end are dimmed), md, latex, html, or csv
+            for every number.
+    """
+    uri = resolve_uri(tracking_uri)
+    found = find_sweep(open_store(uri), read_runs(uri), sweep, variant)
+    table, note = leaderboard.leaderboard(found), leaderboard.note_on(found)
+    if format == "terminal":
+        leaderboard.print_leaderboard(table, found.name, note, Console())
+    else:
+        sys.stdout.write(leaderboard.write_leaderboard(table, format, note))
+
+
+def compare(
+    runs: Positional[tuple[str, ...]], tracking_uri: str | None = None, format: Format = "md"
+) -> None:
+    """Print what differs between runs, in settings and in results.
+
+    Args:
+        runs: Two or more: the id of each run, the beginning of one, or SWEEP/TRIAL.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        format: md to read, latex to print (booktabs), html, or csv for every number.
+    """
+    chosen = comparison.chosen(read_runs(resolve_uri(tracking_uri)), runs)
+    sys.stdout.write(comparison.write_comparison(comparison.compare(chosen), format))
+
+
+def report(
+    sweep: str | None = None,
+    variant: str | None = None,
+    output: Path = Path("report.html"),
+    figures: Path | None = None,
+    tracking_uri: str | None = None,
+    results: Path = RESULTS,
+) -> None:
+    """Write the report of a sweep: one page that opens without a network.
+
+    Args:
+        sweep: Its name or the id of its run; the newest by default.
+        variant: The data set variant that it is of.
+        output: The page to write.
+        figures: Folder for the figures as PDF, for print.
+        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        results: Folder of the committed runs, runs.csv and scores.csv.
+    """
+    # Brings torch and matplotlib, which tables do not need.
+    from analysis.report import make_report
+
+    made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
+    made.write(output)
+    also = ""
+    if figures is not None:
+        also = f", figures in {figures}"
+        for drawing in made.drawings:
+            drawing.write_pdf(figures)
+    print(f"report of {made.sweep.name}: {output}{also}")
+
+
+def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
+    """The tracked and the committed runs; the latter alone where this folder has no store."""
+    if absent(resolve_uri(tracking_uri)):
+        print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
+    return read_frame(tracking_uri, results)
+
+
+def run() -> None:
+    """Read the command and carry it out."""
+    run_command(
+        {
+            "table1": table1,
+            "table2": table2,
+            "results": write_page,
+            "export": export,
+            "trials": trials,
+            "compare": compare,
+            "report": report,
+            "manipulate": manipulate,
+        },
+        prog="python -m analysis",
+        description="What sweeps and studies found: tables, trials, runs, reports and models.",
+    )
