@@ -16,7 +16,7 @@ from analysis.export import export_runs, study_folders
 from analysis.manipulate import manipulate
 from analysis.runs import read_runs
 from analysis.store import absent, open_store, resolve_uri
-from analysis.sweep import find_sweep
+from analysis.sweep import deficits, find_sweep
 from analysis.text import Format
 from weakdis_core import paper
 from weakdis_core.console import run_command
@@ -147,9 +147,14 @@ def report(
 
 def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
     """The tracked and the committed runs; the latter alone where this folder has no store."""
-    if absent(resolve_uri(tracking_uri)):
+    uri = resolve_uri(tracking_uri)
+    if absent(uri):
         print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
-    return read_frame(tracking_uri, results)
+    runs = read_frame(tracking_uri, results)
+    if not absent(uri):
+        for deficit in deficits(open_store(uri), runs):
+            print(deficit, file=sys.stderr)
+    return runs
 
 
 def run() -> None:

@@ -47,7 +47,8 @@ def leaderboard(sweep: Sweep) -> pd.DataFrame:
 
 def note_on(sweep: Sweep) -> str:
     """What stands beneath a leaderboard."""
-    return (
+    first = f"{sweep.deficit} " if sweep.deficit else ""
+    return first + (
         f"Score: {sweep.metric} of one seed; ± is half the width of its 95% Wilson interval over "
         "the validation images judged. Trials that were stopped early show the score they had then."
     )

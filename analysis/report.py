@@ -151,7 +151,7 @@ def _command(sweep: Sweep) -> str:
 def _confirmed(sweep: Sweep) -> str:
     """The confirmed configurations side by side; of one the verdict says everything."""
     found = confirmations(sweep)
-    if len(found) < 2:
+    if len(found) < 2 or sweep.lacking["confirm runs"]:
         return ""
     rows = [
         {
@@ -171,10 +171,14 @@ def _confirmed(sweep: Sweep) -> str:
 
 
 def _pictures(sweep: Sweep, client: MlflowClient) -> Sequence[Picture]:
-    """Those of a confirm run where there is one, else those of the best trial."""
+    """Those of a confirm run of the best configuration if there is one, else of its trial."""
+    best = sweep.best
+    if best is None:
+        return []
     for runs in (sweep.confirmed, sweep.trials):
         if runs.empty or sweep.metric not in runs:
             continue
+        runs = runs[runs["config_hash"].eq(best["config_hash"])]
         # By validation: the pictures are of test images.
         for run in runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3):
             if found := _pictures_of(client, run):

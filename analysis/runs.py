@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.store.entities import PagedList
 
 from analysis.store import open_store
@@ -102,14 +102,21 @@ def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return latest.drop_duplicates(KEY, keep="last")
 
 
-def pages(client: MlflowClient, query: str) -> Iterator[Run]:
-    """All runs of a store that MLflow's filter finds."""
-    experiments = [each.experiment_id for each in _every(client.search_experiments)]
-    if experiments:
-        yield from _every(client.search_runs, experiment_ids=experiments, filter_string=query)
+def pages(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[Run]:
+    """All runs of a store that MLflow's filter finds: those that are deleted, or the others."""
+    shown = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    found = every(client.search_experiments, view_type=shown)
+    wanted: dict[str, Any] = {
+        "experiment_ids": [each.experiment_id for each in found],
+        "filter_string": query,
+    }
+    if deleted:
+        wanted["run_view_type"] = ViewType.DELETED_ONLY
+    if wanted["experiment_ids"]:
+        yield from every(client.search_runs, **wanted)
 
 
-def _every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
+def every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
     """All that a search finds, page by page."""
     token = None
     while True:

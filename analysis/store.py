@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy
 from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -59,6 +61,14 @@ def shown(uri: str) -> str:
         return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
     except SQLAlchemyError:
         return uri
+
+
+def restore_command(uri: str, run: str, experiment: Experiment) -> str:
+    """MLflow's command that restores a deleted run, or its experiment if that is deleted."""
+    what = f"runs restore --run-id {run}"
+    if experiment.lifecycle_stage != "active":
+        what = f"experiments restore --experiment-id {experiment.experiment_id}"
+    return f"MLFLOW_TRACKING_URI={shlex.quote(shown(uri))} mlflow {what}"
 
 
 def _database(uri: str) -> str:

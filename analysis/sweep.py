@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
 from analysis.runs import pages
+from analysis.store import restore_command
 from weakdis_core.errors import UserError
 
 _SPACE = "space."
@@ -97,10 +98,38 @@ class Sweep:
         return means.sort_values(ascending=False, kind="stable")
 
     @property
+    def lacking(self) -> dict[str, int]:
+        """How many of its trials and confirm runs MLflow lacks, most likely deleted."""
+        tags, listed = self.run.data.tags, set(self.trials["trial_id"])
+        # Earlier versions did not count.
+        named = {tags.get("best_trial_id")} - {None} - listed
+        confirmed = set(self.confirmed["config_hash"]) - set(self.trials["config_hash"])
+        counted = int(tags.get("search.ended", 0)) - len(listed)
+        again = int(tags.get("confirm.ended", 0)) - len(self.confirmed)
+        return {"trials": max(counted, len(named), len(confirmed)), "confirm runs": max(again, 0)}
+
+    @property
+    def deficit(self) -> str:
+        """What MLflow lacks of it, and what to do; empty where that is nothing."""
+        had = {"trials": len(self.trials), "confirm runs": len(self.confirmed)}
+        parts = [f"{n} of {had[what] + n} {what}" for what, n in self.lacking.items() if n]
+        if not parts:
+            return ""
+        return (
+            f"MLflow lacks {' and '.join(parts)} of {self.name}, so what follows is of the rest; "
+            f"`python sweeps/run.py --resume {self.name}` sends MLflow what it lacks."
+        )
+
+    @property
     def best(self) -> pd.Series[Any] | None:
-        """The trial whose configuration did best when it was confirmed, else the search's best."""
-        confirmed = self.scored[self.scored["config_hash"].isin(self.choice.index[:1])]
-        return self.found if confirmed.empty else confirmed.iloc[0]
+        """The trial whose configuration did best when it was confirmed, else the search's best.
+
+        None without a score, and where MLflow lacks the run of that trial.
+        """
+        if self.choice.empty or self.lacking["confirm runs"]:
+            return self.found
+        confirmed = self.scored[self.scored["config_hash"].eq(self.choice.index[0])]
+        return None if confirmed.empty else confirmed.iloc[0]
 
     @property
     def found(self) -> pd.Series[Any] | None:
@@ -112,6 +141,9 @@ class Sweep:
         if self.run.info.status != "RUNNING" and chosen.any():
             # Among equals it is not always the first.
             return self.scored[chosen].iloc[0]
+        if self.lacking["trials"]:
+            # The best of those that are left may not be the best of all.
+            return None
         among = self.complete if len(self.complete) else self.scored
         if among.empty:
             return None
@@ -134,6 +166,9 @@ def find_sweep(
     """
     parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
     parents.sort(key=lambda run: run.info.start_time)
+    wanted = [run for run in parents if _is_asked_for(run, name, variant)]
+    if not wanted:
+        _check_deleted(client, name, variant)
     if variant is not None:
         known = ", ".join(sorted({run.data.tags["variant"] for run in parents})) or "none"
         parents = [run for run in parents if run.data.tags["variant"] == variant]
@@ -149,7 +184,31 @@ def find_sweep(
             raise UserError(f"sweep: there is no {name!r}; there are: {among}")
     if not parents:
         raise UserError("sweep: there is none in this store; python sweeps/run.py makes one")
-    run = parents[-1]
+    return _with_trials(parents[-1], runs)
+
+
+def deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
+    """What MLflow lacks of each sweep of a store; `runs` are as for `find_sweep`."""
+    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
+    return [deficit for run in parents if (deficit := _with_trials(run, runs).deficit)]
+
+
+def _is_asked_for(run: Run, name: str | None, variant: str | None) -> bool:
+    tags = run.data.tags
+    return variant in (None, tags["variant"]) and name in (None, tags["sweep"], run.info.run_id)
+
+
+def _check_deleted(client: MlflowClient, name: str | None, variant: str | None) -> None:
+    """Raise a UserError if the sweep asked for was deleted in MLflow."""
+    for run in pages(client, "tags.kind = 'sweep'", deleted=True):
+        if "sweep" in run.data.tags and _is_asked_for(run, name, variant):
+            experiment = client.get_experiment(run.info.experiment_id)
+            command = restore_command(client.tracking_uri, run.info.run_id, experiment)
+            sweep = run.data.tags["sweep"]
+            raise UserError(f"sweep: {sweep!r} was deleted in MLflow; restore it with {command}")
+
+
+def _with_trials(run: Run, runs: pd.DataFrame) -> Sweep:
     own = runs[runs["parent_run_id"].eq(run.info.run_id)].copy()
     own = own.reindex(columns=list(dict.fromkeys([*own, "seconds"])))
     own = own.sort_values("trial_id", kind="stable", ignore_index=True)

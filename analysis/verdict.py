@@ -44,12 +44,14 @@ class Confirmation:
 def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
     """Sum up a sweep in three sentences, or one without a score yet. Commands are in backticks.
 
+    Where MLflow lacks some of it, the first sentence says so, and no winner among the rest follows.
+
     `importance` is the frame of `analysis.importance.importances`.
     """
-    best = sweep.best
+    best, first = sweep.best, [sweep.deficit] if sweep.deficit else []
     if best is None:
-        return ["No trial has a score yet."]
-    return [_who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance)]
+        return first or ["No trial has a score yet."]
+    return [*first, _who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance)]
 
 
 def confirmations(sweep: Sweep) -> list[Confirmation]:
@@ -70,9 +72,10 @@ def confirmations(sweep: Sweep) -> list[Confirmation]:
 
 
 def _who(sweep: Sweep, best: pd.Series[Any]) -> str:
-    won = f"Trial {best['trial_id']} won among {len(sweep.trials)}"
+    among = len(sweep.trials) + sweep.lacking["trials"]
+    won = f"Trial {best['trial_id']} won among {among}"
     if sweep.run.info.status == "RUNNING":
-        won = f"Trial {best['trial_id']} leads so far, among {len(sweep.trials)}"
+        won = f"Trial {best['trial_id']} leads so far, among {among}"
     found = sweep.found
     if found is not None and found["config_hash"] != best["config_hash"]:
         won += f", on fresh seeds also before {found['trial_id']}, the best of the search"
@@ -81,7 +84,8 @@ def _who(sweep: Sweep, best: pd.Series[Any]) -> str:
 
 
 def _how_much(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
-    confirmed = confirmations(sweep)
+    own = best["config_hash"]
+    confirmed = [each for each in confirmations(sweep) if each.config_hash == own]
     if not confirmed:
         return _on_validation(sweep, best) + _beside(sweep, best, quoted)
     pixels = confirmed[0].pixels
@@ -95,18 +99,23 @@ def _how_much(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
 
 
 def _on_validation(sweep: Sweep, best: pd.Series[Any]) -> str:
+    lacking = sweep.lacking
     images, score = int(best["training.evaluation_samples"]), float(best[sweep.metric])
+    tries = len(sweep.scored) + lacking["trials"]
     ends = wilson_interval(round(score * images), images)
     others = sweep.complete[sweep.metric].drop(best.name, errors="ignore")
-    ahead = f", {score - others.max():.3f} ahead of the next" if len(others) else ""
+    known = len(others) and not lacking["trials"]
+    ahead = f", {score - others.max():.3f} ahead of the next" if known else ""
     confirm = f"`python sweeps/run.py --resume {sweep.name} --confirm-seeds 5` confirms it"
     if sweep.run.info.status == "RUNNING":
         confirm = "it is confirmed on fresh seeds"
+    if lacking["confirm runs"]:
+        confirm = "MLflow has its confirm runs again"
     return (
         f"It changes what a relation should, and only that, in {score:.3f} of "
         f"{_OF[sweep.metric.rpartition('_')[2]]} ({ends.low:.3f} to {ends.high:.3f} for {images} "
-        f"validation images, one seed{ahead}), as the best of {len(sweep.scored)} tries a "
-        f"flattering number until {confirm}"
+        f"validation images, one seed{ahead}), as the best of {tries} tries a flattering "
+        f"number until {confirm}"
     )
 
 
@@ -115,10 +124,10 @@ def _beside(sweep: Sweep, best: pd.Series[Any], quoted: Published) -> str:
     paper = [row.this_work for row in quoted.table1 if row.variant == sweep.variant]
     if not paper:
         return "."
-    own = sweep.confirmed[sweep.confirmed["config_hash"].isin(sweep.choice.index[:1])]
-    if own.empty:
-        own = best.to_frame().T
-    scores = own.get(f"{'val' if sweep.choice.empty else 'test'}/{_LATENT}", pd.Series(dtype=float))
+    own, part = best.to_frame().T, "val"
+    if best["config_hash"] in sweep.choice.index:
+        own, part = sweep.confirmed[sweep.confirmed["config_hash"].eq(best["config_hash"])], "test"
+    scores = own.get(f"{part}/{_LATENT}", pd.Series(dtype=float))
     return (
         f"; latent accuracy, the paper's measure, is {mean(t_interval(scores.to_numpy(float)))}, "
         f"and the paper reports {paper[0].accuracy:.3f} with {paper[0].labels} labels, without an "

@@ -8,9 +8,10 @@ import logging
 import os
 import socket
 from collections import Counter
+from collections.abc import Collection
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
@@ -20,6 +21,7 @@ from mlflow.utils.mlflow_tags import (
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
+from analysis.runs import every
 from sweeps.outbox import OF_REPORT, PARENT, Entry
 from sweeps.registry import publish
 from sweeps.storage import causes
@@ -54,9 +56,24 @@ class Delivery:
         self._sweep = sweep
         self._run_ids: dict[str, str] = {}
         self._new: set[str] = set()
+        self._lacking: set[str] = set()
         self._begun: set[str] = set()
         self._told: dict[str, int] = {}
         self._registry_errors: Counter[str] = Counter()
+
+    def lacking(self, keys: Collection[str]) -> set[str]:
+        """Find the runs that were deleted in MLflow; the next entry of each restores or makes it.
+
+        Args:
+            keys: The runs that MLflow had.
+
+        Returns:
+            Those that it has no more.
+        """
+        query, place = f"tags.sweep = '{self._sweep}'", [self._experiment_id]
+        found = every(self._client.search_runs, experiment_ids=place, filter_string=query)
+        self._lacking = set(keys) - {run.data.tags.get("trial_id", PARENT) for run in found}
+        return self._lacking
 
     def __call__(self, entry: Entry) -> None:
         """Send an entry to MLflow.
@@ -83,6 +100,8 @@ class Delivery:
                 changed = {k: v for k, v in params.items() if known.get(k, v) != v}
                 tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
                 params = {name: value for name, value in params.items() if name not in known}
+            if entry.key == PARENT:
+                self._attach_trials(run)
             if entry.dataset:
                 client.log_inputs(run, [_input(entry)])
         elif OF_REPORT in metrics and entry.step <= self._told.get(run, 0):
@@ -142,8 +161,23 @@ class Delivery:
     def _found(self, key: str) -> str | None:
         own = "tags.kind != 'trial'" if key == PARENT else f"tags.trial_id = '{key}'"
         query = f"tags.sweep = '{self._sweep}' and {own}"
-        runs = self._client.search_runs([self._experiment_id], query, max_results=1)
+        place = [self._experiment_id]
+        runs = self._client.search_runs(place, query, max_results=1)
+        if not runs and key in self._lacking:
+            # The newest: an earlier sweep of this name may have been deleted too.
+            runs = self._client.search_runs(place, query, ViewType.DELETED_ONLY, max_results=1)
+            for run in runs:
+                self._client.restore_run(run.info.run_id)
         return runs[0].info.run_id if runs else None
+
+    def _attach_trials(self, parent: str) -> None:
+        """Make the trials' runs children of the parent: it may be new, the old one purged."""
+        own = f"tags.sweep = '{self._sweep}' and tags.kind = 'trial'"
+        others = f"{own} and tags.`{MLFLOW_PARENT_RUN_ID}` != '{parent}'"
+        place = [self._experiment_id]
+        found = every(self._client.search_runs, experiment_ids=place, filter_string=others)
+        for run in list(found):
+            self._client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, parent)
 
     def _made(self, entry: Entry) -> str:
         if entry.kind != "begin":

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
+from analysis.store import restore_command
 from sweeps.addresses import errors_explained, is_server, without_password
 from sweeps.compat import move_artifacts
 from sweeps.databases import open_database
@@ -53,11 +54,13 @@ def open_experiment(
             _create(client, uri, name, folder)
             return
         if experiment.lifecycle_stage != "active":
-            raise UserError(f"MLflow experiment {name} is deleted; restore it or purge it first")
+            command = restore_command(uri, "", experiment)
+            raise UserError(f"MLflow experiment {name} was deleted; restore it with {command}")
         if uri.startswith("sqlite:///"):
             _bring_artifacts_here(Path(uri.removeprefix("sqlite:///")), experiment)
         known = str(experiment.experiment_id)
-        query = f"tags.kind = 'sweep' and tags.sweep = '{sweep}'"
+        # Also where only trials are left, whose parent was deleted: they would become this one's.
+        query = f"tags.sweep = '{sweep}'"
         if not resumed and client.search_runs([known], query, max_results=1):
             raise UserError(
                 f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"

@@ -7,7 +7,7 @@ of them MLflow has.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analysis.outbox import DELIVERED_FILE, OUTBOX_FILE
 from weakdis_core.errors import UserError
+from weakdis_core.files import write_bytes
 
 PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""
@@ -114,20 +115,64 @@ class Outbox:
             for number, line in enumerate(file):
                 if number < self._delivered:
                     continue
-                try:
-                    entry = Entry.model_validate_json(line)
-                except ValidationError:
-                    where = f"{self.path}, line {number + 1}"
-                    raise UserError(f"{where}: not an entry for MLflow") from None
-                yield entry.model_copy(update={"file": entry.file and self._located(entry.file)})
+                yield self._parsed(line, number)
+
+    def begun(self) -> set[str]:
+        """Keys of the runs whose beginning MLflow has received."""
+        return {entry.key for _, entry in self._received() if entry.kind == "begin"}
+
+    def repeat(self, keys: Collection[str]) -> int:
+        """Make all entries of some runs wait again, those of the parent first.
+
+        The file keeps every entry. An entry whose file is gone counts as received.
+
+        Returns:
+            How many entries have lost their file.
+
+        Raises:
+            UserError: The file is not what `append` writes, or the disk is full.
+        """
+        again: list[tuple[bool, bytes]] = []
+        rest: list[bytes] = []
+        gone = 0
+        for line, entry in self._received():
+            lost = entry.file is not None and not Path(entry.file).exists()
+            if entry.key in keys and not lost:
+                again.append((entry.key != PARENT, line))
+            else:
+                gone += entry.key in keys
+                rest.append(line)
+        again.sort(key=lambda each: each[0])
+        waiting = self.path.read_bytes().splitlines(keepends=True)[self._delivered :]
+        # First: whoever is killed before the file is replaced sends some entries twice.
+        self._set_delivered(len(rest))
+        write_bytes(self.path, b"".join([*rest, *(line for _, line in again), *waiting]))
+        return gone
 
     def delivered(self) -> None:
         """Note that MLflow has the oldest waiting entry."""
-        self._delivered += 1
         # One small write in place, which takes no room: whoever is killed meanwhile sends one entry
         # twice at worst.
+        self._set_delivered(self._delivered + 1)
+
+    def _set_delivered(self, number: int) -> None:
+        self._delivered = number
         with self._delivered_path.open("r+") as file:
-            file.write(f"{self._delivered:012d}\n")
+            file.write(f"{number:012d}\n")
+
+    def _received(self) -> Iterator[tuple[bytes, Entry]]:
+        """The entries that MLflow has received, with their lines."""
+        lines = self.path.read_bytes().splitlines(keepends=True)[: self._delivered]
+        for number, line in enumerate(lines):
+            yield line, self._parsed(line, number)
+
+    def _parsed(self, line: str | bytes, number: int) -> Entry:
+        try:
+            entry = Entry.model_validate_json(line)
+        except ValidationError:
+            where = f"{self.path}, line {number + 1}"
+            raise UserError(f"{where}: not an entry for MLflow") from None
+        return entry.model_copy(update={"file": entry.file and self._located(entry.file)})
 
     def _located(self, file: str) -> str:
         """Where a file is now."""

@@ -13,9 +13,10 @@ import torch
 from optuna import logging as optuna_logging
 from optuna.study import Study
 from rich.console import Console
+from rich.text import Text
 
 from analysis.outbox import OUTBOX_FILE
-from sweeps.addresses import without_password
+from sweeps.addresses import errors_explained, without_password
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster import Allotment
 from sweeps.console import WORDS, View
@@ -27,7 +28,7 @@ from sweeps.launch import run_trials, search_study
 from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.locks import claimed
 from sweeps.nodes import WaitNotice
-from sweeps.outbox import Outbox
+from sweeps.outbox import PARENT, Outbox
 from sweeps.record import Stage
 from sweeps.records import Records
 from sweeps.run_queue import QueuedTrials
@@ -142,7 +143,9 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     if not searches:
         keep(study, sweep.settings, sweep.base)
     run = stage_run(sweep, "search" if searches else "study", study, interruption)
-    writer = open_writer(sweep)
+    outbox, delivery = _delivered_by(sweep)
+    repeat_deleted(sweep, outbox, delivery, console)
+    writer = Writer(outbox, delivery)
     tracking = Tracking(writer, sweep_run(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
@@ -157,8 +160,37 @@ def open_runs(sweep: Sweep, name: str) -> Study:
 
 def open_writer(sweep: Sweep) -> Writer:
     """Start to deliver what waits in a sweep's outbox."""
+    return Writer(*_delivered_by(sweep))
+
+
+def _delivered_by(sweep: Sweep) -> tuple[Outbox, Delivery]:
     delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
-    return Writer(Outbox(sweep.folder), delivery)
+    return Outbox(sweep.folder), delivery
+
+
+def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: Delivery, console: Console) -> None:
+    """Make the entries of runs that were deleted in MLflow wait again, and print which.
+
+    Raises:
+        UserError: MLflow cannot be read.
+    """
+    begun = outbox.begun()
+    if not begun:
+        return
+    with errors_explained("tracking_uri", sweep.settings.tracking):
+        lacking = delivery.lacking(begun)
+    if not lacking:
+        return
+    gone = outbox.repeat(lacking)
+    # The sweep's own is the most important.
+    shown = sorted(lacking, key=lambda key: (key != PARENT, key))
+    names = ", ".join(shown[:5]) + ", ..." * (len(shown) > 5)
+    without = f", without {gone} files that are gone" if gone else ""
+    line = (
+        f"{sweep.name}: MLflow lacks {len(lacking)} of {len(begun)} runs ({names}), which were "
+        f"deleted, or are of another store: all their entries are sent again{without}"
+    )
+    console.print(Text(line), soft_wrap=True)
 
 
 def stage_run(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:

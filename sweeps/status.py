@@ -56,6 +56,8 @@ def _row(stored: Stored, settings: SweepSettings) -> tuple[str, ...]:
 def _state(stored: Stored, known: list[Record], settings: SweepSettings) -> str:
     if is_running(settings.folder / stored.name, settings.study_storage):
         return "running"
+    if stored.ended and any(r.outcome == "out_of_time" and r.score is None for r in known):
+        return f"out of time: --resume {stored.name} with a larger --time-budget"
     if stored.ended is not None:
         return "ended" if stored.ended else f"interrupted: --resume {stored.name}"
     cut = any(record.outcome in ("running", "interrupted") for record in known)

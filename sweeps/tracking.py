@@ -71,6 +71,7 @@ class Tracking(Listener):
         """Open the parent run, or take it up again."""
         tags = {"kind": "study" if self._stage == "study" else "sweep"}
         tags["mlflow.runName"] = self._sweep.name
+        tags |= self._ended()
         tags[MLFLOW_RUN_NOTE] = self._description()
         self._open_run(PARENT, tags, self._sweep.params)
 
@@ -193,12 +194,17 @@ class Tracking(Listener):
         if record.error:
             tags["reason"] = record.error[:500]
         self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
+        tags, metrics = self._ended(), {}
         best = self._ledger.best() if self._stage == "search" else None
         if best is not None and best.score is not None:
             metrics = {self._ledger.metric.replace("val/", "best/"): best.score}
-            step = len(self._ledger.ended())
-            note = {MLFLOW_RUN_NOTE: self._description()}
-            self._submit(PARENT, "log", metrics=metrics, step=step, tags=note)
+            tags[MLFLOW_RUN_NOTE] = self._description()
+        step = len(self._ledger.ended())
+        self._submit(PARENT, "log", metrics=metrics, step=step, tags=tags)
+
+    def _ended(self) -> dict[str, str]:
+        """How many trials have ended: a report that finds fewer says so."""
+        return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
 
     def _description(self) -> str:
         """The parent's description: what is searched, the best so far, what was found."""

@@ -76,7 +76,7 @@ def search(
     base = config(0, variant).flat()
     space = {f"space.{key}": distribution_to_json(values) for key, values in SPACE.items()}
     fixed = {key: value for key, value in base.items() if key not in SPACE}
-    tags = {"kind": "sweep"}
+    tags = {"kind": "sweep", "search.ended": str(trials), "confirm.ended": str(len(confirm))}
     parent = _run(store, variant, name, tags, {**_ASKED, **space, **fixed}, at)
     for number in range(trials):
         last = EVALUATIONS // 2 if number in pruned else EVALUATIONS

@@ -1,4 +1,7 @@
-"""`make soak`: a long sweep whose processes are killed one after another, and what must hold."""
+"""`make soak`: a long sweep whose processes are killed one after another, and what must hold.
+
+Between two sessions some of its runs are deleted in MLflow.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna import logging as optuna_logging
 from optuna.trial import TrialState
 
@@ -87,6 +92,7 @@ def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Co
         if sweep_exists(place):
             start = ["--resume", "faulty"]
             check_best(place)
+            kills["run in MLflow"] += delete_runs(place, choice)
     return kills
 
 
@@ -99,6 +105,25 @@ def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         yield process
         process.kill()
+
+
+def delete_runs(place: Path, choice: random.Random) -> int:
+    """Delete up to two runs of the sweep in MLflow, and purge some of the trials'; how many."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{place / 'mlflow.db'}")
+    runs = runs_in(client)
+    gone = choice.sample(runs, min(len(runs), choice.randint(0, 2)))
+    for run in gone:
+        client.delete_run(run.info.run_id)
+        if MLFLOW_PARENT_RUN_ID in run.data.tags and choice.random() < 0.5:
+            client._tracking_client.store._hard_delete_run(run.info.run_id)
+    return len(gone)
+
+
+def runs_in(client: MlflowClient) -> list[Run]:
+    """The runs of the sweep that MLflow has."""
+    experiment = client.get_experiment_by_name(VARIANT)
+    places = [experiment.experiment_id] if experiment else []
+    return list(client.search_runs(places, "tags.sweep = 'faulty'")) if places else []
 
 
 def kill(
@@ -158,11 +183,15 @@ def ends(place: Path) -> str:
 
 
 def check_best(place: Path) -> None:
-    """The best score of the sweep never gets worse, as MLflow was told."""
+    """The best score of the sweep never gets worse in MLflow."""
     uri = f"sqlite:///{place / 'mlflow.db'}"
+    client = MlflowClient(tracking_uri=uri)
+    if all(MLFLOW_PARENT_RUN_ID in run.data.tags for run in runs_in(client)):
+        # Deleted; the session was killed before it could restore it.
+        return
     parent, _ = runs_of(uri, VARIANT, "faulty")
     name = "best/relation_accuracy_pixels"
-    told = MlflowClient(tracking_uri=uri).get_metric_history(parent.info.run_id, name)
+    told = client.get_metric_history(parent.info.run_id, name)
     values = [point.value for point in sorted(told, key=lambda point: point.timestamp)]
     assert values == sorted(values), values
 

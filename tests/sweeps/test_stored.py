@@ -18,6 +18,7 @@ from threading import Timer
 import optuna
 import pytest
 from optuna.storages._cached_storage import _CachedStorage
+from optuna.trial import TrialState
 from rich.console import Console
 from sqlalchemy import text
 
@@ -265,6 +266,10 @@ def test_a_sweep_has_ended_only_when_its_session_has(
     assert "ended" in shown
     assert "interrupted" not in shown
     assert outcome in shown
+    Records(study).save(Record(9, "00009", {}, "out_of_time", 10, 30), 1.0)
+    study.tell(study.ask(), state=TrialState.FAIL)
+    show(listed, Console(width=200))
+    assert ("out of time: --resume one" in capsys.readouterr().out) == (len(study.trials) == 9)
     # The next session has not ended.
     keep(study, settings, base)
     show(listed, Console(width=200))
