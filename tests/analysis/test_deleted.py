@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow.cli import cli
 
-from analysis.__main__ import table1, trials
+from analysis.commands import table1, trials
 from analysis.importance import importances
 from analysis.report import make_report
 from analysis.runs import read_runs
