@@ -59,7 +59,9 @@ def started(
         "WEAKDIS_STORAGE": str(finished.folder.parent),
     }
     with log.open("w") as output, subprocess.Popen(
-        [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True
+        [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True,
+        # Tests run in the background may ignore it, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process, ended(process):  # fmt: skip
         deadline = time.monotonic() + PATIENCE
         while "Ctrl-C ends both" not in log.read_text():
