@@ -57,6 +57,8 @@ def open_store(uri: str) -> MlflowClient:
 
 def shown(uri: str) -> str:
     """The URI as it may be printed: without its password."""
+    if uri.startswith("sqlite:"):
+        return uri
     try:
         return sqlalchemy.make_url(uri).render_as_string(hide_password=True)
     except SQLAlchemyError:
@@ -76,15 +78,15 @@ def _database(uri: str) -> str:
 
     MLflow creates what it does not find, and tries an unreachable server for minutes.
     """
-    scheme, _, name = uri.partition(":///")
+    given, (scheme, _, name) = uri, uri.partition(":///")
     if scheme == "sqlite":
         # MLflow keeps a store for each URI, whatever the current folder has become since. As text:
         # of a URL that SQLAlchemy renders, MLflow makes the folder before it decodes its name.
         uri = f"sqlite:///{Path(name).expanduser().absolute()}"
     try:
         url = sqlalchemy.make_url(uri)
-        if scheme == "sqlite" and not (path := Path(url.database or "")).is_file():
-            raise UserError(f"tracking URI: {uri}: there is no file {path}")
+        if scheme == "sqlite" and not Path(url.database or "").is_file():
+            raise UserError(f"tracking URI: {given}: there is no file {name}")
         engine = sqlalchemy.create_engine(url)
         try:
             found = sqlalchemy.inspect(engine).has_table("experiments")

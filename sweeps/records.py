@@ -157,6 +157,7 @@ class Keeper(Listener):
         self._run = run
         self._records = Records(run.study, run.stage)
         self._storage = run.sweep.storage
+        self._stored = set(run.study.user_attrs)
         self._named = {key: record.checkpoints for key, record in run.ledger.records.items()}
 
     def trial_started(self, record: Record) -> None:
@@ -187,7 +188,8 @@ class Keeper(Listener):
     def session_ended(self) -> None:
         """Store the ends of trials that were cut short or refused; the others are stored."""
         for record in self._run.ledger.ended():
-            if record.mended or record.outcome in ("out_of_time", "interrupted"):
+            refused = record.mended and f"{_PREFIX}{record.trial_id}" not in self._stored
+            if refused or record.outcome in ("out_of_time", "interrupted"):
                 self._save(record)
 
     def _save(self, record: Record) -> None:

@@ -111,7 +111,10 @@ def test_a_path_needs_no_store(
         ({"--model": "nowhere"}, "model: there is no nowhere: models:/NAME@ALIAS"),
         ({"--model": "."}, "model: . holds no checkpoint.pt"),
         ({"--image": "nothing.png"}, "image: nothing.png cannot be read (No such file"),
-        ({"--image": "trained/checkpoint.pt"}, "trained/checkpoint.pt cannot be read (not a pict"),
+        (
+            {"--image": "trained/checkpoint.pt"},
+            "trained/checkpoint.pt cannot be read (unknown format",
+        ),
         ({"--relation": "up"}, "relation: 'up' is not one of dsprites_v2's: change_shape"),
     ],
 )

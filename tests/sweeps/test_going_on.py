@@ -112,7 +112,7 @@ def test_a_sweep_without_a_score_prints_the_command_that_goes_on(
     monkeypatch.setattr("sweeps.search._run_trials", lambda session: None)
     session.enough_time = playing.run.enough_time
     assert not search(session)
-    command = "go on with python sweeps/run.py --resume a sweep --time-budget 6"
+    command = f"go on with {playing.run.sweep.resume_command} --time-budget 6"
     assert output.getvalue() == (
         "a sweep: no time for the 100 trials that are left: 3 of 1 s are spent; "
         f"{command}\na sweep: no trial has a result: {first}the time budget of 1 s ended before "
