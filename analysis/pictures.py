@@ -51,7 +51,7 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
     Transparent parts become black. A picture that is not square is stretched.
 
     Raises:
-        UserError: It is no picture of `FORMATS`, or damaged; `name` says which.
+        UserError: It is no picture of `FORMATS`, or damaged; the message has `name`.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
@@ -93,7 +93,7 @@ def png_of(image: NDArray[np.float32]) -> bytes:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture as its EXIF data say; `ImageOps.exif_transpose` would rewrite all of them."""
+    """Turn a picture by its EXIF orientation; `ImageOps.exif_transpose` rewrites all EXIF data."""
     turn = _UPRIGHT.get(image.getexif().get(Tag.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 

@@ -89,7 +89,7 @@ def provenance(sweep: Sweep) -> dict[str, str]:
 
 
 def trained_by(declared: DeclaredRows, rows: Sequence[Row]) -> str:
-    """Say which code, libraries and machines trained some declared rows, and at what cost."""
+    """Describe which code, libraries and machines trained some declared rows, and the cost."""
     runs = declared.runs(rows)
     shown = _trained_by(declared, runs) if len(runs) else "No run of the present versions yet."
     if not declared.left_out:

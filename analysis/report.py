@@ -69,7 +69,11 @@ class Report:
     drawings: list[Drawing]
 
     def write(self, path: Path) -> None:
-        """Write the page; a UserError says that it cannot be written."""
+        """Write the page.
+
+        Raises:
+            UserError: It cannot be written.
+        """
         write_text(path, self.html)
 
 

@@ -36,7 +36,7 @@ _TAGS = {
     "numpy": "version.numpy",
     "python": "version.python",
 }
-# A run that does not say its stage is taken for the weaker claim; a search that was killed has set
+# A run without the tag of its stage counts as the weaker claim; a search that was killed has set
 # no outcome.
 _UNTAGGED = {
     "source": "unknown",

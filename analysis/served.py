@@ -54,7 +54,7 @@ class ServedModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """The pictures after their relations; columns as `SIGNATURE` says, without params.
+        """The pictures after their relations; columns of `SIGNATURE`, without params.
 
         Raises:
             MlflowException: A picture or a relation is not as it must be: the caller's error.

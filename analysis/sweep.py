@@ -234,7 +234,7 @@ def study_of(sweep: Sweep) -> optuna.Study:
     """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
 
     It is built from MLflow, which other machines can read too, and while the sweep runs. Failed
-    trials are left out: their last score says nothing of their settings.
+    trials are left out: their last score is no measure of their settings.
     """
     study, space = empty_study(), sweep.space
     for _, row in sweep.scored[sweep.scored["outcome"].ne("failed")].iterrows():

@@ -44,7 +44,7 @@ class Confirmation:
 def verdict(sweep: Sweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
     """Sum up a sweep in three sentences, or one without a score yet. Commands are in backticks.
 
-    Where MLflow lacks some of it, the first sentence says so, and no winner among the rest follows.
+    Where MLflow lacks some of it, the first sentence counts that, and names no winner of the rest.
 
     `importance` is the frame of `analysis.importance.importances`.
     """

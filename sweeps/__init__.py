@@ -10,7 +10,7 @@ _ENVIRONMENT = {
     # Under `uv run` Ray would start trials in an environment of their own, without Ray.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Tune's newer progress output is not silent when told to be.
+    # Tune's newer progress output prints also at verbosity 0.
     "RAY_AIR_NEW_OUTPUT": "0",
     # The trial's own working folder would make relative paths of the user mean something else.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

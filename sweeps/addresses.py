@@ -45,7 +45,8 @@ def errors_explained(field: str, address: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        message = f"{field}: {address!r} cannot be used: {str(error).splitlines()[0]}"
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        message = f"{field}: {address!r} cannot be used: {reason}"
         raise UserError(without_password(message)) from None
 
 

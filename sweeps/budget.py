@@ -82,7 +82,8 @@ class Interruption(Listener):
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._earlier.items():
-            signal.signal(number, handler)
+            # None: it was not set from Python, which cannot set it again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         first = self.signal is None

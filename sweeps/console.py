@@ -52,7 +52,7 @@ class View(Listener):
         self._word = WORDS[run.stage]
         self._live: Live | None = None
         # Trials that ended in an earlier session are not printed again.
-        self._told = {record.trial_id for record in run.ledger.ended()}
+        self._printed = {record.trial_id for record in run.ledger.ended()}
 
     def session_started(self) -> None:
         """Open the live view."""
@@ -65,12 +65,12 @@ class View(Listener):
 
     def trial_ended(self, record: Record) -> None:
         """Without a live view, say how trials ended."""
-        self._tell()
+        self._print_ended()
 
     def session_ended(self) -> None:
         """Close the live view."""
         self.close()
-        self._tell()
+        self._print_ended()
 
     def close(self) -> None:
         """Close the live view, if there is one."""
@@ -97,12 +97,12 @@ class View(Listener):
             table.add_row(*cells, style=_STYLES[record.outcome])
         return Group(*lines, table)
 
-    def _tell(self) -> None:
+    def _print_ended(self) -> None:
         if self._live is not None or watched(self._console):
             return
         for record in self._ledger.ended():
-            if record.trial_id not in self._told:
-                self._told.add(record.trial_id)
+            if record.trial_id not in self._printed:
+                self._printed.add(record.trial_id)
                 line = Text(f"{self._word} {line_of(record)}")
                 self._console.print(line, soft_wrap=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
 from filelock import FileLock
 
@@ -28,19 +29,23 @@ def open_database(address: str, open_address: Callable[[str], Opened]) -> Opened
     """
     scheme = scheme_of(address)
     if scheme == "sqlite":
-        file = Path(address.partition(":///")[2])
-        if not file.exists():
-            _make(file, open_address)
+        _make(address, open_address)
     elif scheme == "postgresql":
         with sole_user(address, "tables"):
             return open_address(address)
     return open_address(address)
 
 
-def _make(file: Path, open_address: Callable[[str], object]) -> None:
-    with FileLock(f"{file}.lock"):
-        if not file.exists():
-            partial = file.with_name(f"{file.name}.partial")
+def _make(address: str, open_address: Callable[[str], object]) -> None:
+    """Make the file of an address, unless it is there or the database lies in memory."""
+    place, _, options = address.partition("?")
+    # SQLAlchemy decodes the path.
+    name = unquote(place.partition(":///")[2])
+    if name in ("", ":memory:") or Path(name).exists():
+        return
+    with FileLock(f"{name}.lock"):
+        if not Path(name).exists():
+            partial = Path(f"{name}.partial")
             partial.unlink(missing_ok=True)
-            open_address(f"sqlite:///{partial}")
-            partial.rename(file)
+            open_address(f"{place}.partial" + (f"?{options}" if options else ""))
+            partial.rename(name)

@@ -58,7 +58,7 @@ class Delivery:
         self._new: set[str] = set()
         self._lacking: set[str] = set()
         self._begun: set[str] = set()
-        self._told: dict[str, int] = {}
+        self._last_steps: dict[str, int] = {}
         self._registry_errors: Counter[str] = Counter()
 
     def lacking(self, keys: Collection[str]) -> set[str]:
@@ -79,7 +79,7 @@ class Delivery:
         """Send an entry to MLflow.
 
         Raises:
-            Exception: It refuses, or is not there; `may_work_later` says which.
+            Exception: It refuses, or is not there; `may_work_later` distinguishes them.
         """
         client, run = self._client, self._run_id(entry)
         if entry.kind == "model":
@@ -92,7 +92,7 @@ class Delivery:
                 # If what follows fails, the retry has to look at what MLflow has.
                 self._new.remove(run)
             else:
-                self._told[run] = _last_report(client, run)
+                self._last_steps[run] = _last_report(client, run)
                 # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
                 # sweep has otherwise is a tag.
                 client.update_run(run, status="RUNNING")
@@ -104,7 +104,7 @@ class Delivery:
                 self._attach_trials(run)
             if entry.dataset:
                 client.log_inputs(run, [_input(entry)])
-        elif OF_REPORT in metrics and entry.step <= self._told.get(run, 0):
+        elif OF_REPORT in metrics and entry.step <= self._last_steps.get(run, 0):
             # A trial that goes on from a checkpoint reports some steps again.
             metrics = {}
         if metrics or params or tags:

@@ -101,8 +101,9 @@ def count_left(study: Study, wanted: int) -> int:
 
 def _failed_for_time(study: Study) -> list[Record]:
     """List the trials without a score that an earlier version failed at the end of the time."""
-    known, failed = Records(study).load(), [TrialState.FAIL]
-    trials = study.get_trials(deepcopy=False, states=failed)
+    trials = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
+    # Reading all records takes a while, and most sweeps have no failed trial.
+    known = Records(study).load() if trials else {}
     records = (known[trial_id_of(trial.number)] for trial in trials)
     return [each for each in records if each.outcome == "out_of_time" and each.score is None]
 
@@ -126,7 +127,7 @@ def enqueue_failed_for_time(study: Study) -> None:
 def end_out_of_time(run: StageRun) -> None:
     """End the search's trials that the time stopped: those with a score are PRUNED.
 
-    Tune does not say so. The others go on, or start, in a session with more time; where time is
+    Tune does not end them. The others go on, or start, in a session with more time; where time is
     left, so does what an earlier session was interrupted in.
     """
     if not run.budget.ran_out:

@@ -110,7 +110,7 @@ def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, 
         images, judge = f"images of {variant}", f"oracle of {variant}"
         with waits_explained(f"the {images}"), progress(images) as advance:
             prepared = prepare(base.data, base.runtime.data_dir, advance)
-        # `auto` would say nothing in a table, and might mean something else tomorrow.
+        # `auto` is no source that a table can name, and may mean another one tomorrow.
         base = base.with_values({"data.source": prepared.source})
         with waits_explained(f"the {judge}"), progress(judge) as advance:
             device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -203,7 +203,7 @@ class Tracking(Listener):
         self._submit(PARENT, "log", metrics=metrics, step=step, tags=tags)
 
     def _ended(self) -> dict[str, str]:
-        """How many trials have ended: a report that finds fewer says so."""
+        """The number of trials that have ended, by which a report finds that some are missing."""
         return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
 
     def _description(self) -> str:

@@ -140,7 +140,7 @@ def _with_own_covariances(
     """Counts and means of the components, and a covariance for each.
 
     One or two labelled samples get the pooled covariance of their partition: one has no variance,
-    and two do not say how far to shrink.
+    and two are too few to choose the shrinkage.
     """
     component = torch.arange(components, device=codes.device)
     member = (values.unsqueeze(-1) == component).to(codes.dtype)

@@ -193,7 +193,7 @@ class Objectives:
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss is NaN or infinite; the message says at which step, which terms, of which config."""
+    """A loss is NaN or infinite; the message has the step, the terms and the config."""
 
 
 class RunningTerms:

@@ -166,7 +166,7 @@ class Prior:
 
 @dataclass(frozen=True)
 class SharedPrior(Prior):
-    """A `Prior` whose components share one covariance: told apart by their means alone.
+    """A `Prior` whose components share one covariance: they differ in their means alone.
 
     Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`.
 

@@ -65,8 +65,8 @@ def test_a_report_names_what_mlflow_lacks_and_no_winner_of_the_rest(
     store.client.set_tag(parent, "best_trial_id", "00012")
     assert sentences(store, parent)[0].startswith("Trial 00012 won among 12")
     delete(store, parent, *gone)
-    said, *rest = sentences(store, parent)
-    assert said == lacks(first)
+    first_sentence, *rest = sentences(store, parent)
+    assert first_sentence == lacks(first)
     assert (rest[0] if rest else "").startswith(winner)
     assert len(rest) == (3 if winner else 0)
     assert confirmed in (rest[1] if rest else "")
@@ -77,9 +77,11 @@ def test_a_page_credits_nothing_where_mlflow_lacks_the_winner(store: Store, cach
     store.client.set_tag(parent, "best_trial_id", "00012")
     delete(store, parent, "00012", CONFIRMED[0])
     html = make_report(store.uri, parent).html
-    said = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
-    assert said.strip().startswith("<p>MLflow lacks 1 of 12 trials and 1 of 1 confirm runs")
-    assert said.count("<p>") == 1
+    first_sentence = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
+    assert first_sentence.strip().startswith(
+        "<p>MLflow lacks 1 of 12 trials and 1 of 1 confirm runs"
+    )
+    assert first_sentence.count("<p>") == 1
     assert "MLflow lacks the best trial" in html
     for wrong in ("Nothing was confirmed", "No trial has a score yet", "trains it again"):
         assert wrong not in html
@@ -109,8 +111,8 @@ def test_a_configuration_that_lost_its_confirm_runs_leaves_the_win_to_no_other(
     last = runs[runs["trial_id"].eq(CONFIRMED[2])].iloc[0]["run_id"]
     store.client.set_tag(last, "config_hash", other["config_hash"])
     delete(store, parent, *CONFIRMED[:2])
-    said, who, much, _ = sentences(store, parent)
-    assert said == lacks("2 of 3 confirm runs")
+    first_sentence, who, much, _ = sentences(store, parent)
+    assert first_sentence == lacks("2 of 3 confirm runs")
     assert who.startswith("Trial 00012 won among 12: ")
     assert "fresh seeds" not in much
 

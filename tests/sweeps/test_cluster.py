@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from sweeps.nodes import WaitNotice
 from sweeps.record import Record
 from sweeps.settings import SweepSettings
 from sweeps.stage import Sweep
+from tests.patience import PATIENCE
 from weakdis_core.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -138,22 +141,23 @@ def test_a_wait_for_the_first_trial_is_explained(
     console = Console(file=io.StringIO(), width=80)
     assert isinstance(console.file, io.StringIO)
     notice = WaitNotice(console, sweep)
+    now = 1000.0
+    monkeypatch.setattr("sweeps.nodes.time", SimpleNamespace(monotonic=lambda: now))
     notice.step_started()
     notice.session_started()
     notice.step_started()
     assert console.file.getvalue() == ""
-    now = time.monotonic()
-    monkeypatch.setattr("sweeps.nodes.time.monotonic", lambda: now + 61)
+    now += 61
     notice.step_started()
     notice.step_started()
     shown = console.file.getvalue()
-    assert shown.startswith("one: no trial has started for 6")
+    assert shown.startswith("one: no trial has started for 61 seconds")
     assert f"CPUs free (a trial takes {cpus:g})" in shown
     assert reason in shown
     assert shown.count(f"python sweeps/run.py --resume {tmp_path} goes on") == 1
     assert Path(log_folder()).is_dir()
     notice.trial_started(Record(1, "00001", {}))
-    monkeypatch.setattr("sweeps.nodes.time.monotonic", lambda: now + 1000)
+    now += 1000
     notice.step_started()
     assert console.file.getvalue() == shown
 
@@ -161,8 +165,10 @@ def test_a_wait_for_the_first_trial_is_explained(
 def test_a_wait_of_another_kind_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with waits_explained("nothing", seconds=60.0):
         pass
-    with waits_explained("a lock", seconds=0.01):
-        time.sleep(0.2)
+    with waits_explained("a lock", seconds=0.0):
+        for timer in threading.enumerate():
+            if isinstance(timer, threading.Timer):
+                timer.join(PATIENCE)
     assert capsys.readouterr().err == "waiting for a lock, for 0 seconds so far\n"
 
 

@@ -81,3 +81,14 @@ def test_a_program_killed_while_it_makes_the_tables_leaves_no_half_database(tmp_
     open_mlflow(f"sqlite:///{file}", "later")
     assert file.exists()
     assert not partial.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "address"), [("a b.db", "a%20b.db"), ("plain.db", "plain.db?timeout=20")]
+)
+def test_an_address_may_have_options_and_an_encoded_path(
+    tmp_path: Path, name: str, address: str
+) -> None:
+    for study in ("first", "second"):
+        open_optuna(f"sqlite:///{tmp_path}/{address}", study)
+    assert {file.name for file in tmp_path.iterdir()} == {name, f"{name}.lock"}

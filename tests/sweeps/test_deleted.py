@@ -59,19 +59,23 @@ def entries(session: int, file: Path) -> list[Entry]:
         return Entry(key=key, kind=kind, at=at, **content)
 
     tags = {"sweep": "one", "kind": "sweep"}
-    told = [entry(PARENT, "begin", tags=tags, params={"trials": f"{session + 1}"})]
+    entries = [entry(PARENT, "begin", tags=tags, params={"trials": f"{session + 1}"})]
     for key in KEYS:
         tags = {"sweep": "one", "kind": "trial", "trial_id": key}
-        told.append(entry(key, "begin", tags=tags, params={"loss.lambda": "1.0"}))
+        entries.append(entry(key, "begin", tags=tags, params={"loss.lambda": "1.0"}))
         # From its checkpoint the second session reports a step again.
         for step in (10, 20) if session == 1 else (20, 30):
             metrics = {OF_REPORT: step / 10, "val/accuracy": step / 100}
-            told.append(entry(key, "log", step=step, metrics=metrics))
-        told.append(entry(key, "file", file=str(file), folder="files"))
+            entries.append(entry(key, "log", step=step, metrics=metrics))
+        entries.append(entry(key, "file", file=str(file), folder="files"))
         status = "KILLED" if session == 1 else "FINISHED"
-        told.append(entry(key, "end", tags={"outcome": status}, status=status))
-    told.append(entry(PARENT, "log", step=session, metrics={"best/accuracy": 0.3}))
-    return [*told, entry(PARENT, "file", file=str(file)), entry(PARENT, "end", status="FINISHED")]
+        entries.append(entry(key, "end", tags={"outcome": status}, status=status))
+    entries.append(entry(PARENT, "log", step=session, metrics={"best/accuracy": 0.3}))
+    return [
+        *entries,
+        entry(PARENT, "file", file=str(file)),
+        entry(PARENT, "end", status="FINISHED"),
+    ]
 
 
 def state(uri: str) -> dict[str, Any]:

@@ -213,7 +213,7 @@ def test_sweeps_are_listed_and_looked_at(
     Records(stored.study).save(failed, 12.0)
     show(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), Console(width=200))
     assert error in capsys.readouterr().out
-    # Of a sweep of an earlier version it is told by its trials, and by confirm runs that wait.
+    # An earlier version stored no end: trials and waiting confirm runs decide.
     kept = stored.study.user_attrs["sweep"]
     stored.study.set_user_attr("sweep", {key: kept[key] for key in kept if key != "ended"})
     stored = find(parse_arguments(["--list", "--storage", str(tmp_path)]), "one")
@@ -246,7 +246,7 @@ def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
 def test_a_sweep_has_ended_only_when_its_session_has(
     tmp_path: Path, trials: list[Outcome], outcome: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever its trials say: it may have been killed between two, or while the best is judged."""
+    """Whatever its trials: a kill may come between two, or while the best is evaluated."""
     settings = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
     base = settings.base_config(VARIANT)
     (tmp_path / "one").mkdir()

@@ -73,7 +73,7 @@ def read(
         Images `(n, channels, height, width)`, as the renderer of the family draws them.
 
     Raises:
-        UserError: The file cannot be read, or does not hold what `layout` says.
+        UserError: The file cannot be read, or does not have this layout.
         ValueError: An index lies outside the grid.
     """
     indices = checked_indices(indices, layout.grid)
@@ -96,7 +96,7 @@ def pictures(
         Places in `rows` `(m,)` and the pictures `(m, ...)` that belong there; every place once.
 
     Raises:
-        UserError: The file cannot be read, or does not hold what `layout` says.
+        UserError: The file cannot be read, or does not have this layout.
     """
     try:
         if h5py.is_hdf5(path):

@@ -54,7 +54,7 @@ def sap_ceiling(variant: Variant | str) -> float:
 def dci_ceiling(variant: Variant | str) -> float:
     """DCI's disentanglement of perfect codes on `RAW_ROWS` train images.
 
-    Of one draw: perfect codes are told apart on any.
+    Of one draw: perfect codes are separable on any.
     """
     train, test = next(_draws(variant))
     train = train[:RAW_ROWS]
