@@ -88,7 +88,7 @@ report: $(PROJECT) ## write report.html, the page of the newest sweep
 	$(BIN)/python -m analysis report $(ARGS)
 
 ui: $(PROJECT) ## MLflow's UI and Optuna's dashboard on this machine: PORT=, OPTUNA_PORT=, SWEEP=
-	@$(BIN)/python -m sweeps.ui --port "$(PORT)" --optuna-port "$(OPTUNA_PORT)" --sweep "$(SWEEP)"
+	@$(BIN)/python -m sweeps.cli.ui --port "$(PORT)" --optuna-port "$(OPTUNA_PORT)" --sweep "$(SWEEP)"
 
 # In the environment, where no list of processes shows the password it may hold.
 tracking: export MLFLOW_BACKEND_STORE_URI ?= sqlite:///mlflow-server.db

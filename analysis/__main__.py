@@ -1,6 +1,6 @@
 """`python -m analysis`: the paper's tables beside ours, the sweeps' trials, and their models."""
 
-from weakdis_core.console import main
+from weakdis_core.cli.console import main
 
 
 def run() -> None:

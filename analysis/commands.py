@@ -10,16 +10,16 @@ import pandas as pd
 from rich.console import Console
 from tyro.conf import Positional
 
-from analysis import accuracy_table, comparison, disentanglement_table, leaderboard
-from analysis.archive import RESULTS, read_frame
-from analysis.export import export_runs, study_folders
-from analysis.manipulate import manipulate
-from analysis.runs import read_runs
-from analysis.store import absent, open_store, resolve_uri
-from analysis.sweep import deficits, find_sweep
-from analysis.text import Format
+from analysis.data.archive import RESULTS, read_frame
+from analysis.data.export import export_runs, study_folders
+from analysis.data.runs import read_runs
+from analysis.data.store import absent, open_store, resolve_uri
+from analysis.data.tracked_sweep import deficits, find_sweep
+from analysis.serving.manipulate import manipulate
+from analysis.tables import accuracy_table, comparison, disentanglement_table, leaderboard
+from analysis.tables.rendering import Format
 from weakdis_core import paper
-from weakdis_core.console import run_command
+from weakdis_core.cli.console import run_command
 
 
 def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
@@ -57,7 +57,7 @@ def write_page(
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
     """
     # Brings matplotlib, which tables do not need.
-    from analysis.results_page import write_results
+    from analysis.report.results_page import write_results
 
     print(f"written to {write_results(_frame(tracking_uri, results), docs)}")
 
@@ -133,7 +133,7 @@ def report(
         results: Folder of the committed runs, runs.csv and scores.csv.
     """
     # Brings torch and matplotlib, which tables do not need.
-    from analysis.report import make_report
+    from analysis.report.sweep_page import make_report
 
     made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
     made.write(output)

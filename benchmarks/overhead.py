@@ -13,24 +13,25 @@ from typing import Any
 from optuna import logging as optuna_logging
 from ray import tune
 
-from analysis.outbox import OUTBOX_FILE
+from analysis.data.outbox_files import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import LOCAL, Allotment, cluster
-from sweeps.delivery import Delivery
-from sweeps.events import Listener
-from sweeps.experiments import open_experiment
-from sweeps.launch import run_search, search_study
-from sweeps.ledger import Ledger
-from sweeps.outbox import Outbox
-from sweeps.record import Record
-from sweeps.run_info import SweepRun, common_tags
-from sweeps.settings import SweepSettings
-from sweeps.space import METRICS, build_space
-from sweeps.stage import StageRun, Sweep
-from sweeps.study import STUDY_FILE
-from sweeps.tracking import Tracking
+from sweeps.cluster.allotment import Allotment
+from sweeps.cluster.ray_cluster import LOCAL, cluster
+from sweeps.names import METRICS
+from sweeps.search.space import build_space
+from sweeps.search.tuner import run_search, search_study
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.study import STUDY_FILE
+from sweeps.sweep_settings import SweepSettings
+from sweeps.tracking.client import RunClient
+from sweeps.tracking.experiments import open_experiment
+from sweeps.tracking.outbox import Outbox
+from sweeps.tracking.run_info import SweepRun, common_tags
+from sweeps.tracking.run_tracker import RunTracker
+from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trainable import CHECKPOINT_FILE
-from sweeps.writer import Writer
+from sweeps.trial import Listener, TrialRecord
 
 _VARIANT = "dsprites_v2"
 _NAME = "overhead"
@@ -92,7 +93,7 @@ class _Clock(Listener):
     def __init__(self) -> None:
         self.starts: list[tuple[float, float]] = []
 
-    def trial_started(self, record: Record) -> None:
+    def trial_started(self, record: TrialRecord) -> None:
         """Note both."""
         self.starts.append((time.perf_counter(), time.process_time()))
 
@@ -108,8 +109,8 @@ def _timed(settings: SweepSettings) -> tuple[float, float, float]:
     budget = Budget(settings.time_budget, Interruption())
     ledger = Ledger(settings.objective, base.training.steps, budget)
     run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
-    writer = Writer(Outbox(folder), Delivery(settings.tracking, _VARIANT, _NAME))
-    tracking = Tracking(writer, run, ledger)
+    writer = DeliveryWorker(Outbox(folder), RunClient(settings.tracking, _VARIANT, _NAME))
+    tracking = RunTracker(writer, run, ledger)
     study, clock = search_study(sweep), _Clock()
     started = time.perf_counter()
     tracking.open()

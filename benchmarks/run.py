@@ -18,25 +18,25 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import DataSettings, VariantName
 from weakdis_core.data import dsprites, shapes3d
 from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.data.store import Prepared, prepare
 from weakdis_core.data.variants import get_variant
 from weakdis_core.devices import processor
-from weakdis_core.metrics.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset
-from weakdis_core.priors import Prior
+from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import torch_generator
-from weakdis_core.settings import DataSettings, VariantName
-from weakdis_core.trainer import Trainer
+from weakdis_core.training.trainer import Trainer
 
 VARIANT: VariantName = "dsprites_v4"
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measurement: what, its value in words, and its target where it has one."""
 
     name: str
@@ -76,7 +76,7 @@ def paper_config(batch: int) -> Config:
 
 def step_rows(
     name: str, config: Config, prepared: Prepared, oracle: Oracle, size: int, target: float | None
-) -> list[Row]:
+) -> list[Measurement]:
     """Step time of the M-AE in each stage, and the share of the sgemm peak that it reaches.
 
     Each step is timed next to products of matrices of `size`, the fastest, that run for as long as
@@ -104,7 +104,7 @@ def step_rows(
             f"{1e3 * spent:.1f} ms, {batch / spent:,.0f} images/s, {gigaflops / spent:.0f} GFLOP/s "
             f"= {share:.0%} of peak (quartiles {low:.0%} to {high:.0%})"
         )
-        row = Row(f"M-AE step, {name}, batch {batch}, {stage}", measured)
+        row = Measurement(f"M-AE step, {name}, batch {batch}, {stage}", measured)
         rows.append(replace(row, target=f">= {target:.0%}", met=share >= target) if target else row)
     return rows
 
@@ -113,7 +113,7 @@ def _mae_step(trainer: Trainer, prior: Prior, step: int) -> None:
     trainer.objectives.autoencoder_step(trainer.next_batch(), prior, trainer.stage(step), step)
 
 
-def prior_rows(prepared: Prepared, oracle: Oracle) -> list[Row]:
+def prior_rows(prepared: Prepared, oracle: Oracle) -> list[Measurement]:
     """Time to construct a relation batch of 128, and to draw 1024 prior samples."""
     trainer = Trainer(preset("default", VARIANT), prepared, oracle)
     trainer.enter_full_training()
@@ -123,16 +123,16 @@ def prior_rows(prepared: Prepared, oracle: Oracle) -> list[Row]:
     components = prior.sample_components(1024, generator)
     draw = seconds(lambda: prior.sample(components, generator), 50)
     return [
-        Row("relation batch of 128", f"{1e3 * batch:.2f} ms", "< 1 ms", batch < 1e-3),
-        Row("1024 prior samples", f"{1e3 * draw:.2f} ms", "< 1 ms", draw < 1e-3),
+        Measurement("relation batch of 128", f"{1e3 * batch:.2f} ms", "< 1 ms", batch < 1e-3),
+        Measurement("1024 prior samples", f"{1e3 * draw:.2f} ms", "< 1 ms", draw < 1e-3),
     ]
 
 
-def open_rows(prepared: Prepared) -> list[Row]:
+def open_rows(prepared: Prepared) -> list[Measurement]:
     """Time to open a prepared variant, and what its process holds for itself alone."""
     code = (
         "import time, sys, psutil; from pathlib import Path\n"
-        "from weakdis_core.data.store import open_prepared\n"
+        "from weakdis_core.data.prepared import open_prepared\n"
         "process = psutil.Process(); before = process.memory_full_info().uss\n"
         "started = time.perf_counter(); prepared = open_prepared(Path(sys.argv[1]))\n"
         "spent = time.perf_counter() - started\n"
@@ -143,12 +143,14 @@ def open_rows(prepared: Prepared) -> list[Row]:
     )
     spent, memory = map(float, output.stdout.split())
     return [
-        Row("open a prepared variant", f"{1e3 * spent:.1f} ms", "< 100 ms", spent < 0.1),
-        Row("its private memory", f"{memory:.1f} MiB of {prepared.images.nbytes / 2**20:.0f} MiB"),
+        Measurement("open a prepared variant", f"{1e3 * spent:.1f} ms", "< 100 ms", spent < 0.1),
+        Measurement(
+            "its private memory", f"{memory:.1f} MiB of {prepared.images.nbytes / 2**20:.0f} MiB"
+        ),
     ]
 
 
-def preparation_rows() -> list[Row]:
+def preparation_rows() -> list[Measurement]:
     """Time to render images."""
     rows = []
     for name, render in (("dsprites_v4", dsprites.render), ("shapes3d_v5", shapes3d.render)):
@@ -156,7 +158,7 @@ def preparation_rows() -> list[Row]:
         chosen = every[np.sort(np.random.default_rng(0).choice(len(every), 3000, replace=False))]
         render(chosen)  # the geometries of Shapes3D are drawn once
         spent = seconds(partial(render, chosen), 3, 0) / 3000
-        rows.append(Row(f"render an image of {name}", f"{1e6 * spent:.0f} us"))
+        rows.append(Measurement(f"render an image of {name}", f"{1e6 * spent:.0f} us"))
     return rows
 
 
@@ -182,7 +184,7 @@ def main() -> None:
         os.environ.setdefault("WEAKDIS_CACHE", folder)
         prepared, oracle = opened(VARIANT)
         peak, size = max((sgemm_rate(size, 0.5), size) for size in (512, 1024, 1536))
-        rows = [Row("sgemm peak of one core", f"{peak:.0f} GFLOP/s")]
+        rows = [Measurement("sgemm peak of one core", f"{peak:.0f} GFLOP/s")]
         rows += step_rows("paper's sizes", paper_config(128), prepared, oracle, size, 0.6)
         rows += step_rows("paper's sizes", paper_config(1024), prepared, oracle, size, None)
         default = preset("default", VARIANT)
@@ -196,7 +198,9 @@ def main() -> None:
         from benchmarks.overhead import measure
 
         spent = measure(20)["seconds"]
-        rows.append(Row("trial beyond its training (20)", f"{spent:.2f} s", "< 0.7 s", spent < 0.7))
+        rows.append(
+            Measurement("trial beyond its training (20)", f"{spent:.2f} s", "< 0.7 s", spent < 0.7)
+        )
     table = Table("what", "measured", "target", "", title=machine())
     verdicts = {True: "met", False: "MISSED", None: ""}
     for row in rows:

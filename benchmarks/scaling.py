@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.overhead import REPORTS
 from benchmarks.run import machine
-from sweeps.run_info import git_commit
+from sweeps.tracking.run_info import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 TRIALS = (100, 1000, 10000)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.tune import Stopper
 
-from sweeps.events import Listener
+from sweeps.trial import Listener
 
 ENDING = [
     getattr(signal, f"SIG{name}")

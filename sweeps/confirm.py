@@ -8,19 +8,18 @@ from typing import Any
 
 from optuna.study import Study
 
-from sweeps.events import Listener
-from sweeps.ledger import Ledger
-from sweeps.outbox import PARENT
-from sweeps.record import Record
-from sweeps.registry import SELECTED_BY
+from sweeps.cli.summary import Confirmed, print_confirmed, print_missing, print_notes
 from sweeps.results import log_model, write_trials
-from sweeps.run_queue import QueuedRun, enqueue_runs, placed
+from sweeps.search.run_queue import QueuedRun, enqueue_runs, with_runtime
 from sweeps.session import Session, open_runs, print_interrupted, stage_run, train_runs
-from sweeps.stage import Sweep
-from sweeps.summary import Confirmed, print_confirmed, print_missing, print_notes
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import Sweep
+from sweeps.tracking.outbox import PARENT
+from sweeps.tracking.registry import SELECTED_BY
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
+from sweeps.trial import Listener, TrialRecord
 from weakdis_core.errors import UserError
-from weakdis_core.pictures import FOLDER
+from weakdis_core.pictures.write import FOLDER
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.seeding import derive
 
@@ -32,9 +31,9 @@ class _Files(Listener):
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._left: list[Record] = []
+        self._left: list[TrialRecord] = []
 
-    def trial_ended(self, record: Record) -> None:
+    def trial_ended(self, record: TrialRecord) -> None:
         if record.outcome != "complete":
             return
         try:
@@ -52,7 +51,7 @@ class _Files(Listener):
         for record in self._left:
             self._store(record)
 
-    def _store(self, record: Record) -> None:
+    def _store(self, record: TrialRecord) -> None:
         if record.checkpoint is None:
             return
         run, tracking, sweep = record.trial_id, self._session.tracking, self._session.sweep
@@ -76,7 +75,7 @@ def fresh_seeds(seed: int, n: int) -> list[int]:
     return seeds
 
 
-def leaders(sweep: Sweep, search: Ledger) -> list[Record]:
+def leaders(sweep: Sweep, search: Ledger) -> list[TrialRecord]:
     """The trials of the best different configurations, best first.
 
     Under pareto too the score is the accuracy. Where no trial is complete, the best of those cut
@@ -86,13 +85,13 @@ def leaders(sweep: Sweep, search: Ledger) -> list[Record]:
     best = search.best_of_any()
     if not ranked and best is not None:
         ranked = [best]
-    different: dict[str, Record] = {}
+    different: dict[str, TrialRecord] = {}
     for record in ranked:
         different.setdefault(config_hash(sweep, record), record)
     return list(different.values())[: sweep.settings.confirm_top]
 
 
-def config_hash(sweep: Sweep, record: Record) -> str:
+def config_hash(sweep: Sweep, record: TrialRecord) -> str:
     """What identifies a trial's configuration, its seed apart."""
     return sweep.base.with_values(record.values).hash()
 
@@ -138,7 +137,7 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
     trained = [each for each in run.ledger.complete() if each.checkpoint is not None]
     if trained:
         chosen = max(trained, key=lambda each: each.metrics.get(SELECTED_BY, 0.0))
-        log_model(search, chosen, "confirm", chosen.test)
+        log_model(sweep, tracking, chosen, "confirm", chosen.test)
     return bool(found)
 
 
@@ -150,12 +149,12 @@ def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
     study = open_runs(sweep, f"{sweep.name}/confirm")
     # They stand in no row of the declared tables.
     runs = [DeclaredRun("", sweep.base.with_values(each), "raw") for each in values]
-    queued = [QueuedRun(placed(run), each) for run, each in zip(runs, values, strict=True)]
+    queued = [QueuedRun(with_runtime(run), each) for run, each in zip(runs, values, strict=True)]
     enqueue_runs(study, queued, sweep.base)
     return study
 
 
-def _confirmed(sweep: Sweep, trial: Record, runs: list[Record]) -> Confirmed:
+def _confirmed(sweep: Sweep, trial: TrialRecord, runs: list[TrialRecord]) -> Confirmed:
     config = sweep.base.with_values(trial.values)
     complete = [run for run in runs if run.outcome == "complete"]
     own = [run for run in complete if config_hash(sweep, run) == config.hash()]

@@ -10,23 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.models import registered_name
-from analysis.served import save_served
-from sweeps.console import WORDS
-from sweeps.ledger import Ledger
-from sweeps.outbox import PARENT
-from sweeps.record import Record, Stage
-from sweeps.registry import ALIAS
-from sweeps.session import Session
-from sweeps.stage import Sweep
-from sweeps.study import export_study
+from analysis.serving.model_address import registered_name
+from analysis.serving.served import save_served
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.study import export_study
+from sweeps.tracking.outbox import PARENT
+from sweeps.tracking.registry import ALIAS
+from sweeps.tracking.run_tracker import RunTracker
 from sweeps.trainable import CHECKPOINT_FILE
-from weakdis_core.data.store import open_prepared
+from sweeps.trial import WORDS, Stage, TrialRecord
+from weakdis_core.data.prepared import open_prepared
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.files import write_text
-from weakdis_core.metrics.oracle_cache import prepare_oracle
-from weakdis_core.pictures import FOLDER, write_pictures
-from weakdis_core.scoring import score_on_test
-from weakdis_core.trainer import Trainer
+from weakdis_core.pictures.write import FOLDER, write_pictures
+from weakdis_core.scores.scoring import score_on_test
+from weakdis_core.training.trainer import Trainer
 
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
@@ -46,13 +45,13 @@ class Best:
         oracle: The clean accuracy of the judge behind the pixel accuracies.
     """
 
-    record: Record
+    record: TrialRecord
     checkpoint: Path
     test: dict[str, float]
     oracle: float
 
 
-def evaluate_best(sweep: Sweep, record: Record) -> Best:
+def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     """Evaluate a trial's checkpoint on test, and write `best.yaml` and its pictures."""
     config = sweep.base.with_values(record.values)
     config.save(sweep.folder / BEST_FILE)
@@ -90,25 +89,24 @@ def write_trials(ledger: Ledger, path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def log_tables(session: Session) -> None:
+def log_tables(run: StageRun, tracking: RunTracker) -> None:
     """Write the tables of the trials into the sweep's folder, and store them with its run.
 
     Raises:
         UserError: They cannot be written.
     """
-    folder = session.sweep.folder
-    write_trials(session.ledger, folder / TRIALS_FILE)
-    export_study(session.study, folder / STUDY_EXPORT)
+    folder = run.sweep.folder
+    write_trials(run.ledger, folder / TRIALS_FILE)
+    export_study(run.study, folder / STUDY_EXPORT)
     for file in (TRIALS_FILE, STUDY_EXPORT):
-        session.tracking.log_files(PARENT, folder / file)
+        tracking.log_files(PARENT, folder / file)
 
 
-def log_best(session: Session, best: Best) -> None:
+def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
     """Track the test scores and the files of the best trial, on its run and on the parent."""
-    study, tracking, folder = session.study, session.tracking, session.sweep.folder
-    trial = best.record.trial_id
-    for run in (trial, PARENT):
-        tracking.log_metrics(run, best.test, best.record.step)
+    study, folder, trial = run.study, run.sweep.folder, best.record.trial_id
+    for key in (trial, PARENT):
+        tracking.log_metrics(key, best.test, best.record.step)
     tracking.describe(best.record, best.test)
     earlier = study.user_attrs.get(_BEST, trial)
     if earlier != trial:
@@ -120,17 +118,20 @@ def log_best(session: Session, best: Best) -> None:
     tracking.add_note(
         f"Best: trial {best.record.number}. A search result of one seed, not a table row."
     )
-    for run in (trial, PARENT):
-        tracking.log_files(run, folder / BEST_FILE)
-        tracking.log_files(run, folder / FOLDER, FOLDER)
+    for key in (trial, PARENT):
+        tracking.log_files(key, folder / BEST_FILE)
+        tracking.log_files(key, folder / FOLDER, FOLDER)
     tracking.log_files(trial, best.checkpoint, "checkpoint")
 
 
-def log_model(session: Session, record: Record, stage: Stage, test: Mapping[str, float]) -> None:
+def log_model(
+    sweep: Sweep, tracking: RunTracker, record: TrialRecord, stage: Stage, test: Mapping[str, float]
+) -> None:
     """Write a trial's model into the sweep's folder, store it with its run, and register it.
 
     Args:
-        session: The session of the search.
+        sweep: The sweep.
+        tracking: That of its parent run.
         record: The trial; it has a checkpoint.
         stage: What it was for.
         test: Its scores on test, `test/...`.
@@ -139,7 +140,6 @@ def log_model(session: Session, record: Record, stage: Stage, test: Mapping[str,
         OSError: The disk is full.
     """
     assert record.checkpoint is not None
-    sweep = session.sweep
     # Never rewritten: an entry of the outbox that is not delivered yet may point to it.
     folder = sweep.folder / _MODELS / f"{record.trial_id}-{record.step}"
     if not folder.exists():
@@ -152,8 +152,8 @@ def log_model(session: Session, record: Record, stage: Stage, test: Mapping[str,
     validation = {name: value for name, value in record.metrics.items() if name.startswith("val/")}
     tags = {"stage": stage, "config_hash": config.hash(), "seed": config.seed}
     name = registered_name(config.data.variant)
-    session.tracking.log_model(record, folder, name, {**validation, **test}, tags)
-    session.tracking.add_note(
+    tracking.log_model(record, folder, name, {**validation, **test}, tags)
+    tracking.add_note(
         f"The model of {WORDS[stage]} {record.number} is a version of `{name}` in the registry, "
         f"and `models:/{name}@{ALIAS}` if none of its variant did better on validation."
     )

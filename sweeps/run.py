@@ -6,39 +6,39 @@ import sys
 
 from rich.console import Console
 
-from sweeps.settings import parse_arguments
-from weakdis_core.console import main
+from sweeps.sweep_settings import parse_arguments
+from weakdis_core.cli.console import main
 
 
 def run() -> None:
     """Read the flags, then plan or run a sweep of each variant."""
     settings = parse_arguments()
     if settings.list or settings.status is not None:
-        from sweeps.status import show
+        from sweeps.cli.status import print_status
 
-        show(settings, Console())
+        print_status(settings, Console())
         return
     sweeps = [settings]
     if settings.resume is not None:
-        from sweeps.resumed import resumed
+        from sweeps.state.resume import resume_settings
 
-        sweeps = resumed(settings)
+        sweeps = resume_settings(settings)
     for each in sweeps:
         for variant in each.variants:
             each.base_config(variant)
     # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.
     if settings.plan:
-        from sweeps.plan import print_plan
-        from sweeps.study_plan import print_study_plan
+        from sweeps.cli.study_plan import print_study_plan
+        from sweeps.cli.sweep_plan import print_plan
 
         for each in sweeps:
             (print_plan if each.study is None else print_study_plan)(each, Console())
         return
     for each in sweeps:
         each.check_storage()
-    from sweeps.search import search_all
+    from sweeps.sweep import run_sweeps
 
-    sys.exit(search_all(sweeps, Console()))
+    sys.exit(run_sweeps(sweeps, Console()))
 
 
 if __name__ == "__main__":

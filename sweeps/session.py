@@ -15,36 +15,36 @@ from optuna.study import Study
 from rich.console import Console
 from rich.text import Text
 
-from analysis.outbox import OUTBOX_FILE
-from sweeps.addresses import errors_explained, without_password
+from analysis.data.outbox_files import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster import Allotment
-from sweeps.console import WORDS, View
-from sweeps.delivery import Delivery
-from sweeps.descriptions import sweep_run
-from sweeps.events import Listener, waits_explained
-from sweeps.experiments import open_experiment
-from sweeps.launch import run_trials, search_study
-from sweeps.ledger import CHECKPOINTS_KEPT, Ledger
-from sweeps.locks import claimed
-from sweeps.nodes import WaitNotice
-from sweeps.outbox import PARENT, Outbox
-from sweeps.record import Stage
-from sweeps.records import Records
-from sweeps.run_queue import QueuedTrials
-from sweeps.settings import SweepSettings
-from sweeps.space import Space, build_space
-from sweeps.stage import StageRun, Sweep
-from sweeps.storage import storage_errors_explained
-from sweeps.stored import find, keep, note_end
-from sweeps.study import open_storage, open_study
-from sweeps.tracking import Status, Tracking
+from sweeps.cli.view import View
+from sweeps.cluster.addresses import explain_errors, without_password
+from sweeps.cluster.allotment import Allotment
+from sweeps.cluster.locks import acquire_sweep_lock
+from sweeps.cluster.storage_errors import explain_storage_errors
+from sweeps.cluster.waits import WaitNotice, explain_wait
+from sweeps.names import Space
+from sweeps.search.run_queue import QueuedTrials
+from sweeps.search.space import build_space
+from sweeps.search.tuner import run_trials, search_study
+from sweeps.state.catalog import find_sweep, note_end, store_settings
+from sweeps.state.ledger import CHECKPOINTS_KEPT, Ledger
+from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.study import open_storage, open_study
+from sweeps.state.trial_store import TrialStore
+from sweeps.sweep_settings import SweepSettings
+from sweeps.tracking.client import RunClient
+from sweeps.tracking.experiments import open_experiment
+from sweeps.tracking.notes import sweep_run
+from sweeps.tracking.outbox import PARENT, Outbox
+from sweeps.tracking.run_tracker import RunTracker, Status
+from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trainable import Trainable, train_and_score
-from sweeps.writer import Writer
-from weakdis_core.config import Config
-from weakdis_core.console import progress
-from weakdis_core.data.store import prepare
-from weakdis_core.metrics.oracle_cache import prepare_oracle
+from sweeps.trial import WORDS, Listener, Stage
+from weakdis_core.cli.console import progress
+from weakdis_core.config.config import Config
+from weakdis_core.data.prepared import prepare
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 
 
 @dataclass
@@ -58,14 +58,14 @@ class Session(StageRun):
         found: Whether it has a result, which decides the state of its run in MLflow.
     """
 
-    tracking: Tracking
-    writer: Writer
+    tracking: RunTracker
+    writer: DeliveryWorker
     console: Console
     found: bool = False
 
 
 @contextmanager
-def held_sweep(
+def open_sweep(
     settings: SweepSettings, variant: str, name: str, allotment: Allotment
 ) -> Iterator[Sweep]:
     """Prepare a sweep's data, and keep other programs from running it.
@@ -87,7 +87,10 @@ def held_sweep(
     moved = begun and not (folder / OUTBOX_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    with storage_errors_explained(folder), claimed(folder, settings.study_storage) as claim:
+    with (
+        explain_storage_errors(folder),
+        acquire_sweep_lock(folder, settings.study_storage) as claim,
+    ):
         yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, claim)
 
 
@@ -100,7 +103,7 @@ def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, 
     base, resumed = settings.base_config(variant), settings.resume is not None
     if resumed:
         # The official files may lie elsewhere now; all else is as it began.
-        base = find(settings, name).base.with_values(settings.places())
+        base = find_sweep(settings, name).base.with_values(settings.places())
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to make: meanwhile the data are prepared.
         known = resumed or settings.study is not None
@@ -108,20 +111,20 @@ def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, 
             open_experiment, settings.tracking, variant, name, known, settings.folder
         )
         images, judge = f"images of {variant}", f"oracle of {variant}"
-        with waits_explained(f"the {images}"), progress(images) as advance:
+        with explain_wait(f"the {images}"), progress(images) as advance:
             prepared = prepare(base.data, base.runtime.data_dir, advance)
         # `auto` is no source that a table can name, and may mean another one tomorrow.
         base = base.with_values({"data.source": prepared.source})
-        with waits_explained(f"the {judge}"), progress(judge) as advance:
+        with explain_wait(f"the {judge}"), progress(judge) as advance:
             device = "cuda" if torch.cuda.is_available() else "cpu"
             prepare_oracle(prepared, base.data, device, advance)
-        with waits_explained(f"MLflow at {without_password(settings.tracking)}"):
+        with explain_wait(f"MLflow at {without_password(settings.tracking)}"):
             opening.result()
     return base, prepared.path
 
 
 @contextmanager
-def session_of(sweep: Sweep, interruption: Interruption, console: Console) -> Iterator[Session]:
+def open_session(sweep: Sweep, interruption: Interruption, console: Console) -> Iterator[Session]:
     """Open the study, the records and the MLflow run of a held sweep; end the run afterwards."""
     session = _open(sweep, interruption, console)
     try:
@@ -141,12 +144,12 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     searches = sweep.settings.study is None
     study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
     if not searches:
-        keep(study, sweep.settings, sweep.base)
+        store_settings(study, sweep.settings, sweep.base)
     run = stage_run(sweep, "search" if searches else "study", study, interruption)
     outbox, delivery = _delivered_by(sweep)
     repeat_deleted(sweep, outbox, delivery, console)
-    writer = Writer(outbox, delivery)
-    tracking = Tracking(writer, sweep_run(sweep), run.ledger, run.stage)
+    writer = DeliveryWorker(outbox, delivery)
+    tracking = RunTracker(writer, sweep_run(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
     return Session(**vars(run), tracking=tracking, writer=writer, console=console)
@@ -158,17 +161,17 @@ def open_runs(sweep: Sweep, name: str) -> Study:
     return open_study(storage, name, sweep.settings.objective)
 
 
-def open_writer(sweep: Sweep) -> Writer:
+def open_writer(sweep: Sweep) -> DeliveryWorker:
     """Start to deliver what waits in a sweep's outbox."""
-    return Writer(*_delivered_by(sweep))
+    return DeliveryWorker(*_delivered_by(sweep))
 
 
-def _delivered_by(sweep: Sweep) -> tuple[Outbox, Delivery]:
-    delivery = Delivery(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
+def _delivered_by(sweep: Sweep) -> tuple[Outbox, RunClient]:
+    delivery = RunClient(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
     return Outbox(sweep.folder), delivery
 
 
-def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: Delivery, console: Console) -> None:
+def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: Console) -> None:
     """Make the entries of runs that were deleted in MLflow wait again, and print which.
 
     Raises:
@@ -177,14 +180,14 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: Delivery, console: Co
     begun = outbox.begun()
     if not begun:
         return
-    with errors_explained("tracking_uri", sweep.settings.tracking):
+    with explain_errors("tracking_uri", sweep.settings.tracking):
         lacking = delivery.lacking(begun)
     if not lacking:
         return
     gone = outbox.repeat(lacking)
     # The sweep's own is the most important.
-    shown = sorted(lacking, key=lambda key: (key != PARENT, key))
-    names = ", ".join(shown[:5]) + ", ..." * (len(shown) > 5)
+    first = sorted(lacking, key=lambda key: (key != PARENT, key))
+    names = ", ".join(first[:5]) + ", ..." * (len(first) > 5)
     without = f", without {gone} files that are gone" if gone else ""
     line = (
         f"{sweep.name}: MLflow lacks {len(lacking)} of {len(begun)} runs ({names}), which were "
@@ -195,7 +198,7 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: Delivery, console: Co
 
 def stage_run(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
     """Load what earlier sessions left of the trials of a study, and start their budget."""
-    settings, records = sweep.settings, Records(study, stage)
+    settings, records = sweep.settings, TrialStore(study, stage)
     # Given runs are few: nothing but their end limits them.
     seconds = settings.time_budget if stage == "search" else math.inf
     budget = Budget(seconds, interruption, records.seconds)
@@ -224,12 +227,14 @@ def train_runs(
     source = QueuedTrials(session.study, session.sweep.base, wanted)
     session.tracking.end_all()
     if source.left:
-        with shown(session, len(session.ledger.ended()) + source.left, *listeners) as everybody:
+        with show_trials(
+            session, len(session.ledger.ended()) + source.left, *listeners
+        ) as everybody:
             run_trials(session, source, everybody, trainable)
 
 
 @contextmanager
-def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[Listener]]:
+def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator[list[Listener]]:
     """Show a stage's trials while they run, and end their runs in MLflow, whatever happens.
 
     The first signal is left to the budget, which stops the trials.
@@ -242,7 +247,8 @@ def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[
     Yields:
         All who are to receive what happens.
     """
-    tracking, view = session.tracking, View(session.console, session, trials)
+    sweep, tracking = session.sweep, session.tracking
+    view = View(session.console, session, trials)
 
     def rescue() -> None:
         view.close()
@@ -252,7 +258,12 @@ def shown(session: Session, trials: int, *listeners: Listener) -> Iterator[list[
 
     try:
         with session.budget.interruption.deferred(rescue):
-            yield [tracking, *listeners, view, WaitNotice(session.console, session.sweep)]
+            yield [
+                tracking,
+                *listeners,
+                view,
+                WaitNotice(session.console, sweep.name, sweep.allotment, sweep.resume_command),
+            ]
     finally:
         view.close()
         tracking.cut_short()

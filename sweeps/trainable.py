@@ -16,16 +16,17 @@ import torch
 from ray import tune
 from ray.tune import Checkpoint
 
-from sweeps.storage import Storage, disk_error, siblings
-from weakdis_core.config import validated
-from weakdis_core.data.store import Prepared, prepare
+from sweeps.cluster.storage import Storage, siblings
+from sweeps.cluster.storage_errors import disk_error
+from weakdis_core.config.config import validated
+from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.files import temporary_folder
-from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.metrics.oracle_cache import prepare_oracle
-from weakdis_core.scoring import score_on_test
-from weakdis_core.trainer import Trainer
+from weakdis_core.scores.scoring import score_on_test
+from weakdis_core.training.trainer import Trainer
 
 Trainable = Callable[[dict[str, Any]], object]
 
@@ -84,7 +85,7 @@ def train_and_score(parameters: dict[str, Any]) -> None:
         tune.report(result)
         return
     # Draws, which takes a second to load: no other trial needs it.
-    from weakdis_core.pictures import FOLDER, write_pictures
+    from weakdis_core.pictures.write import FOLDER, write_pictures
 
     with _saved(trainer) as folder:
         trainer.config.save(folder / CONFIG_FILE)

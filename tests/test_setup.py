@@ -108,7 +108,7 @@ pwd.getpwuid = getpwuid
 ENTRIES = {
     "weakdis_core": ["-m", "weakdis_core", "data", "list"],
     "analysis": ["-m", "analysis", "table1"],
-    "ui": ["-m", "sweeps.ui", "--sweep", "none"],
+    "ui": ["-m", "sweeps.cli.ui", "--sweep", "none"],
     "run": ["sweeps/run.py", "--list"],
 }
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from weakdis_core import console
+from weakdis_core.cli import console
 from weakdis_core.errors import UserError
 
 _USAGE = """usage: python -m weakdis_core COMMAND ...
@@ -21,11 +21,11 @@ def run() -> None:
     command, args = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
     prog = f"python -m weakdis_core {command}"
     if command == "data":
-        from weakdis_core.data import commands as data
+        from weakdis_core.cli import data_commands as data
 
         data.run(args, prog)
     elif command in ("train", "manipulate"):
-        from weakdis_core import commands
+        from weakdis_core.cli import model_commands as commands
 
         {"train": commands.train, "manipulate": commands.manipulate_command}[command](args, prog)
     elif command in ("-h", "--help"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from weakdis_core.config import Config, validated
+from weakdis_core.config.config import Config, validated
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_bytes
 

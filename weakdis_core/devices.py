@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from weakdis_core.config.settings import RuntimeSettings
 from weakdis_core.errors import UserError
-from weakdis_core.settings import RuntimeSettings
 
 Autocast = AbstractContextManager[object]
 

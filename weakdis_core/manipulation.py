@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.checkpoint import read_checkpoint, saved_config
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
 from weakdis_core.data.variants import Variant, get_variant
-from weakdis_core.networks import Networks
-from weakdis_core.priors import Prior
+from weakdis_core.models.networks import Networks
+from weakdis_core.priors.prior import Prior
 
 Images = NDArray[np.float32]
 """`(..., channels, 64, 64)` in [0, 1]."""

@@ -3,9 +3,9 @@
 from typing import Any, Literal
 
 from weakdis_core.baselines.monolithic import monolithic
-from weakdis_core.config import Config, validated
+from weakdis_core.config.config import Config, validated
+from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.variants import get_variant
-from weakdis_core.settings import ModelKind
 
 PresetName = Literal["default", "paper", "quick"]
 

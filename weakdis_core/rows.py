@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from weakdis_core import paper
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import Source
 from weakdis_core.presets import learning_rates, preset
 from weakdis_core.run_key import RunKey, Versions
-from weakdis_core.settings import Source
 
 Disentanglement = Literal["none", "converted", "raw"]
 

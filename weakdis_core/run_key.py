@@ -6,7 +6,7 @@ import hashlib
 from importlib.metadata import version
 from typing import NamedTuple
 
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
 from weakdis_core.version import CODE_VERSION
 
 

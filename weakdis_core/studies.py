@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from weakdis_core import rows
-from weakdis_core.additions import additions_of, taken_out
+from weakdis_core.config.additions import additions_of, taken_out
+from weakdis_core.config.settings import Source
 from weakdis_core.rows import FEWER_SEEDS, SEEDS, DeclaredRun, Row, ours, row_of, with_labels
-from weakdis_core.settings import Source
 
 StudyName = Literal["models", "baselines", "ablation", "labels", "controls"]
 

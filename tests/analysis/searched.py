@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 
 from tests.analysis.tracked import Store
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
 from weakdis_core.presets import preset
 
 SPACE: dict[str, BaseDistribution] = {

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.runs import frame
+from analysis.data.runs import frame
 from tests.analysis.tracked import Store
 from weakdis_core.rows import DeclaredRun, Row
 from weakdis_core.run_key import Versions

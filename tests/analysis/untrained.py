@@ -9,7 +9,7 @@ import torch
 from tests.core.conftest import small_config
 from weakdis_core.checkpoint import write_checkpoint
 from weakdis_core.data.variants import get_variant
-from weakdis_core.networks import Networks
+from weakdis_core.models.networks import Networks
 
 
 def untrained(variant: str, path: Path) -> Path:

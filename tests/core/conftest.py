@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import DataSettings, ModelKind
+from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.data.store import Prepared, prepare
-from weakdis_core.metrics.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
-from weakdis_core.settings import DataSettings, ModelKind
 
 SMALL = {
     "data.max_images": 1000,

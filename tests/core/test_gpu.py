@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from tests.core.conftest import small_config
-from weakdis_core.config import Config
-from weakdis_core.data.store import Prepared, prepare
+from weakdis_core.config.config import Config
+from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.oracle import Oracle
-from weakdis_core.metrics.oracle_cache import prepare_oracle
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.presets import preset
-from weakdis_core.trainer import Trainer
+from weakdis_core.training.trainer import Trainer
 
 pytestmark = pytest.mark.gpu
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from weakdis_core import rows
-from weakdis_core.additions import additions_of
+from weakdis_core.config.additions import additions_of
+from weakdis_core.config.settings import Source
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.run_key import RunKey, Versions
-from weakdis_core.settings import Source
 from weakdis_core.studies import ABLATIONS, STUDIES, StudyName, declared_runs
 
 

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from tests.core.conftest import SMALL, prepared_variant
-from weakdis_core.config import validated
+from weakdis_core.config.config import validated
 from weakdis_core.data import shapes3d
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.splits import split
-from weakdis_core.metrics.oracle import train_oracle
-from weakdis_core.trainer import Trainer
+from weakdis_core.evaluation.oracle import train_oracle
+from weakdis_core.training.trainer import Trainer
 from weakdis_core.version import CODE_VERSION
 
 # Written out, not taken from the presets: those may change without a change of the code.

@@ -15,10 +15,10 @@ from filelock import FileLock
 
 from tests.patience import PATIENCE
 from tests.shared import shared_folder
-from tests.sweeps.finished import Finished, command, of_stage, runs_of
-from tests.sweeps.small_study import small_preset
-from weakdis_core.data.store import prepare
-from weakdis_core.metrics import oracle, oracle_cache
+from tests.sweeps.support.finished import Finished, command, of_stage, runs_of
+from tests.sweeps.support.small_study import small_preset
+from weakdis_core.data.prepared import prepare
+from weakdis_core.evaluation import oracle, oracle_cache
 from weakdis_core.rows import DATA_SEED
 
 VARIANT = "dsprites_v2"
@@ -78,7 +78,7 @@ def finished(
 @pytest.fixture(scope="session")
 def resources() -> Iterator[dict[str, float]]:
     """Ray on this machine, for tests that run scripted trials."""
-    from sweeps.cluster import cluster
+    from sweeps.cluster.ray_cluster import cluster
 
     with cluster() as available:
         yield available

@@ -25,7 +25,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna import logging as optuna_logging
 from optuna.trial import TrialState
 
-from tests.sweeps.faulty import (
+from tests.sweeps.support.faulty import (
     VARIANT,
     check_invariants,
     flags,
@@ -35,7 +35,7 @@ from tests.sweeps.faulty import (
     study_of,
     workers,
 )
-from tests.sweeps.finished import runs_of
+from tests.sweeps.support.finished import runs_of
 
 TARGETS = {"training process": 8, "console": 1, "driver": 1, "raylet": 1}
 """What is killed, and how often in proportion. The console is what reads the sweep's output."""

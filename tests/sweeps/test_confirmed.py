@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis.accuracy_table import table1
-from analysis.runs import read_runs
+from analysis.data.runs import read_runs
 from analysis.statistics import t_interval
+from analysis.tables.accuracy_table import table1
 from sweeps.confirm import fresh_seeds
-from tests.sweeps.finished import SCRIPT, Finished
-from weakdis_core.config import Config
+from tests.sweeps.support.finished import SCRIPT, Finished
+from weakdis_core.config.config import Config
 from weakdis_core.paper import load
-from weakdis_core.pictures import CAPTIONS
+from weakdis_core.pictures.write import CAPTIONS
 
 VARIANT = "dsprites_v2"
 

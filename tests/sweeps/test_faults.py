@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE
-from tests.sweeps.faulty import (
+from tests.sweeps.support.faulty import (
     VARIANT,
     call_of,
     check_invariants,
@@ -27,9 +27,9 @@ from tests.sweeps.faulty import (
     wait_for,
     workers,
 )
-from tests.sweeps.finished import interrupted, runs_of
-from tests.sweeps.held import hold, release
-from tests.sweeps.server import Server
+from tests.sweeps.support.finished import interrupted, runs_of
+from tests.sweeps.support.held import hold, release
+from tests.sweeps.support.server import Server
 
 pytestmark = pytest.mark.slow
 OUTAGE = 40.0

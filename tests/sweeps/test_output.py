@@ -11,7 +11,7 @@ import pytest
 
 from tests.patience import PATIENCE
 from tests.sweeps.conftest import VARIANT
-from tests.sweeps.finished import command, of_stage, runs_of
+from tests.sweeps.support.finished import command, of_stage, runs_of
 
 pytestmark = pytest.mark.slow
 

@@ -9,13 +9,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sweeps.study import open_storage
-from tests.sweeps.finished import Finished, command
-from weakdis_core.config import Config
-from weakdis_core.data.store import prepare
-from weakdis_core.metrics.oracle_cache import prepare_oracle
-from weakdis_core.pictures import CAPTIONS
-from weakdis_core.trainer import Trainer
+from sweeps.state.study import open_storage
+from tests.sweeps.support.finished import Finished, command
+from weakdis_core.config.config import Config
+from weakdis_core.data.prepared import prepare
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
+from weakdis_core.pictures.write import CAPTIONS
+from weakdis_core.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
 

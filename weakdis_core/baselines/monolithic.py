@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from weakdis_core.coding import Coding
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
+from weakdis_core.priors.coding import Coding
 from weakdis_core.relations import RelationTable
 
 # Code sizes of the authors' published code (its dSprites and Shapes3D have v2's and v3's factors).

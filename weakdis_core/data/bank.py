@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from weakdis_core.data.store import Prepared
+from weakdis_core.data.prepared import Prepared
 
 
 class ImageBank:

@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from weakdis_core.data.store import Prepared
+from weakdis_core.data.prepared import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 

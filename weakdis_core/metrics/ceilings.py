@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.variants import Variant, get_variant
-from weakdis_core.metrics.importance import dci
+from weakdis_core.metrics.dci import dci
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.seeding import numpy_generator

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from weakdis_core.metrics.arrays import Codes, Factors, checked, varying
+from weakdis_core.metrics.validation import Codes, Factors, checked, varying
 
 _BINS = 20
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weakdis_core.metrics.arrays import Codes, Factors, checked_splits, varying
+from weakdis_core.metrics.validation import Codes, Factors, checked_splits, varying
 
 
 def sap(

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from weakdis_core.config.settings import ModelSettings
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import build_decoder
 from weakdis_core.models.encoders import build_encoder
 from weakdis_core.models.layers import LEAK, Localiser
 from weakdis_core.seeding import noise_like
-from weakdis_core.settings import ModelSettings
 
 
 class Posterior(NamedTuple):

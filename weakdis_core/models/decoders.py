@@ -7,9 +7,9 @@ channels and hidden units.
 import torch
 from torch import Tensor, nn
 
-from weakdis_core.data.plan import IMAGE_SIZE
+from weakdis_core.config.settings import ModelSettings
+from weakdis_core.data.source import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron, placing
-from weakdis_core.settings import ModelSettings
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:

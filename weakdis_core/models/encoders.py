@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.data.plan import IMAGE_SIZE
+from weakdis_core.config.settings import ModelSettings
+from weakdis_core.data.source import IMAGE_SIZE
 from weakdis_core.models.layers import Localiser, activation, perceptron, placing
-from weakdis_core.settings import ModelSettings
 
 
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:

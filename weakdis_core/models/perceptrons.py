@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from weakdis_core.config.settings import ModelSettings
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.layers import perceptron
-from weakdis_core.settings import ModelSettings
 
 
 class Discriminator(nn.Module):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from weakdis_core.config import Config
+from weakdis_core.config.config import Config
 from weakdis_core.files import write_bytes
 
 COLOURS = tuple(c for i, c in enumerate(mpl.color_sequences["okabe_ito"]) if i != 4)

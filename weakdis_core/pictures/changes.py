@@ -8,10 +8,10 @@ from torch import Tensor
 
 from weakdis_core.manipulation import Images, Manipulation, manipulate, repeat, swap, traverse
 from weakdis_core.pictures.canvas import Head
-from weakdis_core.pictures.grid import Row, write_rows
-from weakdis_core.trainer import Trainer
+from weakdis_core.pictures.grid import GridRow, write_rows
+from weakdis_core.training.trainer import Trainer
 
-Rows = tuple[list[Row], list[str]]
+Rows = tuple[list[GridRow], list[str]]
 """Rows of images, and what is written above the columns."""
 
 # Images, or pairs, at most.
@@ -50,13 +50,13 @@ def repeated_rows(trainer: Trainer) -> Rows:
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
     images = _images(trainer, _REPEATED, 2 + sum(times.values()))
     result = repeat(trainer.networks, variant, images, times)
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
         for name, after in result.after.items():
             first = name == variant.relation_names[0]
             drift = np.sqrt(np.square(after[n, -1] - shown[1]).mean())
             rows.append(
-                Row(
+                GridRow(
                     [*(shown if first else (None, None)), *after[n]],
                     label=_words(name),
                     framed=1 + times[name],
@@ -74,11 +74,11 @@ def traversal_rows(trainer: Trainer) -> Rows:
     values = trainer.bank.values[trainer.images_of("test", len(images))].tolist()
     reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
     traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
-    rows: list[Row] = []
+    rows: list[GridRow] = []
     for n, shown in enumerate(zip(images.cpu().numpy(), reconstructions, strict=True)):
         for factor, name in enumerate(variant.factor_names):
             rows.append(
-                Row(
+                GridRow(
                     [*((None, None) if factor else shown), *traversals[factor][n]],
                     label=_words(name),
                     framed=2 + values[n][factor],
@@ -98,7 +98,7 @@ def swap_rows(trainer: Trainer) -> Rows:
     swapped = swap(trainer.networks, images, others)
     reconstructions = manipulate(trainer.networks, trainer.variant, images, ()).reconstructions
     pairs: list[Images] = [images.cpu().numpy(), others.cpu().numpy(), reconstructions]
-    rows = [Row([*shown, *after]) for *shown, after in zip(*pairs, swapped, strict=True)]
+    rows = [GridRow([*shown, *after]) for *shown, after in zip(*pairs, swapped, strict=True)]
     return rows, ["A", "B", f"{_RECONSTRUCTION} of A", *map(_words, partition_names(trainer))]
 
 
@@ -133,7 +133,7 @@ def partners(values: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDAr
 
 def _manipulation_rows(manipulation: Manipulation) -> Rows:
     parts = [manipulation.images, manipulation.reconstructions, *manipulation.after.values()]
-    rows = [Row(images) for images in zip(*parts, strict=True)]
+    rows = [GridRow(images) for images in zip(*parts, strict=True)]
     return rows, ["image", _RECONSTRUCTION, *map(_words, manipulation.after)]
 
 

@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.files import write_text
-from weakdis_core.metrics.oracle import Oracle
 from weakdis_core.pictures.canvas import Head, draw_panels, save
-from weakdis_core.trainer import Trainer
+from weakdis_core.training.trainer import Trainer
 
 Counts = NDArray[np.int64]
 

@@ -35,7 +35,7 @@ _COLUMN_LETTERS = 11
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """A row of images.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row:
     apart: bool = False
 
 
-def write_rows(rows: Sequence[Row], columns: Sequence[str], head: Head, path: Path) -> None:
+def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
     """Write a PNG of rows of images under a head and the columns' names.
 
     Each pixel is drawn as a square of whole pixels.
@@ -87,7 +87,7 @@ def write_rows(rows: Sequence[Row], columns: Sequence[str], head: Head, path: Pa
 
 
 def _pasted(
-    rows: Sequence[Row], tops: NDArray[np.int64], left: int, size: tuple[int, int]
+    rows: Sequence[GridRow], tops: NDArray[np.int64], left: int, size: tuple[int, int]
 ) -> Pixels:
     canvas = np.full((*size, 3), 255, dtype=np.uint8)
     for row, y in zip(rows, tops.tolist(), strict=True):

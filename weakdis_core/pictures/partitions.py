@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from weakdis_core.pictures.canvas import COLOURS, MARKERS, Head, draw_panels, save
 from weakdis_core.pictures.changes import partition_names
-from weakdis_core.trainer import Trainer
+from weakdis_core.training.trainer import Trainer
 
 FloatArray = NDArray[np.floating[Any]]
 

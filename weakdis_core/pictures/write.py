@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from weakdis_core.metrics.oracle import Oracle
+from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.changes import relation_rows, repeated_rows, swap_rows, traversal_rows
 from weakdis_core.pictures.confusion import confusions, write_confusion, write_confusion_table
 from weakdis_core.pictures.grid import write_rows
 from weakdis_core.pictures.partitions import write_partitions
-from weakdis_core.trainer import Trainer
+from weakdis_core.training.trainer import Trainer
 
 FOLDER = "pictures"
 """Where a run's pictures lie: in its folder, and among its artifacts."""

@@ -1,0 +1,1 @@
+"""Runs as a frame: read from MLflow and from the archive, and selected."""

@@ -1,0 +1,222 @@
+"""The committed archive of trained runs: `runs.csv`, and the scores of each in `scores.csv`.
+
+With MLflow's runs it makes the one frame behind every table and page, `read_frame`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.data.runs import finished_runs, frame, keys_of, read_runs
+from analysis.data.store import absent, resolve_uri
+from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
+from weakdis_core.run_key import RunKey, Versions
+from weakdis_core.scores.counts import CHANGED, COUNTS, FIDELITY, IMAGES, count_of
+
+RUNS_FILE, SCORES_FILE = "runs.csv", "scores.csv"
+RESULTS = Path("results")
+"""Default folder of the archive, in the current folder."""
+
+RUN_COLUMNS = {
+    "run": "run_id",
+    "name": "row",
+    "variant": "variant",
+    "model": "model.kind",
+    "labels": "data.labels",
+    "source": "source",
+    "seed": "seed",
+    "config": "config_hash",
+    "code_version": "core",
+    "scikit_learn": "sklearn",
+    "steps": "training.steps",
+    "cpu_seconds": "cpu_seconds",
+    "scoring_seconds": "scoring_seconds",
+    "device": "device",
+    "machine": "machine",
+    "git_commit": "commit",
+    "torch": "torch",
+    "numpy": "numpy",
+    "python": "python",
+    "finished": "finished",
+}
+"""Columns of `runs.csv`, and the column of the frame that each one is."""
+
+SCORE_COLUMNS = ("run", "metric", "value", "n")
+_NUMBERS = ("labels", "seed", "code_version", "steps", "cpu_seconds", "scoring_seconds")
+_TEST = "test/"
+# Counts that are no rows of the file, and a score whose `n` is each of them.
+_COUNTED = {IMAGES: "factor_accuracy", CHANGED: "swap_psnr"}
+
+Line = dict[str, str]
+
+
+class Archive:
+    """The lines of the two files, as text: what is committed stays as it is.
+
+    Args:
+        folder: Their folder; a missing file has no lines.
+
+    Raises:
+        UserError: A file cannot be read, or its columns or numbers are not those of an archive.
+    """
+
+    def __init__(self, folder: Path = RESULTS) -> None:
+        self.folder = folder
+        self.runs = _read(folder / RUNS_FILE, list(RUN_COLUMNS), _NUMBERS)
+        scores = _read(folder / SCORES_FILE, list(SCORE_COLUMNS), ("value", "n"))
+        self.scores: dict[str, list[Line]] = {line["run"]: [] for line in self.runs}
+        for line in scores:
+            # A process that was killed between the two files leaves scores without a run.
+            if line["run"] in self.scores:
+                self.scores[line["run"]].append(line)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the runs as rows of the frame of `analysis.data.runs.read_runs`."""
+        return frame([_row(line, self.scores[line["run"]]) for line in self.runs])
+
+    def add(self, runs: pd.DataFrame) -> None:
+        """Add rows of the frame, each in place of the archived run of its row, seed and source."""
+        for _, run in runs.iterrows():
+            line, scores = _run_line(run), list(_score_lines(run))
+            for old in [old for old in self.runs if _replaces(line, old)]:
+                self.runs.remove(old)
+                self.scores.pop(old["run"], None)
+            self.runs.append(line)
+            self.scores[line["run"]] = [{"run": line["run"], **score} for score in scores]
+
+    def write(self) -> None:
+        """Write both files, the runs in the order of source, variant, model, labels, row and seed.
+
+        Raises:
+            UserError: The folder cannot be written.
+        """
+        runs = sorted(self.runs, key=_order)
+        scores = [score for run in runs for score in self.scores[run["run"]]]
+        # Scores first: a listed run has them.
+        write_text(self.folder / SCORES_FILE, _csv(SCORE_COLUMNS, scores))
+        write_text(self.folder / RUNS_FILE, _csv(RUN_COLUMNS, runs))
+
+
+def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.DataFrame:
+    """Read the runs of an MLflow store and of the archive.
+
+    A run that both have, by key and row, is MLflow's.
+
+    Args:
+        tracking_uri: The store; by default MLFLOW_TRACKING_URI, or else `mlflow.db` of the current
+            folder, which may be missing.
+        results: Folder of the archive, which may be missing.
+
+    Returns:
+        The frame of `analysis.data.runs.read_runs`, archived runs first.
+
+    Raises:
+        UserError: The store or the archive cannot be read.
+    """
+    uri = resolve_uri(tracking_uri)
+    tracked = frame([]) if absent(uri) else read_runs(uri)
+    return union(tracked, Archive(results).frame())
+
+
+def union(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
+    """Join the runs of a store and of the archive; a run that both have is the store's."""
+    known = set(keys_of(finished_runs(tracked)))
+    others = archived[[key not in known for key in keys_of(archived)]]
+    parts = [part for part in (others, tracked) if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else tracked
+
+
+def scores_of(run: pd.Series[Any]) -> dict[str, float]:
+    """Return the scores on test of a row of the frame, by name; a missing one is NaN."""
+    return {
+        str(name).removeprefix(_TEST): float(value)
+        for name, value in run.items()
+        if str(name).startswith(_TEST)
+    }
+
+
+def _row(line: Line, scores: Iterable[Line]) -> dict[str, object]:
+    """A line of `runs.csv` with its scores, as a row of the frame."""
+    row: dict[str, object] = {column: line[name] for name, column in RUN_COLUMNS.items()}
+    row |= {"stage": "study", "status": "FINISHED", "outcome": "complete"}
+    row |= {"core": int(line["code_version"]), "step": float(line["steps"])}
+    finished = pd.Timestamp(line["finished"]).timestamp() * 1000
+    row |= {"started": finished, "finished": finished}
+    counts = {}
+    for score in scores:
+        row[f"{_TEST}{score['metric']}"] = float(score["value"])
+        counts[score["metric"]] = score["n"]
+    for count, counted in _COUNTED.items():
+        if counts.get(counted):
+            row[f"{_TEST}{count}"] = float(counts[counted])
+    return row
+
+
+def _run_line(run: pd.Series[Any]) -> Line:
+    """A row of the frame as a line of `runs.csv`."""
+    line = {name: _text(run[column]) for name, column in RUN_COLUMNS.items()}
+    versions = Versions(int(run["core"]), str(run["sklearn"]))
+    key = RunKey(str(run["config_hash"]), int(run["seed"]), str(run["source"]), versions)
+    finished = run["finished"].isoformat(timespec="seconds")
+    return line | {"run": key.run_id, "finished": finished}
+
+
+def _score_lines(run: pd.Series[Any]) -> Iterable[Line]:
+    """The scores of a row of the frame as lines of `scores.csv`, without the run's id."""
+    scores = scores_of(run)
+    # Fidelity is measured of every modular model; where it is undefined, its count says so.
+    undefined = () if math.isnan(scores.get(CHANGED, math.nan)) else FIDELITY
+    for name in sorted({*scores, *undefined} - set(COUNTS)):
+        value, n = scores.get(name, math.nan), count_of(name, scores)
+        if name in undefined or not math.isnan(value):
+            yield {"metric": name, "value": _text(value), "n": "" if n is None else str(n)}
+
+
+def _replaces(line: Line, old: Line) -> bool:
+    same_row = all(old[name] == line[name] for name in ("name", "seed", "source"))
+    return same_row or old["run"] == line["run"]
+
+
+def _text(value: object) -> str:
+    """Six digits: more would differ from machine to machine."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _order(line: Line) -> tuple[str, str, str, int, str, int]:
+    labels, seed = int(line["labels"]), int(line["seed"])
+    return (line["source"], line["variant"], line["model"], labels, line["name"], seed)
+
+
+def _csv(columns: Iterable[str], lines: list[Line]) -> str:
+    return pd.DataFrame(lines, columns=list(columns)).to_csv(index=False, lineterminator="\n")
+
+
+def _read(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    reader = csv.DictReader(io.StringIO(text))
+    if reader.fieldnames != columns:
+        raise UserError(f"{path}: the columns are not {', '.join(columns)}")
+    lines = []
+    for line in reader:
+        for column in numbers:
+            value = line[column]
+            try:
+                float(value or ("" if column != "n" else 0))
+            except (TypeError, ValueError):
+                where = f"{path}, line {reader.line_num}"
+                raise UserError(f"{where}: {column}: {value!r} is not a number") from None
+        lines.append(line)
+    return lines

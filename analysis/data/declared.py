@@ -1,0 +1,126 @@
+"""From declared rows to their scores: one score a training seed, missing ones NaN.
+
+`runs` is the frame of `analysis.data.archive.read_frame`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.archive import scores_of
+from analysis.data.runs import finished_runs, keys_of
+from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
+from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
+from weakdis_core.run_key import Versions
+from weakdis_core.scores.counts import count_of
+
+
+def missing_and_stale(
+    runs: pd.DataFrame, declared: Iterable[DeclaredRun]
+) -> tuple[list[DeclaredRun], list[DeclaredRun]]:
+    """Select the declared runs that are not trained.
+
+    A run is matched by its key and the name of its row, because the same configuration may have
+    been trained for another row and then lack scores.
+
+    Returns:
+        Runs that have no result; and stale ones, whose result has other settings or versions.
+    """
+    finished = finished_runs(runs)
+    keys = set(keys_of(finished))
+    named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
+    to_do = [run for run in declared if _identity(run) not in keys]
+    stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
+    return [run for run in to_do if run not in stale], stale
+
+
+class DeclaredRows:
+    """The finished runs of declared rows under one version of the core and of scikit-learn.
+
+    A table asks by configuration, so runs of other settings, and of another data source, which is a
+    setting, are never found.
+
+    Attributes:
+        versions: The versions shown; by default those of this process.
+        left_out: Number of finished runs of other versions.
+    """
+
+    def __init__(self, runs: pd.DataFrame, versions: Versions | None = None) -> None:
+        self.versions = versions or Versions.here()
+        finished = finished_runs(runs)
+        same = finished["core"].eq(self.versions.code)
+        same &= finished["sklearn"].eq(self.versions.scikit_learn)
+        self.left_out = int((~same).sum())
+        unique = finished[same].drop_duplicates(["config_hash", "source", "seed"], keep="last")
+        by_seed = unique.set_index("seed", drop=False).sort_index()
+        self._none = by_seed.iloc[:0]
+        self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
+
+    def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
+        """Return the finished runs of some rows, in order, each once."""
+        return pd.concat([self._none, *map(self._finished, rows)]).drop_duplicates("run_id")
+
+    def seeds(self, row: Row) -> int:
+        """Return the number of finished runs of a row."""
+        return len(self._finished(row))
+
+    def values(self, row: Row, metric: str) -> pd.Series[float]:
+        """Return a metric of each seed of a row, by seed; NaN where it is missing.
+
+        Args:
+            row: A declared row. Trained seeds beyond the declared ones follow after them; where the
+                row is ours with fewer seeds than `SEEDS`, the rest of those is left out.
+            metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
+        """
+        own = self._finished(row)
+        seeds = dict.fromkeys([*(run.config.seed for run in row), *own["seed"]])
+        name = metric if metric == "cpu_seconds" else f"test/{metric}"
+        values = own.get(name, pd.Series(np.nan, own.index))
+        if metric == "cpu_seconds":
+            values = values.where(on_cpu(own))
+        return values.astype(float).reindex(list(seeds))
+
+    def interval(self, row: Row, metric: str) -> Interval:
+        """Return the mean of a metric over seeds with its t-interval."""
+        return t_interval(self.values(row, metric).tolist())
+
+    def accuracy(self, run: DeclaredRun, metric: str) -> Interval:
+        """Return an accuracy of one run with Wilson's interval over its images.
+
+        The ends are NaN where the number of images is unknown.
+        """
+        own = self._finished((run,))
+        own = own[own["seed"].eq(run.config.seed)]
+        if own.empty:
+            return UNDEFINED
+        scores = scores_of(own.iloc[0])
+        value, n = scores.get(metric, np.nan), count_of(metric, scores)
+        if n is None or np.isnan(value):
+            return Interval(value, np.nan, np.nan, 0 if np.isnan(value) else 1)
+        return wilson_interval(round(value * n), n)
+
+    def difference(self, row: Row, other: Row, metric: str) -> Interval:
+        """Return the mean difference between two rows on the seeds of both with its t-interval."""
+        first, second = self.values(row, metric), self.values(other, metric)
+        both = first.index.intersection(second.index)
+        return paired_interval(first[both].tolist(), second[both].tolist())
+
+    def _finished(self, row: Row) -> pd.DataFrame:
+        first = row[0]
+        own = self._runs.get((first.config.hash(), first.config.data.source), self._none)
+        # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
+        more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
+        return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
+
+
+def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Mark the runs trained on a CPU, whose seconds serve to estimate other runs."""
+    return runs["device"].astype(str).str.startswith("cpu")
+
+
+def _identity(run: DeclaredRun) -> tuple[object, ...]:
+    key = run.key()
+    return (*key[:-1], *key.versions, run.row)

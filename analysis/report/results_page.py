@@ -1,0 +1,116 @@
+"""`docs/results.md`: every table of the paper's studies, written from the runs and never by hand.
+
+The text is `templates/results.md.j2`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.data.declared import DeclaredRows
+from analysis.data.runs import finished_runs
+from analysis.data.selection import SOURCES
+from analysis.figures.label_figure import draw_labels
+from analysis.report.provenance import trained_by
+from analysis.tables import accuracy_table, disentanglement_table, study_tables
+from analysis.tables.rendering import markdown, render
+from weakdis_core import rows
+from weakdis_core.config.settings import Source
+from weakdis_core.errors import UserError
+from weakdis_core.files import write_bytes, write_text
+from weakdis_core.paper import Published, load
+from weakdis_core.rows import VARIANTS, Row
+from weakdis_core.studies import ABLATIONS, STUDIES, StudyName
+
+FILE = "results.md"
+
+
+def write_results(runs: pd.DataFrame, folder: Path) -> Path:
+    """Write `results.md` and its pictures into a folder, and return the path of the page.
+
+    Raises:
+        UserError: No run of a study is finished, or a file cannot be written.
+    """
+    found = set(finished_runs(runs)["source"])
+    sources = [source for source in SOURCES if source in found]
+    if not sources:
+        raise UserError(
+            "results: no run of a study is finished; python sweeps/run.py --study models trains "
+            "the first"
+        )
+    declared, published = DeclaredRows(runs), load()
+    for source in sources:
+        write_bytes(folder / picture(source), draw_labels(declared, source, published))
+    text = render(
+        f"{FILE}.j2",
+        provenance=trained_by(declared, list(_rows(sources, STUDIES))),
+        rows=rows,
+        markdown=markdown,
+        sections=[
+            _section(runs[runs["source"].eq(source)], declared, source, published)
+            for source in sources
+        ],
+    )
+    write_text(folder / FILE, text)
+    return folder / FILE
+
+
+def picture(source: Source) -> str:
+    """Return the file name of the label curve."""
+    return "labels.png" if source == "rendered" else f"labels_{source}.png"
+
+
+def _rows(sources: Iterable[Source], studies: Iterable[StudyName]) -> Iterable[Row]:
+    """The rows of some studies: MLflow and the archive may have runs of other settings."""
+    for source, study, variant in product(sources, studies, VARIANTS):
+        yield from STUDIES[study](variant, source)
+
+
+def _section(
+    runs: pd.DataFrame, declared: DeclaredRows, source: Source, published: Published
+) -> dict[str, Any]:
+    table1 = accuracy_table.table1(runs, published)
+    table2 = disentanglement_table.table2(runs, published, disentanglement_table.ceilings())
+    quoted = {row.variant: row for row in published.table1}
+    # Our rows are listed above, with those of the previous work.
+    others = [
+        row
+        for row in _rows([source], ("labels", "ablation", "controls"))
+        if row[0].row != row[0].variant
+    ]
+    return {
+        "source": source,
+        "labels": rows.ours(VARIANTS[0], source)[0].config.data.labels,
+        "picture": picture(source),
+        "summary": accuracy_table.words(table1, accuracy_table.SHORT),
+        "table1": accuracy_table.words(table1, accuracy_table.WIDE),
+        "notes1": accuracy_table.notes_on_table1(published),
+        "every_seed": study_tables.each_seed(declared, _rows([source], ("models", "baselines"))),
+        "table2": disentanglement_table.words(table2),
+        "notes2": disentanglement_table.notes_on_table2(table2, published),
+        "ablations": [
+            (
+                table,
+                study_tables.oracle(declared, table.unchanged(source)),
+                study_tables.ablation(declared, source, table),
+            )
+            for table in ABLATIONS
+        ],
+        "label_curves": [
+            (
+                quoted[variant],
+                study_tables.oracle(declared, rows.ours(variant, source)),
+                study_tables.labels(declared, source, variant),
+            )
+            for variant in rows.LABEL_VARIANTS
+        ],
+        "controls": study_tables.controls(declared, source),
+        "spread": study_tables.spread(declared, source),
+        "sharpness": study_tables.sharpness(declared, source),
+        "every_other_seed": study_tables.each_seed(declared, others),
+    }

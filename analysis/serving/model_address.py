@@ -1,0 +1,117 @@
+"""Finding a trained model by its address: in MLflow's registry, with a run, or on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import mlflow.artifacts
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from analysis.data.store import open_store, shown
+from weakdis_core.errors import UserError
+
+CHECKPOINT_FILE = "checkpoint.pt"
+# Of a training run's folder, of a model as MLflow stores it, of a sweep's run in MLflow.
+_IN_MODEL = f"data/{CHECKPOINT_FILE}"
+_PLACES = (CHECKPOINT_FILE, _IN_MODEL, f"checkpoint/{CHECKPOINT_FILE}")
+_MODEL = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))?/?")
+_RUN = re.compile(r"runs:/(?P<run>[^/]+)(/(?P<path>.*))?")
+_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID or a file or folder is needed"
+
+
+def registered_name(variant: str) -> str:
+    """What the models of a variant are called in MLflow's registry."""
+    return f"weakdis-{variant}"
+
+
+def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
+    """Find the checkpoint behind an address, and fetch it to this machine.
+
+    Args:
+        address: `models:/weakdis-dsprites_v4@best` (or `/3`, `/latest`), `runs:/RUN_ID` with or
+            without the path of a model or checkpoint, or a file or folder.
+        tracking_uri: MLflow store of models and runs; not opened for a file or folder.
+        folder: Where to put what must be fetched.
+
+    Raises:
+        UserError: There is no such model, or it is not one of weakdis.
+    """
+    if not address.startswith(("models:", "runs:")):
+        return _checkpoint_in(Path(address), address)
+    client = open_store(tracking_uri)
+    try:
+        place = _place(client, address)
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=place, dst_path=str(folder), tracking_uri=client.tracking_uri
+        )
+    except (MlflowException, OSError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"model: {address} cannot be fetched from {shown(tracking_uri)} ({reason})"
+        ) from None
+    return _checkpoint_in(Path(found), address)
+
+
+def _place(client: MlflowClient, address: str) -> str:
+    if match := _MODEL.fullmatch(address):
+        if match["alias"] is None and match["version"] is None:
+            # The id of a model that is in no registry.
+            model = client.get_logged_model(match["name"])
+            return f"{model.artifact_location}/{_IN_MODEL}"
+        version = _version(client, match["name"], match["alias"], match["version"])
+        place = client.get_model_version_download_uri(version.name, version.version)
+        return f"{place}/{_IN_MODEL}"
+    if match := _RUN.fullmatch(address):
+        run, path = client.get_run(match["run"]), match["path"] or "checkpoint"
+        # A model of the run, or a file: MLflow's own way looks in its default store.
+        for output in run.outputs.model_outputs if run.outputs else []:
+            model = client.get_logged_model(output.model_id)
+            if model.name == path.rstrip("/"):
+                return f"{model.artifact_location}/{_IN_MODEL}"
+        return f"{run.info.artifact_uri}/{path}"
+    raise UserError(f"model: {address!r} is not an address: {_FORMS}")
+
+
+def _version(
+    client: MlflowClient, name: str, alias: str | None, number: str | None
+) -> ModelVersion:
+    try:
+        if alias is not None:
+            return client.get_model_version_by_alias(name, alias)
+        if number != "latest":
+            return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+    versions = client.search_model_versions(f"name = '{name}'") if number == "latest" else []
+    if versions:
+        return max(versions, key=lambda version: int(version.version))
+    wanted = f"{name}@{alias}" if alias else f"{name}/{number}"
+    raise UserError(
+        f"model: there is no models:/{wanted} in {shown(client.tracking_uri)}; {_known(client)}"
+    )
+
+
+def _known(client: MlflowClient) -> str:
+    models = client.search_registered_models(f"name LIKE '{registered_name('')}%'")
+    lines = []
+    for model in models:
+        versions = client.search_model_versions(f"name = '{model.name}'")
+        numbers = sorted(int(version.version) for version in versions)
+        aliases = "".join(f", @{alias} is {number}" for alias, number in model.aliases.items())
+        lines.append(f"{model.name} ({numbers[0]} to {numbers[-1]}{aliases})" if numbers else "")
+    return f"there are: {'; '.join(filter(None, lines))}" if any(lines) else "it has none"
+
+
+def _checkpoint_in(place: Path, address: str) -> Path:
+    if place.is_file():
+        return place
+    for name in _PLACES:
+        if (place / name).is_file():
+            return place / name
+    if not place.exists():
+        raise UserError(f"model: there is no {address}: {_FORMS}")
+    raise UserError(f"model: {address} holds no {CHECKPOINT_FILE}: is it a model of weakdis?")

@@ -1,0 +1,107 @@
+"""A user's pictures as models see them, and back."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base as Tag
+from torch import Tensor
+
+from weakdis_core.data.source import IMAGE_SIZE
+from weakdis_core.data.variants import Variant
+from weakdis_core.errors import UserError
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+"""The formats that are read. Pillow knows others, and starts programs for some of them."""
+
+_MOST_PIXELS = 80_000_000
+# How a picture is turned upright, by the orientation that its EXIF data give.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture, ready for a model.
+
+    Attributes:
+        pixels: `(channels, 64, 64)` in [0, 1].
+        changes: What was done to make it so, in words; empty where nothing was.
+    """
+
+    pixels: Tensor
+    changes: str
+
+
+def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
+    """Read a picture file of any size and colours, as the model of a variant wants it.
+
+    Transparent parts become black. A picture that is not square is stretched.
+
+    Raises:
+        UserError: It is no picture of `FORMATS`, or damaged; the message has `name`.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
+            opened.load()
+            image = _upright(opened)
+            mode = "L" if variant.channels == 1 else "RGB"
+            changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
+            image = _eight_bits(image)
+            if image.has_transparency_data:
+                black = Image.new("RGBA", image.size, "black")
+                image = Image.alpha_composite(black, image.convert("RGBA"))
+            image = image.convert(mode)
+    except Exception as error:
+        # Pillow's plugins raise errors of any type over a damaged file.
+        unknown = isinstance(error, UnidentifiedImageError)
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = "unknown format" if unknown else first_line
+        raise UserError(
+            f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
+        ) from None
+    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+        width, height = image.size
+        changes.append(f"{width}x{height} to {IMAGE_SIZE}x{IMAGE_SIZE} pixels")
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
+    pixels = np.asarray(image, dtype=np.float32) / 255
+    planes = pixels[None] if variant.channels == 1 else pixels.transpose(2, 0, 1)
+    return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
+
+
+def png_of(image: NDArray[np.float32]) -> bytes:
+    """An image `(channels, 64, 64)` in [0, 1] as a PNG file."""
+    pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+    planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    file = io.BytesIO()
+    Image.fromarray(planes).save(file, "png")
+    return file.getvalue()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn a picture by its EXIF orientation; `ImageOps.exif_transpose` rewrites all EXIF data."""
+    turn = _UPRIGHT.get(image.getexif().get(Tag.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
+    if not image.mode.startswith("I"):
+        return image
+    grey = np.asarray(image)
+    grey = np.where(grey == image.info.get("transparency"), 0, grey)
+    return Image.fromarray(np.rint(grey / 257).astype(np.uint8))

@@ -1,0 +1,1 @@
+"""Frames to tables, as Markdown, LaTeX and HTML."""

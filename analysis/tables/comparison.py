@@ -1,0 +1,81 @@
+"""Runs side by side: only what differs, in settings and in results. Frames in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.data.runs import COLUMNS
+from analysis.tables.rendering import NOTHING, Format, write
+from weakdis_core.errors import UserError
+
+COMPARISON = ("kind", "name")
+"""Columns of a comparison before those of its runs."""
+
+_TELLING = ("variant", "source", "stage", "seed", "outcome", "commit", "device")
+_RESULTS = ("train/", "val/", "test/")
+
+
+def chosen(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+    """Select the runs that a user names, in that order.
+
+    Args:
+        runs: The frame of `analysis.data.runs.read_runs`.
+        wanted: For each its run id, the beginning of one, or sweep and trial as `NAME/00003`.
+
+    Raises:
+        UserError: One is of no run, or of several.
+    """
+    names = runs["sweep"].astype(str) + "/" + runs["trial_id"].astype(str)
+    found = []
+    for name in wanted:
+        own = runs[runs["run_id"].str.startswith(name) | names.eq(name)]
+        if len(own) != 1:
+            reason = "there is no such run" if own.empty else f"{len(own)} runs begin so"
+            raise UserError(
+                f"run: {name!r} is not allowed: {reason}; a run's id or NAME/TRIAL is needed, "
+                "which python -m analysis trials lists"
+            )
+        found.append(own)
+    if len(found) < 2:
+        raise UserError(f"run: {', '.join(wanted) or 'none'}: at least two are needed")
+    return pd.concat(found, ignore_index=True)
+
+
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    """Collect what differs between two or more rows of `analysis.data.runs.read_runs`.
+
+    Returns:
+        Columns `COMPARISON` and one a run: the settings that differ, then the results, a value
+        that a run does not have being missing.
+    """
+    rows = []
+    for name in [*_TELLING, *(name for name in runs.columns if name not in COLUMNS)]:
+        values = runs[name].tolist()
+        if len({NOTHING if pd.isna(value) else value for value in values}) > 1:
+            kind = "result" if name.startswith(_RESULTS) or name == "seconds" else "setting"
+            rows.append([kind, name, *values])
+    ids = [f"{sweep}/{trial}" for sweep, trial in zip(runs["sweep"], runs["trial_id"], strict=True)]
+    # The same trial twice, or runs of no sweep, still have columns of their own.
+    heads = ids if len(set(ids)) == len(ids) else runs["run_id"].tolist()
+    table = pd.DataFrame(rows, columns=[*COMPARISON, *heads], dtype=object)
+    return table.sort_values("kind", ascending=False, kind="stable", ignore_index=True)
+
+
+def write_comparison(table: pd.DataFrame, form: Format) -> str:
+    """Write the frame of `compare`."""
+    if form == "csv":
+        return table.to_csv(index=False)
+    if table.empty:
+        return "These runs differ in nothing.\n"
+    shown = table.map(_word)
+    note = "Only what differs. Validation and test scores are of the last report that has them."
+    return write(shown, [note], form, "tab:comparison")
+
+
+def _word(value: Any) -> str:
+    if value is None or pd.isna(value):
+        return NOTHING
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

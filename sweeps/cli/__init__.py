@@ -1,0 +1,1 @@
+"""What a user sees in the terminal: plan, live view, status, summary and the UIs."""

@@ -1,0 +1,98 @@
+"""Looking at sweeps without starting anything: `--list` and `--status NAME`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from optuna import logging as optuna_logging
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.cluster.locks import is_running
+from sweeps.state.catalog import (
+    StoredSweep,
+    find_sweep,
+    names_without_study,
+    parse_sweep_path,
+    stored_names,
+)
+from sweeps.sweep_settings import SweepSettings
+from sweeps.text import format_duration, format_settings
+from sweeps.trial import TrialRecord
+from weakdis_core.errors import UserError
+
+
+def print_status(settings: SweepSettings, console: Console) -> None:
+    """Print what the user asks to see.
+
+    Raises:
+        UserError: There is no such sweep.
+    """
+    optuna_logging.set_verbosity(optuna_logging.WARNING)
+    if settings.status is not None:
+        settings, name = parse_sweep_path(settings, settings.status)
+        console.print(_status(find_sweep(settings, name), settings))
+        return
+    table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
+    for name in stored_names(settings):
+        try:
+            table.add_row(*_row(find_sweep(settings, name), settings))
+        except UserError as error:
+            table.add_row(name, Text(str(error)))
+    for name in names_without_study(settings):
+        table.add_row(name, "its study lies elsewhere: see --optuna-storage")
+    console.print(table if table.row_count else f"no sweeps in {settings.folder}")
+
+
+def _row(stored: StoredSweep, settings: SweepSettings) -> tuple[str, ...]:
+    records = stored.records
+    known = list(records.load().values())
+    best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
+    return (
+        stored.name,
+        _state(stored, known, settings),
+        str(stored.settings.trials),
+        _ends(known),
+        "-" if best is None else f"{best:.3f}",
+        format_duration(records.seconds),
+    )
+
+
+def _state(stored: StoredSweep, known: list[TrialRecord], settings: SweepSettings) -> str:
+    if is_running(settings.folder / stored.name, settings.study_storage):
+        return "running"
+    if stored.ended and any(r.outcome == "out_of_time" and r.score is None for r in known):
+        return f"out of time: --resume {stored.name} with a larger --time-budget"
+    if stored.ended is not None:
+        return "ended" if stored.ended else f"interrupted: --resume {stored.name}"
+    cut = any(record.outcome in ("running", "interrupted") for record in known)
+    if not cut and stored.confirm is not None:
+        # All confirm runs are in their study, waiting, before the first of them starts.
+        cut = any(
+            not each.state.is_finished() for each in stored.confirm.get_trials(deepcopy=False)
+        )
+    return f"interrupted: --resume {stored.name}" if cut else "ended"
+
+
+def _ends(known: list[TrialRecord]) -> str:
+    counts = Counter(record.outcome.replace("_", " ") for record in known)
+    return ", ".join(f"{number} {end}" for end, number in counts.items()) or "none"
+
+
+def _status(stored: StoredSweep, settings: SweepSettings) -> Table:
+    known = list(stored.records.load().values())
+    title = f"{stored.name}: {_state(stored, known, settings)}; {_ends(known)}"
+    table = Table(
+        "trial", "state", "step", "score", "time", "settings",
+        title=title, title_justify="left", box=None,
+    )  # fmt: skip
+    for record in known:
+        score = "-" if record.score is None else f"{record.score:.3f}"
+        told = "; ".join(filter(None, (format_settings(record.values), record.error, record.note)))
+        state = record.outcome.replace("_", " ")
+        steps = f"{record.step}/{record.steps or stored.base.training.steps}"
+        row = (str(record.number), state, steps, score, format_duration(record.seconds))
+        # An error may hold what would be markup.
+        table.add_row(*row, Text(told))
+    return table

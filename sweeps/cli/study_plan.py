@@ -1,0 +1,135 @@
+"""What a study of the paper still needs and what that will cost, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import pandas as pd
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from analysis.data.archive import Archive, read_frame
+from analysis.data.declared import missing_and_stale, on_cpu
+from analysis.data.runs import finished_runs
+from sweeps.cluster.allotment import allot
+from sweeps.sweep_settings import SweepSettings
+from weakdis_core.config.settings import DataSettings
+from weakdis_core.data.source import plan as data_plan
+from weakdis_core.data.variants import get_variant
+from weakdis_core.rows import DeclaredRun
+from weakdis_core.studies import declared_runs
+
+# Core-seconds of a step of the default presets and of the scores, on one core of an AMD EPYC.
+_STEP_SECONDS = {"dsprites": 0.045, "shapes3d": 0.17}
+_SCORING_SECONDS = {"none": 10.0, "converted": 60.0, "raw": 400.0}
+
+
+@dataclass(frozen=True)
+class VariantPlan:
+    """A study's work on one variant.
+
+    Attributes:
+        variant: The variant.
+        runs: Number of declared runs.
+        missing: Runs that have no result.
+        stale: Runs whose result has other settings or versions.
+        seconds: Estimated core-seconds of both.
+    """
+
+    variant: str
+    runs: int
+    missing: int
+    stale: int
+    seconds: float
+
+
+def print_study_plan(settings: SweepSettings, console: Console) -> None:
+    """Print the plan of a study; nothing is started.
+
+    Raises:
+        UserError: The store or the archive cannot be read, or a setting is at fault.
+    """
+    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    if settings.address is not None and settings.gpus_per_trial:
+        # A cluster that is not joined yet may have the GPUs that are asked for.
+        gpus = max(gpus, 1)
+    allotment = allot(settings.demand, {"CPU": float(cpus), "GPU": float(gpus)})
+    scheme, _, database = settings.tracking.partition(":///")
+    # A store that is made with the first sweep has no runs.
+    begun = scheme != "sqlite" or Path(database).exists()
+    runs = read_frame(settings.tracking) if begun else Archive().frame()
+    console.print(_table(make_plan(settings, runs), allotment.concurrent))
+
+
+def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
+    """Plan a study, variant by variant.
+
+    Args:
+        settings: What the user asked for; `study` is set.
+        runs: The frame of `analysis.data.archive.read_frame`.
+
+    Raises:
+        UserError: Official images are asked for and their file is nowhere.
+    """
+    assert settings.study is not None
+    plans = []
+    for variant in settings.variants:
+        data = DataSettings.model_validate({"variant": variant, "source": settings.data_source})
+        source = data_plan(data, settings.data_dir).source
+        declared = declared_runs(settings.study, variant, source, settings.seeds)
+        missing, stale = missing_and_stale(runs, declared)
+        seconds = sum(estimate(run, runs) for run in missing + stale)
+        plans.append(VariantPlan(variant, len(declared), len(missing), len(stale), seconds))
+    return plans
+
+
+def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
+    """Estimate the core-seconds of a run.
+
+    Earlier runs of the same row serve, else those of the same variant and kind of model, a step
+    each; without any, constants of the variant's family.
+    """
+    config, kind = run.config, run.config.model.kind
+    known = finished_runs(runs)
+    # On a GPU the CPU's seconds say nothing of a CPU's.
+    timed = known[on_cpu(known)]
+    same = timed[timed["row"].eq(run.row)]
+    alike = same
+    if same.empty and len(timed):
+        alike = timed[timed["variant"].eq(run.variant) & timed["model.kind"].eq(kind)]
+    steps, scoring = config.training.steps, _SCORING_SECONDS[run.disentanglement]
+    if alike.empty:
+        return steps * _STEP_SECONDS[get_variant(run.variant).family] + scoring
+    step = float((alike["cpu_seconds"] / alike["training.steps"]).mean())
+    return steps * step + (float(same["scoring_seconds"].mean()) if len(same) else scoring)
+
+
+def _table(plans: Sequence[VariantPlan], concurrent: int) -> Table:
+    table = Table(box=None, title_justify="left", title="plan")
+    table.add_column("variant")
+    for column in ("runs", "done", "missing", "stale", "core-hours"):
+        table.add_column(column, justify="right")
+    for plan in plans:
+        table.add_row(plan.variant, *_numbers([plan]))
+    table.add_section()
+    table.add_row("all", *_numbers(plans))
+    to_do = sum(plan.missing + plan.stale for plan in plans)
+    hours = sum(plan.seconds for plan in plans) / 3600
+    longest = ceil(to_do / concurrent) * hours / max(to_do, 1)
+    table.caption = (
+        f"{concurrent} at once: about {longest:.1f} hours" if to_do else "nothing left to train"
+    )
+    return table
+
+
+def _numbers(plans: Sequence[VariantPlan]) -> list[str]:
+    runs, missing, stale = (
+        sum(getattr(plan, name) for plan in plans) for name in ("runs", "missing", "stale")
+    )
+    hours = sum(plan.seconds for plan in plans) / 3600
+    return [str(n) for n in (runs, runs - missing - stale, missing, stale)] + [f"{hours:.1f}"]

@@ -1,0 +1,238 @@
+"""What a sweep will cost, before it is paid: trials, steps, time and disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.cluster.allotment import Allotment, allot
+from sweeps.search.scheduler import REDUCTION_FACTOR
+from sweeps.search.space import build_space, first_rung
+from sweeps.state.catalog import find_sweep
+from sweeps.state.ledger import CHECKPOINTS_KEPT
+from sweeps.state.trial_store import count_remaining
+from sweeps.sweep_settings import SweepSettings
+from sweeps.text import format_duration
+from weakdis_core.config.config import Config
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.source import plan
+from weakdis_core.data.variants import get_variant
+from weakdis_core.evaluation.oracle import Oracle, build_network
+from weakdis_core.files import temporary_folder
+from weakdis_core.metrics.ceilings import RAW_ROWS
+from weakdis_core.scores.disentanglement import disentanglement_scores
+from weakdis_core.training.trainer import Trainer
+
+_PROBE_STEPS = 24
+_PROBE_IMAGES = 500
+# The Optuna study and Tune's state, for each trial.
+_STATE_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is still to be done of a sweep; of a new one all.
+
+    Attributes:
+        trials: Trials that have not ended.
+        seconds: Seconds of the time budget.
+        runs: Confirm runs that have not ended.
+    """
+
+    trials: int
+    seconds: float
+    runs: int
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a few training steps on made-up images cost.
+
+    Attributes:
+        trial: Seconds of a full trial, by the steps and evaluations timed.
+        test: Seconds of a confirm run's evaluation on test; 0 where it was not timed.
+        checkpoint: Bytes of a checkpoint.
+    """
+
+    trial: float
+    test: float
+    checkpoint: int
+
+
+def print_plan(settings: SweepSettings, console: Console) -> None:
+    """Print the plan of the sweeps that the settings ask for; nothing is started.
+
+    Raises:
+        UserError: A setting is at fault.
+    """
+    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    # A cluster's machines are not known before it is joined: as if it were this one.
+    allotment = allot(settings.demand, {"CPU": float(cpus), "GPU": float(gpus)})
+    where = f"{cpus} CPUs, {gpus} GPUs" + (" of this machine" if settings.address else "")
+    for variant, name in settings.sweep_names().items():
+        what = "what is left" if settings.resume else "plan"
+        table = Table(
+            title=f"{what} of {name if settings.name else variant}",
+            box=None,
+            show_header=False,
+            title_justify="left",
+        )
+        for row in _rows(settings, variant, name, allotment, where):
+            table.add_row(*row)
+        console.print(table)
+
+
+def left_of(settings: SweepSettings, name: str) -> Left:
+    """What is left of the sweep called `name`, going by its studies if it is resumed."""
+    runs = settings.confirm_seeds * settings.confirm_top
+    if not settings.resume:
+        return Left(settings.trials, settings.time_budget, runs)
+    stored = find_sweep(settings, name)
+    trials = count_remaining(stored.study, settings.trials)
+    seconds = max(0.0, settings.time_budget - stored.records.seconds)
+    # More trials may find better configurations, which have no runs yet.
+    if stored.confirm is not None and not trials:
+        runs = count_remaining(stored.confirm, runs)
+    return Left(trials, seconds, runs)
+
+
+def probe(config: Config, test: bool = False) -> Probe:
+    """Time a few steps of a configuration on made-up images, and weigh its checkpoint.
+
+    Args:
+        config: The settings of a trial.
+        test: Whether to time the evaluation of a confirm run too, which takes longer.
+    """
+    training = config.training
+    changes = {
+        "training.steps": _PROBE_STEPS,
+        "training.evaluations": 3,
+        "data.labels": min(config.data.labels, _PROBE_IMAGES // 4),
+    }
+    prepared = _made_up(config)
+    oracle = Oracle(build_network(prepared.variant), prepared.variant.n_values, 0.0, 0.0)
+    trainer = Trainer(config.with_values(changes), prepared, oracle)
+    # The first third pays for what happens once; the other two hold an evaluation each.
+    first, _, last = trainer.fit()
+    evaluation = _seconds(lambda: trainer.evaluate("validation"))
+    step = max(1e-4, (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step))
+    images = plan(config.data, config.runtime.data_dir).n_images
+    evaluated = min(training.evaluation_samples, images // 10)
+    evaluation *= evaluated / len(trainer.splits.validation)
+    with temporary_folder("weakdis-checkpoint-") as folder:
+        file = folder / "checkpoint"
+        trainer.save(file)
+        size = file.stat().st_size
+    spent = training.steps * step + training.evaluations * evaluation
+    return Probe(spent, _test_seconds(trainer, images) if test else 0.0, size)
+
+
+def _test_seconds(trainer: Trainer, images: int) -> float:
+    """Seconds of an evaluation on test with so many images, by one on the trainer's few."""
+    accuracies = _seconds(lambda: trainer.evaluate("test"))
+    # Nearly all of it goes to the latent codes, and grows with their rows.
+    disentanglement = _seconds(lambda: disentanglement_scores(trainer, raw=True))
+    rows = min(RAW_ROWS, 0.8 * images)
+    probed = 0.8 * _PROBE_IMAGES - trainer.config.data.labels
+    return accuracies * images / _PROBE_IMAGES + disentanglement * rows / probed
+
+
+def _rows(
+    settings: SweepSettings, variant: str, name: str, allotment: Allotment, where: str
+) -> Iterator[tuple[str, str]]:
+    left, base = left_of(settings, name), settings.base_config(variant)
+    space = build_space(base, settings.fixed, settings.search_learning_rate)
+    measured = probe(base, test=left.runs > 0)
+    steps, rung, full = base.training.steps, first_rung(space, base), measured.trial
+    rounds = ceil(left.trials / allotment.concurrent)
+    # Of the trials that reach the rung ASHA lets one in REDUCTION_FACTOR go on.
+    stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
+    longest, shortest = rounds * full, rounds * full * stopped
+    more = f" more of {settings.trials}" if settings.resume else ""
+    yield "searched", "\n".join(f"{name} {_range(values)}" for name, values in space.items())
+    yield "objective", f"{settings.objective}, {settings.sampler}, seed {settings.seed}"
+    yield (
+        "trials",
+        f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
+        f"CPU and {allotment.gpus:g} GPU ({where})",
+    )
+    yield "steps", f"{steps} a full trial; early stopping from step {rung}"
+    yield (
+        "time",
+        f"{format_duration(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
+        f"{format_duration(shortest)} to {format_duration(longest)} for all trials, as early "
+        "stopping has it; "
+        f"the search ends after {format_duration(left.seconds)} in any case",
+    )
+    if left.runs:
+        # Nothing of it is in the time budget.
+        spent = ceil(left.runs / allotment.concurrent) * (full + measured.test)
+        yield (
+            "confirmation",
+            f"after the search {settings.confirm_seeds} fresh seeds of the best "
+            f"{settings.confirm_top}: {left.runs} runs{' left' if settings.resume else ''}, each "
+            f"{format_duration(full)} of training and {format_duration(measured.test)} of "
+            f"evaluation on test; {format_duration(spent)} for all, beyond the time budget",
+        )
+    images = plan(base.data, base.runtime.data_dir)
+    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * measured.checkpoint + _STATE_BYTES)
+    yield (
+        "disk",
+        f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
+        f"{CHECKPOINTS_KEPT} kept of each), and {_size(images.n_bytes)} for the images"
+        + (" (there already)" if images.path.exists() else ""),
+    )
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _made_up(config: Config) -> Prepared:
+    """Noise with real factor values: enough to time and to weigh."""
+    variant = get_variant(config.data.variant)
+    generator = np.random.default_rng(0)
+    every = variant.indices()
+    indices = every[generator.choice(len(every), _PROBE_IMAGES, replace=False)]
+    scale = 1 if variant.channels == 1 else 255
+    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
+    return Prepared(
+        variant=variant,
+        source="rendered",
+        path=Path(),
+        images=generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True),
+        factors=variant.values(indices),
+        indices=indices,
+        digests=np.arange(_PROBE_IMAGES, dtype=np.uint64),
+        scale=float(scale),
+        digest="",
+    )
+
+
+def _range(values: BaseDistribution) -> str:
+    if isinstance(values, CategoricalDistribution):
+        return "{" + ", ".join(str(choice) for choice in values.choices) + "}"
+    if isinstance(values, FloatDistribution | IntDistribution):
+        return f"{values.low:g} to {values.high:g}" + (", log" if values.log else "")
+    return str(values)
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 2**20:.1f} MiB" if n_bytes < 2**30 else f"{n_bytes / 2**30:.1f} GiB"

@@ -1,0 +1,1 @@
+"""Ray, its machines, and what they share: storage, databases and locks."""

@@ -1,0 +1,106 @@
+"""Errors of disks and databases, as a user can act on them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweeps.cluster.addresses import without_password
+from weakdis_core.errors import UserError
+
+_KEPT = "what has ended is kept; go on with --resume"
+_FORBIDDEN = (errno.EACCES, errno.EPERM)
+# How the system and SQLite name the fault, and what a user does about it.
+_CURES = {
+    os.strerror(errno.ENOSPC): "make room",
+    os.strerror(errno.EDQUOT): "make room",
+    "disk is full": "make room",
+    os.strerror(errno.EIO): "check the disk",
+    "disk I/O error": "check the disk",
+    **{os.strerror(number): "make it writable" for number in (errno.EROFS, *_FORBIDDEN)},
+    "readonly database": "make it writable",
+    "unable to open database": "make it writable",
+}
+
+
+@contextmanager
+def explain_storage_errors(folder: Path) -> Iterator[None]:
+    """Within it a full or read-only disk, or a database that is gone, is a clear error.
+
+    Args:
+        folder: What is written.
+
+    Raises:
+        UserError: The disk is full, or does not let itself be written, or the study's database
+            does not answer.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = disk_error(error, folder)
+        if reason is not None:
+            raise UserError(cannot_be_written(str(folder), reason)) from None
+        reason = database_error(error)
+        if reason is not None:
+            message = f"optuna_storage: the database does not answer any more ({reason}); {_KEPT}"
+            raise UserError(without_password(message)) from None
+        raise
+
+
+def cannot_be_written(place: str, reason: str) -> str:
+    """What a user is told of a disk that filled up, or failed, under a sweep."""
+    cure = next((_CURES[fault] for fault in _CURES if fault in reason), "make room")
+    return f"storage: {place} cannot be written any more ({reason}); {cure}: {_KEPT}"
+
+
+def disk_error(error: BaseException | None, folder: Path | None = None) -> str | None:
+    """What is wrong with a sweep's disk, if that is what an error is about, or what led to it.
+
+    Args:
+        error: The error.
+        folder: The sweep's folder, where this process writes to it.
+    """
+    for each in causes(error):
+        if isinstance(each, OSError) and each.errno and _is_of_disk(each, folder):
+            where = f": {each.filename}" if each.filename else ""
+            return os.strerror(each.errno) + where
+        if isinstance(each, sqlite3.OperationalError) and any(s in str(each) for s in _CURES):
+            return str(each)
+    return None
+
+
+def _is_of_disk(error: OSError, folder: Path | None) -> bool:
+    """Whether an error is about what a sweep writes, and not a device or a file of the user."""
+    if os.strerror(error.errno or 0) not in _CURES:
+        return False
+    forbidden = error.errno in _FORBIDDEN
+    if isinstance(error.filename, str):
+        file = Path(error.filename).absolute()
+        # Checkpoints are written to a temporary folder first.
+        temporary = not forbidden and file.is_relative_to(tempfile.gettempdir())
+        return temporary or (folder is not None and file.is_relative_to(folder))
+    # Sockets and signals may be forbidden too; pyarrow names its files in the message alone.
+    return not forbidden or "Detail: [errno" in str(error)
+
+
+def database_error(error: BaseException) -> str | None:
+    """What is wrong with the study's database, if that is what an error is about."""
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    for each in causes(error):
+        if isinstance(each, (InterfaceError, OperationalError)):
+            # The driver's own words, without the statement and its values.
+            return str(each.orig).strip().splitlines()[0]
+    return None
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

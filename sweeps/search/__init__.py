@@ -1,0 +1,1 @@
+"""The search space, and how Optuna and Ray Tune run its trials."""

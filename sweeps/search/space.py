@@ -1,0 +1,119 @@
+"""What is searched: ranges, the point to start from, and the first rung of early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from sweeps.names import Space
+from weakdis_core.config.config import Config
+from weakdis_core.errors import UserError
+
+LATENT_SIZES = (4, 6, 8, 12, 16)
+LABELS = (100, 300, 1000)
+# In README's sweep (commit 2839440) the four best trials had lambda from .4 to 7.7 and warmups from
+# .02 to .07; those with a warmup of .12 or more were stopped early, or had fewer labels.
+LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
+WARMUP_RANGE = (0.02, 0.25)
+LEARNING_RATE_RANGE = (3e-4, 3e-3)
+
+
+def build_space(
+    config: Config, fixed: Mapping[str, Any], search_learning_rate: bool = False
+) -> Space:
+    """The settings to search, by dotted name, with their ranges.
+
+    Args:
+        config: The settings that every trial shares; they decide the range of lambda, whose
+            meaning depends on how codes are held to the prior, and the room left for warmup.
+        fixed: Settings the user fixed, which are not searched.
+        search_learning_rate: Search the autoencoder's learning rate too.
+
+    Raises:
+        UserError: Everything is fixed and there is nothing to search, or no room for warmup.
+    """
+    lowest, highest = WARMUP_RANGE
+    # Warmup and ending together must leave steps between them.
+    highest = min(highest, 0.9 * (1 - config.training.ending))
+    if highest <= lowest and "training.warmup" not in fixed:
+        raise UserError(
+            f"training.ending: {config.training.ending} is not allowed: it leaves no room for a "
+            f"warmup of at least {lowest}"
+        )
+    low, high = LAMBDA_RANGES[config.loss.prior_matching]
+    space: Space = {
+        "model.latent_size": CategoricalDistribution(LATENT_SIZES),
+        "loss.lambda": FloatDistribution(low, high, log=True),
+        "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
+        "data.labels": CategoricalDistribution(_available_labels(config)),
+    }
+    if search_learning_rate:
+        space["training.learning_rate"] = FloatDistribution(*LEARNING_RATE_RANGE, log=True)
+    space = {name: values for name, values in space.items() if name not in fixed}
+    if not space:
+        raise UserError("set: every searched setting is fixed, so there is nothing to search")
+    return space
+
+
+def _available_labels(config: Config) -> tuple[int, ...]:
+    """The sizes of the labelled subset that the train split can give."""
+    # A little less than the 80% of the split, which keeps copies of an image together.
+    return tuple(labels for labels in LABELS if labels <= 0.75 * config.data.max_images)
+
+
+def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
+    """The preset's own values, tried first so that no search ends below them.
+
+    None where one of them lies outside its range.
+    """
+    settings = config.flat()
+    point = {name: settings[name] for name in space}
+    return None if why_outside(space, point) else point
+
+
+def why_outside(space: Space, point: Mapping[str, Any]) -> str:
+    """Name the first value of a point that its space does not allow; empty where it allows all.
+
+    Names that are not searched are no concern of the space.
+    """
+    for name, value in point.items():
+        values = space.get(name)
+        if isinstance(values, CategoricalDistribution):
+            inside, allowed = value in values.choices, f"one of {values.choices}"
+        elif isinstance(values, FloatDistribution | IntDistribution):
+            inside = isinstance(value, int | float) and values.low <= value <= values.high
+            allowed = f"a number from {values.low:g} to {values.high:g}"
+        else:
+            continue
+        if not inside:
+            return f"{name}: {value!r} is outside the search space; it must be {allowed}"
+    return ""
+
+
+def longest_warmup(space: Space, config: Config) -> int:
+    """Steps of the longest warmup a trial may have."""
+    warmup = space.get("training.warmup")
+    fraction = warmup.high if isinstance(warmup, FloatDistribution) else config.training.warmup
+    return ceil(fraction * config.training.steps)
+
+
+def first_rung(space: Space, config: Config) -> int:
+    """Step from which early stopping may judge a trial: an evaluation beyond the longest warmup.
+
+    The objective exists only after warmup, so earlier there is nothing to compare. It is the first
+    evaluation at twice the longest warmup of the space: a trial that had it has then trained for
+    as long after it.
+    """
+    training = config.training
+    longest = longest_warmup(space, config)
+    every = range(1, training.evaluations + 1)
+    evaluated = (ceil(training.steps * number / training.evaluations) for number in every)
+    late = (step for step in evaluated if step > longest and step >= 2 * longest)
+    return next(late, training.steps)

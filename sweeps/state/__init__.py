@@ -1,0 +1,1 @@
+"""What a sweep is and what became of its trials, kept in the Optuna study."""

@@ -1,0 +1,196 @@
+"""A sweep that is resumed: what it keeps of its settings, and what may be asked anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sweeps.cluster.addresses import has_secret, scheme_of, without_password
+from sweeps.state.catalog import StoredSweep, find_sweep, parse_sweep_path, stored_names
+from sweeps.study_names import STUDY_PREFIX
+from sweeps.sweep_settings import SweepSettings
+from sweeps.trial import seconds_of_a_trial
+from weakdis_core.data.variants import VARIANTS
+from weakdis_core.errors import UserError
+from weakdis_core.version import CODE_VERSION
+
+_MAY_CHANGE = {
+    "trials", "time_budget", "confirm_seeds", "confirm_top", "cpus_per_trial", "gpus_per_trial",
+    "max_concurrent", "address", "tracking_uri", "data_dir",
+}  # fmt: skip
+"""Settings that a resumed sweep may be given anew: they change no trial's numbers."""
+_FINDS = {"resume", "storage", "optuna_storage", "plan"}
+
+
+def resume_settings(asked: SweepSettings) -> list[SweepSettings]:
+    """The settings of the sweeps to resume: each one's own, with what the user asks for now.
+
+    The name given to a `--variant all` stands for all its sweeps, also those not yet begun.
+
+    Raises:
+        UserError: There is no such sweep, or a setting is given that cannot change.
+    """
+    assert asked.resume is not None
+    asked, name = parse_sweep_path(asked, asked.resume)
+    if name.startswith(STUDY_PREFIX):
+        raise UserError(
+            f"resume: {name!r} is a study of the paper; the command that began it goes on with it: "
+            "python sweeps/run.py --study STUDY --variant VARIANT"
+        )
+    begun = _sweeps_of_all(asked, name)
+    if not begun:
+        return [_resumed_settings(asked, find_sweep(asked, name))]
+    if asked.variant == "all":
+        asked = SweepSettings.model_construct(asked.model_fields_set - {"variant"}, **dict(asked))
+    own = {variant: _resumed_settings(asked, stored) for variant, stored in begun.items()}
+    # The last to begin is the least likely to have been given more by itself.
+    *_, last = own.values()
+    return [
+        own.get(variant)
+        or last.model_copy(update={"variant": variant, "name": f"{name}-{variant}", "resume": None})
+        for variant in VARIANTS
+    ]
+
+
+def check_gpus(settings: SweepSettings, gpus: float) -> None:
+    """Find out whether a resumed sweep gets GPUs again, if it began on some.
+
+    Its checkpoints can be continued nowhere else, and new trials would have other numbers.
+
+    Args:
+        settings: Those of the sweep.
+        gpus: GPUs of a trial.
+
+    Raises:
+        UserError: It gets none.
+    """
+    for name in settings.sweep_names().values():
+        if not gpus and find_sweep(settings, name).base.runtime.device != "cpu":
+            raise UserError(
+                f"gpus_per_trial: 0 is not allowed with resume: {name} began on GPUs, "
+                "and can go on only there"
+            )
+
+
+def _sweeps_of_all(asked: SweepSettings, name: str) -> dict[str, StoredSweep]:
+    """The sweeps of a `--variant all` of that name, by variant; none where it is a sweep's own."""
+    known = stored_names(asked)
+    if name in known:
+        return {}
+    parts = {variant: f"{name}-{variant}" for variant in VARIANTS}
+    found = {variant: find_sweep(asked, part) for variant, part in parts.items() if part in known}
+    # Sweeps that were begun alone, under such names, are no parts of anything.
+    together = any(stored.settings.variant == "all" for stored in found.values())
+    return found if together else {}
+
+
+def _resumed_settings(asked: SweepSettings, stored: StoredSweep) -> SweepSettings:
+    if stored.core != CODE_VERSION:
+        raise UserError(
+            f"resume: {stored.name!r} was begun with version {stored.core} of the core, this is "
+            f"version {CODE_VERSION}, and their numbers do not compare; go on with it from a "
+            f"commit of version {stored.core}, or begin another sweep"
+        )
+    own = {"variant": stored.base.data.variant, "name": stored.name, "resume": stored.name}
+    kept = stored.settings.model_copy(update=own)
+    given = {f for f in asked.model_fields_set if getattr(asked, f) != getattr(kept, f)}
+    if fixed := sorted(given - _MAY_CHANGE - _FINDS):
+        field = fixed[0]
+        raise UserError(
+            f"{field.rstrip('_')}: {getattr(asked, field)!r} is not allowed with resume: "
+            f"the sweep keeps what it has ({getattr(kept, field)!r})"
+        )
+    changes: dict[str, Any] = {field: getattr(asked, field) for field in given & _MAY_CHANGE}
+    _check_same_computing(changes, stored)
+    if stored.base.runtime.device == "cpu":
+        # Also where there are GPUs now.
+        changes["gpus_per_trial"] = 0.0
+    changes |= {"plan": asked.plan, "optuna_storage": asked.optuna_storage}
+    changes["storage"] = _place(asked, stored)
+    if "tracking_uri" not in asked.model_fields_set:
+        changes["tracking_uri"] = _tracking_uri(stored, changes["storage"])
+    # Each part was allowed where it was said; together they may not be.
+    changed = kept.model_copy(update=changes).model_dump(by_alias=True)
+    settings = SweepSettings.model_validate(changed)
+    if settings.trials > stored.settings.trials:
+        _check_time_is_left(stored, settings)
+    return settings
+
+
+def _check_same_computing(changes: dict[str, Any], stored: StoredSweep) -> None:
+    """Neither the kind of device nor the threads change: a trial's numbers depend on both."""
+    name, runtime = stored.name, stored.base.runtime
+    gpus, cpus = changes.get("gpus_per_trial"), changes.get("cpus_per_trial")
+    if gpus and runtime.device == "cpu":
+        raise UserError(
+            f"gpus_per_trial: {gpus:g} is not allowed with resume: {name} began without GPUs, "
+            "and goes on without"
+        )
+    if cpus is not None and cpus > runtime.threads:
+        raise UserError(
+            f"cpus_per_trial: {cpus:g} is not allowed with resume: the trials of {name} keep "
+            f"their threads, {runtime.threads}; more CPUs would lie idle"
+        )
+
+
+def _place(asked: SweepSettings, stored: StoredSweep) -> str:
+    """Where the sweep's checkpoints lie now."""
+    if asked.study_storage is None:
+        # A folder is where it was found, whatever it was called then.
+        return str(asked.folder)
+    kept = stored.settings.checkpoints
+    if "storage" not in asked.model_fields_set or asked.checkpoints == kept:
+        return kept.root
+    if not asked.checkpoints.holds(stored.name):
+        raise UserError(
+            f"storage: {asked.storage!r} is not allowed with resume: {stored.name} is not there; "
+            f"it was in {kept.root!r}"
+        )
+    return asked.checkpoints.root
+
+
+def _tracking_uri(stored: StoredSweep, root: str) -> str:
+    """Where MLflow keeps the sweep's runs: a database that was copied or moved with it is its own.
+
+    Args:
+        stored: The sweep.
+        root: Where it lies now.
+
+    Raises:
+        UserError: Its address held a password, or its database stayed where it was.
+    """
+    kept, begun_in = stored.settings.tracking_uri, stored.settings.checkpoints.root
+    # Earlier versions stored nothing instead of an address with a password.
+    if kept is None or has_secret(kept):
+        given = os.environ.get("MLFLOW_TRACKING_URI")
+        if given is not None and kept in (None, without_password(given)):
+            return given
+        raise UserError(
+            f"tracking_uri: {stored.name} has its runs at {kept or 'an address with a password'}, "
+            "and no password is ever stored; give the whole address in MLFLOW_TRACKING_URI or "
+            "with --tracking-uri"
+        )
+    database, project = kept.partition(":///")[2], Path(begun_in).parent
+    if scheme_of(kept) != "sqlite" or root == begun_in or project not in Path(database).parents:
+        # A database outside the folder that holds the sweeps does not move with them.
+        return kept
+    here = Path(os.path.normpath(Path(root) / os.path.relpath(database, begun_in)))
+    if not here.is_file():
+        raise UserError(
+            f"tracking_uri: {stored.name} was begun in {begun_in} and has its runs in {database}; "
+            f"now it is in {root}, and there is no {here}. Bring the database here with the folder "
+            f"mlruns beside it, or go on in the old one with --tracking-uri {kept}"
+        )
+    return f"sqlite:///{here}"
+
+
+def _check_time_is_left(stored: StoredSweep, settings: SweepSettings) -> None:
+    """More trials need time: the search starts none that it does not expect to end."""
+    records = stored.records
+    trial = seconds_of_a_trial(records.load().values())
+    if records.seconds + trial >= settings.time_budget:
+        raise UserError(
+            f"time_budget: {settings.time_budget:g} is not allowed with more trials: "
+            f"{stored.name} has taken {records.seconds:.0f} s of it, and a trial takes {trial:.0f}"
+        )

@@ -1,0 +1,135 @@
+"""The Optuna study of a sweep: where it lies, how it samples, and how it is written out."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study, StudyDirection
+
+from sweeps.cluster.addresses import explain_errors
+from sweeps.cluster.databases import open_database
+from sweeps.compat import SingleWriterStorage
+from sweeps.names import METRICS, Objective, Space
+from sweeps.sweep_settings import Sampler
+from sweeps.trial import trial_id_of
+from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
+
+STUDY_FILE = "study.db"
+SPACE = "space"
+_LOCKED_SECONDS = 100.0
+
+
+def directions(objective: Objective) -> list[StudyDirection]:
+    """Accuracy up; under pareto also labels down."""
+    if objective == "pareto":
+        return [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    return [StudyDirection.MAXIMIZE]
+
+
+def make_sampler(name: Sampler, seed: int, trials: int) -> BaseSampler:
+    """A sampler of the given kind.
+
+    Args:
+        name: tpe, random or nsga2.
+        seed: Seed of its draws.
+        trials: Trials of the sweep: a short one cannot afford ten random ones first.
+    """
+    if name == "random":
+        return RandomSampler(seed=seed)
+    if name == "nsga2":
+        return NSGAIISampler(seed=seed, population_size=min(50, max(4, trials // 4)))
+    # The liar keeps trials that run at once from trying the same place.
+    return TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 4)), constant_liar=True)
+
+
+def open_storage(folder: Path, url: str | None = None, writer: bool = True) -> BaseStorage:
+    """Where a sweep's study lies, so that optuna-dashboard can read it.
+
+    Args:
+        folder: Folder of the sweep, for a database beside it.
+        url: A database of the user's, which outlives the machine, or a journal file.
+        writer: Whether this process alone writes the study.
+
+    Raises:
+        UserError: It cannot be opened.
+    """
+    address = url or f"sqlite:///{folder / STUDY_FILE}"
+    with explain_errors("optuna_storage", address):
+        if "://" not in address:
+            return JournalStorage(JournalFileBackend(address))
+        # Another program may lock a file for a while. A connection that a database, or a router,
+        # has cut meanwhile is made anew.
+        wait: dict[str, Any] = {"connect_args": {"timeout": _LOCKED_SECONDS}}
+        options = wait if address.startswith("sqlite") else {"pool_pre_ping": True}
+        storage = SingleWriterStorage if writer else RDBStorage
+        return open_database(address, partial(storage, engine_kwargs=options))
+
+
+def open_study(
+    storage: BaseStorage, name: str, objective: Objective, space: Space | None = None
+) -> Study:
+    """Open a study, or make it.
+
+    Optuna silently keeps the direction of a study it finds, and lets a changed space change what
+    its trials mean, so both are checked.
+
+    Args:
+        storage: Where it lies.
+        name: Its name.
+        objective: What it optimises.
+        space: What it searches; None for a study of given runs.
+
+    Raises:
+        UserError: A study of that name optimises in another direction, or searches another space.
+    """
+    wanted = directions(objective)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=wanted,
+        load_if_exists=True,
+    )
+    if study.directions != wanted:
+        found = ", ".join(direction.name.lower() for direction in study.directions)
+        raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
+    if space is not None:
+        described = {key: distribution_to_json(values) for key, values in space.items()}
+        if study.user_attrs.get(SPACE, described) != described:
+            raise UserError(f"study {name}: it searches {study.user_attrs[SPACE]}, not {described}")
+        study.set_user_attr(SPACE, described)
+    with warnings.catch_warnings():
+        # Optuna may change how; its dashboard shows them.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names([METRICS[objective], "data.labels"][: len(wanted)])
+    return study
+
+
+def export_study(study: Study, path: Path) -> None:
+    """Write every trial of the study as JSON, readable without Optuna."""
+    trials = [
+        {
+            "number": trial.number,
+            "state": trial.state.name,
+            "trial_id": trial_id_of(trial.number),
+            "params": trial.params,
+            "values": trial.values,
+            "intermediate_values": {str(k): v for k, v in trial.intermediate_values.items()},
+            "start": str(trial.datetime_start),
+            "end": str(trial.datetime_complete),
+        }
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    names = [direction.name.lower() for direction in study.directions]
+    content = {"study": study.study_name, "directions": names, "trials": trials}
+    write_text(path, json.dumps(content, indent=1))

@@ -1,0 +1,197 @@
+"""The records of a sweep's trials, kept by its Optuna study: they survive any crash.
+
+The study is the authority on which trials have ended: it is written first, in one transaction.
+What it cannot hold of a trial (reports, checkpoints, the reason of a failure) lies beside it, among
+the study's user attributes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from sweeps.cluster.storage import path_within
+from sweeps.compat import set_waiting
+from sweeps.state.stage import StageRun
+from sweeps.trial import Listener, Outcome, Stage, TrialRecord, trial_id_of, values_of
+
+_PREFIX = "trial "
+_SPENT = "spent"
+_SECONDS = "seconds"
+STATES: dict[Outcome, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""State in the study of a trial that has ended by itself."""
+REFUSED = "refused"
+"""User attribute of a trial that another program enqueued outside the search space: the reason."""
+_INSTEAD = "instead of"
+_OUTCOMES = {state: outcome for outcome, state in STATES.items()}
+
+
+class TrialStore:
+    """The records of a study's trials, in its user attributes."""
+
+    def __init__(self, study: Study, stage: Stage = "search") -> None:
+        self._study = study
+        self._stage = stage
+
+    def save(self, record: TrialRecord, seconds: float) -> None:
+        """Store a record, and the seconds that trials have been running in all sessions."""
+        content = dataclasses.asdict(record)
+        del content["started"], content["mended"], content["config"]
+        self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content | {_SPENT: seconds})
+
+    @property
+    def seconds(self) -> float:
+        """How long trials have been running, in all sessions so far."""
+        kept = self._study.user_attrs
+        spent = (
+            content.get(_SPENT, 0.0) for key, content in kept.items() if key.startswith(_PREFIX)
+        )
+        # Earlier versions stored it as an attribute of its own.
+        return float(max(spent, default=0.0) or kept.get(_SECONDS, 0.0))
+
+    def load(self) -> dict[str, TrialRecord]:
+        """All records by trial id, in the order the trials started.
+
+        A process that was killed after it had stored an end in the study left a record without
+        it, or none where the trial had not started: that is put right here.
+        """
+        kept = self._study.user_attrs
+        records = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            number, trial_id = trial.number + 1, trial_id_of(trial.number, self._stage)
+            content, ended = kept.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
+            if content is None and ended is None:
+                continue
+            record = (
+                _record(content) if content else TrialRecord(number, trial_id, values_of(trial))
+            )
+            if ended is not None and record.outcome in ("running", "interrupted"):
+                record.outcome, record.mended = ended, True
+                if record.outcome == "failed" and not record.error:
+                    killed = "the sweep was killed as the trial ended"
+                    record.error = trial.user_attrs.get(REFUSED, killed)
+            records[trial_id] = record
+        return records
+
+
+def _record(content: dict[str, Any]) -> TrialRecord:
+    rungs = [(int(step), float(value)) for step, value in content["rungs"]]
+    # An earlier version kept paths from the root on.
+    checkpoints = [path_within(path) for path in content["checkpoints"]]
+    content = {name: value for name, value in content.items() if name != _SPENT}
+    return TrialRecord(**content | {"rungs": rungs, "checkpoints": checkpoints})
+
+
+def count_remaining(study: Study, wanted: int) -> int:
+    """Return how many of the trials asked for have not ended; refused ones were not asked for."""
+    ended = sum(
+        trial.state.is_finished() and REFUSED not in trial.user_attrs
+        for trial in study.get_trials(deepcopy=False)
+    )
+    return max(0, wanted - ended + len(_failed_for_time(study)))
+
+
+def _failed_for_time(study: Study) -> list[TrialRecord]:
+    """List the trials without a score that an earlier version failed at the end of the time."""
+    trials = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
+    # Reading all records takes a while, and most sweeps have no failed trial.
+    known = TrialStore(study).load() if trials else {}
+    records = (known[trial_id_of(trial.number)] for trial in trials)
+    return [each for each in records if each.outcome == "out_of_time" and each.score is None]
+
+
+def enqueue_failed_for_time(study: Study) -> None:
+    """Enqueue once more, with their checkpoints, the trials that `_failed_for_time` lists.
+
+    Optuna lets no trial that has ended go on, so these get new numbers.
+    """
+    records, trials = TrialStore(study), study.get_trials(deepcopy=False)
+    again = {trial.user_attrs.get(_INSTEAD) for trial in trials}
+    for record in _failed_for_time(study):
+        if record.number not in again:
+            study.enqueue_trial(record.values, user_attrs={_INSTEAD: record.number})
+            number = len(study.get_trials(deepcopy=False))
+            same = dataclasses.replace(record, number=number, trial_id=trial_id_of(number - 1))
+            same.outcome = "interrupted"
+            records.save(same, records.seconds)
+
+
+def end_out_of_time(run: StageRun) -> None:
+    """End the search's trials that the time stopped: those with a score are PRUNED.
+
+    Tune does not end them. The others go on, or start, in a session with more time; where time is
+    left, so does what an earlier session was interrupted in.
+    """
+    if not run.budget.ran_out:
+        return
+    for trial in run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+        record = run.ledger.records.get(trial_id_of(trial.number))
+        if record is None:
+            set_waiting(run.study, trial)
+            continue
+        # First: killed in between, it goes on from here as any that has not ended.
+        record.outcome = "out_of_time"
+        TrialStore(run.study).save(record, run.budget.spent)
+        if trial.intermediate_values or record.score is not None:
+            run.study.tell(trial.number, state=TrialState.PRUNED)
+
+
+class TrialStoreListener(Listener):
+    """Stores a trial's record after whatever happened to it.
+
+    It deletes the checkpoints that no record names any more, and those of a study's complete runs.
+    (Tune would delete them too, but then it writes all that it knows at every checkpoint.)
+
+    Args:
+        run: The stage of the trials.
+    """
+
+    def __init__(self, run: StageRun) -> None:
+        self._run = run
+        self._records = TrialStore(run.study, run.stage)
+        self._storage = run.sweep.storage
+        self._stored = set(run.study.user_attrs)
+        self._named = {key: record.checkpoints for key, record in run.ledger.records.items()}
+
+    def trial_started(self, record: TrialRecord) -> None:
+        """Start the clock, and store that it runs."""
+        self._run.budget.start()
+        self._save(record)
+
+    def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
+        """Store a report."""
+        self._save(record)
+
+    def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
+        """Store where the last checkpoints lie, and delete what came before them."""
+        self._save(record)
+        for old in set(self._named.get(record.trial_id, ())) - set(record.checkpoints):
+            self._storage.delete(old)
+        self._named[record.trial_id] = record.checkpoints
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Store how it ended, and why it failed."""
+        scored = self._run.stage == "study" and record.outcome == "complete"
+        old = record.checkpoints if scored else []
+        record.checkpoints = [path for path in record.checkpoints if path not in old]
+        self._save(record)
+        for path in old:
+            self._storage.delete(path)
+
+    def session_ended(self) -> None:
+        """Store the ends of trials that were cut short or refused; the others are stored."""
+        for record in self._run.ledger.ended():
+            refused = record.mended and f"{_PREFIX}{record.trial_id}" not in self._stored
+            if refused or record.outcome in ("out_of_time", "interrupted"):
+                self._save(record)
+
+    def _save(self, record: TrialRecord) -> None:
+        self._records.save(record, self._run.budget.spent)

@@ -1,0 +1,61 @@
+"""What may be asked of a declared study on the command line, and the names of studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from weakdis_core.config.settings import DataSettings, Source
+from weakdis_core.data.source import plan
+from weakdis_core.errors import UserError
+from weakdis_core.rows import PRESET_SEEDS
+from weakdis_core.studies import StudyName
+from weakdis_core.version import CODE_VERSION
+
+STUDY_PREFIX = "study-"
+"""Beginning of the name of every study's sweep."""
+
+_ALLOWED = {
+    "study", "variant", "seeds", "plan", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
+    "address", "storage", "optuna_storage", "tracking_uri", "data_dir", "data_source",
+}  # fmt: skip
+
+
+def check_study(study: StudyName | None, seeds: Sequence[int] | None, given: set[str]) -> None:
+    """Refuse what belongs to a search, and seeds that no table shows.
+
+    Args:
+        study: The study, if one is asked for.
+        seeds: Its training seeds, if not the declared ones.
+        given: Names of the settings that differ from their defaults.
+
+    Raises:
+        UserError: A setting is not allowed.
+    """
+    if study is None:
+        if seeds is not None:
+            raise UserError("seeds: they are the seeds of a study; --study names it")
+        return
+    if fixed := sorted(given - _ALLOWED):
+        raise UserError(
+            f"{fixed[0].rstrip('_')}: it is not allowed with study: a study's runs are declared"
+        )
+    if chosen := sorted(set(seeds or ()) & set(PRESET_SEEDS)):
+        raise UserError(
+            f"seeds: {chosen[0]} is not allowed: the presets were chosen on seeds "
+            f"{min(PRESET_SEEDS)} to {max(PRESET_SEEDS)}, and no table shows them"
+        )
+
+
+def study_name(study: StudyName, variant: str, source: Source, data_dir: Path | None) -> str:
+    """Return the name of a study's sweep of one variant, with images from the source asked for.
+
+    Another version of the core begins a study anew, and so do official images.
+
+    Raises:
+        UserError: Official images are asked for and their file is nowhere.
+    """
+    data = DataSettings.model_validate({"variant": variant, "source": source})
+    found = plan(data, data_dir).source
+    end = "" if found == "rendered" else f"-{found}"
+    return f"{STUDY_PREFIX}{study}-{variant}-core{CODE_VERSION}{end}"

@@ -1,0 +1,1 @@
+"""What MLflow receives of a sweep, through an outbox that survives outages."""

@@ -1,0 +1,115 @@
+"""A trained model in MLflow: stored with its run, registered, and called `best` if it is.
+
+Idempotent: a retry reuses the stored model and the version that an earlier attempt created.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from sweeps.names import KINDS
+from sweeps.tracking.outbox import Entry
+
+ALIAS = "best"
+SELECTED_BY = "val/relation_accuracy_pixels"
+"""The tag by which versions are compared: never a score on test."""
+
+MODEL_FOLDER = "model"
+"""What the model is called among those of its run: `runs:/RUN_ID/model`."""
+
+_STEP = "step"
+# Of a version, as tags, and of the stored model.
+_SHOWN = [
+    f"{part}/{score}"
+    for part in ("val", "test")
+    for score in ("factor_accuracy", *(f"relation_accuracy_{k}" for k in KINDS))
+]
+
+
+def publish(client: MlflowClient, run: str, entry: Entry) -> None:
+    """Store an entry's model with a run, register it, and move the alias to it if it is better.
+
+    Raises:
+        MlflowException: MLflow, or its registry, refuses or does not answer.
+    """
+    assert entry.file is not None
+    assert entry.model is not None
+    stored = _stored(client, run, entry)
+    version = _version(client, run, stored, entry)
+    best = _best(client, entry.model)
+    if best is None or _is_better(version, best):
+        client.set_registered_model_alias(entry.model, ALIAS, version.version)
+
+
+def _stored(client: MlflowClient, run: str, entry: Entry) -> LoggedModel:
+    """The model among those of the run, with all its files: found, or made."""
+    experiment = client.get_run(run).info.experiment_id
+    known = client.search_logged_models([experiment], f"source_run_id = '{run}'")
+    same = [model for model in known if model.tags.get(_STEP) == str(entry.step)]
+    model = same[0] if same else client.create_logged_model(
+        experiment, MODEL_FOLDER, run, tags=entry.tags | {_STEP: str(entry.step)},
+        params=client.get_run(run).data.params,
+    )  # fmt: skip
+    if model.status != LoggedModelStatus.READY:
+        folder = Path(str(entry.file))
+        described = Model.load(folder)
+        described.run_id, described.model_id = run, model.model_id
+        described.save(str(folder / "MLmodel"))
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.log_outputs(run, [LoggedModelOutput(model.model_id, entry.step)])
+        client.log_batch(run, metrics=_scores(client, run, model.model_id, entry))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return model
+
+
+def _scores(client: MlflowClient, run: str, model_id: str, entry: Entry) -> list[Metric]:
+    """A run's last scores as its model's too: the same points, or the run would have them twice."""
+    scores = []
+    for name in _SHOWN:
+        history = client.get_metric_history(run, name) if name in entry.metrics else []
+        if history:
+            last = max(history, key=lambda point: point.step)
+            scores.append(Metric(name, last.value, last.timestamp, last.step, model_id=model_id))
+    return scores
+
+
+def _version(client: MlflowClient, run: str, stored: LoggedModel, entry: Entry) -> ModelVersion:
+    """The version of a stored model: found, or made."""
+    name = str(entry.model)
+    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
+        if version.tags.get(_STEP) == str(entry.step):
+            return version
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    tags = entry.tags | {name: str(entry.metrics[name]) for name in _SHOWN if name in entry.metrics}
+    tags |= {_STEP: str(entry.step), "run_id": run, "model_id": stored.model_id}
+    # Not the source models:/ID: on a database MLflow would look for it in its default one.
+    return client.create_model_version(
+        name, stored.artifact_location, run, tags, model_id=stored.model_id
+    )
+
+
+def _best(client: MlflowClient, name: str) -> ModelVersion | None:
+    number = client.get_registered_model(name).aliases.get(ALIAS)
+    return client.get_model_version(name, str(number)) if number is not None else None
+
+
+def _is_better(version: ModelVersion, best: ModelVersion) -> bool:
+    """Whether the alias moves: official images before rendered ones, then the higher score.
+
+    The scores of the two are never compared.
+    """
+    sources = [each.tags.get("data.source") for each in (version, best)]
+    if sources[0] != sources[1]:
+        return sources[0] == "official"
+    scores = [float(each.tags.get(SELECTED_BY, "-inf")) for each in (version, best)]
+    return scores[0] > scores[1]

@@ -1,0 +1,231 @@
+"""MLflow: a parent run for the sweep, a child for each trial and confirm run, true end states.
+
+Not Ray's own MLflow callback: that one makes a call for each number on the driver, doubles runs
+after a restore and knows no parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
+
+from sweeps.state.ledger import Ledger, numbers
+from sweeps.text import format_settings
+from sweeps.tracking.notes import best_so_far, describe_trial
+from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry, Kind
+from sweeps.tracking.run_info import SweepRun
+from sweeps.tracking.worker import DeliveryWorker
+from sweeps.trial import Listener, Outcome, Stage, TrialRecord
+from weakdis_core.config.config import replaced, validated
+from weakdis_core.errors import UserError
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+# A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
+STATUS: dict[Outcome, Status] = {
+    "complete": "FINISHED",
+    "pruned": "FINISHED",
+    "failed": "FAILED",
+    "out_of_time": "KILLED",
+    "interrupted": "KILLED",
+}
+
+
+class RunTracker(Listener):
+    """Submits to MLflow what happens, one entry per report.
+
+    Args:
+        writer: Takes entries and delivers them.
+        sweep: What the runs have in common.
+        ledger: Account of the trials.
+        stage: What the trials are for.
+    """
+
+    def __init__(
+        self, writer: DeliveryWorker, sweep: SweepRun, ledger: Ledger, stage: Stage = "search"
+    ) -> None:
+        self._writer = writer
+        self._sweep = sweep
+        self._ledger = ledger
+        self._stage = stage
+        self._notes: list[str] = []
+        # Ended in an earlier session, which sent that to MLflow unless it was killed before.
+        self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
+        self._begun: set[str] = set()
+        self._device = ""
+        # Tags of reports, by trial id: each is sent when it changes.
+        self._reported: dict[str, dict[str, str]] = {}
+
+    def of_stage(self, stage: Stage, ledger: Ledger) -> RunTracker:
+        """Return the tracking of another stage of the same sweep."""
+        return RunTracker(self._writer, self._sweep, ledger, stage)
+
+    def open(self) -> None:
+        """Open the parent run, or take it up again."""
+        tags = {"kind": "study" if self._stage == "study" else "sweep"}
+        tags["mlflow.runName"] = self._sweep.name
+        tags |= self._ended()
+        tags[MLFLOW_RUN_NOTE] = self._description()
+        self._open_run(PARENT, tags, self._sweep.params)
+
+    def trial_started(self, record: TrialRecord) -> None:
+        """Open a trial's run with its params and tags, or take it up again."""
+        key = record.trial_id
+        tags = {"kind": "trial", "trial_id": key, "stage": self._stage}
+        tags[MLFLOW_RUN_NOTE] = describe_trial(self._sweep, record, self._stage, {})
+        tags["mlflow.runName"] = f"trial {record.number}"
+        params: Mapping[str, Any] = record.values
+        # Values that do not fit together fail their trial, which reports them itself.
+        with contextlib.suppress(UserError):
+            # Nothing of its settings is stored of a trial that a kill ended before it started.
+            shared = self._sweep.base.to_dict()
+            config = validated(record.config or replaced(shared, record.values))
+            params = config.flat()
+            tags |= {"config_hash": config.hash(), "seed": str(config.seed)}
+            if self._stage == "confirm":
+                tags["mlflow.runName"] = f"confirm {config.hash()} seed {config.seed}"
+        if self._stage == "study":
+            tags |= {"row": record.values["row"]}
+            tags["mlflow.runName"] = format_settings(record.values)
+        self._closed.pop(key, None)
+        self._begun.add(key)
+        self._open_run(key, tags, params)
+
+    def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
+        """Log a report: all its numbers in one entry, at the training step."""
+        key, known = record.trial_id, self._reported.setdefault(record.trial_id, {})
+        seen = {name: result.get(name) for name in ("device", "machine")}
+        seen |= {"note": record.note, "host": " ".join(record.hosts)}
+        tags = {name: str(tag) for name, tag in seen.items() if tag and known.get(name) != tag}
+        known |= tags
+        if "device" in tags and not self._device:
+            self._device = tags["device"]
+            self.set_tags(PARENT, {"device": self._device})
+        metrics = numbers(result, ("train", "val", "test"))
+        # The report of the test scores trains nothing, so it lacks the seconds of a report.
+        costs = (OF_REPORT, "cpu_seconds", "scoring_seconds")
+        metrics |= {name: float(result[name]) for name in costs if name in result}
+        if metrics or tags:
+            self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """End a trial's run, with the reason where it failed; a search logs its best so far."""
+        if record.trial_id not in self._begun:
+            # It failed before it started.
+            self.trial_started(record)
+        self._end(record)
+
+    def session_ended(self) -> None:
+        """End the runs of trials that were cut short."""
+        self.end_all()
+
+    def end_all(self) -> None:
+        """End the run of every trial that has ended."""
+        for record in self._ledger.ended():
+            self._end(record)
+
+    def cut_short(self) -> None:
+        """End every trial and its run, whatever it was doing."""
+        self._ledger.cut_short()
+        self.end_all()
+
+    def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
+        """Log metrics on a trial's run, by its id, or on the `PARENT`."""
+        self._submit(key, "log", metrics=_finite(metrics), step=step)
+
+    def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
+        """Store a file, or all files of a folder, among a run's artifacts."""
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            self._submit(key, "file", file=str(file), folder=folder)
+
+    def set_tags(self, key: str, tags: Mapping[str, Any]) -> None:
+        """Set tags of a run."""
+        self._submit(key, "log", tags=_text(tags))
+
+    def add_note(self, text: str) -> None:
+        """Add to the parent's note, which MLflow's UI shows as its description."""
+        self._notes.append(text)
+        self.set_tags(PARENT, {MLFLOW_RUN_NOTE: self._description()})
+
+    def describe(self, record: TrialRecord, test: Mapping[str, float]) -> None:
+        """Set a trial's note: what it is, how it ended, and its scores on test."""
+        text = describe_trial(self._sweep, record, self._stage, test)
+        self.set_tags(record.trial_id, {MLFLOW_RUN_NOTE: text})
+
+    def log_model(
+        self,
+        record: TrialRecord,
+        folder: Path,
+        name: str,
+        scores: Mapping[str, float],
+        tags: Mapping[str, Any],
+    ) -> None:
+        """Store a trial's model, a folder as MLflow writes it, and register it as `name`.
+
+        Its scores, `val/...` and `test/...`, and the tags become those of the version.
+        """
+        own = self._tags({"trial_id": record.trial_id, **_text(tags)})
+        self._submit(
+            record.trial_id, "model", file=str(folder), model=name, step=record.step,
+            metrics=_finite(scores), tags=own,
+        )  # fmt: skip
+
+    def close(self, status: Status) -> None:
+        """End the parent run, and every trial's that is still open."""
+        self.cut_short()
+        self._submit(PARENT, "end", status=status)
+
+    def _end(self, record: TrialRecord) -> None:
+        if self._closed.get(record.trial_id) == record.outcome:
+            return
+        if record.mended and not record.seconds:
+            # Killed before anything was stored of it, even that it began.
+            self.trial_started(record)
+        self._closed[record.trial_id] = record.outcome
+        text = describe_trial(self._sweep, record, self._stage, record.test)
+        tags: dict[str, str] = {"outcome": record.outcome, MLFLOW_RUN_NOTE: text}
+        if record.error:
+            tags["reason"] = record.error[:500]
+        self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
+        tags, metrics = self._ended(), {}
+        best = self._ledger.best() if self._stage == "search" else None
+        if best is not None and best.score is not None:
+            metrics = {self._ledger.metric.replace("val/", "best/"): best.score}
+            tags[MLFLOW_RUN_NOTE] = self._description()
+        step = len(self._ledger.ended())
+        self._submit(PARENT, "log", metrics=metrics, step=step, tags=tags)
+
+    def _ended(self) -> dict[str, str]:
+        """The number of trials that have ended, by which a report finds that some are missing."""
+        return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
+
+    def _description(self) -> str:
+        """The parent's description: what is searched, the best so far, what was found."""
+        found = best_so_far(self._ledger) if self._stage == "search" else ""
+        return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
+
+    def _open_run(self, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
+        tags, dataset = self._tags(tags), self._sweep.dataset
+        self._submit(key, "begin", tags=tags, params=_text(params), dataset=dataset)
+
+    def _tags(self, own: Mapping[str, str]) -> dict[str, str]:
+        source = {"mlflow.source.name": "sweeps/run.py", "mlflow.source.type": "LOCAL"}
+        return {**self._sweep.tags, "sweep": self._sweep.name, **source, **own}
+
+    def _submit(self, key: str, kind: Kind, **content: Any) -> None:
+        self._writer.submit(Entry(key=key, kind=kind, at=int(time.time() * 1000), **content))
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    # JSON, in which entries wait, has no NaN; undefined is absent, as in what trials report.
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _text(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}

@@ -1,0 +1,255 @@
+"""The report: what it says, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from analysis.data.runs import read_runs
+from analysis.data.setting_importance import importances
+from analysis.data.tracked_sweep import find_sweep, study_of
+from analysis.report.provenance import command_of, config_of
+from analysis.report.sweep_page import embedded, make_report
+from analysis.report.verdict import confirmations, verdict
+from tests.analysis.searched import SPACE, config, search
+from tests.analysis.tracked import Store
+from tests.conftest import program
+from weakdis_core.cli.model_commands import _read_train
+from weakdis_core.paper import load
+from weakdis_core.pictures.write import CAPTIONS
+
+LIMIT = 5_000_000
+
+
+@pytest.fixture
+def page_file(store: Store, cache: Path, tmp_path: Path) -> Path:
+    """The page of a sweep with confirm runs and pictures, one of them damaged."""
+    search(store, confirm=(0.80, 0.84, 0.82, 0.86, 0.88))
+    runs = read_runs(store.uri)
+    confirmed = runs[runs["stage"].eq("confirm")]["run_id"]
+    for name in CAPTIONS:
+        Image.effect_noise((300, 200), 80).save(tmp_path / f"{name}.png")
+        store.client.log_artifact(confirmed.iloc[0], str(tmp_path / f"{name}.png"), "pictures")
+    (tmp_path / "half.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:900])
+    store.client.log_artifact(confirmed.iloc[0], str(tmp_path / "half.png"), "pictures")
+    path = tmp_path / "report.html"
+    make_report(store.uri).write(path)
+    return path
+
+
+def test_the_page_says_who_won_how_surely_and_why(page_file: Path) -> None:
+    html = page_file.read_text()
+    verdict = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
+    assert "Trial 00012 won among 12: latent size 16" in verdict
+    assert "Trained again on 5 fresh seeds" in verdict
+    assert "in 0.840 ± 0.039 of decoded pictures" in verdict
+    assert "What made the difference was labels" in verdict
+    # Like is compared with like.
+    assert "latent accuracy, the paper&#x27;s measure, is 0.840 ± 0.039" in verdict
+    assert "0.724 with 1000 labels, without an interval and on official images" in verdict
+    # And it is seen: the picture comes before the numbers of others.
+    assert "What it looks like" in verdict
+    assert verdict.count("<img") == 1
+    for part in ("Table 1", "Table 2", "Provenance", "Limits", "drawn by this package"):
+        assert part in html
+    assert "0123abc" in html
+    assert html.count("half.png is damaged") == 1
+    assert len(html.encode()) < LIMIT
+    # It opens without a network.
+    assert not re.findall(r"(?:src|href)=\"(?!#|data:)", html)
+
+
+def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> None:
+    run = search(store)
+    runs = read_runs(store.uri)
+    best = find_sweep(store.client, runs).best
+    assert best is not None
+    params = store.client.get_run(best["run_id"]).data.params
+    command = command_of(config_of(params))
+    assert command.startswith("python -m weakdis_core train --variant dsprites_v2 ")
+    asked = _read_train(shlex.split(command)[4:], "train").settings
+    assert asked.hash() == config(11).hash()
+    assert asked.seed == config(11).seed
+    assert run
+
+
+def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> None:
+    search(store, confirm=(0.80, 0.84, 0.82))
+    sweep = find_sweep(store.client, read_runs(store.uri))
+    (only,) = confirmations(sweep)
+    assert only.pixels.n == 3
+    assert only.pixels.value == pytest.approx(0.82)
+    assert math.isnan(only.behind.value)
+    # A second configuration, a constant amount behind on each seed: nothing is uncertain in that.
+    other = sweep.trials.iloc[0]["config_hash"]
+    second = sweep.confirmed.assign(config_hash=other)
+    second["test/relation_accuracy_pixels"] -= 0.1
+    second[sweep.metric] -= 0.1
+    both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
+    _, behind = confirmations(both)
+    assert (behind.config_hash, behind.pixels.n) == (other, 3)
+    assert behind.behind.value == pytest.approx(0.1)
+    assert behind.behind.half_width == pytest.approx(0.0, abs=1e-9)
+    # Where the second does better on validation, it has won, whatever the search found.
+    second[sweep.metric] += 0.2
+    turned = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
+    who, how_much, why = verdict(turned, importances(study_of(turned)), load())
+    assert who.startswith("Trial 00001 won among 12, on fresh seeds also before 00012, the best of")
+    assert "in 0.720 ± 0.050 of decoded pictures" in how_much
+    assert why.startswith("What made the difference was ")
+
+
+def test_what_is_not_confirmed_says_how_to_confirm_it(store: Store) -> None:
+    search(store, trials=3)
+    sweep = find_sweep(store.client, read_runs(store.uri))
+    _, how_much, why = verdict(sweep, importances(study_of(sweep)), load())
+    assert "until `python sweeps/run.py --resume tried --confirm-seeds 5` confirms it" in how_much
+    assert why == "Why cannot be said: 3 trials with a score are too few, 8 are needed."
+    # A sweep that runs cannot be resumed.
+    search(store, "going", trials=3, status="RUNNING")
+    running = find_sweep(store.client, read_runs(store.uri), "going")
+    who, how_much, _ = verdict(running, importances(study_of(running)), load())
+    assert who.startswith("Trial 00003 leads so far, among 3: latent size ")
+    assert "--resume" not in how_much
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "KILLED"])
+def test_a_sweep_that_has_just_begun_has_a_page(store: Store, cache: Path, status: str) -> None:
+    search(store, trials=0, status=status)
+    html = make_report(store.uri).html
+    assert "No trial has a score yet." in html
+    assert ("still running" in html) == (status == "RUNNING")
+
+
+def test_a_name_is_no_markup(store: Store, cache: Path) -> None:
+    search(store, "<script>alert(1)</script>", trials=1)
+    assert "<script>alert" not in make_report(store.uri).html
+
+
+def test_pictures_have_a_budget(tmp_path: Path) -> None:
+    files = [tmp_path / f"{name}.png" for name in "abc"]
+    for file in files:
+        Image.effect_noise((200, 200), 80).save(file)
+    whole = [picture.data for picture in embedded(files)]
+    assert all(data.startswith("data:image/") for data in whole)
+    cut = list(embedded(files, budget=2 * len(whole[0]) + 100))
+    assert [bool(picture.data) for picture in cut] == [True, True, False]
+    # The third is still named, so that a reader knows of it.
+    assert cut[2].name == "c"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", "cut off", "a TIFF file"])
+def test_a_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path: Path) -> None:
+    whole, damaged = tmp_path / "whole.png", tmp_path / "damaged.png"
+    Image.effect_noise((200, 200), 80).save(whole)
+    if content == "a TIFF file":
+        Image.effect_noise((200, 200), 80).save(damaged, "TIFF")
+    else:
+        damaged.write_bytes(whole.read_bytes()[:900] if isinstance(content, str) else content)
+    found = list(embedded([damaged, whole]))
+    assert [(picture.name, bool(picture.data)) for picture in found] == [
+        ("damaged", False),
+        ("whole", True),
+    ]
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        # Root may not use its sandbox; nothing but this page is opened.
+        opened = play.chromium.launch(
+            executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+@pytest.mark.needs_command("chromium", "chromium")
+def test_the_page_in_a_browser(page_file: Path, browser: Browser) -> None:
+    for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light")):
+        page = browser.new_page(
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if scheme == "dark" else "light",
+        )
+        told: list[str] = []
+        listen(page, told)
+        page.goto(page_file.as_uri())
+        assert [text for text in told if not text.startswith(("file:", "data:"))] == []
+        # Nothing is wider than the window: tables scroll by themselves.
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        check_figures(page)
+        check_links(page)
+        check_sorting(page)
+        check_trials(page)
+        page.close()
+
+
+def listen(page: Page, told: list[str]) -> None:
+    """Note what the page says, and whatever it asks for."""
+    page.on("console", lambda message: told.append(message.text))
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.on("request", lambda request: told.append(request.url))
+
+
+def check_figures(page: Page) -> None:
+    """All are there, of some size, with a sentence; text has the colour of the page."""
+    figures = page.locator("#figures figure")
+    assert figures.count() == 7
+    for figure in figures.all():
+        box = figure.locator("svg").bounding_box()
+        assert box is not None
+        assert box["width"] > 200
+        assert len(figure.locator("figcaption").inner_text()) > 40
+    ink, text = (
+        page.evaluate(f"getComputedStyle(document.querySelector('{where}')).{what}")
+        for where, what in (("body", "color"), ("#progress svg text", "fill"))
+    )
+    assert text == ink
+    pictures = page.locator("figure img")
+    assert pictures.count() == len(CAPTIONS)
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+        page.wait_for_function("(image) => image.naturalWidth > 0", arg=picture.element_handle())
+
+
+def check_links(page: Page) -> None:
+    for link in page.locator("nav a").all():
+        target = link.get_attribute("href")
+        assert target is not None
+        assert page.locator(target).count() == 1
+
+
+def check_trials(page: Page) -> None:
+    """A trial that is pointed at is shown in every figure that has it, and in the table."""
+    assert page.locator(".on").count() == 0
+    mark = page.locator("#progress [data-trial='00012']")
+    assert mark.locator("title").text_content() == "trial 00012: 0.630, complete"
+    # Where another mark lies above it the pointer is on that one.
+    mark.locator("use").dispatch_event("pointerover")
+    assert page.locator(".on").count() == page.locator("[data-trial='00012']").count()
+    for figure in ("progress", "slices", "parallel", "labels", "rungs"):
+        assert page.locator(f"#{figure} .on").count() >= 1
+    assert page.locator("#trials tr.on td").first.inner_text() == "00012"
+
+
+def check_sorting(page: Page) -> None:
+    """A click on a head sorts by it, a second one turns it round, and a dash stays last."""
+    minutes = page.locator("#trials th", has_text="lambda")
+    column = minutes.evaluate("head => head.cellIndex")
+    cells = page.locator(f"#trials tbody td:nth-child({column + 1})")
+    for order in ("descending", "ascending"):
+        minutes.locator("button").click()
+        assert minutes.get_attribute("aria-sort") == order
+        values = [float(text) for text in cells.all_inner_texts()]
+        assert values == sorted(values, reverse=order == "descending")
+    assert len(values) == 12
+    assert set(SPACE)

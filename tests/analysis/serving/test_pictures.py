@@ -1,0 +1,210 @@
+"""A user's pictures, as a model sees them."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.serving.picture_files import FORMATS, png_of, read_picture
+from weakdis_core.data.variants import get_variant
+from weakdis_core.errors import UserError
+
+SPRITES, ROOMS = get_variant("dsprites_v2"), get_variant("shapes3d_v2")
+
+
+def file_of(image: Image.Image, form: str = "png") -> bytes:
+    file = io.BytesIO()
+    image.save(file, form)
+    return file.getvalue()
+
+
+def test_a_picture_of_the_right_kind_is_left_as_it_is() -> None:
+    pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
+    picture = read_picture(file_of(Image.fromarray(pixels)), SPRITES)
+    assert picture.changes == ""
+    assert picture.pixels.shape == (1, 64, 64)
+    assert np.array_equal(np.rint(picture.pixels[0].numpy() * 255), pixels)
+
+
+def test_png_and_back() -> None:
+    image = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
+    again = read_picture(png_of(image), ROOMS).pixels.numpy()
+    assert np.abs(again - image).max() <= 0.5 / 255 + 1e-6
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_mode_and_size(mode: str) -> None:
+    white = Image.new("RGB", (200, 100), "white")
+    image = Image.new(mode, white.size, 65535) if mode == "I;16" else white.convert(mode)
+    for variant in (SPRITES, ROOMS):
+        picture = read_picture(file_of(image), variant)
+        assert picture.pixels.shape == (variant.channels, 64, 64)
+        assert picture.pixels.min() > 0.99
+        assert "200x100 to 64x64 pixels" in picture.changes
+
+
+def test_what_is_transparent_is_black() -> None:
+    picture = read_picture(file_of(Image.new("RGBA", (64, 64), (255, 255, 255, 0))), ROOMS)
+    assert picture.pixels.max() == 0
+    assert picture.changes == "RGBA to RGB"
+
+
+def test_colours_keep_their_order() -> None:
+    picture = read_picture(file_of(Image.new("RGB", (64, 64), (255, 0, 0))), ROOMS)
+    assert picture.pixels.mean(dim=(1, 2)).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", file_of(Image.new("RGB", (640, 640), "red"))[:200]],
+    ids=["empty", "text", "cut off"],
+)
+def test_what_is_no_picture_is_refused(content: bytes) -> None:
+    with pytest.raises(UserError, match=r"image: it\.png cannot be read \(.*a PNG, JPEG"):
+        read_picture(content, SPRITES, "it.png")
+
+
+MUTATIONS = 1500
+CASE = Path(__file__).parents[2] / "fixtures" / "exif_numeric_tag_as_text.jpg"
+
+
+def example(form: str) -> bytes:
+    """A small picture with an orientation and transparency, where the format has them."""
+    image = Image.effect_noise((24, 16), 90).convert("P" if form in ("PNG", "GIF") else "RGB")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0131] = 6, "a program"
+    for number in (0x0100, 0x0101, 0x0106, 0x0128, 0x4746):
+        exif[number] = 2
+    exif[0x011A] = exif[0x011B] = 72.0
+    more = {"transparency": 3} if image.mode == "P" else {}
+    file = io.BytesIO()
+    image.save(file, form, exif=exif, **more)
+    return file.getvalue()
+
+
+def mutated(content: bytes, form: str, chance: random.Random) -> bytes:
+    """The content with a few bytes changed, or cut off, its checksums made right again."""
+    changed = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        # Half of them in what comes before the pixels.
+        place = chance.randrange(chance.choice((min(300, len(changed)), len(changed))))
+        kind = chance.random()
+        if kind < 0.6:
+            changed[place] = chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))
+        elif kind < 0.8:
+            changed[place : place + 4] = chance.randbytes(4)
+        elif kind < 0.9:
+            del changed[place : place + chance.randint(1, 8)]
+        else:
+            del changed[max(place, 8) :]
+    return with_checksums(changed) if form == "PNG" else bytes(changed)
+
+
+def with_checksums(content: bytearray) -> bytes:
+    """A PNG file whose chunks have the checksums of what they hold now."""
+    start = 8
+    while start + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, start)
+        end = start + 8 + length
+        if end + 4 > len(content):
+            break
+        struct.pack_into(">I", content, end, zlib.crc32(content[start + 4 : end]))
+        start = end + 4
+    return bytes(content)
+
+
+# The fault, and not Pillow's warning of it, is what a user's program meets.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_damaged_file_is_read_or_refused(form: str) -> None:
+    chance, content, refusals = random.Random(0), example(form), []
+    for _ in range(MUTATIONS):
+        try:
+            picture = read_picture(mutated(content, form, chance), ROOMS, "it")
+        except UserError as error:
+            refusals.append(str(error))
+        else:
+            assert picture.pixels.shape == (3, 64, 64)
+    # Both happen, so the mutations reach the pixels.
+    assert MUTATIONS / 20 < len(refusals) < MUTATIONS
+    clear = r"image: it cannot be read \(.+\); a PNG, JPEG, GIF or WebP file is needed"
+    assert [refusal for refusal in refusals if not re.fullmatch(clear, refusal)] == []
+
+
+OTHERS = (
+    "AVIF", "BLP", "BMP", "DDS", "DIB", "EPS", "ICNS", "ICO", "JPEG2000", "MSP", "PALM", "PCX",
+    "PDF", "PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "XBM",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_no_other_format_is_opened(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    mode = {"BLP": "P", "MSP": "1", "PALM": "1", "XBM": "1"}.get(form, "RGB")
+    content = file_of(Image.new(mode, (16, 16)), form)
+    with pytest.raises(UserError, match=r"^image: it cannot be read \(unknown format\); a PNG"):
+        read_picture(content, SPRITES, "it")
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_a_tiff_of_numbers_is_refused(mode: str) -> None:
+    with pytest.raises(UserError, match="unknown format"):
+        read_picture(file_of(Image.new(mode, (64, 64), 1), "tiff"), SPRITES)
+
+
+def test_a_number_typed_as_text_in_exif_costs_nothing() -> None:
+    picture = read_picture(CASE.read_bytes(), ROOMS)
+    with Image.open(CASE) as opened:
+        upright = opened.transpose(Image.Transpose.ROTATE_270).convert("RGB")
+    assert np.array_equal(picture.pixels, read_picture(file_of(upright), ROOMS).pixels)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_picture_is_turned_upright(orientation: int, form: str) -> None:
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[:16, :32] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert("RGB").save(file, form, exif=exif)
+    seen = read_picture(file.getvalue(), SPRITES).pixels[0].numpy()
+    flipped, mirrored = pixels[::-1], pixels[:, ::-1]
+    upright = {
+        2: mirrored, 3: flipped[:, ::-1], 4: flipped, 5: pixels.T, 6: flipped.T,
+        7: flipped[:, ::-1].T, 8: mirrored.T,
+    }.get(orientation, pixels)  # fmt: skip
+    assert np.abs(seen - upright / 255).mean() < 0.02
+
+
+def test_transparent_grey_of_sixteen_bits_is_black() -> None:
+    pixels = np.full((64, 64), 30_000, np.uint16)
+    pixels[:32] = 40_000
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    # Pillow writes no transparency of this mode: the chunk tRNS goes before the pixels.
+    before, data, after = file.getvalue().partition(b"IDAT")
+    chunk = b"tRNS" + struct.pack(">H", 40_000)
+    own = struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    picture = read_picture(before[:-4] + own + before[-4:] + data + after, SPRITES)
+    assert picture.pixels[0, :32].max() == 0
+    assert np.allclose(picture.pixels[0, 32:], 30_000 / 65_535, atol=1 / 255)
+
+
+def test_a_huge_picture_is_refused_before_it_is_read() -> None:
+    content = bytearray(file_of(Image.new("L", (16, 16))))
+    content[16:24] = struct.pack(">II", 10_000, 8_001)
+    with pytest.raises(UserError, match="more than 80000000 pixels"):
+        read_picture(with_checksums(content), SPRITES)

@@ -1,0 +1,100 @@
+"""Trials of a sweep side by side: the leaderboard, and what differs between runs."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from analysis.data.runs import read_runs
+from analysis.data.tracked_sweep import find_sweep
+from analysis.tables.comparison import chosen, compare, write_comparison
+from analysis.tables.leaderboard import leaderboard, print_leaderboard, words, write_leaderboard
+from tests.analysis.searched import SCORE, SPACE, search
+from tests.analysis.tracked import Store
+from weakdis_core.errors import UserError
+
+
+@pytest.fixture
+def table(store: Store) -> pd.DataFrame:
+    search(store)
+    return leaderboard(find_sweep(store.client, read_runs(store.uri)))
+
+
+def test_the_best_comes_first_and_what_was_stopped_last(table: pd.DataFrame) -> None:
+    assert table["outcome"].tolist() == ["complete"] * 10 + ["pruned"] * 2
+    assert table["score"].iloc[:10].is_monotonic_decreasing
+    assert set(SPACE) < set(table.columns)
+
+
+def test_scores_have_wilson_intervals(table: pd.DataFrame) -> None:
+    assert (table["low"] < table["score"]).all()
+    assert (table["score"] < table["high"]).all()
+    # 1000 images at .63.
+    first = table.iloc[0]
+    assert (first["high"] - first["low"]) / 2 == pytest.approx(0.0299, abs=5e-4)
+
+
+def test_a_trial_without_a_score_is_last_and_has_a_dash(store: Store) -> None:
+    search(store, trials=2)
+    trial = store.trial(
+        "dsprites_v2", parent=find_sweep(store.client, read_runs(store.uri)).run.info.run_id
+    )
+    shown = words(leaderboard(find_sweep(store.client, read_runs(store.uri))))
+    assert shown["Score"].iloc[-1] == "-"
+    assert trial
+
+
+def test_what_was_stopped_is_dimmed(table: pd.DataFrame) -> None:
+    html = write_leaderboard(table, "html", "a note")
+    assert html.count('<tr class="dim">') == 2
+    text = io.StringIO()
+    print_leaderboard(table, "tried", "a note", Console(file=text, force_terminal=True, width=200))
+    dimmed = [line for line in text.getvalue().splitlines() if "\x1b[2m" in line]
+    assert len(dimmed) == 2
+    assert all("pruned" in line for line in dimmed)
+
+
+def test_csv_holds_every_number(table: pd.DataFrame) -> None:
+    back = pd.read_csv(io.StringIO(write_leaderboard(table, "csv", "")), dtype={"trial": str})
+    assert back["score"].tolist() == pytest.approx(table["score"].tolist())
+    assert back["trial"].tolist() == table["trial"].tolist()
+
+
+def test_only_what_differs_is_compared(store: Store) -> None:
+    search(store)
+    runs = read_runs(store.uri)
+    pair = chosen(runs, ["tried/00001", "tried/00004"])
+    compared = compare(pair)
+    differing = compared.set_index("name")
+    # Both have 100 labels and four latent codes.
+    assert not {"data.labels", "model.latent_size", "training.steps"} & set(differing.index)
+    first, second = differing.loc["loss.lambda", ["tried/00001", "tried/00004"]]
+    assert (first, second) == (0.3, 0.659)
+    assert differing.loc[SCORE, "kind"] == "result"
+    assert differing.loc["loss.lambda", "kind"] == "setting"
+    # Settings first: what was done, then what came of it.
+    assert compared["kind"].tolist() == sorted(compared["kind"], reverse=True)
+    assert "| setting | loss.lambda" in write_comparison(compared, "md")
+
+
+def test_equal_runs_differ_in_nothing(store: Store) -> None:
+    search(store, trials=1)
+    pair = pd.concat([read_runs(store.uri)] * 2, ignore_index=True)
+    assert write_comparison(compare(pair), "md") == "These runs differ in nothing.\n"
+
+
+def test_runs_are_named_by_the_beginning_of_their_id(store: Store) -> None:
+    search(store, trials=2)
+    runs = read_runs(store.uri)
+    ids = runs["run_id"].tolist()
+    assert chosen(runs, [ids[1][:12], ids[0]])["run_id"].tolist() == ids[::-1]
+    for wanted, reason in (
+        (["nothing", ids[0]], "'nothing' is not allowed: there is no such run"),
+        (["", ids[0]], "2 runs begin so"),
+        (ids[:1], "at least two are needed"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            chosen(runs, wanted)

@@ -1,0 +1,139 @@
+"""Networks: shapes, what passes unchanged, and where the object-centred parts look."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weakdis_core.config.settings import ModelSettings
+from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.decoders import PlacedPatchDecoder
+from weakdis_core.models.layers import Localiser, placing
+from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
+
+SMALL = ModelSettings(
+    latent_size=4, discriminator_width=16, relational_width=16, residual_relations=True
+)
+ARCHITECTURES = [
+    {},
+    {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
+    {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
+    {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
+]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gaussian", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_codes_and_logits_have_their_shapes(
+    architecture: dict[str, object], gaussian: bool, channels: int
+) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    model = ModularAutoencoder(channels, 4, gaussian, settings)
+    images = torch.rand(5, channels, 64, 64)
+    posterior = model.encode(images)
+    partitions = 4 + settings.nuisance_partitions
+    assert posterior.means.shape == (5, partitions, 8)
+    assert (posterior.log_variances is None) != gaussian
+    assert model.decode(posterior.means).shape == images.shape
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_logits_are_finite_in_reduced_precision(architecture: dict[str, object]) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    autocast = torch.autocast("cpu", torch.bfloat16)
+    model = ModularAutoencoder(3, 4, False, settings, autocast)
+    # Codes so large that pictures are black and white.
+    logits = model.decode(1e3 * torch.randn(20, 4 + settings.nuisance_partitions, 8))
+    assert logits.isfinite().all()
+    assert logits.dtype == torch.float32
+
+
+def blob(x: int, y: int) -> torch.Tensor:
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, y - 3 : y + 4, x - 3 : x + 4] = 1.0
+    image[0, 0, y - 3, x - 3] = 0.5
+    return image
+
+
+def test_an_untrained_localiser_looks_towards_what_is_bright() -> None:
+    torch.manual_seed(0)
+    localiser = Localiser(1)
+    left, right, low = localiser(torch.cat([blob(12, 32), blob(52, 32), blob(32, 52)])).tolist()
+    assert left[0] < low[0] < right[0]
+    assert low[1] > max(left[1], right[1])
+
+
+def test_a_localiser_learns_where_an_object_is_from_what_is_seen_there() -> None:
+    torch.manual_seed(0)
+    localiser = Localiser(1)
+    optimiser = torch.optim.Adam(localiser.parameters(), 1e-2)
+    places = torch.tensor([[12, 20], [40, 50], [52, 12], [30, 30]])
+    images = torch.cat([blob(x, y) for x, y in places.tolist()])
+    for _ in range(200):
+        rows, columns = placing(localiser(images), 16)
+        loss = -(rows.mT @ images @ columns)[..., 4:12, 4:12].mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert (localiser(images) - places).abs().max() < 2
+
+
+def test_a_window_shows_what_is_around_its_place() -> None:
+    images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
+    rows, columns = placing(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32)
+    windows = rows.mT @ images @ columns
+    # The middle of 32 pixels lies between two of them.
+    assert windows[:, 0, 15, 15].tolist() == [1.0, 1.0, 1.0]
+    assert (windows[:2] == windows[0]).all()
+
+
+def test_a_patch_that_is_placed_and_seen_again_is_the_same() -> None:
+    patch = torch.zeros(2, 3, 16, 16)
+    patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
+    rows, columns = placing(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16)
+    image = rows @ patch @ columns.mT
+    torch.testing.assert_close(rows.mT @ image @ columns, patch)
+
+
+def test_a_patch_between_pixels_is_shared_by_them_and_cut_at_the_border() -> None:
+    patch = torch.ones(1, 1, 4, 4)
+    rows, columns = placing(torch.tensor([[10.75, 63.5]]), 4)
+    image = (rows @ patch @ columns.mT)[0, 0]
+    assert image[62].tolist()[8:14] == [0.0, 0.75, 1.0, 1.0, 1.0, 0.25]
+    # Two of its four rows lie below the image.
+    assert image[:, 11].tolist()[60:] == [0.0, 0.0, 1.0, 1.0]
+
+
+def test_the_patch_lands_where_it_is_placed() -> None:
+    decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16))
+    with torch.no_grad():
+        for parameter in (*decoder.draw.parameters(), *decoder.translation.parameters()):
+            parameter.zero_()
+        dict(decoder.draw.named_parameters())["4.bias"].add_(10.0)
+        dict(decoder.translation.named_parameters())["2.bias"].copy_(torch.tensor([0.25, -0.25]))
+    codes = torch.zeros(1, 4)
+    assert decoder.place(codes).tolist() == [[40.0, 24.0]]
+    logits = decoder(codes)
+    inside = logits[0, 0] > 5
+    assert inside.sum() in range(31 * 31, 33 * 33 + 1)
+    rows, columns = inside.nonzero().float().mean(0)
+    assert abs(columns + 0.5 - 40) <= 0.5
+    assert abs(rows + 0.5 - 24) <= 0.5
+    assert logits[0, 0, 60, 5] == decoder.background
+
+
+def test_relations_leave_nuisance_partitions_alone() -> None:
+    learner = RelationalLearner(factors=3, relations=5, settings=SMALL)
+    codes = torch.randn(7, 5, 4)
+    output = learner(codes, torch.arange(7) % 5)
+    assert (output[:, 3:] == codes[:, 3:]).all()
+    assert (output[:, :3] != codes[:, :3]).any()
+
+
+def test_the_discriminator_tells_partitions_apart() -> None:
+    network = Discriminator(partitions=3, settings=SMALL)
+    same = torch.randn(1, 1, 4).expand(2, 3, 4)
+    logits = network(same)
+    assert logits.shape == (2, 3, 1)
+    assert len(set(logits[0, :, 0].tolist())) == 3

@@ -1,0 +1,47 @@
+"""The labelled subset's codes, and the priors fitted to them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import LossSettings
+from weakdis_core.data.variants import get_variant
+from weakdis_core.errors import UserError
+from weakdis_core.priors.coding import Coding
+from weakdis_core.priors.fitting import LabelledCodes, fit_prior
+from weakdis_core.priors.prior import Prior, SharedPrior
+
+VARIANT = get_variant("dsprites_v2")
+CODING = Coding(VARIANT.relation_table("cpu"))
+VALUES = torch.cartesian_prod(*(torch.arange(n) for n in VARIANT.n_values))
+
+
+def labelled(**changes: object) -> LabelledCodes:
+    settings = {f"loss.{name}": value for name, value in changes.items()}
+    return LabelledCodes(VALUES, CODING, Config().with_values(settings), partitions=3)
+
+
+def test_the_priors_are_those_of_the_codes_as_last_seen() -> None:
+    memory = labelled(covariance_scale=0.5)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        memory.codes = torch.randn(memory.codes.shape, generator=generator)
+        loss = LossSettings(covariance_scale=0.5)
+        expected = fit_prior(memory.codes, VALUES, torch.tensor([3, 3, 3]), 3, loss)
+        for name, value in vars(memory.fitted()).items():
+            torch.testing.assert_close(value, getattr(expected, name))
+
+
+def test_the_kind_of_prior_does_not_change_when_warmup_ends() -> None:
+    for shared, kind in ((False, Prior), (True, SharedPrior)):
+        memory = labelled(shared_covariance=shared)
+        memory.codes = torch.randn(memory.codes.shape, generator=torch.Generator().manual_seed(0))
+        assert type(memory.standard()) is type(memory.fitted()) is memory.prior_kind is kind
+        assert memory.standard().means.shape == memory.fitted().means.shape
+
+
+def test_a_value_without_a_label_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.labels: 18 is not enough: factor 0 has no label"):
+        LabelledCodes(VALUES[VALUES[:, 0] < 2], CODING, Config(), partitions=3)

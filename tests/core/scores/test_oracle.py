@@ -1,0 +1,93 @@
+"""The oracle, and its cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.core.conftest import harmed
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config.settings import DataSettings
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.splits import split
+from weakdis_core.evaluation import oracle, oracle_cache
+from weakdis_core.evaluation.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
+
+
+def test_an_oracle_is_trained_once_for_each_recipe(
+    sprites: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[int] = []
+
+    def prepare(steps: int) -> float:
+        monkeypatch.setitem(oracle._STEPS, "dsprites", steps)
+        data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
+        return prepare_oracle(
+            sprites, data, progress=lambda done, _: trained.append(done)
+        ).clean_accuracy
+
+    first = prepare(40)
+    assert trained == [20, 40]
+    assert prepare(40) == first
+    assert trained == [20, 40], "the cached one was not taken"
+    prepare(20)
+    assert trained == [20, 40, 20], "an oracle of another recipe was taken"
+    folder: Path = sprites.path.parent.parent / "oracles"
+    assert len(list(folder.glob("*.pt"))) == 2
+
+
+@pytest.mark.parametrize("harm", ["other weights", "missing weights", "another layout"])
+def test_a_stored_oracle_that_misreads_images_is_trained_again(
+    harm: str, sprites: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
+    data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
+    first = prepare_oracle(sprites, data)
+    path = oracle_cache._path(sprites, data.data_seed)
+    state = read_checkpoint(path)
+    name, weight = list(state["network"].items())[-2]
+    if harm == "other weights":
+        state["network"][name] = -weight
+    elif harm == "missing weights":
+        del state["network"][name]
+    else:
+        state["network"][name] = weight[:, 1:]
+    write_checkpoint(state, path)
+    trained: list[int] = []
+    again = prepare_oracle(sprites, data, progress=lambda done, _: trained.append(done))
+    assert trained == [20]
+    assert again.accuracies() == first.accuracies()
+
+
+def test_an_oracle_serves_models_on_several_devices(sprites_oracle: Oracle) -> None:
+    there = sprites_oracle.to(torch.device("meta"))
+    devices = [next(each.network.parameters()).device.type for each in (there, sprites_oracle)]
+    assert devices == ["meta", "cpu"]
+
+
+def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
+    splits = split(sprites.digests, 0)
+    held_out = np.concatenate([splits.validation, splits.test])
+    clean = train_oracle(sprites, splits, steps=30)
+    other = train_oracle(harmed(sprites, held_out), splits, steps=30)
+    assert all(map(torch.equal, clean.network.parameters(), other.network.parameters()))
+    assert clean.clean_accuracy > other.clean_accuracy
+
+
+@pytest.mark.slow
+def test_an_oracle_reads_softened_images_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
+    trained = train_oracle(sprites, split(sprites.digests, 0), steps=100)
+    assert trained.softened_accuracy > 0.9
+    # Measured on blurred test images, which a hardly trained one reads otherwise than clean ones.
+    test = torch.from_numpy(split(sprites.digests, 0).test)
+    bank = ImageBank(sprites, torch.device("cpu"))
+    images, true = bank.batch(test), bank.values[test]
+    blurred = sprites_oracle.classify(oracle.blur(images, oracle._SOFT_SIGMA))
+    right = float((blurred == true).all(1).double().mean())
+    assert sprites_oracle.softened_accuracy == pytest.approx(right)
+    assert not torch.equal(blurred, sprites_oracle.classify(images))

@@ -1,0 +1,196 @@
+"""The previous work's model: its coding, what it owns, and its way through the same trainer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.core.conftest import SMALL
+from weakdis_core.baselines.monolithic import CombinationCoding
+from weakdis_core.config.config import Config
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.variants import VARIANTS, get_variant
+from weakdis_core.errors import UserError
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.manipulation import load_networks, manipulate
+from weakdis_core.presets import PresetName, preset
+from weakdis_core.priors.coding import Coding
+from weakdis_core.relations import RelationTable
+from weakdis_core.seeding import torch_generator
+from weakdis_core.training.trainer import Trainer
+
+# Factor 0 has 2 values, factor 1 has 3; `other` moves factor 0, `up` and `down` factor 1.
+TABLE = RelationTable(factors=[0, 1, 1], shifts=[1, 1, -1], n_values=[2, 3])
+# Four of the six combinations, one of them twice; (0, 0) (0, 1) (1, 1) are reached in one step.
+LABELLED = torch.tensor([[1, 1], [0, 0], [0, 1], [0, 0]])
+
+
+def small_config(variant: str, name: PresetName = "default") -> Config:
+    return preset(name, variant, "monolithic").with_values(SMALL)
+
+
+def test_components_are_the_owned_combinations() -> None:
+    coding = CombinationCoding(LABELLED, TABLE)
+    assert coding.n_components == (3,)
+    everything = torch.cartesian_prod(torch.arange(2), torch.arange(3))
+    components = coding.components(everything)
+    assert components.flatten().tolist() == [0, 1, -1, -1, 2, -1]
+    owned = components[:, 0] >= 0
+    assert torch.equal(coding.values(components[owned]), everything[owned])
+
+
+def test_relations_lead_from_component_to_component_or_nowhere() -> None:
+    coding = CombinationCoding(LABELLED, TABLE)
+    # By component: (0, 0), (0, 1), (1, 1); by relation: other, up, down.
+    expected = [[-1, 1, -1], [2, -1, 0], [1, -1, -1]]
+    for component, row in enumerate(expected):
+        start = torch.full((3, 1), component)
+        assert coding.target(start, torch.arange(3)).flatten().tolist() == row
+    assert coding.affected.tolist() == [0, 0, 0]
+
+
+def test_draws_are_uniform_over_what_is_owned() -> None:
+    # (1, 2) is owned and leads nowhere: (0, 2), (1, 0) and (1, 1) are not there.
+    labelled = torch.tensor([[0, 0], [0, 1], [1, 2]])
+    coding = CombinationCoding(labelled, TABLE)
+    generator = torch_generator(0, "draw")
+    drawn = coding.sample(6000, generator).flatten().bincount() / 6000
+    torch.testing.assert_close(drawn, torch.full((3,), 1 / 3), atol=0.03, rtol=0)
+    starts = coding.sample_starts(2000, generator)
+    assert starts.flatten().bincount(minlength=3)[2] == 0
+    relation = coding.sample_relations(starts, generator)
+    assert (coding.target(starts, relation) >= 0).all()
+    # Rows that cannot be judged get a relation all the same.
+    missing = torch.tensor([[-1], [2]]).repeat(300, 1)
+    assert coding.sample_relations(missing, generator).unique().tolist() == [0, 1, 2]
+
+
+def test_only_what_starts_and_ends_owned_is_judged_and_coverage_says_how_much() -> None:
+    coding = CombinationCoding(LABELLED, TABLE)
+    values = torch.tensor([[0, 0], [0, 0], [1, 1], [1, 0], [0, 2]])
+    relation = torch.tensor([1, 2, 0, 0, 2])
+    judged = coding.judged(values, relation)
+    # (0,0) up is (0,1); (0,0) down is (0,2), not owned; (1,0) and (0,2) have no component.
+    assert judged.tolist() == [True, False, True, False, False]
+    assert coding.coverage(judged) == {
+        "coverage": 3 / 6,
+        "relation_coverage": pytest.approx(4 / 9),
+        "images_judged": 2.0,
+    }
+
+
+def test_with_every_combination_owned_it_says_what_the_modular_coding_says() -> None:
+    table = get_variant("dsprites_v3").relation_table()
+    every = torch.cartesian_prod(*(torch.arange(n) for n in table.n_values.tolist()))
+    coding, modular = CombinationCoding(every, table), Coding(table)
+    relation = table.sample(len(every), torch_generator(0, "draw"))
+    after = coding.values(coding.target(coding.components(every), relation))
+    assert torch.equal(after, modular.target(every, relation))
+    assert coding.judged(every, relation).all()
+    coverage = coding.coverage(torch.ones(4, dtype=torch.bool))
+    assert coverage == {"coverage": 1.0, "relation_coverage": 1.0, "images_judged": 4.0}
+    assert modular.coverage(torch.ones(4, dtype=torch.bool)) == {}
+
+
+def test_labels_between_which_no_relation_leads_are_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.labels: 2 .* own 2 of 6 combinations, and no rel"):
+        CombinationCoding(torch.tensor([[0, 0], [1, 1]]), TABLE)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["default", "paper", "quick"])
+def test_presets_change_only_what_one_code_needs_or_does_better_with(
+    name: PresetName, variant: str
+) -> None:
+    modular, config = preset(name, variant), preset(name, variant, "monolithic")
+    before, after = modular.flat(), config.flat()
+    changed = {key for key in before if before[key] != after[key]}
+    assert after["model.kind"] == "monolithic"
+    needed = {
+        "model.kind", "model.latent_size", "model.nuisance_partitions",
+        "loss.cycle_swaps", "loss.resample_probability", "loss.shared_covariance",
+    }  # fmt: skip
+    better = {
+        "loss.label_temperature", "loss.lambda", "loss.cycle_weight", "loss.cycle_start",
+        "training.warmup", "training.ramp_steps", "training.clip",
+    }  # fmt: skip
+    assert changed <= needed | (better if name != "paper" else set())
+    partitions = len(get_variant(variant).factors) + modular.model.nuisance_partitions
+    same_size = partitions * modular.model.latent_size
+    published = 8 if variant.startswith("dsprites") else 16
+    assert config.model.latent_size == (published if name == "paper" else same_size)
+    assert config.loss.shared_covariance == (name != "paper")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("model.nuisance_partitions", 1),
+        ("loss.cycle_swaps", 0.5),
+    ],
+)
+def test_settings_that_need_several_partitions_are_refused(name: str, value: object) -> None:
+    with pytest.raises(
+        UserError, match=f"{name} {value} needs several partitions, model.kind mono"
+    ):
+        preset("default", "dsprites_v2", "monolithic").with_values({name: value})
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_one_code_is_trained_evaluated_and_manipulated(
+    name: PresetName, sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
+) -> None:
+    config = small_config("dsprites_v2", name)
+    trainer = Trainer(config, sprites, sprites_oracle)
+    last = list(trainer.fit())[-1].metrics
+    modular = preset(name, "dsprites_v2").with_values(SMALL)
+    same = set(list(Trainer(modular, sprites, sprites_oracle).fit())[-1].metrics)
+    more = {"val/coverage", "val/relation_coverage", "val/images_judged"}
+    cycle = {"train/cycle"} if config.loss.cycle_weight else set()
+    assert set(last) == same | more | cycle
+    assert last["val/coverage"] == last["val/relation_coverage"] == 1.0
+    assert last["val/images_judged"] == 50.0
+    codes = trainer.networks.autoencoder.encode(trainer.bank.batch(trainer.images_of("test", 3)))
+    assert codes.means.shape == (3, 1, config.model.latent_size)
+    trainer.save(tmp_path / "c.pt")
+    _, networks = load_networks(tmp_path / "c.pt")
+    images = trainer.bank.batch(trainer.images_of("test", 2))
+    moved = manipulate(networks, trainer.variant, images, ("move_left",))
+    assert moved.after["move_left"].shape == (2, 1, 64, 64)
+
+
+def test_few_labels_own_few_combinations_and_only_those_are_judged(
+    sprites: Prepared, sprites_oracle: Oracle
+) -> None:
+    config = small_config("dsprites_v2").with_values({"data.labels": 14})
+    trainer = Trainer(config, sprites, sprites_oracle)
+    list(trainer.fit())
+    metrics = trainer.evaluate("test")
+    assert metrics["coverage"] == 14 / 27
+    assert 0 < metrics["relation_coverage"] < 1
+    owned = trainer.coding.components(trainer.bank.values[trainer.images_of("test")])[:, 0] >= 0
+    assert 0 < metrics["images_judged"] <= owned.sum()
+    # Images of other combinations are read as the nearest owned one: never right.
+    assert metrics["factor_accuracy"] <= owned.float().mean() + 1e-6
+    assert all(math.isfinite(metrics[f"relation_accuracy_{k}"]) for k in ("latent", "pixels"))
+
+
+@pytest.mark.slow
+def test_labels_teach_what_is_told_apart(sprites: Prepared, sprites_oracle: Oracle) -> None:
+    config = preset("quick", "dsprites_v2", "monolithic").with_values(
+        {
+            **{name: value for name, value in SMALL.items() if name.startswith("data.")},
+            "data.labels": 400,
+            "training.steps": 180,
+            "training.evaluations": 1,
+        }
+    )
+    trainer = Trainer(config, sprites, sprites_oracle)
+    list(trainer.fit())
+    metrics = trainer.evaluate("test")
+    # Chance is 1/27.
+    assert metrics["factor_accuracy"] > 0.5
+    assert metrics["relation_accuracy_encoded"] > 0.2

@@ -1,0 +1,176 @@
+"""What Tune calls, and the listeners that are called for it: in one order, with one record."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from ray.tune import Checkpoint
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Budget, Interruption
+from sweeps.names import METRICS
+from sweeps.search.tune_events import TuneEvents, _reason_of
+from sweeps.state.ledger import Ledger
+from sweeps.trial import Listener, Outcome, TrialRecord, outcome_of
+from weakdis_core.errors import UserError
+
+STEPS = 100
+CONFIG = {"training": {"steps": STEPS}}
+PIXELS = METRICS["pixels"]
+
+
+class Recording(Listener):
+    """Notes each event under its own name, with what the record says by then."""
+
+    def __init__(self, name: str, events: list[tuple[str, ...]]) -> None:
+        self._name = name
+        self._events = events
+
+    def session_started(self) -> None:
+        self._note("session_started")
+
+    def step_started(self) -> None:
+        self._note("step_started")
+
+    def trial_started(self, record: TrialRecord) -> None:
+        self._note("trial_started", record.trial_id)
+
+    def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
+        self._note("trial_reported", f"{record.step}")
+
+    def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
+        self._note("checkpoint_saved", *record.checkpoints)
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        self._note("trial_ended", record.outcome)
+
+    def session_ended(self) -> None:
+        self._note("session_ended")
+
+    def _note(self, *event: str) -> None:
+        self._events.append((self._name, *event))
+
+
+@pytest.mark.parametrize("content", ["nicht möglich".encode(), b"nicht m\xf6glich"])
+def test_an_error_file_of_any_encoding_is_read(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
+    file = tmp_path / "error.txt"
+    file.write_bytes(b"Traceback\n" + content + b"\n")
+    trial = SimpleNamespace(error_file=str(file))
+    assert re.fullmatch("nicht m.glich", _reason_of(cast(Trial, trial)))
+
+
+class Refusing(Listener):
+    """A guard that ends the sweep."""
+
+    def step_started(self) -> None:
+        raise UserError("no")
+
+    def session_ended(self) -> None:
+        raise UserError("no")
+
+
+def a_ledger() -> Ledger:
+    return Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
+
+
+def test_listeners_are_called_in_order() -> None:
+    heard: list[tuple[str, ...]] = []
+    ledger = a_ledger()
+    guard, first, second, keeper = (Recording(name, heard) for name in ("guard", "a", "b", "last"))
+    events = TuneEvents(ledger, [guard, ledger, first, second, keeper])
+    trial = Trial(
+        "stub",
+        config={"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG},
+        trial_id="t",
+        stub=True,
+    )
+    events.setup()
+    events.on_step_begin()
+    events.on_trial_start(trial=trial)
+    events.on_trial_result(trial=trial, result={"step": STEPS, PIXELS: 0.5})
+    path = "/storage/one/search-1/00001/checkpoint_000000"
+    events.on_checkpoint(trial=trial, checkpoint=Checkpoint(path))
+    events.on_trial_complete(trial=trial)
+    events.on_experiment_end()
+    told = [
+        ("session_started",),
+        ("step_started",),
+        ("trial_started", "00001"),
+        ("trial_reported", f"{STEPS}"),
+        ("checkpoint_saved", path.removeprefix("/storage/")),
+        ("trial_ended", "complete"),
+        ("session_ended",),
+    ]
+    order = ("guard", "a", "b", "last")
+    assert [each[:2] for each in heard] == [(name, event[0]) for event in told for name in order]
+    # What an event says after the guards is what the ledger has noted of it.
+    noted = [each for each in heard if each[0] != "guard"]
+    assert noted == [(name, *event) for event in told for name in order[1:]]
+
+
+def test_where_a_guard_raises_nothing_else_is_called() -> None:
+    heard: list[tuple[str, ...]] = []
+    ledger = a_ledger()
+    ledger.records["00001"] = TrialRecord(1, "00001", {})
+    others = Recording("a", heard), Recording("last", heard)
+    events = TuneEvents(ledger, [Refusing(), ledger, *others])
+    for call in (events.on_step_begin, events.on_experiment_end):
+        with pytest.raises(UserError):
+            call()
+    assert heard == []
+    assert ledger.records["00001"].outcome == "running"
+
+
+def test_a_trial_that_ends_before_it_starts_is_an_event_only_where_it_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A trial that is no part of an experiment has no file of errors.
+    monkeypatch.setattr("sweeps.search.tune_events._reason_of", lambda trial: "no memory")
+    heard: list[tuple[str, ...]] = []
+    ledger = a_ledger()
+    events = TuneEvents(ledger, [ledger, Recording("last", heard)])
+    config = {"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG}
+    trial = Trial("stub", config=config, trial_id="t", stub=True)
+    events.on_trial_complete(trial=trial)
+    events.on_trial_error(trial=trial)
+    assert heard == [("last", "trial_ended", "failed")]
+
+
+def test_nothing_of_the_listeners_is_pickled() -> None:
+    events = TuneEvents(a_ledger(), [Listener()])
+    assert pickle.loads(pickle.dumps(events)).__dict__ == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "score", "error", "outcome"),
+    [
+        (STEPS, 0.5, "", "complete"),
+        (STEPS, 0.5, "no memory", "failed"),
+        (STEPS, None, "", "failed"),
+        (STEPS, math.nan, "", "failed"),
+        (STEPS, math.inf, "", "failed"),
+        (50, 0.5, "", "pruned"),
+        (50, None, "", "pruned"),
+    ],
+)
+def test_outcomes(step: int, score: float | None, error: str, outcome: Outcome) -> None:
+    record = TrialRecord(1, "00001", {}, step=step, steps=STEPS, score=score, error=error)
+    assert outcome_of(record) == outcome
+
+
+def test_a_run_with_scores_on_test_is_complete_whatever_its_objective() -> None:
+    record = TrialRecord(
+        1, "00001", {}, step=STEPS, steps=STEPS, test={"test/factor_accuracy": 0.1}
+    )
+    assert outcome_of(record) == "complete"

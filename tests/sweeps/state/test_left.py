@@ -1,0 +1,81 @@
+"""What is left of a sweep: for the plan, and for whoever resumes it when its time is over."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cli.sweep_plan import Left, left_of, print_plan
+from sweeps.cluster.allotment import Allotment
+from sweeps.search.space import build_space
+from sweeps.state.catalog import find_sweep
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.study import open_storage, open_study
+from sweeps.state.trial_store import TrialStore
+from sweeps.sweep import without_time
+from sweeps.sweep_settings import SweepSettings
+from sweeps.trial import TrialRecord
+from tests.sweeps.support.kept import VARIANT, a_stored_sweep
+
+SMALL = ("data.max_images=1000", "model.channels=8", "model.hidden=32")
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> SweepSettings:
+    """A sweep of 7 trials to resume: 1 has ended in 100 seconds, 1 was cut short."""
+    fixed = [part for size in SMALL for part in ("--set", size)]
+    settings = a_stored_sweep(tmp_path, "one", "--preset", "quick", "--max-concurrent", "1", *fixed)
+    study = find_sweep(settings, "one").study
+    study.tell(0, 0.5)
+    TrialStore(study).save(
+        TrialRecord(1, "00001", {}, "complete", 30, score=0.5, seconds=100.0), 600.0
+    )
+    study.ask(build_space(settings.base_config(VARIANT), {}))
+    return settings.model_copy(update={"resume": "one"})
+
+
+def test_a_plan_of_a_resumed_sweep_is_of_what_is_left(cut: SweepSettings) -> None:
+    file = io.StringIO()
+    print_plan(cut, Console(file=file, width=200))
+    text = file.getvalue()
+    for word in ("what is left of one", "at most 6 more of 7, 1 at once", "ends after 4:00 in any"):
+        assert word in text
+    assert left_of(cut.model_copy(update={"resume": None}), "one") == Left(7, 840.0, 0)
+
+
+def test_confirm_runs_are_left_too(cut: SweepSettings) -> None:
+    asked = cut.model_copy(update={"trials": 1, "confirm_seeds": 3})
+    assert left_of(asked, "one") == Left(0, 240.0, 3)
+    space = build_space(asked.base_config(VARIANT), {})
+    confirm = open_study(open_storage(cut.folder / "one"), "one/confirm", "pixels", space)
+    for _ in range(3):
+        confirm.enqueue_trial({})
+    confirm.tell(confirm.ask(space), 0.5)
+    assert left_of(asked, "one") == Left(0, 240.0, 2)
+
+
+@pytest.mark.parametrize(
+    ("budget", "without", "all_ended"),
+    [(600.0, 6, 6), (650.0, 0, 5), (800.0, 0, 0)],
+    ids=["none", "for what was cut short", "enough"],
+)
+def test_time_that_lets_nothing_run_is_noticed(
+    cut: SweepSettings, budget: float, without: int, all_ended: int
+) -> None:
+    base = cut.base_config(VARIANT)
+    study, place = find_sweep(cut, "one").study, cut.folder / "one"
+    allotment = Allotment(1.0, 0.0, 1)
+    sweep = Sweep("one", place, cut, base, build_space(base, {}), place, allotment)
+    spent = Budget(budget, Interruption(), TrialStore(study).seconds)
+    ledger = Ledger("pixels", base.training.steps, spent, TrialStore(study).load())
+    run = StageRun(sweep, "search", study, ledger, spent)
+    assert without_time(run) == without
+    if budget > 600:
+        study.tell(1, state=TrialState.FAIL)
+    assert without_time(run) == all_ended

@@ -1,0 +1,136 @@
+"""What commit b87409d wrote still works: its registered model, and the sweeps that were killed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from tests.sweeps.support.finished import SCRIPT, of_stage, runs_of
+
+ARCHIVE = SCRIPT.parents[1] / "tests" / "fixtures" / "begun_at_b87409d.tar.xz"
+MADE_IN = "/tmp/begun"
+VARIANT = "dsprites_v2"
+BEST = f"models:/weakdis-{VARIANT}@best"
+
+pytestmark = pytest.mark.slow
+
+
+def repoint(database: sqlite3.Connection, folder: Path) -> None:
+    """Name a folder wherever a database names the one that its sweeps were made in."""
+    for (table,) in database.execute("select name from sqlite_master where type = 'table'"):
+        for _, column, *_ in database.execute(f'pragma table_info("{table}")'):
+            database.execute(
+                f'update "{table}" set "{column}" = replace("{column}", :old, :new) '
+                f'where instr("{column}", :old)',
+                {"old": MADE_IN, "new": str(folder)},
+            )
+    database.commit()
+
+
+@pytest.fixture(scope="module")
+def begun(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the sweeps were run in, as if it had always been here.
+
+    MLflow and the studies keep absolute paths, so these are changed in their databases.
+    """
+    place = tmp_path_factory.mktemp("older")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(place, filter="data")
+    folder = place / "begun"
+    for file in folder.rglob("*.db"):
+        with closing(sqlite3.connect(file)) as database:
+            repoint(database, folder)
+    return folder
+
+
+def ran(folder: Path, *words: str) -> str:
+    """What a command prints, run by this Python in a folder."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder, env=os.environ | {"MLFLOW_TRACKING_URI": uri(folder)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def uri(folder: Path) -> str:
+    return f"sqlite:///{folder / 'mlflow.db'}"
+
+
+def test_its_sweeps_are_listed(begun: Path) -> None:
+    shown = ran(begun, str(SCRIPT), "--list")
+    assert re.search(r"^ *complete +ended", shown, re.MULTILINE)
+    for name in ("cut-search", "cut-confirmation"):
+        assert re.search(rf"^ *{name} +interrupted: --resume {name}", shown, re.MULTILINE)
+
+
+def test_the_status_of_its_killed_search(begun: Path) -> None:
+    shown = ran(begun, str(SCRIPT), "--status", "cut-search")
+    assert re.search(r"^ *1 +complete +60/60", shown, re.MULTILINE)
+    assert re.search(r"^ *2 +running +20/60", shown, re.MULTILINE)
+
+
+def test_its_model_changes_a_picture(begun: Path, tmp_path: Path) -> None:
+    assert MlflowClient(uri(begun)).get_model_version_by_alias(f"weakdis-{VARIANT}", "best")
+    image, output = tmp_path / "picture.png", tmp_path / "changed.png"
+    Image.new("L", (100, 100)).save(image)
+    flags = ["--image", str(image), "--relation", "move_left", "--output", str(output)]
+    ran(begun, "-m", "analysis", "manipulate", "--model", BEST, *flags)
+    with Image.open(output) as drawn:
+        assert min(drawn.size) > 64
+
+
+def test_mlflow_loads_its_model_with_the_code_it_was_packed_with(
+    begun: Path, tmp_path: Path
+) -> None:
+    (example,) = begun.glob("mlruns/*/models/*/artifacts/serving_input_example.json")
+    output = tmp_path / "output.json"
+    call = ["-m", "mlflow", "models", "predict", "--model-uri", BEST, "--env-manager", "local"]
+    ran(begun, *call, "--input-path", str(example), "--output-path", str(output))
+    (row,) = json.loads(output.read_text())["predictions"]
+    assert Image.open(io.BytesIO(base64.b64decode(row["image"]))).size == (64, 64)
+    load = "import mlflow.pyfunc, sys; mlflow.pyfunc.load_model(sys.argv[1])"
+    origin = ran(
+        begun, "-c", f"{load}; import analysis.serving.served as s; print(s.__file__)", BEST
+    )
+    assert Path(origin.strip()).is_relative_to(example.parent / "code")
+
+
+def test_its_killed_search_goes_on(begun: Path) -> None:
+    _, before = runs_of(uri(begun), VARIANT, "cut-search")
+    ran(begun, str(SCRIPT), "--resume", "cut-search")
+    parent, trials = runs_of(uri(begun), VARIANT, "cut-search")
+    assert len(trials) == 4
+    # The trial that was killed is the same run.
+    assert [run.info.run_id for run in trials[:2]] == [run.info.run_id for run in before]
+    assert {run.info.status for run in [parent, *trials]} == {"FINISHED"}
+    history = MlflowClient(uri(begun)).get_metric_history(trials[1].info.run_id, "seconds")
+    assert [point.step for point in history] == [20, 40, 60]
+    # It had a checkpoint of step 20, and wrote two more: it did not start again.
+    written = begun.glob("runs/cut-search/*/00002/checkpoint_*")
+    assert max(path.name for path in written) == "checkpoint_000001"
+
+
+def test_its_killed_confirmation_goes_on(begun: Path) -> None:
+    _, before = runs_of(uri(begun), VARIANT, "cut-confirmation")
+    ran(begun, str(SCRIPT), "--resume", "cut-confirmation")
+    parent, children = runs_of(uri(begun), VARIANT, "cut-confirmation")
+    confirmed = of_stage(children, "confirm")
+    assert (len(of_stage(children, "search")), len(confirmed)) == (1, 2)
+    assert confirmed[0].info.run_id == before[-1].info.run_id
+    assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
+    assert all("test/relation_accuracy_pixels" in run.data.metrics for run in confirmed)

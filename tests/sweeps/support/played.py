@@ -1,0 +1,78 @@
+"""A searcher and its ledger, played as Tune does."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from optuna.study import Study
+from ray.tune.experiment import Trial
+
+from sweeps.budget import Budget, Interruption
+from sweeps.cluster.allotment import Allotment
+from sweeps.names import METRICS, Objective
+from sweeps.search.searcher import DrawnTrials, StudySearcher
+from sweeps.search.space import build_space
+from sweeps.search.tune_events import TuneEvents
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.study import make_sampler, open_storage, open_study
+from sweeps.state.trial_store import TrialStore
+from sweeps.sweep_settings import SweepSettings
+from sweeps.trial import TrialRecord
+from weakdis_core.presets import preset
+
+STEPS = 100
+BASE = preset("default", "dsprites_v4").with_values({"training.steps": STEPS})
+SPACE = build_space(BASE, {})
+PIXELS = METRICS["pixels"]
+
+
+def a_study(folder: Path, objective: Objective = "pixels") -> Study:
+    study = open_study(open_storage(folder), "a sweep", objective, SPACE)
+    study.sampler = make_sampler("random", 0, 10)
+    return study
+
+
+def a_run(
+    study: Study, objective: Objective = "pixels", seconds: float = math.inf, trials: int = 100
+) -> StageRun:
+    """The search of a study, in a session of its own."""
+    settings = SweepSettings(variant="dsprites_v4", objective=objective, trials=trials)
+    sweep = Sweep("a sweep", Path(), settings, BASE, SPACE, Path(), Allotment(1.0, 0.0, 1))
+    budget = Budget(seconds, Interruption())
+    ledger = Ledger(objective, STEPS, budget, TrialStore(study).load())
+    return StageRun(sweep, "search", study, ledger, budget)
+
+
+class Playing:
+    """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
+
+    def __init__(self, study: Study, objective: Objective = "pixels") -> None:
+        self.run = a_run(study, objective)
+        self.budget, self.ledger = self.run.budget, self.run.ledger
+        self.events = TuneEvents(self.ledger, [self.ledger])
+        self.searcher = StudySearcher(self.run, DrawnTrials(self.run))
+
+    def start(self, tune_id: str) -> TrialRecord:
+        given = self.searcher.suggest(tune_id)
+        assert given is not None
+        self.events.on_trial_start(trial=Trial("stub", config=given, trial_id=tune_id, stub=True))
+        return self.ledger.records[given["trial_id"]]
+
+    def report(self, tune_id: str, record: TrialRecord, step: int, score: float | None) -> None:
+        result = {"step": step} if score is None else {"step": step, PIXELS: score}
+        self.searcher.on_trial_result(tune_id, result)
+        record.step, record.score = step, score if score is not None else record.score
+
+    def die(self, tune_id: str, trial_id: str = "00001") -> None:
+        """Lose its process, and wait for another one, which Tune does by itself."""
+        trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
+        self.events.on_step_begin()
+        self.events.on_trial_recover(trial=trial)
+
+    def play(self, tune_id: str, *reports: tuple[int, float | None], error: bool = False) -> None:
+        record = self.start(tune_id)
+        for step, score in reports:
+            self.report(tune_id, record, step, score)
+        self.searcher.on_trial_complete(tune_id, {}, error)

@@ -1,0 +1,44 @@
+"""`python small_study.py --study models ...`: a study with small presets, whose runs can be held.
+
+SMALL_CHANGES of the environment changes the presets further: JSON, settings by preset's name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from sweeps.run import run
+from sweeps.tracking import run_info
+from tests.core.conftest import SMALL
+from tests.sweeps.support.held import hold_trials
+from weakdis_core import rows
+from weakdis_core.cli.console import main
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import ModelKind
+from weakdis_core.presets import PresetName, preset
+
+CHANGES = "SMALL_CHANGES"
+COMMIT = "0123456789" * 4
+"""The commit of the runs: that of a tree with changes would be refused by the archive."""
+
+
+def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
+    """A preset, everything small."""
+    changes = json.loads(os.environ.get(CHANGES, "{}")).get(name, {})
+    return preset(name, variant, model).with_values({**SMALL, **changes})
+
+
+def use_small_studies() -> None:
+    """Declare small runs; dsprites_v2 has the controls, the literal objective among them."""
+    rows.preset = small_preset  # type: ignore[attr-defined]
+    rows.LITERAL_VARIANT, rows.LITERAL = "dsprites_v2", {}
+    rows.CONTROL_VARIANTS = ("dsprites_v2",)  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    use_small_studies()
+    run_info.git_commit = lambda: COMMIT  # type: ignore[assignment]
+    hold_trials()
+    sys.exit(main(run))

@@ -1,0 +1,1 @@
+"""The commands of `python -m weakdis_core`."""

@@ -1,0 +1,122 @@
+"""`python -m weakdis_core data`: list, prepare, download and show data sets."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from rich.box import HORIZONTALS
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import arg
+
+from weakdis_core.cli import console
+from weakdis_core.config.config import validated
+from weakdis_core.config.settings import DataSettings, Source, VariantName
+from weakdis_core.data import official
+from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.show import write_samples
+from weakdis_core.data.source import plan
+from weakdis_core.data.variants import VARIANTS, Family
+from weakdis_core.errors import UserError
+
+DataDir = Annotated[Path | None, arg(help="Folder of the official files, before the usual places.")]
+Images = Annotated[int, arg(help="Images drawn from the variant, by the data seed.")]
+Seed = Annotated[int, arg(help="Seed of the draw of images.")]
+Origin = Annotated[
+    Source, arg(help="Official files, our own rendering, or official where present (auto).")
+]
+
+
+def run(args: Sequence[str], prog: str) -> None:
+    """Run the data command that `args` begin with."""
+    commands: dict[str, Callable[..., object]] = {
+        "list": list_variants,
+        "prepare": prepare_variants,
+        "download": download,
+        "show": show,
+    }
+    console.run_command(commands, args, prog=prog, description=__doc__)
+
+
+def list_variants(data_dir: DataDir = None) -> None:
+    """List the variants, their factors and relations, and what is on this machine."""
+    table = Table("variant", box=HORIZONTALS, show_lines=True, pad_edge=False)
+    for column in ("combi-\nnations", "images"):
+        table.add_column(column, justify="right")
+    for column in ("factors", "relations", "prepared"):
+        table.add_column(column)
+    for variant in VARIANTS.values():
+        planned = plan(DataSettings(variant=variant.name), data_dir)
+        table.add_row(
+            variant.name,
+            f"{variant.n_combinations:,}",
+            f"{planned.n_images:,}",
+            "\n".join(f"{factor.name} {factor.n_values}" for factor in variant.factors),
+            "\n".join(variant.relation_names),
+            planned.source if planned.path.exists() else "no",
+        )
+    screen = Console()
+    screen.print(table)
+    for family in get_args(Family):
+        # soft_wrap: a path is never cut in two.
+        found = official.find(family, data_dir) or "absent, images are rendered"
+        screen.print(f"official {family} file: {found}", soft_wrap=True, highlight=False)
+
+
+def prepare_variants(
+    variant: Annotated[Literal[VariantName, "all"], arg(help="Which variant, or all of them.")],
+    source: Origin = "auto",
+    max_images: Images = 50_000,
+    data_seed: Seed = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw or read the images of a variant into the cache that training opens."""
+    for name in VARIANTS if variant == "all" else [variant]:
+        start = time.monotonic()
+        prepared = _prepared(name, source, max_images, data_seed, data_dir)
+        print(
+            f"{name}: {len(prepared.images):,} {prepared.source} images in {prepared.path} "
+            f"({time.monotonic() - start:.1f} s)"
+        )
+
+
+def download(
+    family: Annotated[Family, arg(help="Which official file.")],
+    data_dir: Annotated[Path | None, arg(help="Where to put it; the cache by default.")] = None,
+) -> None:
+    """Download an official file and check its hash."""
+    path = official.download(family, data_dir or official.cache_root() / "official")
+    print(f"{family}: {path}")
+
+
+def show(
+    variant: Annotated[VariantName, arg(help="Which variant.")],
+    output: Annotated[Path, arg(help="PNG file to write.")],
+    source: Origin = "auto",
+    max_images: Images = 50_000,
+    data_seed: Seed = 0,
+    data_dir: DataDir = None,
+    rows: Annotated[int, arg(help="Rows of the grid, 1 to 20.")] = 4,
+    columns: Annotated[int, arg(help="Columns of the grid, 1 to 20.")] = 8,
+) -> None:
+    """Write a picture: a grid of samples with their factor values."""
+    for name, value in (("rows", rows), ("columns", columns)):
+        if not 1 <= value <= 20:
+            raise UserError(f"{name}: {value} is not allowed: must be from 1 to 20")
+    if output.suffix.lower() != ".png":
+        raise UserError(f"output: {str(output)!r} is not allowed: the name must end in .png")
+    prepared = _prepared(variant, source, max_images, data_seed, data_dir)
+    write_samples(prepared, output, rows, columns, data_seed)
+    print(f"{output}: {min(rows * columns, len(prepared.images))} samples of {variant}")
+
+
+def _prepared(
+    variant: str, source: str, max_images: int, data_seed: int, data_dir: Path | None
+) -> Prepared:
+    data = {
+        "variant": variant, "source": source, "max_images": max_images, "data_seed": data_seed,
+    }  # fmt: skip
+    settings = validated({"data": data}).data
+    with console.progress(variant) as advance:
+        return prepare(settings, data_dir, advance)

@@ -1,0 +1,118 @@
+"""The evaluation protocol (docs/how-it-works.md): a model's accuracies on one split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.variants import Variant
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.metrics.accuracy import RelationAccuracy, factor_accuracy, relation_accuracy
+from weakdis_core.models.networks import Networks
+from weakdis_core.priors.coding import Coding
+from weakdis_core.priors.prior import Prior
+
+SMALLEST_ERROR = 1e-12
+"""Mean squared error that pictures without any are taken to have: 120 dB."""
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Measures a model; holds no state of it.
+
+    Attributes:
+        variant: The data set variant.
+        bank: Its images.
+        oracle: Judge of decoded pictures, on the device of the images.
+        coding: What the components of the model's partitions stand for.
+        density_threshold: Log-density from which a relation's outcome is accepted; None reports
+            nothing of it.
+    """
+
+    variant: Variant
+    bank: ImageBank
+    oracle: Oracle
+    coding: Coding
+    density_threshold: float | None = None
+
+    @torch.no_grad()
+    def evaluate(
+        self, networks: Networks, prior: Prior, index: Tensor, generator: torch.Generator
+    ) -> dict[str, float]:
+        """All accuracies, each in [0, 1] or NaN where undefined, and `reconstruction_psnr` in dB.
+
+        Relation accuracies are over the rows that the model's coding can judge: all of a modular
+        model's. A model that cannot judge all reports its coverage beside them.
+
+        Args:
+            networks: The autoencoder and the relational learner.
+            prior: The adaptive priors.
+            index: Images to evaluate on, `(n,)`; as many prior samples are drawn.
+            generator: Source of values, relations and prior samples.
+        """
+        model, learner = networks.autoencoder, networks.relational
+        true = self.bank.values[index]
+        values, relation, of_images = self.coding.evaluation_draw(true, generator)
+        latent, dense = [], []
+        for part, chosen in _chunks(values, relation):
+            components = prior.padded(self.coding.components(part))
+            moved = learner(prior.sample(components, generator), chosen)
+            latent.append(self.coding.read(prior, moved))
+            dense.append(prior.log_prob(moved)[:, : len(self.coding.n_components)].amin(1))
+        read, encoded, pixels, errors = [], [], [], []
+        for rows, chosen in _chunks(index, of_images):
+            images = self.bank.batch(rows)
+            codes = model.encode(images).means
+            read.append(self.coding.read(prior, codes))
+            errors.append((model.decode(codes).sigmoid() - images).square().mean((1, 2, 3)))
+            moved = learner(codes, chosen)
+            encoded.append(self.coding.read(prior, moved))
+            pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
+        metrics = self._factor_metrics(torch.cat(read), true)
+        squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
+        metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
+        metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
+        metrics |= self._relation_metrics("encoded", torch.cat(encoded), true, of_images)
+        metrics |= self._relation_metrics("pixels", torch.cat(pixels), true, of_images)
+        metrics |= self.coding.coverage(self.coding.judged(true, of_images))
+        if self.density_threshold is not None:
+            accepted = torch.cat(dense) >= self.density_threshold
+            accuracy = self._relation_accuracy(torch.cat(latent), values, relation, accepted)
+            metrics["relation_accuracy_latent_accepted"] = accuracy.all
+            metrics["accepted_ratio_latent"] = accuracy.accepted
+        return metrics
+
+    def _factor_metrics(self, predicted: Tensor, true: Tensor) -> dict[str, float]:
+        accuracy = factor_accuracy(predicted.cpu().numpy(), true.cpu().numpy())
+        each = zip(self.variant.factor_names, accuracy.per_factor, strict=True)
+        metrics = {f"factor_accuracy_{name}": float(value) for name, value in each}
+        return {"factor_accuracy": accuracy.joint, **metrics}
+
+    def _relation_accuracy(
+        self, predicted: Tensor, values: Tensor, relation: Tensor, rows: Tensor
+    ) -> RelationAccuracy:
+        """Accuracy of relations applied to values, over `rows` `(n,)` of them."""
+        relations = self.coding.relations
+        target = relations.apply(values, relation)
+        tensors = (predicted, target, relation, relations.factor, rows)
+        return relation_accuracy(*(tensor.cpu().numpy() for tensor in tensors))
+
+    def _relation_metrics(
+        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor
+    ) -> dict[str, float]:
+        judged = self.coding.judged(values, relation)
+        accuracy = self._relation_accuracy(predicted, values, relation, judged)
+        each = zip(self.variant.relation_names, accuracy.per_relation, strict=True)
+        return {
+            f"relation_accuracy_{kind}": accuracy.all,
+            f"relation_accuracy_{kind}_affected": accuracy.affected,
+            **{f"relation_accuracy_{kind}_{name}": float(value) for name, value in each},
+        }
+
+
+def _chunks(first: Tensor, second: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(first.split(_CHUNK), second.split(_CHUNK), strict=True)

@@ -1,0 +1,92 @@
+"""The oracle's cache: one file beside the prepared images for each way of training it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config.settings import DataSettings
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.splits import split
+from weakdis_core.errors import UserError
+from weakdis_core.evaluation.oracle import Oracle, build_network, recipe, train_oracle
+
+# A stored oracle must read images as it did; another machine may round another way now and then.
+_CHECKED, _SAME = 64, 0.9
+
+
+def prepare_oracle(
+    prepared: Prepared,
+    data: DataSettings,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Oracle:
+    """The cached oracle of a prepared variant, trained first (on `device`) if there is none.
+
+    The data seed gives the splits; `progress` is called with (steps done, steps in all).
+
+    Raises:
+        UserError: The cache cannot be written.
+    """
+    path = _path(prepared, data.data_seed)
+    # A finished oracle needs no lock: the cache may be somebody else's, or read-only.
+    if (oracle := _load(path, prepared)) is not None:
+        return oracle
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
+    with lock:
+        if (oracle := _load(path, prepared)) is not None:
+            return oracle
+        splits = split(prepared.digests, data.data_seed)
+        # What it reads is compared on a CPU when it is loaded.
+        oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
+        state = {
+            "recipe": recipe(prepared),
+            "network": oracle.network.state_dict(),
+            "clean_accuracy": oracle.clean_accuracy,
+            "softened_accuracy": oracle.softened_accuracy,
+            "reads": oracle.classify(_some_images(prepared)),
+        }
+        write_checkpoint(state, path)
+    return oracle
+
+
+def _path(prepared: Prepared, data_seed: int) -> Path:
+    folder = prepared.path.parent.parent / "oracles"
+    digest = hashlib.sha256(json.dumps(recipe(prepared), sort_keys=True).encode()).hexdigest()
+    return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
+
+
+def _load(path: Path, prepared: Prepared) -> Oracle | None:
+    """The stored oracle, if there is one that still reads images as it did when it was stored.
+
+    One that misreads would judge everything wrongly.
+    """
+    network = build_network(prepared.variant)
+    try:
+        state = read_checkpoint(path)
+        network.load_state_dict(state["network"])
+        accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
+    except (UserError, KeyError, RuntimeError):
+        # Missing, damaged, or of another layout.
+        return None
+    network.eval().requires_grad_(False)
+    oracle = Oracle(network, prepared.variant.n_values, *accuracies)
+    same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
+    return oracle if same >= _SAME else None
+
+
+def _some_images(prepared: Prepared) -> Tensor:
+    """A few images from all over the variant, `(_CHECKED, channels, 64, 64)`."""
+    rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
+    return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

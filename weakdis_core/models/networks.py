@@ -1,0 +1,95 @@
+"""The three networks of a run with their optimisers and learning rates."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weakdis_core.config.config import Config
+from weakdis_core.data.variants import Variant
+from weakdis_core.devices import FULL_PRECISION, Autocast
+from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
+from weakdis_core.seeding import derive
+
+
+class Networks:
+    """M-AE, discriminator and ReL, each with its Adam.
+
+    The variant gives the sizes of inputs and outputs, the settings architecture, learning rates and
+    the seed of the initial weights; `autocast` is the context of their arithmetic.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        config: Config,
+        device: torch.device,
+        autocast: Autocast = FULL_PRECISION,
+    ) -> None:
+        model, training = config.model, config.training
+        factors = len(variant.factors) if model.kind == "modular" else 1
+        # Initialisers draw from the global generator: it is seeded here and put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(config.seed, "weights"))
+            self.autoencoder = ModularAutoencoder(
+                variant.channels, factors, config.loss.prior_matching == "kl", model, autocast
+            )
+            self.discriminator = Discriminator(self.autoencoder.partitions, model, autocast)
+            self.relational = RelationalLearner(factors, len(variant.relations), model, autocast)
+        self._training = training
+        self._rates = {
+            "autoencoder": training.learning_rate,
+            "discriminator": training.discriminator_learning_rate,
+            "relational": training.relational_learning_rate,
+        }
+        self.optimisers = {}
+        for name, rate in self._rates.items():
+            network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
+            self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+
+    def set_learning_rates(self, step: int) -> None:
+        """Learning rates of the step after `step` finished ones: a ramp, then half a cosine."""
+        training = self._training
+        factor = min(1.0, (step + 1) / training.ramp_steps) if training.ramp_steps else 1.0
+        if training.decay:
+            cosine = 0.5 * (1 + math.cos(math.pi * step / training.steps))
+            factor *= 0.05 + 0.95 * cosine
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = self._rates[name] * factor
+
+    def minimise(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
+        """One step of the optimiser called `name` on `loss`."""
+        optimiser = self.optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(getattr(self, name).parameters(), clip)
+        optimiser.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and optimiser states."""
+        return {
+            name: {"weights": getattr(self, name).state_dict(), "optimiser": optimiser.state_dict()}
+            for name, optimiser in self.optimisers.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        for name, optimiser in self.optimisers.items():
+            getattr(self, name).load_state_dict(state[name]["weights"])
+            optimiser.load_state_dict(state[name]["optimiser"])
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let gradients pass through `network` without reaching its weights."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

@@ -1,0 +1,177 @@
+"""Fitting the adaptive priors to the codes of the labelled subset as they were last seen.
+
+Covariances are shrunk as Ledoit & Wolf (2004) do, so that they are never singular however few
+labels there are.
+"""
+
+import torch
+from torch import Tensor
+
+from weakdis_core.config.config import Config
+from weakdis_core.config.settings import LossSettings
+from weakdis_core.errors import UserError
+from weakdis_core.priors.coding import Coding
+from weakdis_core.priors.prior import Prior, SharedPrior
+
+
+class LabelledCodes:
+    """A memory of the labelled subset's codes: to encode all of it for every fit would cost a step.
+
+    Args:
+        values: `(labels, factors)` factor values of the labelled images.
+        coding: What the components stand for.
+        config: How priors are fitted.
+        partitions: Partitions of a code, nuisance among them.
+
+    Attributes:
+        components: `(labels, coded)` components of the labelled images.
+        codes: `(labels, partitions, latent)`, zero until they are first encoded.
+
+    Raises:
+        UserError: Some component has no labelled image.
+    """
+
+    def __init__(self, values: Tensor, coding: Coding, config: Config, partitions: int) -> None:
+        self.config = config
+        self.components = coding.components(values)
+        require_every_value(self.components, coding.n_components)
+        self.n_components = torch.tensor(coding.n_components, device=values.device)
+        self.largest = max(coding.n_components)
+        latent = config.model.latent_size
+        self.codes = torch.zeros(len(values), partitions, latent, device=values.device)
+
+    @property
+    def prior_kind(self) -> type[Prior]:
+        """Whether components have a covariance each or share one."""
+        return SharedPrior if self.config.loss.shared_covariance else Prior
+
+    def standard(self) -> Prior:
+        """N(0, I) for every partition: the prior of the warmup."""
+        partitions, latent = self.codes.shape[1:]
+        return self.prior_kind.standard(partitions, latent, self.codes.device, self.largest)
+
+    def fitted(self) -> Prior:
+        """The adaptive priors of the codes as they are."""
+        nuisance = self.config.model.nuisance_partitions
+        return fit_prior(
+            self.codes, self.components, self.n_components, self.largest, self.config.loss, nuisance
+        )
+
+
+def fit_prior(
+    codes: Tensor,
+    values: Tensor,
+    n_values: Tensor,
+    components: int,
+    loss: LossSettings,
+    nuisance: int = 0,
+) -> Prior:
+    """The adaptive prior: a component for each factor value, from the labelled codes that have it.
+
+    Args:
+        codes: `(labels, partitions, latent)` encoded labelled images.
+        values: `(labels, coded)` their components; the first partitions are the coded ones.
+        n_values: `(coded,)` number of components of each. Every one must occur among `values`:
+            see `require_every_value`, which waits for the device and so is called once, not here.
+        components: The largest number of components, to which every mixture is padded.
+        loss: Whether components share a covariance, its scale and floor, and whether mixtures are
+            rescaled to zero mean and unit mean variance.
+        nuisance: Number of trailing partitions that keep N(0, I).
+    """
+    coded, latent = values.shape[1], codes.shape[-1]
+    own = codes.detach()[:, :coded]
+    if loss.standardise_prior:
+        own = standardised(own)
+    if loss.shared_covariance:
+        counts, means, covariances = _with_shared_covariance(own, values, n_values, components)
+    else:
+        counts, means, covariances = _with_own_covariances(own, values, components)
+    eye = torch.eye(latent, dtype=own.dtype, device=own.device)
+    exists = torch.arange(components, device=own.device) < n_values.unsqueeze(-1)
+    exists = exists[:, : covariances.shape[1], None, None]
+    covariances = covariances * loss.covariance_scale + loss.covariance_floor * eye
+    covariances = torch.where(exists, covariances, eye)
+    log_weights = (counts / counts.sum(-1, keepdim=True)).log()
+    kind = SharedPrior if loss.shared_covariance else Prior
+    return kind.build(log_weights, means, covariances).with_nuisance(nuisance)
+
+
+def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
+    """Check that values `(labels, factors)` of a labelled subset can be fitted.
+
+    Raises:
+        UserError: Some factor value has no labelled sample.
+    """
+    for factor, n in enumerate(n_values):
+        missing = sorted(set(range(n)) - set(values[:, factor].tolist()))
+        if missing:
+            raise UserError(
+                f"data.labels: {len(values)} is not enough: factor {factor} has no labelled sample "
+                f"of value {missing[0]}; every value of every factor needs one"
+            )
+
+
+def standardised(codes: Tensor) -> Tensor:
+    """Codes `(n, partitions, latent)` with zero mean and unit mean variance in each partition."""
+    centred = codes - codes.mean(0)
+    return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
+
+
+def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:
+    """Covariances shrunk towards a multiple of the identity (Ledoit & Wolf, 2004).
+
+    Args:
+        empirical: `(..., latent, latent)` mean outer products of residuals.
+        fourth: `(...)` mean of the residuals' squared lengths, squared.
+        n: Number of residuals, `(...)` or a scalar.
+    """
+    mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
+    eye = torch.eye(empirical.shape[-1], dtype=empirical.dtype, device=empirical.device)
+    target = mean_variance[..., None, None] * eye
+    distance = (empirical - target).square().sum((-2, -1))
+    noise = (fourth - empirical.square().sum((-2, -1))) / n
+    shrinkage = (noise.clamp(min=0) / distance.clamp(min=1e-12)).clamp(max=1)[..., None, None]
+    return (1 - shrinkage) * empirical + shrinkage * target
+
+
+def _with_own_covariances(
+    codes: Tensor, values: Tensor, components: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Counts and means of the components, and a covariance for each.
+
+    One or two labelled samples get the pooled covariance of their partition: one has no variance,
+    and two are too few to choose the shrinkage.
+    """
+    component = torch.arange(components, device=codes.device)
+    member = (values.unsqueeze(-1) == component).to(codes.dtype)
+    counts = member.sum(0)
+    n = counts.clamp(min=1)
+    means = torch.einsum("lkv,lkd->kvd", member, codes) / n.unsqueeze(-1)
+    residuals = codes - torch.einsum("lkv,kvd->lkd", member, means)
+    empirical = torch.einsum("lkv,lki,lkj->kvij", member, residuals, residuals) / n[..., None, None]
+    pooled = torch.einsum("lki,lkj->kij", residuals, residuals) / len(residuals)
+    fourth = torch.einsum("lkv,lk->kv", member, residuals.square().sum(-1).square()) / n
+    shrunk = ledoit_wolf(empirical, fourth, n)
+    return counts, means, torch.where((counts > 2)[..., None, None], shrunk, pooled.unsqueeze(1))
+
+
+def _with_shared_covariance(
+    codes: Tensor, values: Tensor, n_values: Tensor, components: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Counts and means of the components, and one unbiased covariance of codes around them.
+
+    Where every component owns a single labelled sample it is 0, and only the floor remains.
+    """
+    n, coded, latent = codes.shape
+    flat = values + components * torch.arange(coded, device=values.device)
+    zero = torch.zeros(coded * components, latent, dtype=codes.dtype, device=codes.device)
+    sums = zero.index_add(0, flat.flatten(), codes.flatten(0, 1))
+    counts = torch.bincount(flat.flatten(), minlength=coded * components).to(codes.dtype)
+    means = sums / counts.clamp(min=1).unsqueeze(1)
+    residuals = codes - means[flat]
+    empirical = torch.einsum("lki,lkj->kij", residuals, residuals) / n
+    shrunk = ledoit_wolf(empirical, residuals.square().sum(-1).square().mean(0), n)
+    # Every mean took one degree of freedom.
+    free = (n - n_values).clamp(min=1).to(codes.dtype)
+    covariances = (shrunk * (n / free)[:, None, None]).unsqueeze(1)
+    return counts.reshape(coded, -1), means.unflatten(0, (coded, -1)), covariances

@@ -1,0 +1,1 @@
+"""Training: objectives, losses, the training loop and its checkpoints."""

@@ -1,0 +1,269 @@
+"""The single training loop: what `python -m weakdis_core train` and every trial of a sweep run."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from weakdis_core.baselines.monolithic import CombinationCoding
+from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
+from weakdis_core.config.config import Config
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, split
+from weakdis_core.devices import apply_runtime
+from weakdis_core.errors import UserError
+from weakdis_core.evaluation.accuracies import Evaluator
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.models.networks import Networks
+from weakdis_core.priors.coding import Coding
+from weakdis_core.priors.fitting import LabelledCodes
+from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.training.objectives import Batch, Objectives, RunningTerms
+
+Stage = Literal["warmup", "full", "ending"]
+_CHUNK = 500
+_STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation.
+
+    Attributes:
+        step: Optimisation steps done.
+        stage: The stage they ended in.
+        metrics: `train/...` means since the last report; `val/...` accuracies on validation, absent
+            until warmup has ended, for they do not exist before.
+        seconds: Seconds of training so far, evaluations included, interruptions not.
+    """
+
+    step: int
+    stage: Stage
+    metrics: dict[str, float]
+    seconds: float
+
+
+class Trainer:
+    """Trains one configuration on one prepared variant.
+
+    `seconds` and `cpu_seconds` are the wall and CPU time of training so far, evaluations on
+    validation included. Checkpoints keep both, so that an interrupted run has its true cost; one of
+    an earlier version has no CPU time, which is then NaN.
+
+    Args:
+        config: The settings.
+        prepared: The variant's images.
+        oracle: Judge of decoded pictures.
+
+    Raises:
+        UserError: The labelled subset misses a factor value, or the device is not there.
+    """
+
+    def __init__(self, config: Config, prepared: Prepared, oracle: Oracle) -> None:
+        self.config = config
+        self.device, autocast = apply_runtime(config.runtime)
+        self.variant = prepared.variant
+        self.images_digest = prepared.digest
+        self.bank = ImageBank(prepared, self.device)
+        data = config.data
+        self.splits = split(prepared.digests, data.data_seed)
+        modular = config.model.kind == "modular"
+        draw = labelled_subset if modular else labelled_by_combination
+        labelled = draw(
+            prepared.factors, self.splits.train, data.labels, self.variant.n_values, data.data_seed
+        )
+        self.train_index = torch.from_numpy(self.splits.train).to(self.device)
+        self.labelled_index = torch.from_numpy(labelled).to(self.device)
+        if data.shuffle_labels:
+            order = numpy_generator(data.data_seed, "shuffled labels").permutation(labelled)
+            self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
+        values = self.bank.values[self.labelled_index]
+        relations = self.variant.relation_table(str(self.device))
+        self.coding = Coding(relations) if modular else CombinationCoding(values, relations)
+        self.networks = Networks(self.variant, config, self.device, autocast)
+        seed, device = config.seed, self.device
+        self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}
+        self.objectives = Objectives(config, self.networks, self.coding, self.generators)
+        threshold = config.training.density_threshold
+        oracle = oracle.to(self.device)
+        self.evaluator = Evaluator(self.variant, self.bank, oracle, self.coding, threshold)
+        partitions = self.networks.autoencoder.partitions
+        self.labelled = LabelledCodes(values, self.coding, config, partitions)
+        self.prior = self.labelled.standard()
+        self.step = 0
+        self.seconds = 0.0
+        self.cpu_seconds = 0.0
+        self._terms = RunningTerms()
+
+    def stage(self, step: int) -> Stage:
+        """Stage of the step that follows `step` finished ones."""
+        training = self.config.training
+        if step < training.warmup_steps:
+            return "warmup"
+        return "full" if step < training.ending_step else "ending"
+
+    def fit(self) -> Iterator[Report]:
+        """Train to the last step; one Report for each evaluation, the last at the last step.
+
+        Raises:
+            TrainingDiverged: A loss became NaN or infinite.
+        """
+        torch.set_num_threads(self.config.runtime.threads)
+        training = self.config.training
+        n = training.evaluations
+        reports = {math.ceil(training.steps * (i + 1) / n) for i in range(n)}
+        started, started_cpu = self._clocks()
+        while self.step < training.steps:
+            self._train_step()
+            self.step += 1
+            if self.step in reports or self.step % self.config.runtime.log_every == 0:
+                self._terms.check(self.step, f"config {self.config.hash()} seed {self.config.seed}")
+            if self.step in reports:
+                metrics = self._terms.means()
+                stage = self.stage(self.step - 1)
+                if stage != "warmup":
+                    scores = self.evaluate("validation", training.evaluation_samples)
+                    metrics |= {f"val/{name}": value for name, value in scores.items()}
+                self.seconds = time.perf_counter() - started
+                self.cpu_seconds = time.process_time() - started_cpu
+                yield Report(self.step, stage, metrics, self.seconds)
+                # What the caller does with a report is not training.
+                started, started_cpu = self._clocks()
+
+    def evaluate(
+        self, name: Literal["validation", "test"], samples: int | None = None
+    ) -> dict[str, float]:
+        """Accuracies on `images_of` a split; the same images and draws at every call."""
+        index = self.images_of(name, samples)
+        generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
+        return self.evaluator.evaluate(self.networks, self.prior, index, generator)
+
+    def images_of(self, name: Literal["validation", "test"], samples: int | None = None) -> Tensor:
+        """Images of a split, `samples` at most, in an order of their own.
+
+        The first of them are a fair sample of the whole split, which None takes.
+        """
+        index = shuffled(getattr(self.splits, name), self.config.data.data_seed, name)
+        return torch.from_numpy(index[:samples]).to(self.device)
+
+    @torch.no_grad()
+    def codes_of(self, index: Tensor) -> Tensor:
+        """Latent codes of images, the encoder's means: `(n, partitions, latent)`."""
+        model = self.networks.autoencoder
+        # No images are not encoded: pixel-unshuffle refuses them.
+        parts = [part for part in index.split(_CHUNK) if len(part)]
+        none = torch.empty(0, model.partitions, model.latent, device=index.device)
+        return torch.cat([none, *(model.encode(self.bank.batch(part)).means for part in parts)])
+
+    def save(self, path: Path) -> None:
+        """Write the complete state as one file, atomically."""
+        state = {
+            "config": self.config.to_dict(),
+            "images": self.images_digest,
+            "device": self.device.type,
+            "step": self.step,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "networks": self.networks.state_dict(),
+            "prior": vars(self.prior),
+            "memory": self.labelled.codes,
+            "generators": {name: g.get_state() for name, g in self.generators.items()},
+            **self._terms.state_dict(),
+        }
+        write_checkpoint(state, path)
+
+    def load(self, path: Path, to_continue: bool = True) -> None:
+        """Take over a file written by `save`.
+
+        Args:
+            path: The file.
+            to_continue: Whether training goes on from it, with the same draws as if it had never
+                stopped; a model that is only evaluated may come from another kind of device.
+
+        Raises:
+            UserError: The file cannot be read, or belongs to another configuration, other images
+                or (to continue) another kind of device.
+        """
+        state = read_checkpoint(path)
+        saved = saved_config(state, path)
+        if (saved.hash(), saved.seed) != (self.config.hash(), self.config.seed):
+            raise UserError(
+                f"{path}: checkpoint of config {saved.hash()} seed {saved.seed}, "
+                f"not of {self.config.hash()} seed {self.config.seed}"
+            )
+        if state["images"] != self.images_digest:
+            raise UserError(
+                f"{path}: trained on images {state['images']}, not on {self.images_digest}; "
+                "the data set or its renderer has changed since"
+            )
+        if to_continue:
+            self._load_generators(state, path)
+        self.networks.load_state_dict(state["networks"])
+        prior = {name: value.to(self.device) for name, value in state["prior"].items()}
+        self.prior = self.labelled.prior_kind(**prior)
+        self.labelled.codes = state["memory"].to(self.device)
+        self.step, self.seconds = state["step"], state["seconds"]
+        # Checkpoints of earlier versions lack it.
+        self.cpu_seconds = state.get("cpu_seconds", math.nan)
+        self._terms.load_state_dict(state, self.device)
+
+    def _load_generators(self, state: dict[str, Any], path: Path) -> None:
+        """Their states have another form on each kind of device."""
+        if state["device"] != self.device.type:
+            raise UserError(
+                f"{path}: written on {state['device']}, cannot be continued on {self.device.type}; "
+                f"use runtime.device {state['device']}"
+            )
+        for name, generator in self.generators.items():
+            generator.set_state(state["generators"][name])
+
+    def _train_step(self) -> None:
+        stage = self.stage(self.step)
+        if stage != "warmup" and self.step == self.config.training.warmup_steps:
+            self.enter_full_training()
+        self.networks.set_learning_rates(self.step)
+        batch = self.next_batch()
+        terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
+        if stage != "warmup":
+            terms |= self.objectives.relational_step(self.prior)
+        if stage == "full":
+            self._remember(batch)
+        self._terms.add(terms)
+
+    def next_batch(self) -> Batch:
+        """Images of the next step, drawn with replacement."""
+        training, generators = self.config.training, self.generators
+        unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
+        labelled, n = self.labelled_index, training.labelled_batch_size
+        rows = self._draw(len(labelled), n, generators["labels"])
+        index = torch.cat([self.train_index[unlabelled], labelled[rows]])
+        return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
+
+    def _clocks(self) -> tuple[float, float]:
+        """The wall and CPU times at which an uninterrupted run would have started."""
+        return time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
+
+    def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(n, (size,), generator=generator, device=self.device)
+
+    @torch.no_grad()
+    def enter_full_training(self) -> None:
+        """End the warmup: encode the labelled subset and fit the adaptive priors."""
+        model, generator = self.networks.autoencoder, self.generators["codes"]
+        images = map(self.bank.batch, self.labelled_index.split(_CHUNK))
+        self.labelled.codes = torch.cat([model.encode(each).sample(generator) for each in images])
+        self.prior = self.labelled.fitted()
+
+    def _remember(self, batch: Batch) -> None:
+        """Keep the labelled codes just seen, and refit the priors every few steps."""
+        assert batch.labelled_codes is not None
+        every = self.config.loss.prior_refit_every
+        self.labelled.codes[batch.rows] = batch.labelled_codes
+        if every and (self.step + 1) % every == 0:
+            self.prior = self.labelled.fitted()
