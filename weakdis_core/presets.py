@@ -47,8 +47,8 @@ _FAMILY: dict[str, dict[str, Any]] = {
         "training.ending_means": True,
         "training.relation_batch_size": 64,
     },
-    # A palette and a nuisance partition. The best of 18 trials (`python sweeps/run.py --variant
-    # shapes3d_v3 --set data.labels=1000 --trials 24` at commit 50589db, on a GPU) had latent size 12
+    # A palette and a nuisance partition. Of 18 trials (`python sweeps/run.py --variant shapes3d_v3
+    # --set data.labels=1000 --trials 24` at commit 50589db, on a GPU) the best had latent size 12
     # and lambda 4.7. On another seed its pixel accuracy was .998 (here: .992), but reconstructions
     # had 27.2 dB (28.9), and this lambda kept hues in .93 of images (.99). We keep our values.
     "shapes3d": {
@@ -74,8 +74,8 @@ _FAMILY: dict[str, dict[str, Any]] = {
 
 _VARIANT: dict[str, dict[str, Any]] = {
     # The best of 16 trials (`python sweeps/run.py --variant dsprites_v4 --set data.labels=1000
-    # --trials 16` at commit e2534ce; its latent size was 8 too). The codes of the other two variants
-    # also encode nuisance, and this lambda harms its reconstruction.
+    # --trials 16` at commit e2534ce; its latent size was 8 too). Codes of the other two also encode
+    # nuisance, and this lambda harms its reconstruction.
     "dsprites_v4": {"loss.lambda": 3.7, "training.warmup": 0.06},
     # With five factors and nuisance, sharp rooms need more steps.
     "shapes3d_v5": {"training.steps": 2700},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from weakdis_core import rows
-from weakdis_core.config.additions import additions_of, taken_out
+from weakdis_core.config.additions import additions_of, without_addition
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import FEWER_SEEDS, SEEDS, DeclaredRun, Row, ours, row_of, with_labels
 
@@ -46,7 +46,7 @@ class Ablation:
         run = self.unchanged(source)[0]
         full = run.config
         names = self.only or additions_of(full)
-        configs = {f"without {name}": taken_out(full, name) for name in names}
+        configs = {f"without {name}": without_addition(full, name) for name in names}
         if not self.only:
             for name, values in RESET_SETTINGS.items():
                 configs[f"without {name}"] = full.with_values(values)
