@@ -76,7 +76,7 @@ class ModelSettings(Settings):
     residual_relations: bool = False
     """Addition: the relational learner adds its output to the codes (z' = z + MLP)."""
     he_initialisation: bool = False
-    """Addition: He initialisation; the last layers of decoder and encoder are scaled by 0.3, 0.5."""
+    """Addition: He initialisation, with scaled last layers (decoder 0.3, encoder 0.5)."""
 
 
 class LossSettings(Settings):
@@ -96,7 +96,7 @@ class LossSettings(Settings):
     components give confident but wrong posteriors early. Above 1 the loss keeps a gradient and
     pulls components apart until they hardly overlap."""
     image_noise: Fraction = 0.0
-    """Addition: standard deviation of noise on the encoder's, not the decoder's, training images."""
+    """Addition: standard deviation of the noise on the encoder's input (not on the target)."""
     prior_refit_every: int = Field(0, ge=0, le=10_000)
     """Addition (> 0): steps between refits of the adaptive prior. 0 fits it once, after warmup."""
     covariance_scale: float = Field(1.0, gt=0, le=10)
@@ -111,7 +111,7 @@ class LossSettings(Settings):
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance, against scale drift."""
     cycle_weight: Weight = 0.0
-    """Addition: weight of a loss that decoded prior samples keep their values when encoded again."""
+    """Addition: decoded prior samples must keep their values when they are encoded again."""
     cycle_start: Fraction = 0.2
     """Fraction of the steps after which the cycle term begins."""
     cycle_swaps: Fraction = 0.0

@@ -1,4 +1,4 @@
-"""Factors of variation on a grid: which grid index belongs to which factor value."""
+"""Factors of variation: the mapping from grid indices to factor values."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,10 +11,10 @@ IndexArray = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Grid:
-    """The full factorial grid a data set was rendered on; the last axis varies fastest.
+    """The full factorial grid of a data set; the last axis varies fastest.
 
     Attributes:
-        axes: Names of the axes, outermost first.
+        axes: Names of the axes.
         sizes: Number of grid indices of each axis.
     """
 
@@ -22,18 +22,18 @@ class Grid:
     sizes: tuple[int, ...]
 
     def axis(self, name: str) -> int:
-        """Position of the axis called `name`."""
+        """Return the position of the axis `name`."""
         return self.axes.index(name)
 
 
 @dataclass(frozen=True)
 class Factor:
-    """A relevant factor of variation: its values are bins of indices of one grid axis.
+    """A factor of variation, whose values are bins of the indices of one grid axis.
 
     Attributes:
-        name: The factor's name.
-        axis: The grid axis it lives on.
-        bins: For each factor value, the grid indices that carry it. Indices in no bin are left out.
+        name: Name of the factor.
+        axis: Name of the grid axis.
+        bins: Grid indices of each factor value. Images of other indices are left out.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Factor:
 
     @property
     def n_values(self) -> int:
-        """Number of values the factor takes."""
+        """Number of values of the factor."""
         return len(self.bins)
 
     @property
     def allowed(self) -> tuple[int, ...]:
-        """All grid indices that belong to some value."""
+        """All grid indices in a bin, ascending."""
         return tuple(sorted(index for values in self.bins for index in values))
 
     @cached_property
     def lookup(self) -> IndexArray:
-        """Value of each grid index, -1 outside the bins; `(max index + 1,)`."""
+        """Factor value of each grid index, -1 outside the bins, `(max index + 1,)`."""
         table = np.full(max(self.allowed) + 1, -1, dtype=np.int64)
         for value, members in enumerate(self.bins):
             table[list(members)] = value
@@ -61,12 +61,12 @@ class Factor:
 
 @dataclass(frozen=True)
 class Nuisance:
-    """A grid axis that varies freely over `allowed` and is no relevant factor."""
+    """A grid axis that is no factor; it varies freely over the indices `allowed`."""
 
     axis: str
     allowed: tuple[int, ...]
 
 
 def single(indices: range) -> tuple[tuple[int, ...], ...]:
-    """Bins of one grid index each."""
+    """Return bins of one grid index each."""
     return tuple((index,) for index in indices)

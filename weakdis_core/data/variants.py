@@ -1,4 +1,4 @@
-"""The six variants, as declarations. Adding a seventh means adding one entry to VARIANTS."""
+"""The declarations of the data set variants."""
 
 import math
 from dataclasses import dataclass
@@ -24,15 +24,15 @@ GRIDS: dict[str, Grid] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A data set with its relevant factors, nuisance and relations.
+    """A data set variant: factors, nuisance and relations on the grid of a family.
 
     Attributes:
-        name: `dsprites_v4` and the like.
-        family: Which grid, renderer and official file it is drawn from.
-        channels: Channels of its images (1 binary, 3 RGB).
-        factors: The relevant factors.
-        nuisance: Grid axes outside the factors, with the indices they vary over.
-        relations: What the relational learner learns.
+        name: Its name, such as `dsprites_v4`.
+        family: Family of the grid, the renderer and the official files.
+        channels: Channels of the images (1 binary, 3 RGB).
+        factors: The factors of variation.
+        nuisance: The other axes of the grid.
+        relations: The relations to learn.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Variant:
 
     @property
     def grid(self) -> Grid:
-        """The grid of the variant's family."""
+        """Grid of the family."""
         return GRIDS[self.family]
 
     @property
@@ -54,42 +54,45 @@ class Variant:
 
     @property
     def factor_names(self) -> tuple[str, ...]:
-        """Names of the factors, in order."""
+        """Names of the factors."""
         return tuple(factor.name for factor in self.factors)
 
     @property
     def relation_names(self) -> tuple[str, ...]:
-        """Names of the relations, in order."""
+        """Names of the relations."""
         return tuple(relation.name for relation in self.relations)
 
     @property
     def n_combinations(self) -> int:
         """Number of combinations of factor values (the paper's Table 1)."""
-        return int(np.prod(self.n_values))
+        return math.prod(self.n_values)
 
     @property
     def n_images(self) -> int:
-        """Number of images of the variant, without listing them."""
-        axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
-        return math.prod(len(axis.allowed) for axis in axes)
+        """Number of images of the variant."""
+        return math.prod(map(len, self._allowed.values()))
+
+    @property
+    def _allowed(self) -> dict[str, tuple[int, ...]]:
+        return {each.axis: each.allowed for each in (*self.factors, *self.nuisance)}
 
     def indices(self) -> IndexArray:
-        """Grid indices of every image of the variant, `(images, axes)`, in grid order."""
-        allowed = {factor.axis: factor.allowed for factor in self.factors}
-        allowed |= {nuisance.axis: nuisance.allowed for nuisance in self.nuisance}
+        """Return the grid indices of every image, `(images, axes)`, in grid order."""
+        allowed = self._allowed
         return np.array(list(product(*(allowed[axis] for axis in self.grid.axes))), dtype=np.int64)
 
     def values(self, indices: IndexArray) -> IndexArray:
-        """Factor values `(n, factors)` of images given by grid indices `(n, axes)`."""
-        axes = [self.grid.axis(factor.axis) for factor in self.factors]
-        pairs = zip(self.factors, axes, strict=True)
-        return np.stack([factor.lookup[indices[:, axis]] for factor, axis in pairs], axis=1)
+        """Return the factor values `(n, factors)` of images by grid indices `(n, axes)`."""
+        columns = [
+            factor.lookup[indices[:, self.grid.axis(factor.axis)]] for factor in self.factors
+        ]
+        return np.stack(columns, axis=1)
 
     def relation(self, name: str) -> int:
-        """Position of the relation called `name`.
+        """Return the position of the relation `name`.
 
         Raises:
-            UserError: No relation of this variant has that name.
+            UserError: The variant has no relation of that name.
         """
         if name not in self.relation_names:
             allowed = ", ".join(self.relation_names)
@@ -97,7 +100,7 @@ class Variant:
         return self.relation_names.index(name)
 
     def relation_table(self, device: str = "cpu") -> RelationTable:
-        """The relations as tensors on `device`."""
+        """Return the relations as tensors on `device`."""
         return RelationTable(
             [self.factor_names.index(relation.factor) for relation in self.relations],
             [relation.shift for relation in self.relations],
@@ -112,7 +115,7 @@ def _pair(factor: str, forward: str, back: str) -> tuple[Relation, Relation]:
 
 _SHAPE_CYCLE = (Relation("change_shape", "shape", 1),)
 _THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
-# Orientation 39 is the same picture as 0 (linspace with both ends), so it is left out everywhere.
+# Orientation 39 draws the same picture as 0 (linspace with both ends), so no variant has it.
 _UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
 _ALL_ROOMS = Nuisance("orientation", tuple(range(15)))
 
@@ -157,7 +160,7 @@ VARIANTS: dict[str, Variant] = {
             (
                 *_SPRITE_FACTORS,
                 _SPRITE_SCALE,
-                # Less than a quarter turn, so that a square's orientations are distinct.
+                # Below a quarter turn, the orientations of a square are distinct.
                 Factor("orientation", "orientation", single(range(8))),
             ),
             (),
@@ -197,10 +200,10 @@ VARIANTS: dict[str, Variant] = {
 
 
 def get_variant(name: str) -> Variant:
-    """The variant called `name`.
+    """Return the variant `name`.
 
     Raises:
-        UserError: There is no such variant.
+        UserError: No variant has that name.
     """
     if name not in VARIANTS:
         raise UserError(f"variant: {name!r} is not one of {', '.join(VARIANTS)}")

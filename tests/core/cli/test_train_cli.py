@@ -27,7 +27,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["train"], "error: variant: none given; say --variant NAME or --config FILE"),
+        (["train"], "error: variant: none given; use --variant NAME or --config FILE"),
         (["train", "--variant", "dsprites_v9"], "error: variant: 'dsprites_v9' is not one of dspr"),
         (
             ["train", "--variant", "dsprites_v2", "--loss.lambda", "-1"],
@@ -51,7 +51,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
                 "--model.kind",
                 "monolithic",
             ],
-            "error: model.kind: say --model",
+            "error: model.kind: use --model",
         ),
         (
             [
