@@ -23,8 +23,8 @@ SIZE = 64
 LAYOUT = arrays.Layout("imgs", GRID, (SIZE, SIZE), highest=1)
 """Layout of the official files."""
 
-# Positions of the sprite's centre in pixels (pixel j has its centre at j), measured in the published
-# animation, which has all 32.
+# Positions of the sprite's centre in pixels (pixel j has its centre at j). The published animation
+# shows all 32.
 _FIRST_CENTRE = 15.5
 _CENTRE_STEP = 32 / 31
 
@@ -54,8 +54,8 @@ _HEART_SQUARED_RADII: NDArray[np.float64] = (
     ** 2
 )
 
-# This window, which starts 13 px before the centre's pixel, covers every sprite: the largest reaches
-# 13.58 px from its centre (the corner of a square).
+# This window, which starts 13 px before the centre's pixel, covers every sprite: a square's corner,
+# the farthest point, is 13.58 px from the centre.
 _WINDOW = 28
 _WINDOW_START = 13
 _CHUNK = 256

@@ -21,8 +21,8 @@ class OfficialFile:
         name: File name.
         family: The data set.
         url: Address of the file.
-        algorithm: `sha256` of the bytes, or `git`: the file's id as a git blob, the SHA-1 of a header
-            with the length and of the bytes.
+        algorithm: `sha256`, or `git`: the id of the file as a git blob, which is the SHA-1 of a
+            header with the size and of the bytes.
         digest: The hash, hexadecimal.
         size: Size in bytes, if published.
     """
