@@ -1,7 +1,7 @@
 """`python -m weakdis_core data`: list, prepare, download and show data sets."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -30,9 +30,12 @@ Origin = Annotated[
 
 def run(args: Sequence[str], prog: str) -> None:
     """Run the data command that the first argument names."""
-    commands = {
-        "list": list_variants, "prepare": prepare_variants, "download": download, "show": show,
-    }  # fmt: skip
+    commands: dict[str, Callable[..., object]] = {
+        "list": list_variants,
+        "prepare": prepare_variants,
+        "download": download,
+        "show": show,
+    }
     console.run_command(commands, args, prog=prog, description=__doc__)
 
 

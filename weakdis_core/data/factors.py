@@ -1,5 +1,6 @@
 """Factors of variation: the mapping from grid indices to factor values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -67,6 +68,6 @@ class Nuisance:
     allowed: tuple[int, ...]
 
 
-def single(indices: range) -> tuple[tuple[int, ...], ...]:
+def single(indices: Iterable[int]) -> tuple[tuple[int, ...], ...]:
     """Return bins of one grid index each."""
     return tuple((index,) for index in indices)

@@ -74,7 +74,8 @@ class Variant:
 
     @property
     def _allowed(self) -> dict[str, tuple[int, ...]]:
-        return {each.axis: each.allowed for each in (*self.factors, *self.nuisance)}
+        axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
+        return {each.axis: each.allowed for each in axes}
 
     def indices(self) -> IndexArray:
         """Return the grid indices of every image, `(images, axes)`, in grid order."""
@@ -113,90 +114,72 @@ def _pair(factor: str, forward: str, back: str) -> tuple[Relation, Relation]:
     return Relation(forward, factor, 1), Relation(back, factor, -1)
 
 
-_SHAPE_CYCLE = (Relation("change_shape", "shape", 1),)
-_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
-# Orientation 39 draws the same picture as 0 (linspace with both ends), so no variant has it.
-_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
-_ALL_ROOMS = Nuisance("orientation", tuple(range(15)))
+_CHANNELS = {"dsprites": 1, "shapes3d": 3}
 
-_SPRITE_FACTORS = (
-    Factor("shape", "shape", single(range(3))),
-    Factor("posX", "posX", _THIRDS),
-    Factor("posY", "posY", _THIRDS),
-)
-_SPRITE_SCALE = Factor("scale", "scale", single(range(1, 6)))
-_SPRITE_RELATIONS = (
-    *_SHAPE_CYCLE,
+_RELATIONS = (
+    Relation("change_shape", "shape", 1),
     *_pair("posX", "move_right", "move_left"),
     *_pair("posY", "move_down", "move_up"),
+    *_pair("object_hue", "object_hue_up", "object_hue_down"),
+    *_pair("scale", "bigger", "smaller"),
+    *_pair("orientation", "rotate_left", "rotate_right"),
+    *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
+    *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
 )
-_SIZE_RELATIONS = _pair("scale", "bigger", "smaller")
 
-_ROOM_FACTORS = (
-    Factor("object_hue", "object_hue", single(range(10))),
-    Factor("shape", "shape", single(range(4))),
-)
-_ROOM_SCALE = Factor("scale", "scale", ((0, 1), (3, 4), (6, 7)))
-_ROOM_RELATIONS = (*_SHAPE_CYCLE, *_pair("object_hue", "object_hue_up", "object_hue_down"))
+_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
+_HUES = tuple(range(10))
+
+_BINS: dict[Family, dict[str, tuple[tuple[int, ...], ...]]] = {
+    "dsprites": {
+        "shape": single(range(3)),
+        "posX": _THIRDS,
+        "posY": _THIRDS,
+        "scale": single(range(1, 6)),
+        # Below a quarter turn, the orientations of a square are distinct.
+        "orientation": single(range(8)),
+    },
+    "shapes3d": {
+        "object_hue": single(_HUES),
+        "shape": single(range(4)),
+        "scale": ((0, 1), (3, 4), (6, 7)),
+        "floor_hue": single(_HUES),
+        "wall_hue": single(_HUES),
+    },
+}
+
+# Orientation 39 draws the same picture as 0 (linspace with both ends), so no variant has it.
+_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
+_MIDDLE_SCALES = Nuisance("scale", (2, 3, 4))
+_FLOORS, _WALLS = Nuisance("floor_hue", _HUES), Nuisance("wall_hue", _HUES)
+_SCALES = Nuisance("scale", tuple(range(8)))
+_TURNS = Nuisance("orientation", tuple(range(15)))
 
 
-def _hues(*axes: str) -> tuple[Nuisance, ...]:
-    return tuple(Nuisance(axis, tuple(range(10))) for axis in axes)
+def _variant(name: str, family: Family, factors: str, *nuisance: Nuisance) -> Variant:
+    """Declare a variant by the names of its factors, with all relations of these."""
+    names = factors.split()
+    return Variant(
+        name,
+        family,
+        _CHANNELS[family],
+        tuple(Factor(each, each, _BINS[family][each]) for each in names),
+        nuisance,
+        tuple(relation for relation in _RELATIONS if relation.factor in names),
+    )
 
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
-        Variant(
-            "dsprites_v2", "dsprites", 1, _SPRITE_FACTORS,
-            (Nuisance("scale", (2, 3, 4)), _UPRIGHT), _SPRITE_RELATIONS,
-        ),
-        Variant(
-            "dsprites_v3", "dsprites", 1, (*_SPRITE_FACTORS, _SPRITE_SCALE),
-            (_UPRIGHT,), (*_SPRITE_RELATIONS, *_SIZE_RELATIONS),
-        ),
-        Variant(
-            "dsprites_v4", "dsprites", 1,
-            (
-                *_SPRITE_FACTORS,
-                _SPRITE_SCALE,
-                # Below a quarter turn, the orientations of a square are distinct.
-                Factor("orientation", "orientation", single(range(8))),
-            ),
-            (),
-            (
-                *_SPRITE_RELATIONS,
-                *_SIZE_RELATIONS,
-                *_pair("orientation", "rotate_left", "rotate_right"),
-            ),
-        ),
-        Variant(
-            "shapes3d_v2", "shapes3d", 3, _ROOM_FACTORS,
-            (*_hues("floor_hue", "wall_hue"), Nuisance("scale", tuple(range(8))), _ALL_ROOMS),
-            _ROOM_RELATIONS,
-        ),
-        Variant(
-            "shapes3d_v3", "shapes3d", 3, (*_ROOM_FACTORS, _ROOM_SCALE),
-            (*_hues("floor_hue", "wall_hue"), _ALL_ROOMS), (*_ROOM_RELATIONS, *_SIZE_RELATIONS),
-        ),
-        Variant(
-            "shapes3d_v5", "shapes3d", 3,
-            (
-                *_ROOM_FACTORS,
-                _ROOM_SCALE,
-                Factor("floor_hue", "floor_hue", single(range(10))),
-                Factor("wall_hue", "wall_hue", single(range(10))),
-            ),
-            (_ALL_ROOMS,),
-            (
-                *_ROOM_RELATIONS,
-                *_SIZE_RELATIONS,
-                *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
-                *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
-            ),
-        ),
+        _variant("dsprites_v2", "dsprites", "shape posX posY", _MIDDLE_SCALES, _UPRIGHT),
+        _variant("dsprites_v3", "dsprites", "shape posX posY scale", _UPRIGHT),
+        _variant("dsprites_v4", "dsprites", "shape posX posY scale orientation"),
+        _variant("shapes3d_v2", "shapes3d", "object_hue shape", _FLOORS, _WALLS, _SCALES, _TURNS),
+        _variant("shapes3d_v3", "shapes3d", "object_hue shape scale", _FLOORS, _WALLS, _TURNS),
+        _variant("shapes3d_v5", "shapes3d", "object_hue shape scale floor_hue wall_hue", _TURNS),
     )
-}  # fmt: skip
+}
 
 
 def get_variant(name: str) -> Variant:
