@@ -1,4 +1,4 @@
-"""The three networks of a run with their optimisers and learning rates."""
+"""The three networks of a run, with their optimisers and learning rates."""
 
 import math
 from collections.abc import Iterator
@@ -17,10 +17,13 @@ from weakdis_core.seeding import derive
 
 
 class Networks:
-    """M-AE, discriminator and ReL, each with its Adam.
+    """M-AE, discriminator and ReL, each with its Adam optimiser.
 
-    The variant gives the sizes of inputs and outputs, the settings architecture, learning rates and
-    the seed of the initial weights; `autocast` is the context of their arithmetic.
+    Args:
+        variant: Variant that determines the sizes of inputs and outputs.
+        config: Architecture, learning rates and the seed of the initial weights.
+        device: Device of the networks.
+        autocast: Context of their arithmetic.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Networks:
             self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
 
     def set_learning_rates(self, step: int) -> None:
-        """Learning rates of the step after `step` finished ones: a ramp, then half a cosine."""
+        """Set the learning rates after `step` finished steps: a ramp, then half a cosine."""
         training = self._training
         factor = min(1.0, (step + 1) / training.ramp_steps) if training.ramp_steps else 1.0
         if training.decay:
@@ -63,7 +66,7 @@ class Networks:
                 group["lr"] = self._rates[name] * factor
 
     def minimise(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
-        """One step of the optimiser called `name` on `loss`."""
+        """Make one step of the optimiser `name` on `loss`."""
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -72,14 +75,14 @@ class Networks:
         optimiser.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and optimiser states."""
+        """Return the weights and optimiser states."""
         return {
             name: {"weights": getattr(self, name).state_dict(), "optimiser": optimiser.state_dict()}
             for name, optimiser in self.optimisers.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore a `state_dict`."""
         for name, optimiser in self.optimisers.items():
             getattr(self, name).load_state_dict(state[name]["weights"])
             optimiser.load_state_dict(state[name]["optimiser"])
@@ -87,7 +90,7 @@ class Networks:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through `network` without reaching its weights."""
+    """Freeze the weights of `network`; gradients still pass through it."""
     network.requires_grad_(False)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The perceptrons on codes: the discriminator C and the relational learner ReL (section 3)."""
+"""Perceptrons on codes: the discriminator C and the relational learner ReL (section 3)."""
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +10,14 @@ from weakdis_core.models.layers import perceptron
 
 
 class Discriminator(nn.Module):
-    """C of Eq. 2: prior sample or encoder code?
+    """Discriminator C of Eq. 2, which separates prior samples from encoder codes.
 
-    One network for all partitions, which sees the partition's identity beside the code.
+    One network serves all partitions. Its inputs are the code and the one-hot partition.
 
     Args:
         partitions: Number of latent partitions.
         settings: Latent size and width.
-        autocast: Context of the network's own arithmetic; the logits are float32.
+        autocast: Context of the network's arithmetic. The logits are float32.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Discriminator(nn.Module):
         self.register_buffer("identity", torch.eye(partitions), persistent=False)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits `(batch, partitions, 1)` that codes `(batch, partitions, latent)` are samples."""
+        """Return logits `(batch, partitions, 1)` that codes are prior samples."""
         identity = self.identity.expand(len(codes), -1, -1)
         with self.autocast:
             logits: Tensor = self.network(torch.cat([codes, identity], dim=-1)).float()
@@ -39,13 +39,13 @@ class Discriminator(nn.Module):
 
 
 class RelationalLearner(nn.Module):
-    """ReL: from (z_1..z_K, one-hot relation) to z'.
+    """Relational learner ReL from (z_1..z_K, one-hot relation) to z'.
 
     Args:
-        factors: Number of factor partitions; nuisance partitions pass unchanged.
+        factors: Number of factor partitions. Nuisance partitions stay unchanged.
         relations: Number of relations.
         settings: Latent size and width, and whether z' = z + output (an addition).
-        autocast: Context of the network's own arithmetic; the codes are float32.
+        autocast: Context of the network's arithmetic. The codes are float32.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RelationalLearner(nn.Module):
         self.network = perceptron(size + relations, width, width, width, size)
 
     def forward(self, codes: Tensor, relation: Tensor) -> Tensor:
-        """Codes after a relation `(batch,)` each; both `(batch, partitions, latent)`."""
+        """Apply relations `(batch,)` to codes `(batch, partitions, latent)`."""
         own, nuisance = codes[:, : self.factors], codes[:, self.factors :]
         one_hot = F.one_hot(relation, self.relations).to(codes.dtype)
         with self.autocast:
