@@ -95,15 +95,13 @@ _MONOLITHIC: dict[str, dict[str, Any]] = {
         "training.ramp_steps": 60,
         "training.clip": 5.0,
     },
-    "shapes3d": {},
 }
 
 _QUICK = {"training.evaluations": 3, "training.evaluation_samples": 1000}
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
 
-# Learning rates from the authors' published code of the earlier model.
+# From the authors' published code of the earlier model.
 _PAPER_RATE = {"dsprites": 1e-4, "shapes3d": 1e-5}
-_PAPER_EPOCHS = 5000
 _PAPER_CHANNELS = {"dsprites": 32, "shapes3d": 64}
 
 
@@ -126,16 +124,18 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
         return config
     config = monolithic(config, literal=name == "paper")
     family = get_variant(variant).family
-    return config if name == "paper" else config.with_values(_MONOLITHIC[family])
+    return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
 
 
 def _modular(name: PresetName, variant: str) -> Config:
     family = get_variant(variant).family
     if name == "paper":
+        images = min(get_variant(variant).n_images, Config().data.max_images)
         values = learning_rates(_PAPER_RATE[family]) | {
             "model.channels": _PAPER_CHANNELS[family],
             "loss.covariance_scale": 0.1,
-            "training.steps": _paper_steps(variant),
+            # 5000 epochs, warmup included, of the train images in batches of 1024.
+            "training.steps": round(5000 * 0.8 * images / 1024),
         }
     else:
         values = _COMMON | _FAMILY[family] | _VARIANT.get(variant, {})
@@ -148,10 +148,3 @@ def learning_rates(rate: float) -> dict[str, float]:
     """Return settings that give every network the same learning rate."""
     networks = ("", "discriminator_", "relational_")
     return {f"training.{network}learning_rate": rate for network in networks}
-
-
-def _paper_steps(variant: str) -> int:
-    """Return the steps of the paper's 5000 epochs (warmup included) in batches of 1024 images."""
-    settings = Config().data
-    images = min(get_variant(variant).n_images, settings.max_images)
-    return round(_PAPER_EPOCHS * 0.8 * images / 1024)

@@ -71,21 +71,23 @@ def cache_root() -> Path:
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("weakdis"))
 
 
-def find(family: Family, data_dir: Path | None = None) -> Path | None:
-    """Search for an official file in `data_dir`, `WEAKDIS_DATA` and the downloads, in this order.
+def search_folders(data_dir: Path | None = None) -> dict[str, Path]:
+    """Return the folders to search for official files, by the name of their setting."""
+    folders = {
+        "data_dir": data_dir,
+        "WEAKDIS_DATA": os.environ.get("WEAKDIS_DATA"),
+        "cache": cache_root() / "official",
+    }
+    return {name: Path(folder).expanduser() for name, folder in folders.items() if folder}
 
-    Returns:
-        The first file with an official name, not verified, or None.
+
+def find(family: Family, data_dir: Path | None = None) -> Path | None:
+    """Return the first file in `search_folders` with an official name, not verified, or None.
 
     Raises:
         UserError: `data_dir` or `WEAKDIS_DATA` is not a folder, or a folder cannot be searched.
     """
-    folders: list[tuple[str, Path]] = [("cache", cache_root() / "official")]
-    if named := os.environ.get("WEAKDIS_DATA"):
-        folders.insert(0, ("WEAKDIS_DATA", Path(named).expanduser()))
-    if data_dir is not None:
-        folders.insert(0, ("data_dir", data_dir.expanduser()))
-    for origin, folder in folders:
+    for origin, folder in search_folders(data_dir).items():
         try:
             if origin != "cache" and not folder.is_dir():
                 raise UserError(f"{origin}: {folder} is not a folder; expected one with {family}")

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,16 +98,16 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     variant = get_variant(settings.variant)
     file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
     if file is None and settings.source == "official":
-        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root() / "official"]
-        looked = ", ".join(str(place) for place in places if place)
+        searched = ", ".join(map(str, official.search_folders(data_dir).values()))
         raise UserError(
-            f"data.source: no official file of {variant.family} in {looked}; get it with "
+            f"data.source: no official file of {variant.family} in {searched}; get it with "
             f"`python -m weakdis_core data download --family {variant.family}`, "
             "or use our own rendering with source rendered"
         )
-    named = data_dir or os.environ.get("WEAKDIS_DATA")
-    if file is None and settings.source == "auto" and named:
-        _warn_rendered(variant.family, str(named))
+    if file is None and settings.source == "auto":
+        first, *others = official.search_folders(data_dir).values()
+        if others:
+            _warn_rendered(variant.family, str(first))
     source: PreparedSource = "rendered" if file is None else "official"
     available = variant.n_images
     n_images = min(settings.max_images, available)

@@ -9,7 +9,7 @@ from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
 from weakdis_core.models.layers import Localiser, placing
-from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
+from weakdis_core.models.networks import Discriminator, RelationalLearner
 
 SMALL = ModelSettings(
     latent_size=4, discriminator_width=16, relational_width=16, residual_relations=True
