@@ -26,9 +26,9 @@ class Manipulation:
     """Images before and after relations, each `(n, channels, 64, 64)` in [0, 1].
 
     Attributes:
-        images: The original images.
-        reconstructions: The decoded codes of the images.
-        after: The decoded codes after each relation, by name of the relation.
+        images: Original images.
+        reconstructions: Decoded codes of the images.
+        after: Decoded codes after each relation, by its name.
     """
 
     images: Images
@@ -36,15 +36,15 @@ class Manipulation:
     after: dict[str, Images]
 
 
-def load_networks(path: Path, device: str = "cpu") -> tuple[Config, Networks]:
-    """Load the settings and the trained networks of a checkpoint.
+def load_networks(path: Path) -> tuple[Config, Networks]:
+    """Load the settings and the trained networks of a checkpoint onto the CPU.
 
     Raises:
         UserError: The file cannot be read.
     """
     state = read_checkpoint(path)
     config = saved_config(state, path)
-    networks = Networks(get_variant(config.data.variant), config, torch.device(device))
+    networks = Networks(get_variant(config.data.variant), config, torch.device("cpu"))
     networks.load_state_dict(state["networks"])
     return config, networks
 
@@ -65,13 +65,10 @@ def manipulate(
 def repeat(
     networks: Networks, variant: Variant, images: Tensor, times: dict[str, int]
 ) -> Manipulation:
-    """Apply each relation repeatedly to the codes of the images.
-
-    `times` maps the name of a relation to its number of applications.
+    """Apply each relation, by name, the given number of times.
 
     Returns:
-        Manipulation whose `after` holds `(n, times, channels, 64, 64)`: after one application, two
-        and so on.
+        Manipulation with `after` of shape `(n, times, channels, 64, 64)`, once to `times` times.
 
     Raises:
         UserError: A relation is not one of the variant's.

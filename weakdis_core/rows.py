@@ -33,11 +33,8 @@ FEWER_SEEDS = SEEDS[:3]
 LABELS = (30, 100, 300, 1000, 3000)
 """Sizes of the labelled subset in the label curve."""
 
-LABEL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
-"""Variants of the label curve."""
-
-CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
-"""Variants of the controls."""
+LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
+"""Variants of the label curve, and of the controls."""
 
 LITERAL_VARIANT = "dsprites_v4"
 """Variant of the run with the paper's literal objective."""
@@ -68,8 +65,8 @@ class DeclaredRun:
     Attributes:
         row: Name of its table row, such as `dsprites_v4 without cycle`.
         config: Its settings, including the training seed.
-        disentanglement: Codes for DCI, MIG and SAP: none, codes converted to factor values, or also
-            raw codes, which takes minutes.
+        disentanglement: Codes for DCI, MIG and SAP: none, converted to factor values, or also raw
+            (which takes minutes).
     """
 
     row: str
@@ -94,8 +91,9 @@ def row_of(
     name: str, config: Config, seeds: Iterable[int], disentanglement: Disentanglement = "none"
 ) -> Row:
     """Declare a row: one configuration on several training seeds."""
-    runs = (config.with_values({"seed": seed}) for seed in seeds)
-    return tuple(DeclaredRun(name, each, disentanglement) for each in runs)
+    return tuple(
+        DeclaredRun(name, config.with_values({"seed": seed}), disentanglement) for seed in seeds
+    )
 
 
 def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
@@ -108,10 +106,9 @@ def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
 def with_labels(variant: str, source: Source, labels: int) -> Row:
     """Declare a point of the label curve."""
     full = ours(variant, source, FEWER_SEEDS)
-    config = full[0].config
-    if labels == config.data.labels:
+    if labels == full[0].config.data.labels:
         return full
-    config = config.with_values({"data.labels": labels})
+    config = full[0].config.with_values({"data.labels": labels})
     return row_of(f"{variant}, {labels} labels", config, FEWER_SEEDS)
 
 
@@ -119,14 +116,11 @@ def previous_work(variant: str, source: Source) -> dict[int, Row]:
     """Declare the rows of the previous work's model, by number of labels: the paper's and ours."""
     config = preset("default", variant, "monolithic").with_values(_data(source))
     quoted = {row.variant: row.previous_work.labels for row in paper.load().table1}
-    return {
-        labels: row_of(
-            f"{variant}, previous work, {labels} labels",
-            config.with_values({"data.labels": labels}),
-            FEWER_SEEDS,
-        )
-        for labels in dict.fromkeys((quoted[variant], config.data.labels))
-    }
+    rows = {}
+    for labels in (quoted[variant], config.data.labels):
+        name = f"{variant}, previous work, {labels} labels"
+        rows[labels] = row_of(name, config.with_values({"data.labels": labels}), FEWER_SEEDS)
+    return rows
 
 
 def shuffled(variant: str, source: Source) -> Row:

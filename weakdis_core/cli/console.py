@@ -27,10 +27,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 def main(function: Callable[[], object]) -> NoReturn:
     """Run an entry point and exit: code 0 on success, 2 after a UserError, 130 after Ctrl-C.
 
-    A UserError is printed as `error: message` on stderr, without a traceback. Other exceptions are
-    bugs and keep theirs. Streams that cannot be written do not change the exit code.
-
-    Some libraries cannot be imported without a home folder, so `function` must import them itself.
+    A UserError is printed as `error: message` on stderr, without a traceback; other exceptions are
+    bugs and keep theirs. `function` itself imports the libraries that need a home folder.
     """
     protect_streams()
     _reach_loopback_directly()
@@ -130,11 +128,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], object]]:
-    """Make a command return a call of itself, to run after tyro has read its flags.
-
-    Tyro reports a ValueError that is raised while it reads flags as an invalid flag, so a command
-    that ran then would have its bugs reported as user errors.
-    """
+    """Make a command return a call of itself. Tyro would report its ValueErrors as flag errors."""
 
     @functools.wraps(command)
     def bind(*args: Any, **kwargs: Any) -> Callable[[], object]:
@@ -144,10 +138,9 @@ def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], obje
 
 
 def _settings_registry() -> ConstructorRegistry:
-    """Return tyro's rules with pydantic's errors as UserErrors that have the full dotted name.
+    """Return tyro's rules, with pydantic's errors as UserErrors that have the full dotted name.
 
-    By itself, tyro prints pydantic's own text for a nested group, without the full name, and does
-    not catch a ValidationError of the outermost settings.
+    Tyro leaves out the group in the name, and does not catch errors of the outermost settings.
     """
     registry = ConstructorRegistry()
     groups: dict[type, tuple[str, ...]] = {}

@@ -37,9 +37,8 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        settings = self.flat() if self.model.kind == "monolithic" else {}
         for name in ("model.nuisance_partitions", "loss.cycle_swaps"):
-            if value := settings.get(name):
+            if self.model.kind == "monolithic" and (value := self.flat()[name]):
                 raise ValueError(
                     f"{name} {value} needs several partitions, model.kind monolithic has one; "
                     "its own presets turn this off"
@@ -57,14 +56,12 @@ class Config(Settings):
     def hash(self) -> str:
         """Return twelve hex digits that identify the settings without seed and runtime.
 
-        Settings at their defaults do not count, so a new setting, off by default, does not change
-        the hash of finished runs.
+        Defaults are left out, so that a new setting does not change the hash of finished runs.
         """
         settings = self.model_dump(
             mode="json", by_alias=True, exclude={"seed", "runtime"}, exclude_defaults=True
         )
-        text = json.dumps(settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_values(self, changes: dict[str, Any]) -> Config:
         """Return a validated copy with settings replaced by dotted name (`{"loss.lambda": 0.3}`).

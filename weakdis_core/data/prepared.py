@@ -67,8 +67,7 @@ def prepare(
 ) -> Prepared:
     """Open a prepared variant, and prepare it first if necessary.
 
-    Of several processes that prepare the same images, one works and the others wait. If it is
-    killed, the next removes its files.
+    It is safe to call from several processes, and to kill.
 
     Args:
         settings: Variant, source, number of images and data seed.
@@ -122,10 +121,7 @@ def _lock(path: Path, timeout: float = -1) -> FileLock:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete the folders of killed processes; those of running processes are locked.
-
-    The caller holds the lock of `path`.
-    """
+    # The caller holds the lock of `path`; running processes hold those of other variants.
     for partial in path.parent.glob("*.partial"):
         if partial.stem == path.name:
             shutil.rmtree(partial)
@@ -147,12 +143,10 @@ def _open_array(path: Path, name: str, size: int) -> NDArray[Any]:
     if (found := file.stat().st_size) != size:
         raise ValueError(f"{file.name} has {found} bytes, expected {size}")
     # Mode c (copy on write) avoids torch's warning about read-only arrays.
-    array: NDArray[Any] = np.load(file, mmap_mode="c").view(np.ndarray)
-    return array
+    return np.asarray(np.load(file, mmap_mode="c"))
 
 
 def _write_folder(wanted: Plan, progress: Progress | None) -> None:
-    """Write a prepared variant to a temporary folder, then rename that."""
     if wanted.official_file is not None:
         official.verify(wanted.official_file)
     partial = wanted.path.with_name(f"{wanted.path.name}.partial")
@@ -188,11 +182,8 @@ def _write_files(wanted: Plan, folder: Path, progress: Progress | None) -> None:
 def _write_images(
     wanted: Plan, indices: IndexArray, path: Path, progress: Progress | None
 ) -> NDArray[np.uint64]:
-    """Render or read images in chunks into a .npy file; return their digests.
-
-    On a full disk a write raises OSError, while an assignment to a memory map would kill the
-    process (SIGBUS).
-    """
+    """Render or read images in chunks into a .npy file; return their digests."""
+    # Not into a memory map: on a full disk that would kill the process (SIGBUS).
     shape = (len(indices), wanted.variant.channels, IMAGE_SIZE, IMAGE_SIZE)
     rows = max(1, _CHUNK_BYTES // int(np.prod(shape[1:])))
     digests = np.empty(len(indices), dtype=np.uint64)
@@ -214,7 +205,6 @@ def _write_images(
 
 
 def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return the 64-bit hash of each image."""
     hashes = (hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images)
     return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
 

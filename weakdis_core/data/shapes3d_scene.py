@@ -100,10 +100,8 @@ def _cast(orientation: int, rows: slice, columns: slice, body: Body | None) -> N
 
 
 def _samples(span: slice) -> tuple[Array, NDArray[np.float32]]:
-    """Return ray positions for a span of pixels and the weights `(pixels, rays)` of the reduction.
-
-    The official pictures show the light and dark seams of a cubic (Catmull-Rom) reduction.
-    """
+    """Return ray positions for a span of pixels and weights `(pixels, rays)` of their reduction."""
+    # The official pictures show the light and dark seams of a cubic (Catmull-Rom) reduction.
     first, last = max(0, span.start - _REACH), min(SIZE, span.stop + _REACH)
     place: Array = first + (np.arange((last - first) * _SAMPLES) + 0.5) / _SAMPLES
     x = np.abs(place - (np.arange(span.start, span.stop)[:, None] + 0.5))

@@ -30,10 +30,9 @@ class Splits:
 
 
 def split(digests: NDArray[np.uint64], seed: int) -> Splits:
-    """Split images 80/10/10 at random, by their digests `(images,)`.
+    """Split images 80/10/10 at random, those with equal digests `(images,)` into the same split.
 
-    Different grid indices can draw the same picture. Images with equal digests are in the same
-    split, because a copy in another split would be a leak.
+    Different grid indices can draw the same picture, whose copy in another split would be a leak.
     """
     pictures, group = np.unique(digests, return_inverse=True)
     order = numpy_generator(seed, "splits").permutation(len(pictures))
@@ -130,25 +129,23 @@ class _Pool:
     def draw(self, attempts: Sequence[Sequence[float]]) -> int:
         """Draw an image and return its position.
 
-        Each attempt combines a rarest value of every factor; the combination with the fewest draws
-        wins. If none of them has an image left, `_nearest` chooses.
+        Each attempt combines a rarest value of every factor. The combination with the fewest draws
+        wins, or `_nearest` if none has an image left.
         """
         rarest = [
             [value for value, count in enumerate(counts) if count == lowest]
             for counts, lowest in zip(self._counts, map(min, self._counts), strict=True)
         ]
-        best = -1
+        found = []
         for chances in attempts:
             pairs = zip(rarest, chances, strict=True)
             target = tuple(values[int(chance * len(values))] for values, chance in pairs)
-            group = self._group.get(target, -1)
-            if group < 0 or not self._left[group]:
-                continue
-            if best < 0 or self._drawn[group] < self._drawn[best]:
-                best = group
-            if not self._drawn[best]:
-                break
-        chosen = best if best >= 0 else self._nearest()
+            group = self._group.get(target)
+            if group is not None and self._left[group]:
+                found.append(group)
+                if not self._drawn[group]:
+                    break
+        chosen = min(found, key=self._drawn.__getitem__) if found else self._nearest()
         self._left[chosen] -= 1
         self._drawn[chosen] += 1
         for counts, value in zip(self._counts, self._values[chosen].tolist(), strict=True):
