@@ -11,7 +11,7 @@ from weakdis_core.data.variants import VARIANTS
 from weakdis_core.paper import PAPER, load
 
 
-def test_table1_is_the_papers() -> None:
+def test_table1_equals_the_papers() -> None:
     rows = {
         row.variant: (
             row.previous_work.accuracy,
@@ -31,12 +31,12 @@ def test_table1_is_the_papers() -> None:
     }
 
 
-def test_combinations_are_those_of_the_variants() -> None:
+def test_combinations_match_the_variants() -> None:
     quoted = {row.variant: row.combinations for row in load().table1}
     assert quoted == {name: VARIANTS[name].n_combinations for name in quoted}
 
 
-def test_table2_is_the_papers() -> None:
+def test_table2_equals_the_papers() -> None:
     ours = load().table2[-1]
     assert (ours.dsprites.dci, ours.dsprites.mig, ours.dsprites.sap) == (0.9732, 0.9721, 0.7877)
     assert (ours.shapes3d.dci, ours.shapes3d.mig, ours.shapes3d.sap) == (0.7056, 0.6919, 0.5511)

@@ -20,7 +20,7 @@ GROUPS = {"ModelSettings": "model", "LossSettings": "loss", "TrainingSettings": 
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    """Every setting by dotted name, with its docstring."""
+    """Return every setting by dotted name, with its docstring."""
     for node in ast.parse(inspect.getsource(settings)).body:
         if isinstance(node, ast.ClassDef) and node.name in GROUPS:
             for field, text in zip(node.body, node.body[1:], strict=False):
@@ -30,7 +30,7 @@ def documented() -> Iterator[tuple[str, str]]:
                     yield name, ast.literal_eval(text.value)
 
 
-def test_every_setting_called_an_addition_belongs_to_exactly_one() -> None:
+def test_every_setting_documented_as_an_addition_is_registered_once() -> None:
     called = [name for name, text in documented() if re.search(r"^Addition|\(additions?\)", text)]
     assert len(called) > 10
     covered = [addition.switch for addition in ADDITIONS.values()]
