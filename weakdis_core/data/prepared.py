@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data import official
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.source import FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
-from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.data.variants import IndexArray, Variant, get_variant
 from weakdis_core.errors import UserError
 
 _CHUNK_BYTES = 64 * 2**20

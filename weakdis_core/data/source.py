@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data import arrays, dsprites, official, shapes3d
-from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.data.variants import IndexArray, Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.variants import IndexArray
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
@@ -41,8 +41,7 @@ def split(digests: NDArray[np.uint64], seed: int) -> Splits:
     middle = (np.cumsum(copies) - copies / 2) / max(len(digests), 1)
     part = np.empty(len(pictures), dtype=np.int64)
     part[order] = np.searchsorted([_TRAIN, _TRAIN + _VALIDATION], middle, side="right")
-    train, validation, test = (np.flatnonzero(part[group] == which) for which in range(3))
-    return Splits(train, validation, test)
+    return Splits(*(np.flatnonzero(part[group] == which) for which in range(3)))
 
 
 def shuffled(index: NDArray[np.int64], seed: int, name: str) -> NDArray[np.int64]:

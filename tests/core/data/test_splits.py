@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.splits import labelled_by_combination, labelled_subset, split
-from weakdis_core.data.variants import VARIANTS
+from weakdis_core.data.variants import VARIANTS, IndexArray
 from weakdis_core.errors import UserError
 
 seeds = st.integers(0, 2**32)
