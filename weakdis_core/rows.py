@@ -130,11 +130,8 @@ def shuffled(variant: str, source: Source) -> Row:
 
 
 def untrained(variant: str, source: Source) -> Row:
-    """Declare a control: initial weights.
-
-    Ten steps at a vanishing learning rate fit the priors, which the scores need, and leave the
-    weights as they are.
-    """
+    """Declare a control: initial weights."""
+    # A vanishing learning rate keeps the weights; the steps fit the priors, which scores need.
     steps = {"training.steps": 10, "training.evaluations": 1, "training.ramp_steps": 0}
     config = ours(variant, source)[0].config.with_values(learning_rates(1e-12) | steps)
     return row_of(f"{variant}, untrained", config, SEEDS[:1])

@@ -22,8 +22,7 @@ class Ablation:
     Attributes:
         variant: The data set variant.
         seeds: Training seeds of every row.
-        only: Additions to remove. By default the changes are all additions of the preset,
-            `RESET_SETTINGS` and `UNUSED_ADDITIONS`.
+        only: Additions to remove; by default all of the preset's, with the other changes too.
         labels: Size of the labelled subset, one of `LABELS`; by default the preset's.
     """
 
@@ -45,11 +44,11 @@ class Ablation:
         """Declare the other rows by their change, such as `without cycle` or `with cycle`."""
         run = self.unchanged(source)[0]
         full = run.config
-        names = self.only or additions_of(full)
-        configs = {f"without {name}": without_addition(full, name) for name in names}
+        removed = self.only or additions_of(full)
+        configs = {f"without {name}": without_addition(full, name) for name in removed}
         if not self.only:
-            for name, values in RESET_SETTINGS.items():
-                configs[f"without {name}"] = full.with_values(values)
+            # The paper does not specify this setting, so it is no addition.
+            configs["without scaled covariances"] = full.with_values({"loss.covariance_scale": 1.0})
             for name, values in UNUSED_ADDITIONS.get(self.variant, {}).items():
                 configs[f"with {name}"] = full.with_values(values)
         return {
@@ -72,11 +71,6 @@ ABLATIONS = (
 )
 """The tables of the ablation."""
 
-RESET_SETTINGS: dict[str, dict[str, Any]] = {
-    "scaled covariances": {"loss.covariance_scale": 1.0},
-}
-"""Settings that the paper does not specify, with the value that the ablation resets each to."""
-
 UNUSED_ADDITIONS: dict[str, dict[str, dict[str, Any]]] = {
     "dsprites_v4": {
         "cycle": {"loss.cycle_weight": 0.2, "loss.cycle_start": 0.15},
@@ -89,10 +83,11 @@ UNUSED_ADDITIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _ablation(variant: str, source: Source) -> list[Row]:
-    tables = [table for table in ABLATIONS if table.variant == variant]
-    return [
-        row for each in tables for row in (each.unchanged(source), *each.changed(source).values())
-    ]
+    found: list[Row] = []
+    for table in ABLATIONS:
+        if table.variant == variant:
+            found += [table.unchanged(source), *table.changed(source).values()]
+    return found
 
 
 def _labels(variant: str, source: Source) -> list[Row]:

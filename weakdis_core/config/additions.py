@@ -12,8 +12,7 @@ class Addition:
     """One addition to the paper, which can be removed by itself.
 
     Attributes:
-        switch: Dotted name of the setting that enables it. A configuration uses the addition if the
-            value differs from the default of `Config`, which is the paper's.
+        switch: Dotted name of the setting that enables it, with a value other than the default.
         details: Settings that have an effect only with the addition.
         dependents: Additions that need this one and are removed with it.
         instead: Settings to use without it, with values for short CPU runs.

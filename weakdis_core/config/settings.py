@@ -92,22 +92,20 @@ class LossSettings(Settings):
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes towards their components."""
     label_temperature: float = Field(1.0, gt=0, le=100)
-    """Addition (above 1): divisor of the log-densities in the label cross-entropy. Narrow
-    components give confident but wrong posteriors early. Above 1 the loss keeps a gradient and
-    pulls components apart until they hardly overlap."""
+    """Addition (above 1): divisor of the log-densities in the label cross-entropy, which then keeps
+    a gradient for confident posteriors and pulls components apart until they hardly overlap."""
     image_noise: Fraction = 0.0
     """Addition: standard deviation of the noise on the encoder's input (not on the target)."""
     prior_refit_every: int = Field(0, ge=0, le=10_000)
     """Addition (> 0): steps between refits of the adaptive prior. 0 fits it once, after warmup."""
     covariance_scale: float = Field(1.0, gt=0, le=10)
-    """Factor on the fitted covariances (0.1 in the earlier model's code). At 1 components can share
-    a mean and differ in covariance only: codes are then still classified correctly, but a
-    relational learner has no target. Below 1 each component contracts."""
+    """Factor on the fitted covariances (0.1 in the earlier model's code). Below 1 it separates the
+    means of components, which the relational learner needs as targets."""
     covariance_floor: float = Field(1e-2, gt=0, le=1)
     """Added to the diagonal of every fitted covariance, so that none is singular."""
     shared_covariance: bool = False
-    """Addition: the components of a partition share one covariance, so that only their means
-    distinguish them. With thousands of components this is necessary."""
+    """Addition: the components of a partition share one covariance and differ in their means only.
+    Necessary with thousands of components."""
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance, against scale drift."""
     cycle_weight: Weight = 0.0

@@ -137,12 +137,10 @@ def verify(path: Path) -> None:
 
 
 def download(family: Family, target: Path) -> Path:
-    """Download the official file of a family into the folder `target`, with a progress bar.
-
-    A correct file that exists is kept, another one is replaced.
+    """Download and verify the official file of a family, unless `target` has it already.
 
     Returns:
-        Path of the verified file.
+        Path of the file in the folder `target`.
 
     Raises:
         UserError: There is no connection, disk space or permission, or the content is wrong.
