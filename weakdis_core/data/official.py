@@ -91,7 +91,7 @@ def find(family: Family, data_dir: Path | None = None) -> Path | None:
         try:
             if origin != "cache" and not folder.is_dir():
                 raise UserError(f"{origin}: {folder} is not a folder; expected one with {family}")
-            for file in declared(family):
+            for file in files_of(family):
                 if (folder / file.name).is_file():
                     return folder / file.name
         except PermissionError as error:
@@ -145,7 +145,7 @@ def download(family: Family, target: Path) -> Path:
     Raises:
         UserError: There is no connection, disk space or permission, or the content is wrong.
     """
-    file = declared(family)[0]
+    file = files_of(family)[0]
     fetcher = pooch.create(
         path=target,
         base_url="",
@@ -164,7 +164,7 @@ def download(family: Family, target: Path) -> Path:
     return Path(fetched)
 
 
-def declared(family: Family) -> list[OfficialFile]:
+def files_of(family: Family) -> list[OfficialFile]:
     """Return the official files of a family; the first is the one to download."""
     return [file for file in FILES if file.family == family]
 

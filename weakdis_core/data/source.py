@@ -123,6 +123,6 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     }
     if file is not None:
         # All official files of a family have the same images.
-        shaped_by["pixels"] = [each.digest for each in official.declared(variant.family)]
+        shaped_by["pixels"] = [each.digest for each in official.files_of(variant.family)]
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     return Plan(variant, source, file, n_images, settings.data_seed, digest)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.source import IMAGE_SIZE
-from weakdis_core.models.layers import activation, perceptron, placing
+from weakdis_core.models.layers import activation, perceptron, translation_matrices
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
@@ -69,7 +69,7 @@ class PlacedPatchDecoder(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
         patch = self.draw(codes).float() - self.background
-        rows, columns = placing(self.place(codes), self.patch)
+        rows, columns = translation_matrices(self.place(codes), self.patch)
         with torch.autocast(codes.device.type, enabled=False):
             placed: Tensor = rows @ patch @ columns.mT
         return placed + self.background

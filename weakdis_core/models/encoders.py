@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.source import IMAGE_SIZE
-from weakdis_core.models.layers import Localiser, activation, perceptron, placing
+from weakdis_core.models.layers import Localiser, activation, perceptron, translation_matrices
 
 
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
@@ -73,7 +73,7 @@ class ObjectCentredEncoder(nn.Module):
         """Encode `(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""
         place = self.localiser(images)
         with torch.autocast(images.device.type, enabled=False):
-            rows, columns = placing(place, self.window)
+            rows, columns = translation_matrices(place, self.window)
             view = rows.mT @ images @ columns
         coarse = F.avg_pool2d(images, IMAGE_SIZE // self.coarse).flatten(1)
         position = place / (IMAGE_SIZE / 2) - 1

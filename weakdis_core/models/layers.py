@@ -66,7 +66,7 @@ class Localiser(nn.Module):
         return torch.stack([x, y], dim=-1)
 
 
-def placing(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def translation_matrices(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return matrices that move a square patch to a position by linear interpolation.
 
     A translation is separable: `rows @ patch @ columns.mT` puts the patch into a dark image, and

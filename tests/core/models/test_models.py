@@ -8,7 +8,7 @@ import torch
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
-from weakdis_core.models.layers import Localiser, placing
+from weakdis_core.models.layers import Localiser, translation_matrices
 from weakdis_core.models.networks import Discriminator, RelationalLearner
 
 SMALL = ModelSettings(
@@ -71,7 +71,7 @@ def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
     places = torch.tensor([[12, 20], [40, 50], [52, 12], [30, 30]])
     images = torch.cat([blob(x, y) for x, y in places.tolist()])
     for _ in range(200):
-        rows, columns = placing(localiser(images), 16)
+        rows, columns = translation_matrices(localiser(images), 16)
         loss = -(rows.mT @ images @ columns)[..., 4:12, 4:12].mean()
         optimiser.zero_grad()
         loss.backward()
@@ -81,7 +81,7 @@ def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
 
 def test_a_window_is_centred_at_its_position() -> None:
     images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
-    rows, columns = placing(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32)
+    rows, columns = translation_matrices(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32)
     windows = rows.mT @ images @ columns
     # The centre of 32 pixels is between two of them.
     assert windows[:, 0, 15, 15].tolist() == [1.0, 1.0, 1.0]
@@ -91,14 +91,14 @@ def test_a_window_is_centred_at_its_position() -> None:
 def test_a_window_at_a_placed_patch_equals_the_patch() -> None:
     patch = torch.zeros(2, 3, 16, 16)
     patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
-    rows, columns = placing(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16)
+    rows, columns = translation_matrices(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16)
     image = rows @ patch @ columns.mT
     torch.testing.assert_close(rows.mT @ image @ columns, patch)
 
 
 def test_a_patch_is_interpolated_between_pixels_and_cut_at_the_border() -> None:
     patch = torch.ones(1, 1, 4, 4)
-    rows, columns = placing(torch.tensor([[10.75, 63.5]]), 4)
+    rows, columns = translation_matrices(torch.tensor([[10.75, 63.5]]), 4)
     image = (rows @ patch @ columns.mT)[0, 0]
     assert image[62].tolist()[8:14] == [0.0, 0.75, 1.0, 1.0, 1.0, 0.25]
     # Two of the four rows are below the image.
