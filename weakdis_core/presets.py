@@ -34,8 +34,8 @@ _COMMON: dict[str, Any] = {
 }
 
 _FAMILY: dict[str, dict[str, Any]] = {
-    # An object-centred autoencoder. With the adversary (until commit 9d25c2c) instead of the KL,
-    # images after a relation were 6 to 9 dB below reconstructions (its docs/results.md).
+    # An object-centred autoencoder. With the adversary instead of the KL, images after a relation
+    # are 6 to 9 dB below reconstructions (docs/results.md, commit 9d25c2c).
     "dsprites": {
         "model.encoder": "object_centred",
         "model.decoder": "placed_patch",

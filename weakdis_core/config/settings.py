@@ -85,7 +85,7 @@ class LossSettings(Settings):
     reconstruction_weight: Weight = 1.0
     """Weight of the reconstruction loss, a sum over pixels and mean over the batch."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
-    """Adversarial (Eq. 2), or (addition) the closed-form KL of a Gaussian encoder."""
+    """Match of codes and prior: adversarial (Eq. 2), or (addition) KL of a Gaussian encoder."""
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
     """Weight of the prior-matching term (lambda of Eq. 1). With the KL it is also multiplied by
     `reconstruction_weight`, so that its effect does not depend on that weight."""

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from weakdis_core.data import arrays
+from weakdis_core.data.variants import GRIDS
 
-GRID: tuple[int, ...] = (3, 6, 40, 32, 32)
-"""Numbers of shapes, scales, orientations, posX and posY; the last axis varies fastest."""
-
+GRID = GRIDS["dsprites"].sizes
 SIZE = 64
 """Height and width of a picture in pixels."""
 
@@ -67,7 +66,7 @@ def render(
     """Draw pictures.
 
     Args:
-        indices: Grid indices `(n, 5)` in the order of `GRID`.
+        indices: Grid indices `(n, 5)`, in the order of the grid.
         progress: Function that receives the number of newly finished images.
 
     Returns:

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from weakdis_core.data import arrays, shapes3d_scene
 from weakdis_core.data.shapes3d_scene import LEVELS, SIZE, SKY
+from weakdis_core.data.variants import GRIDS
 
-GRID: tuple[int, ...] = (10, 10, 10, 8, 4, 15)
-"""Numbers of floor, wall and object hues, scales, shapes and orientations; the last axis varies
-fastest."""
-
+GRID = GRIDS["shapes3d"].sizes
 LAYOUT = arrays.Layout("images", GRID, (SIZE, SIZE, 3))
 """Layout of the official file."""
 
@@ -44,7 +42,7 @@ def render(
     """Draw pictures.
 
     Args:
-        indices: Grid indices `(n, 6)` in the order of `GRID`.
+        indices: Grid indices `(n, 6)`, in the order of the grid.
         progress: Function that receives the number of newly finished images.
 
     Returns:

@@ -28,8 +28,8 @@ def perceptron(*sizes: int) -> nn.Sequential:
 class Localiser(nn.Module):
     """A small CNN that finds a position in an image by a soft argmax of its attention.
 
-    It learns from any loss of what is at the position. The initial weights attend to bright pixels;
-    uniform attention would choose the middle, where a window may miss most of the object.
+    Any loss on the window at this position trains it. The initial weights attend to bright pixels;
+    uniform attention would choose the centre, where a window may miss most of the object.
     """
 
     stride = 4
