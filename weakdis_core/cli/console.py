@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
-from weakdis_core.config.config import describe
+from weakdis_core.config.config import Config, describe
 from weakdis_core.errors import UserError
 from weakdis_core.streams import protect_streams
 
@@ -143,7 +143,6 @@ def _settings_registry() -> ConstructorRegistry:
     Tyro leaves out the group in the name, and does not catch errors of the outermost settings.
     """
     registry = ConstructorRegistry()
-    groups: dict[type, tuple[str, ...]] = {}
     inside: list[type] = []
 
     @registry.struct_rule
@@ -157,11 +156,8 @@ def _settings_registry() -> ConstructorRegistry:
         inside.remove(model)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        # Tyro visits the outer settings before their groups.
-        group = groups.setdefault(model, ())
-        for name, field in model.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                groups[field.annotation] = (*group, name)
+        fields = Config.model_fields.items()
+        group = tuple(name for name, field in fields if field.annotation is model)
         build = spec.instantiate
 
         @functools.wraps(build)
