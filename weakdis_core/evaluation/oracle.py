@@ -1,12 +1,12 @@
 """The oracle: a classifier of images that judges decoded pictures.
 
-Trained on clean, blurred and noisy images of the train split with all labels, and measured on
-clean and on softened test images. `oracle_cache` keeps it.
+It is trained on clean, blurred and noisy images of the train split with all labels.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,42 +34,43 @@ _ARCHITECTURE = {
 _STEPS = {"dsprites": 600, "shapes3d": 500}
 _BATCH = 128
 _RATE = 2e-3
-# Shares and strengths of what an oracle is trained on beside clean images: sigma in pixels of a
-# little and of much blur, and standard deviation of the noise.
+# Sigma in pixels of two strengths of blur, and standard deviation of the noise.
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
+# Sigma in pixels of the blurred test images.
 _SOFT_SIGMA = 1.0
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """A trained judge.
+    """A trained classifier of images.
 
     Attributes:
-        network: Images to logits of every value of every factor.
-        n_values: Values of each factor.
+        network: Maps images to logits of every value of every factor.
+        n_values: Number of values of each factor.
         clean_accuracy: Joint factor accuracy on test images.
-        softened_accuracy: The same on blurred test images.
+        softened_accuracy: Joint factor accuracy on blurred test images.
     """
 
     network: nn.Module
     n_values: tuple[int, ...]
-    clean_accuracy: float
-    softened_accuracy: float
+    clean_accuracy: float = math.nan
+    softened_accuracy: float = math.nan
 
+    @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
-        """Factor values of `(n, channels, 64, 64)` images in [0, 1], `(n, factors)`."""
-        with torch.no_grad():
-            return _classify(self.network, images, self.n_values)
+        """Return factor values `(n, factors)` of images `(n, channels, 64, 64)` in [0, 1]."""
+        logits = self.network(images).split(list(self.n_values), dim=1)
+        return torch.stack([part.argmax(-1) for part in logits], dim=1)
 
     def accuracies(self) -> dict[str, float]:
-        """Its own accuracies, as they are stored beside those it judges."""
+        """Return the oracle's own accuracies, by the names of the scores."""
         return {
             "oracle_accuracy": self.clean_accuracy,
             "oracle_accuracy_softened": self.softened_accuracy,
         }
 
     def to(self, device: torch.device) -> Oracle:
-        """The same oracle on `device`; this one stays where it is."""
+        """Return a copy of the oracle on `device`."""
         return replace(self, network=copy.deepcopy(self.network).to(device))
 
 
@@ -85,9 +86,9 @@ def train_oracle(
     Args:
         prepared: The variant's images.
         splits: Its splits.
-        device: Where to train.
-        progress: Called with (steps done, steps in all).
-        steps: Optimisation steps; None for what the variant's family needs.
+        device: Device to train on.
+        progress: Function called with (steps done, all steps).
+        steps: Optimisation steps; None for the default of the variant's family.
     """
     device = torch.device(device)
     make_reproducible(device)
@@ -113,12 +114,11 @@ def train_oracle(
         if progress is not None and (step + 1) % 20 == 0:
             progress(step + 1, steps)
     network.eval().requires_grad_(False)
-    clean, soft = _measure(network, bank, splits.test, n_values)
-    return Oracle(network, n_values, clean, soft)
+    return _measured(Oracle(network, n_values), bank, splits.test)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of `(n, channels, height, width)` images; `sigma` in pixels, above 0."""
+    """Blur images `(n, channels, height, width)` by a Gaussian of `sigma` > 0 pixels."""
     radius = max(1, round(3 * sigma))
     ramp = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * (ramp / sigma).square())
@@ -129,14 +129,14 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def build_network(variant: Variant) -> nn.Module:
-    """An untrained oracle's network; always the same weights."""
+    """Return the network of an untrained oracle, with the same weights at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, f"oracle/{variant.name}"))
         return build_encoder(variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family])
 
 
 def recipe(prepared: Prepared) -> dict[str, Any]:
-    """All that shapes an oracle beside its images and the data seed."""
+    """Return everything that determines an oracle, except its images and the data seed."""
     return {
         "code": CODE_VERSION,
         "architecture": _ARCHITECTURE[prepared.variant.family].model_dump(mode="json"),
@@ -149,7 +149,10 @@ def recipe(prepared: Prepared) -> dict[str, Any]:
 
 
 def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A third each clean, blurred and noisy, so that decoded pictures are no foreign language."""
+    """Keep a third of the images clean, blur a third and add noise to a third.
+
+    Decoded pictures are soft, and the oracle must read them.
+    """
     third = len(images) // 3
     clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
     noised = (noisy + _SOFTENING["noise"] * noise_like(noisy, generator)).clamp(0, 1)
@@ -157,20 +160,15 @@ def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([clean, *blurred, noised])
 
 
-def _measure(
-    network: nn.Module, bank: ImageBank, test: np.ndarray, n_values: tuple[int, ...]
-) -> tuple[float, float]:
-    predicted: list[list[Tensor]] = [[], []]
-    with torch.no_grad():
-        for index in torch.from_numpy(test).split(500):
-            images = bank.batch(index)
-            predicted[0].append(_classify(network, images, n_values))
-            predicted[1].append(_classify(network, blur(images, _SOFT_SIGMA), n_values))
+def _measured(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
+    """Return the oracle with its accuracies on clean and on blurred test images."""
+    clean, softened = [], []
+    for index in torch.from_numpy(test).split(500):
+        images = bank.batch(index)
+        clean.append(oracle.classify(images))
+        softened.append(oracle.classify(blur(images, _SOFT_SIGMA)))
     true = bank.values.cpu().numpy()[test]
-    clean, soft = (factor_accuracy(torch.cat(part).cpu().numpy(), true) for part in predicted)
-    return clean.joint, soft.joint
-
-
-def _classify(network: nn.Module, images: Tensor, n_values: tuple[int, ...]) -> Tensor:
-    logits = network(images).split(list(n_values), dim=1)
-    return torch.stack([part.argmax(-1) for part in logits], dim=1)
+    joint = [
+        factor_accuracy(torch.cat(read).cpu().numpy(), true).joint for read in (clean, softened)
+    ]
+    return replace(oracle, clean_accuracy=joint[0], softened_accuracy=joint[1])

@@ -1,4 +1,4 @@
-"""The oracle's cache: one file beside the prepared images for each way of training it."""
+"""The oracle's cache: one file for each recipe, beside the prepared images."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from weakdis_core.data.splits import split
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, build_network, recipe, train_oracle
 
-# A stored oracle must read images as it did; another machine may round another way now and then.
+# A stored oracle must read this share of so many images as it did. Rounding differs by machine.
 _CHECKED, _SAME = 64, 0.9
 
 
@@ -28,15 +28,19 @@ def prepare_oracle(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Oracle:
-    """The cached oracle of a prepared variant, trained first (on `device`) if there is none.
+    """Return the cached oracle of a prepared variant; train one if there is none.
 
-    The data seed gives the splits; `progress` is called with (steps done, steps in all).
+    Args:
+        prepared: The variant's images.
+        data: The settings with the data seed, which determines the splits.
+        device: Device to train on.
+        progress: Function called with (steps done, all steps).
 
     Raises:
         UserError: The cache cannot be written.
     """
     path = _path(prepared, data.data_seed)
-    # A finished oracle needs no lock: the cache may be somebody else's, or read-only.
+    # Read without the lock first: the cache may be read-only.
     if (oracle := _load(path, prepared)) is not None:
         return oracle
     try:
@@ -48,7 +52,7 @@ def prepare_oracle(
         if (oracle := _load(path, prepared)) is not None:
             return oracle
         splits = split(prepared.digests, data.data_seed)
-        # What it reads is compared on a CPU when it is loaded.
+        # `_load` compares the values that it reads on a CPU.
         oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
         state = {
             "recipe": recipe(prepared),
@@ -68,17 +72,14 @@ def _path(prepared: Prepared, data_seed: int) -> Path:
 
 
 def _load(path: Path, prepared: Prepared) -> Oracle | None:
-    """The stored oracle, if there is one that still reads images as it did when it was stored.
-
-    One that misreads would judge everything wrongly.
-    """
+    """Return the stored oracle, unless it is missing or reads images differently than before."""
     network = build_network(prepared.variant)
     try:
         state = read_checkpoint(path)
         network.load_state_dict(state["network"])
         accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
     except (UserError, KeyError, RuntimeError):
-        # Missing, damaged, or of another layout.
+        # The file is missing, damaged or of another layout.
         return None
     network.eval().requires_grad_(False)
     oracle = Oracle(network, prepared.variant.n_values, *accuracies)
@@ -87,6 +88,6 @@ def _load(path: Path, prepared: Prepared) -> Oracle | None:
 
 
 def _some_images(prepared: Prepared) -> Tensor:
-    """A few images from all over the variant, `(_CHECKED, channels, 64, 64)`."""
+    """Return evenly spaced images of the variant, `(_CHECKED, channels, 64, 64)`."""
     rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
     return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

@@ -1,4 +1,4 @@
-"""Confusion matrices: of the encoder's reading of images, and of what relations lead to."""
+"""Confusion matrices of factors and of relations."""
 
 import csv
 import io
@@ -22,29 +22,28 @@ from weakdis_core.training.trainer import Trainer
 Counts = NDArray[np.int64]
 
 FACTOR_IMAGES = 1000
-"""Test images that the encoder reads, at most."""
+"""Test images in a factor's matrix, at most."""
 RELATION_IMAGES = 300
-"""Test images that every relation is applied to, at most."""
+"""Test images in a relation's matrix, at most."""
 
 _CHUNK = 200
 _COLUMNS = 5
 # Width and height in inches.
 _PANEL = (1.55, 1.9)
 _FONT = 6.0
-# Up to so many values a count fits its cell.
+# Largest number of values for which the counts fit their cells.
 _COUNTED = 10
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each value was read where another, or the same, was expected.
+    """A confusion matrix of a factor or a relation.
 
     Attributes:
-        kind: `factor`: the encoder's reading of images against their true value. `relation`: the
-            oracle's reading of the affected factor of decoded images against the value that the
-            relation leads to.
+        kind: `factor` compares the encoder's reading of images with their true values. `relation`
+            compares the oracle's reading of decoded images with the values after the relation.
         name: Name of the factor or relation.
-        counts: `(values, values)`, a row for each value expected.
+        counts: `(values, values)`, a row for each expected value.
     """
 
     kind: Literal["factor", "relation"]
@@ -53,23 +52,23 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share that was read as expected; NaN without images."""
+        """Share of images read as expected; NaN without images."""
         total = int(self.counts.sum())
         return float(self.counts.trace() / total) if total else math.nan
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Counts by the sum of their row; NaN in rows without images."""
+        """Counts divided by the sum of their row; NaN in rows without images."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.counts / self.counts.sum(1, keepdims=True))
 
 
 @torch.no_grad()
 def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
-    """Confusion matrices of all factors, then of all relations.
+    """Return confusion matrices of all factors, then of all relations.
 
-    Of relations only the images count that the model's coding can judge: with a modular model, all.
-    The oracle judges decoded pictures, on the trainer's device.
+    Relations use the images that the model's coding can judge. The oracle must be on the trainer's
+    device.
     """
     variant, coding = trainer.variant, trainer.coding
     index = trainer.images_of("test", FACTOR_IMAGES)
@@ -85,8 +84,8 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
         rows = coding.judged(true, relation).nonzero().squeeze(1)[:RELATION_IMAGES]
         k = int(relations.factor[r])
         expected = relations.apply(true[rows], relation[rows])[:, k]
-        # There may be none, which networks do not take.
         read = expected
+        # The networks refuse an empty batch.
         if len(rows):
             read = _read_after(trainer, oracle, codes[rows], relation[rows])[:, k]
         found.append(Confusion("relation", name, _counts(expected, read, variant.n_values[k])))
@@ -94,7 +93,11 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
 
 
 def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
-    """Write the counts as CSV, a row for each pair of values."""
+    """Write the counts as CSV, a row for each pair of values.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["kind", "name", "expected", "read", "count"])
@@ -105,7 +108,11 @@ def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
 
 
 def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
-    """Draw the matrices: factors first, relations on new lines below them."""
+    """Write a PNG of the matrices, those of relations on new lines below those of factors.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     kinds = [[each for each in found if each.kind == kind] for kind in ("factor", "relation")]
     lines = [
         same[start : start + _COLUMNS] for same in kinds for start in range(0, len(same), _COLUMNS)
@@ -122,7 +129,7 @@ def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
 
 
 def _read_after(trainer: Trainer, oracle: Oracle, codes: Tensor, relation: Tensor) -> Tensor:
-    """Factor values `(n, factors)` that the oracle reads in images after a relation each."""
+    """Return the factor values `(n, factors)` that the oracle reads after relations."""
     networks = trainer.networks
     moved = networks.relational(codes, relation).split(_CHUNK)
     return torch.cat([oracle.classify(networks.autoencoder.decode(z).sigmoid()) for z in moved])
@@ -143,15 +150,11 @@ def _draw(panel: Axes, each: Confusion) -> Any:
     panel.set_title(title, fontsize=_FONT + 0.5)
     panel.set_xlabel("read", fontsize=_FONT, labelpad=1)
     panel.set_ylabel("true" if each.kind == "factor" else "expected", fontsize=_FONT, labelpad=1)
-    panel.set_xticks(range(n), labels=[str(v) for v in range(n)])
-    panel.set_yticks(range(n), labels=[str(v) for v in range(n)])
+    panel.set(xticks=range(n), yticks=range(n))
     panel.tick_params(labelsize=_FONT - 0.5, length=0, pad=1)
-    if n <= _COUNTED:
-        size = min(_FONT, 44 / n)
-        for (row, column), count in np.ndenumerate(each.counts):
-            if count:
-                colour = "black" if each.shares[row, column] > 0.5 else "white"
-                panel.text(
-                    column, row, str(count), ha="center", va="center", fontsize=size, color=colour
-                )
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(_FONT, 44 / n)}
+    for (row, column), count in np.ndenumerate(each.counts):
+        if count and n <= _COUNTED:
+            colour = "black" if each.shares[row, column] > 0.5 else "white"
+            panel.text(column, row, str(count), color=colour, **style)
     return image

@@ -1,4 +1,4 @@
-"""Rows of images, drawn pixel by pixel."""
+"""Rows of images, drawn without interpolation."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from weakdis_core.pictures.canvas import Head, save
 
 Pixels = NDArray[np.uint8]
 
-# A power of two: a number of pixels is then exact in inches.
+# With a power of two, a number of pixels is exact in inches.
 DPI = 256
 _REPEAT = 2
 _SIDE = 64 * _REPEAT
@@ -25,10 +25,10 @@ _FRAME = 4
 _FRAME_COLOUR = np.round(255 * np.array(to_rgb("#D55E00"))).astype(np.uint8)
 _APART = 24
 _NARROWEST = 4 * DPI
-# Steps of brightness for each channel: finer ones are not seen, and make files twice as large.
+# Steps of brightness for each channel. Finer ones are invisible and double the size of the file.
 _LEVELS = {1: np.array([63]), 3: np.array([31, 63, 31])}
 _MARGIN = 16
-# Points, and pixels of a letter and of a line.
+# Font size in points, and the width of a letter and the height of a line in pixels.
 _FONT, _LETTER, _LINE = 6.0, 13.5, 26
 _ROW_LETTERS = 11
 _COLUMN_LETTERS = 11
@@ -39,11 +39,11 @@ class GridRow:
     """A row of images.
 
     Attributes:
-        images: `(channels, 64, 64)` in [0, 1] each; None leaves a place free.
-        label: Written on its left.
-        framed: Place of an image with a frame around it.
-        note: Written on the right of its last image.
-        apart: Whether it stands apart from the row above.
+        images: Each `(channels, 64, 64)` in [0, 1]; None leaves a place empty.
+        label: Text on the left of the row.
+        framed: Place of the image with a frame.
+        note: Text on the right of the row.
+        apart: Whether to leave a gap above the row.
     """
 
     images: Sequence[Images | None]
@@ -54,9 +54,10 @@ class GridRow:
 
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
-    """Write a PNG of rows of images under a head and the columns' names.
+    """Write a PNG of rows of images under a head and the names of the columns.
 
-    Each pixel is drawn as a square of whole pixels.
+    Raises:
+        UserError: The file cannot be written.
     """
     left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
     right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
@@ -102,13 +103,13 @@ def _pasted(
 
 
 def _enlarged(image: Images) -> Pixels:
-    """`(channels, 64, 64)` in [0, 1] as bytes, channels last, every pixel repeated."""
+    """Return the bytes of an image, channels last, with every pixel repeated."""
     levels = _LEVELS[len(image)]
     pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
     return np.repeat(np.repeat(pixels.astype(np.uint8), _REPEAT, axis=0), _REPEAT, axis=1)
 
 
 def _width(texts: Sequence[str], letters: int) -> int:
-    """Pixels of the widest line of texts with a gap beside it; none without text."""
+    """Return the pixels of the longest line of texts and a gap beside it; 0 without text."""
     lines = [line for text in texts for line in textwrap.wrap(text, letters)]
     return _GAP + round(_LETTER * max(map(len, lines))) if lines else 0

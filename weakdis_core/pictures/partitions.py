@@ -1,4 +1,4 @@
-"""A map of each latent partition: codes of test images among the components of their prior."""
+"""A map of each latent partition: codes of test images and the components of the prior."""
 
 import math
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _PANEL = 2.35
 _COLUMNS = 3
 _FONT = 6.5
 _SIGMAS = 2
-# Inches between two numbers.
+# Smallest distance in inches between two numbers.
 _ROOM = 0.12
 
 
 @dataclass(frozen=True)
 class Map:
-    """A partition on the plane where the codes of images vary most.
+    """A partition on the plane in which the codes of images vary most.
 
     Attributes:
         codes: `(images, 2)`.
@@ -55,10 +55,10 @@ def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray)
         means: `(components, latent)`.
         covariances: `(components, latent, latent)`.
     """
-    # A plane has two axes, also where codes have one.
+    # Codes may have one dimension, but a plane has two.
     missing = max(0, 2 - codes.shape[1])
     wide = np.pad(codes.astype(np.float64), ((0, 0), (0, missing)))
-    # Codes that do not vary have no shares of variance.
+    # Constant codes have NaN shares of variance.
     with np.errstate(invalid="ignore"):
         pca = PCA(2, svd_solver="full").fit(wide)
     axes = pca.components_[:, : codes.shape[1]]
@@ -69,9 +69,9 @@ def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray)
 
 
 def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, float]:
-    """Width, height and angle (degrees) of the ellipse of a Gaussian on the plane.
+    """Return width, height and angle in degrees of the ellipse of a covariance `(2, 2)`.
 
-    Its half axes are `sigmas` standard deviations of the covariance `(2, 2)`.
+    Its half axes are `sigmas` standard deviations.
     """
     variances, directions = np.linalg.eigh(covariance)
     width, height = 2 * sigmas * np.sqrt(variances.clip(min=0))
@@ -79,7 +79,11 @@ def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, flo
 
 
 def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw a map of every partition of a modular model."""
+    """Write a PNG with a map of every partition of a modular model.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     names = partition_names(trainer)
     index = trainer.images_of("test", IMAGES)
     values = trainer.bank.values[index].cpu().numpy()
@@ -97,11 +101,11 @@ def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
 
 
 def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, FloatArray]:
-    """Means and covariances of a partition's components, those that pad it left out."""
+    """Return means and covariances of a partition's components, without padding."""
     prior = trainer.prior
     real = (prior.log_weights[partition, :n] > -torch.inf).cpu()
     means = prior.means[partition, :n].cpu()
-    # A shared covariance is kept once.
+    # A shared covariance is stored once.
     covariances = prior.covariances[partition].cpu().expand(prior.means.shape[1], -1, -1)[:n]
     return means[real].numpy(), covariances[real].numpy()
 
@@ -135,7 +139,7 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
 
 
 def _number(panel: Axes, means: FloatArray) -> None:
-    """Write its value at each component's mean, on a white rim, where no other number is near."""
+    """Write its value at each component's mean, unless another number is near."""
     low, high = np.transpose([panel.get_xlim(), panel.get_ylim()])
     places = (means - low) / (high - low) * _PANEL
     for value, place in enumerate(places):

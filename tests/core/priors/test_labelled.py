@@ -42,6 +42,8 @@ def test_the_kind_of_prior_does_not_change_when_warmup_ends() -> None:
         assert memory.standard().means.shape == memory.fitted().means.shape
 
 
-def test_a_value_without_a_label_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.labels: 18 is not enough: factor 0 has no label"):
-        LabelledCodes(VALUES[VALUES[:, 0] < 2], CODING, Config(), partitions=3)
+@pytest.mark.parametrize(("factor", "value"), [(0, 2), (1, 1)])
+def test_a_value_without_a_label_is_refused(factor: int, value: int) -> None:
+    message = rf"data\.labels: 18 is not enough: factor {factor} .* sample of value {value};"
+    with pytest.raises(UserError, match=message):
+        LabelledCodes(VALUES[VALUES[:, factor] != value], CODING, Config(), partitions=3)

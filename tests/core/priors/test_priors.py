@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +16,7 @@ from torch.distributions import (
 )
 
 from weakdis_core.config.settings import LossSettings
-from weakdis_core.errors import UserError
-from weakdis_core.priors.fitting import fit_prior, require_every_value
+from weakdis_core.priors.fitting import fit_prior
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import torch_generator
 
@@ -165,10 +163,3 @@ def test_nuisance_partitions_keep_the_unit_normal() -> None:
     expected = MultivariateNormal(torch.zeros(4), torch.eye(4)).log_prob(codes[:, 2])
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected)
     assert (prior.classify(codes)[:, 2] == 0).all()
-
-
-def test_a_value_without_labels_is_an_error_that_names_it() -> None:
-    values = torch.tensor([[0, 0], [1, 1], [2, 0]])
-    require_every_value(values, (3, 2))
-    with pytest.raises(UserError, match=r"data\.labels: 3 is not enough: factor 1 .* value 2"):
-        require_every_value(values, (3, 3))
