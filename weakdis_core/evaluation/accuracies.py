@@ -72,7 +72,10 @@ class Evaluator:
             moved = learner(codes, chosen)
             encoded.append(self.coding.read(prior, moved))
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
-        metrics = self._factor_metrics(torch.cat(read), true)
+        joint, single = factor_accuracy(torch.cat(read).cpu().numpy(), true.cpu().numpy())
+        names = self.variant.factor_names
+        metrics = {"factor_accuracy": joint}
+        metrics |= {f"factor_accuracy_{name}": float(single[k]) for k, name in enumerate(names)}
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
         metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
@@ -85,12 +88,6 @@ class Evaluator:
             metrics["relation_accuracy_latent_accepted"] = accuracy.all
             metrics["accepted_ratio_latent"] = accuracy.accepted
         return metrics
-
-    def _factor_metrics(self, predicted: Tensor, true: Tensor) -> dict[str, float]:
-        accuracy = factor_accuracy(predicted.cpu().numpy(), true.cpu().numpy())
-        each = zip(self.variant.factor_names, accuracy.per_factor, strict=True)
-        metrics = {f"factor_accuracy_{name}": float(value) for name, value in each}
-        return {"factor_accuracy": accuracy.joint, **metrics}
 
     def _relation_accuracy(
         self, predicted: Tensor, values: Tensor, relation: Tensor, rows: Tensor

@@ -149,10 +149,7 @@ def recipe(prepared: Prepared) -> dict[str, Any]:
 
 
 def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Keep a third of the images clean, blur a third and add noise to a third.
-
-    Decoded pictures are soft, and the oracle must read them.
-    """
+    """Blur a third of the images and add noise to a third, because decoded pictures are soft."""
     third = len(images) // 3
     clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
     noised = (noisy + _SOFTENING["noise"] * noise_like(noisy, generator)).clamp(0, 1)
@@ -168,7 +165,6 @@ def _measured(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
         clean.append(oracle.classify(images))
         softened.append(oracle.classify(blur(images, _SOFT_SIGMA)))
     true = bank.values.cpu().numpy()[test]
-    joint = [
-        factor_accuracy(torch.cat(read).cpu().numpy(), true).joint for read in (clean, softened)
-    ]
-    return replace(oracle, clean_accuracy=joint[0], softened_accuracy=joint[1])
+    clean_accuracy, _ = factor_accuracy(torch.cat(clean).cpu().numpy(), true)
+    softened_accuracy, _ = factor_accuracy(torch.cat(softened).cpu().numpy(), true)
+    return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)

@@ -7,19 +7,6 @@ from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
-class FactorAccuracy:
-    """Accuracy of predicted factor values; NaN without rows.
-
-    Attributes:
-        joint: Share of rows with every factor right.
-        per_factor: `(factors,)` share of rows with that factor right.
-    """
-
-    joint: float
-    per_factor: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class RelationAccuracy:
     """Accuracy of relations; NaN without rows.
 
@@ -37,11 +24,15 @@ class RelationAccuracy:
     accepted: float
 
 
-def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> FactorAccuracy:
-    """Return the accuracy of predicted factor values, both `(n, factors)` integers."""
+def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> tuple[float, NDArray[np.float64]]:
+    """Return the accuracy of predicted factor values, both `(n, factors)` integers.
+
+    Returns:
+        Share of rows with every factor right, and `(factors,)` share with each right; NaN without
+        rows.
+    """
     right = np.asarray(np.equal(predicted, true))
-    per_factor = np.array([_mean(column) for column in right.T])
-    return FactorAccuracy(_mean(np.all(right, axis=1)), per_factor)
+    return _mean(np.all(right, axis=1)), np.array([_mean(column) for column in right.T])
 
 
 def relation_accuracy(

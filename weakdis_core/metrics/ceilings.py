@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.variants import get_variant
-from weakdis_core.metrics.dci import dci
+from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.seeding import numpy_generator
@@ -48,7 +48,7 @@ def dci_ceiling(variant: str) -> float:
     """Return DCI's disentanglement of factor values as codes, on `RAW_ROWS` rows of one draw."""
     train, test = next(_draws(variant))
     train = train[:RAW_ROWS]
-    return dci(train, train, test, test).disentanglement
+    return fit_importances(train, train, test, test).dci().disentanglement
 
 
 def identifiability_ceiling(digests: ArrayLike, factors: ArrayLike) -> float:

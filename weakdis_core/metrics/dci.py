@@ -1,4 +1,4 @@
-"""DCI: disentanglement, completeness and informativeness."""
+"""DCI (Eastwood & Williams, 2018), as in google-research/disentanglement_lib."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ _SMALL = 1e-11
 
 @dataclass(frozen=True)
 class DCI:
-    """DCI scores, in [0, 1].
+    """Disentanglement, completeness and informativeness, in [0, 1].
 
     Attributes:
         disentanglement: 1 if each code dimension matters to one factor only. NaN with fewer than
@@ -62,21 +62,6 @@ class Importances:
             matrix = _summed(matrix, np.asarray(groups))
         informativeness = float(self.accuracies[defined].mean())
         return DCI(_concentration(matrix.T), _concentration(matrix), informativeness)
-
-
-def dci(
-    train_codes: ArrayLike,
-    train_factors: ArrayLike,
-    test_codes: ArrayLike,
-    test_factors: ArrayLike,
-    groups: ArrayLike | None = None,
-    n_jobs: int = 1,
-) -> DCI:
-    """Return the DCI scores (Eastwood & Williams, 2018), as disentanglement_lib does.
-
-    Arguments and errors are those of `fit_importances` and `Importances.dci`.
-    """
-    return fit_importances(train_codes, train_factors, test_codes, test_factors, n_jobs).dci(groups)
 
 
 def fit_importances(

@@ -1,28 +1,16 @@
 """DCI, MIG, SAP and modularity of a trained model (the paper's Table 2)."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.dci import DCI, dci, fit_importances
+from weakdis_core.metrics.dci import DCI, fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
+from weakdis_core.metrics.validation import Codes, Factors
 from weakdis_core.training.trainer import Trainer
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Latent codes, factor values read from them, and true factor values of images."""
-
-    raw: NDArray[Any]
-    converted: NDArray[np.int64]
-    factors: NDArray[np.int64]
 
 
 def disentanglement_scores(
@@ -48,27 +36,27 @@ def disentanglement_scores(
         ending in `_partition`, with importances summed within each partition, nuisance partitions
         included; and `dci_raw_train_rows`.
     """
-    train = _rows(trainer, _unlabelled_train(trainer))
-    test = _rows(trainer, trainer.images_of("test", TEST_ROWS))
-    converted = dci(train.converted, train.factors, test.converted, test.factors, n_jobs=n_jobs)
+    train, read_train, true_train = _codes(trainer, _unlabelled_train(trainer))
+    test, read_test, true_test = _codes(trainer, trainer.images_of("test", TEST_ROWS))
+    converted = read_train, true_train, read_test, true_test
     scores = {
-        "disentanglement_train_rows": float(len(train.factors)),
-        "disentanglement_test_rows": float(len(test.factors)),
-        "mig_ceiling": mig(train.factors, train.factors),
-        "sap_ceiling": sap(train.factors, train.factors, test.factors, test.factors),
-        **_dci_scores(converted, "converted"),
-        **_quick_scores(train, test, "converted"),
+        "disentanglement_train_rows": float(len(true_train)),
+        "disentanglement_test_rows": float(len(true_test)),
+        "mig_ceiling": mig(true_train, true_train),
+        "sap_ceiling": sap(true_train, true_train, true_test, true_test),
+        **_dci_scores(fit_importances(*converted, n_jobs).dci(), "converted"),
+        **_quick_scores(*converted, "converted"),
     }
     if raw:
         model = trainer.networks.autoencoder
         partition = np.repeat(np.arange(model.partitions), model.latent)
-        codes, factors = train.raw[:raw_rows], train.factors[:raw_rows]
-        fitted = fit_importances(codes, factors, test.raw, test.factors, n_jobs)
+        codes, true = train[:raw_rows], true_train[:raw_rows]
+        fitted = fit_importances(codes, true, test, true_test, n_jobs)
         scores |= {
             "dci_raw_train_rows": float(len(codes)),
             **_dci_scores(fitted.dci(), "raw"),
             **_dci_scores(fitted.dci(partition), "partition"),
-            **_quick_scores(train, test, "raw"),
+            **_quick_scores(train, true_train, test, true_test, "raw"),
         }
     return scores
 
@@ -81,10 +69,11 @@ def _unlabelled_train(trainer: Trainer) -> Tensor:
     return torch.from_numpy(order[:TRAIN_ROWS]).to(trainer.device)
 
 
-def _rows(trainer: Trainer, index: Tensor) -> _Rows:
+def _codes(trainer: Trainer, index: Tensor) -> tuple[Codes, Factors, Factors]:
+    """Return flat latent codes of images, the factor values read from them, and the true ones."""
     codes, true = trainer.codes_of(index), trainer.bank.values[index]
-    values = trainer.coding.read(trainer.prior, codes)
-    return _Rows(codes.flatten(1).cpu().numpy(), values.cpu().numpy(), true.cpu().numpy())
+    read = trainer.coding.read(trainer.prior, codes)
+    return codes.flatten(1).cpu().numpy(), read.cpu().numpy(), true.cpu().numpy()
 
 
 def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
@@ -92,12 +81,10 @@ def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
 
 
 def _quick_scores(
-    train: _Rows, test: _Rows, codes: Literal["raw", "converted"]
+    train: Codes, true_train: Factors, test: Codes, true_test: Factors, ending: str
 ) -> dict[str, float]:
-    """Compute the metrics that take seconds."""
-    fitted, scored = getattr(train, codes), getattr(test, codes)
     return {
-        f"mig_{codes}": mig(fitted, train.factors),
-        f"sap_{codes}": sap(fitted, train.factors, scored, test.factors),
-        f"modularity_{codes}": modularity(fitted, train.factors),
+        f"mig_{ending}": mig(train, true_train),
+        f"sap_{ending}": sap(train, true_train, test, true_test),
+        f"modularity_{ending}": modularity(train, true_train),
     }

@@ -12,9 +12,9 @@ from weakdis_core.metrics.accuracy import factor_accuracy, relation_accuracy
 def test_factor_accuracy_joint_and_each() -> None:
     true = np.array([[0, 1], [1, 1], [2, 0], [0, 0]])
     predicted = np.array([[0, 1], [1, 0], [2, 0], [1, 1]])
-    accuracy = factor_accuracy(predicted, true)
-    assert accuracy.joint == 0.5
-    assert accuracy.per_factor.tolist() == [0.75, 0.5]
+    joint, single = factor_accuracy(predicted, true)
+    assert joint == 0.5
+    assert single.tolist() == [0.75, 0.5]
 
 
 def test_relation_accuracy_needs_every_partition_right() -> None:
@@ -39,5 +39,5 @@ def test_only_accepted_rows_are_judged_and_none_is_nan() -> None:
 
 def test_no_rows_at_all_is_nan() -> None:
     empty = np.zeros((0, 3), int)
-    assert math.isnan(factor_accuracy(empty, empty).joint)
+    assert math.isnan(factor_accuracy(empty, empty)[0])
     assert math.isnan(relation_accuracy(empty, empty, np.zeros(0, int), [0]).all)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.dci import dci
+from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -23,7 +23,7 @@ TEST = np.stack([_generator.integers(3, size=100), _generator.integers(4, size=1
 
 def scores(codes: Array, factors: Array, other_codes: Array, other: Array) -> list[float]:
     """Everything that can be asked, in one list."""
-    each = dci(codes, factors, other_codes, other)
+    each = fit_importances(codes, factors, other_codes, other).dci()
     return [
         mig(codes, factors),
         modularity(codes, factors),
@@ -107,9 +107,10 @@ def test_without_test_rows_nothing_measured_on_test_is_defined() -> None:
 
 def test_groups_need_not_be_numbered_from_zero() -> None:
     codes, other = np.column_stack([TRAIN, TRAIN]), np.column_stack([TEST, TEST])
-    grouped = dci(codes, TRAIN, other, TEST, groups=[7, -1, 7, -1])
+    fitted = fit_importances(codes, TRAIN, other, TEST)
+    grouped = fitted.dci([7, -1, 7, -1])
     assert grouped.completeness == pytest.approx(1, abs=1e-6)
-    assert math.isnan(dci(codes, TRAIN, other, TEST, groups=np.zeros(4, int)).completeness)
+    assert math.isnan(fitted.dci(np.zeros(4, int)).completeness)
 
 
 def test_bad_arrays_are_named() -> None:
@@ -122,11 +123,11 @@ def test_bad_arrays_are_named() -> None:
     with pytest.raises(UserError, match=r"^test_codes: 1 values are not finite"):
         sap(TRAIN, TRAIN, np.where(np.arange(200).reshape(100, 2) == 5, np.nan, TEST), TEST)
     with pytest.raises(UserError, match=r"^train_factors: float64 values .* integers are"):
-        dci(TRAIN, TRAIN + 0.5, TEST, TEST)
+        fit_importances(TRAIN, TRAIN + 0.5, TEST, TEST)
     with pytest.raises(UserError, match=r"^test_codes: 1 columns .* train_codes has 2"):
-        dci(TRAIN, TRAIN, TEST[:, :1], TEST)
+        fit_importances(TRAIN, TRAIN, TEST[:, :1], TEST)
     with pytest.raises(UserError, match=r"^groups: shape \(3,\) .* each of the 2 code"):
-        dci(TRAIN, TRAIN, TEST, TEST, groups=[0, 0, 1])
+        fit_importances(TRAIN, TRAIN, TEST, TEST).dci([0, 0, 1])
 
 
 def test_whole_numbers_and_truth_values_are_integers_too() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.metrics.dci import DCI, dci
+from weakdis_core.metrics.dci import DCI, fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -23,7 +23,7 @@ def grid(*n_values: int, copies: int = 1) -> Integers:
 
 def self_dci(codes: NDArray[np.generic], factors: Integers, groups: object = None) -> DCI:
     """DCI tested on the train rows."""
-    return dci(codes, factors, codes, factors, groups)  # type: ignore[arg-type]
+    return fit_importances(codes, factors, codes, factors).dci(groups)  # type: ignore[arg-type]
 
 
 def self_sap(codes: NDArray[np.generic], factors: Integers) -> float:
@@ -83,7 +83,7 @@ def test_noise_tells_nothing() -> None:
     assert mig(codes, factors) < 0.01
     arrays = codes[train], factors[train], codes[test], factors[test]
     assert sap(*arrays) < 0.05
-    scores = dci(*arrays)
+    scores = fit_importances(*arrays).dci()
     assert scores.disentanglement < 0.05
     assert scores.completeness < 0.05
     assert scores.informativeness == pytest.approx(1 / 3, abs=0.06)

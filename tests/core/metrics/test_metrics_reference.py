@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
 from weakdis_core.data.variants import get_variant
-from weakdis_core.metrics.dci import dci, fit_importances
+from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -126,7 +126,7 @@ def test_sap_is_the_definition(name: str) -> None:
 @pytest.mark.parametrize("name", ["mixed", "predictions"])
 def test_dci_is_the_definition(name: str) -> None:
     arrays = *represented(name, 400), *represented(name, 200)
-    scores = dci(*arrays)
+    scores = fit_importances(*arrays).dci()
     found = scores.disentanglement, scores.completeness, scores.informativeness
     assert found == pytest.approx(reference_dci(*arrays), abs=0.02)
 
@@ -143,7 +143,8 @@ def test_equal_rows_that_weigh_together_give_the_trees_of_all_rows() -> None:
 
 def test_threads_change_nothing() -> None:
     codes, factors = represented("float32", 200)
-    assert dci(codes, factors, codes, factors, n_jobs=2) == dci(codes, factors, codes, factors)
+    arrays = codes, factors, codes, factors
+    assert fit_importances(*arrays, n_jobs=2).dci() == fit_importances(*arrays).dci()
 
 
 @pytest.mark.slow
@@ -155,7 +156,8 @@ def test_converted_codes_of_the_published_protocol() -> None:
     random = np.stack([generator.integers(n, size=len(rows)) for n in variant.n_values], axis=1)
     predicted = np.where(generator.random(factors.shape) < 0.05, random, factors)
     train, test = slice(10_000), slice(10_000, None)
-    scores = dci(predicted[train], factors[train], predicted[test], factors[test])
+    arrays = predicted[train], factors[train], predicted[test], factors[test]
+    scores = fit_importances(*arrays).dci()
     right = float((predicted[test] == factors[test]).mean())
     assert scores.informativeness == pytest.approx(right, abs=0.005)
     assert 0.97 < scores.disentanglement < 1
