@@ -6,8 +6,6 @@ partition, whose factor is the combination of all factor values. A combination w
 image has no component; relations that lead to it are neither learnt nor judged.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -36,15 +34,13 @@ class CombinationCoding(Coding):
 
     def __init__(self, labelled: Tensor, relations: RelationTable) -> None:
         super().__init__(relations)
-        sizes = relations.n_values.tolist()
-        strides = torch.tensor(sizes).flip(0).cumprod(0).flip(0) // torch.tensor(sizes)
-        self._strides = strides.to(labelled.device)
-        self._combinations = int(relations.n_values.prod())
+        n_values, device = relations.n_values, labelled.device
+        self._strides = n_values.flip(0).cumprod(0).flip(0) // n_values
+        self._combinations = int(n_values.prod())
         owned = self._flat(labelled).unique()
         self.n_components = (len(owned),)
         self.affected = torch.zeros_like(relations.factor)
-        device = labelled.device
-        self._values: Tensor = owned.unsqueeze(1) // self._strides % relations.n_values
+        self._values: Tensor = owned.unsqueeze(1) // self._strides % n_values
         self._component = torch.full((self._combinations,), -1, device=device)
         self._component[owned] = torch.arange(len(owned), device=device)
         # `(components, relations)`: the component after each relation, or -1.
@@ -131,20 +127,19 @@ def monolithic(config: Config, literal: bool) -> Config:
     several partitions and are off. So is resampling: a new sample of the component would replace
     the nuisance too. Components share one covariance, because most have too few labelled images.
 
-    Args:
-        config: The modular model's settings.
-        literal: Whether these are the paper's: the code then has the published size, and each
-            component its own covariance.
+    `literal` is for the paper's settings: the code then has the published size, and each component
+    its own covariance.
     """
     variant, model = get_variant(config.data.variant), config.model
     partitions = len(variant.factors) + model.nuisance_partitions
     size = _PUBLISHED_SIZE[variant.family] if literal else partitions * model.latent_size
-    changes: dict[str, Any] = {
-        "model.kind": "monolithic",
-        "model.latent_size": size,
-        "model.nuisance_partitions": 0,
-        "loss.cycle_swaps": 0.0,
-        "loss.resample_probability": 0.0,
-        "loss.shared_covariance": not literal,
-    }
-    return config.with_values(changes)
+    return config.with_values(
+        {
+            "model.kind": "monolithic",
+            "model.latent_size": size,
+            "model.nuisance_partitions": 0,
+            "loss.cycle_swaps": 0.0,
+            "loss.resample_probability": 0.0,
+            "loss.shared_covariance": not literal,
+        }
+    )

@@ -28,13 +28,9 @@ def prepare_oracle(
     device: torch.device | str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Oracle:
-    """Return the cached oracle of a prepared variant; train one if there is none.
+    """Return the cached oracle of a prepared variant; train it on `device` if there is none.
 
-    Args:
-        prepared: The variant's images.
-        data: The settings with the data seed, which determines the splits.
-        device: Device to train on.
-        progress: Function called with (steps done, all steps).
+    The data seed determines the splits. `progress` is called with (steps done, all steps).
 
     Raises:
         UserError: The cache cannot be written.

@@ -54,12 +54,8 @@ def dci_ceiling(variant: str) -> float:
 def identifiability_ceiling(digests: ArrayLike, factors: ArrayLike) -> float:
     """Return the best joint factor accuracy that images allow.
 
-    For equal pictures with different factor values, the best answer is the most frequent
-    combination of values.
-
-    Args:
-        digests: `(n,)` digests of the pictures.
-        factors: `(n, k)` factor values.
+    Equal pictures, by their digests `(n,)`, may have different factor values `(n, k)`. The best
+    answer is then the most frequent combination.
 
     Returns:
         In (0, 1]; NaN without images.

@@ -18,10 +18,8 @@ class DCI:
     """Disentanglement, completeness and informativeness, in [0, 1].
 
     Attributes:
-        disentanglement: 1 if each code dimension matters to one factor only. NaN with fewer than
-            two defined factors.
-        completeness: 1 if one code dimension alone matters to each factor. NaN with one dimension
-            or group.
+        disentanglement: 1 if each code dimension matters to one factor only. NaN with one factor.
+        completeness: 1 if one dimension alone matters to each factor. NaN with one dimension.
         informativeness: Accuracy of the predicted factor values on test, mean over factors.
     """
 
@@ -32,12 +30,10 @@ class DCI:
 
 @dataclass(frozen=True, eq=False)
 class Importances:
-    """Importance of each code dimension for each factor.
-
-    A factor with one value in train is undefined, and its entries are NaN.
+    """Importance of each code dimension for each factor with several values in train.
 
     Attributes:
-        matrix: `(d, k)` importances.
+        matrix: `(k, d)` importances.
         accuracies: `(k,)` accuracy on test; NaN without test rows.
     """
 
@@ -45,7 +41,7 @@ class Importances:
     accuracies: NDArray[np.float64]
 
     def dci(self, groups: ArrayLike | None = None) -> DCI:
-        """Return the scores over the defined factors; NaN without any.
+        """Return the scores; NaN without factors.
 
         Args:
             groups: `(d,)` integers, the partition of each code dimension. The importances of its
@@ -54,13 +50,12 @@ class Importances:
         Raises:
             UserError: The number of groups is not that of code dimensions.
         """
-        defined = ~np.isnan(self.matrix).any(axis=0)
-        if not defined.any():
+        if not len(self.matrix):
             return DCI(float("nan"), float("nan"), float("nan"))
-        matrix = self.matrix[:, defined]
+        matrix = self.matrix.T
         if groups is not None:
             matrix = _summed(matrix, np.asarray(groups))
-        informativeness = float(self.accuracies[defined].mean())
+        informativeness = float(self.accuracies.mean())
         return DCI(_concentration(matrix.T), _concentration(matrix), informativeness)
 
 
@@ -90,17 +85,13 @@ def fit_importances(
 
     arrays = check_splits(train_codes, train_factors, test_codes, test_factors)
     codes, values, other_codes, other_values = arrays
-    matrix = np.full((codes.shape[1], values.shape[1]), np.nan)
-    accuracies = np.full(values.shape[1], np.nan)
-    defined = find_varying_columns(values)
     # Trees grow without the interpreter's lock, so threads suffice.
     fits = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_fit)(codes, values[:, factor], other_codes, other_values[:, factor])
-        for factor in defined
+        for factor in find_varying_columns(values)
     )
-    for factor, (importance, accuracy) in zip(defined, fits, strict=True):
-        matrix[:, factor], accuracies[factor] = importance, accuracy
-    return Importances(matrix, accuracies)
+    matrix = np.array([importance for importance, _ in fits]).reshape(len(fits), codes.shape[1])
+    return Importances(matrix, np.array([accuracy for _, accuracy in fits]))
 
 
 def _fit(

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -76,25 +77,15 @@ class Head:
 def draw_panels(
     head: Head, lines: int, columns: int, panel: tuple[float, float], right: float
 ) -> tuple[Figure, NDArray[Any]]:
-    """Draw a head, and empty panels below it.
+    """Draw a head, and below it panels `(lines, columns)` with their axes off.
 
-    Args:
-        head: The head.
-        lines: Number of lines of panels.
-        columns: Number of columns of panels.
-        panel: Width and height of a panel in inches.
-        right: Space on the right of the panels in inches.
-
-    Returns:
-        The figure, and its panels `(lines, columns)` with their axes off.
+    `panel` is the width and height of one, `right` the space beside the last, in inches.
     """
     width = columns * panel[0] + right
     above = head.height(width)
     height = above + lines * panel[1]
-    figure = Figure(figsize=(width, height), dpi=_PANELS_DPI, layout="constrained")
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(rect=(0, 0, 1, 1 - above / height))  # type: ignore[call-arg]
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - above / height))
+    figure = Figure(figsize=(width, height), dpi=_PANELS_DPI, layout=layout)
     head.draw(figure)
     panels: NDArray[Any] = figure.subplots(lines, columns, squeeze=False)
     for each in panels.flat:

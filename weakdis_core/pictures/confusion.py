@@ -93,11 +93,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
 
 
 def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
-    """Write the counts as CSV, a row for each pair of values.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write the counts as CSV, a row for each pair of values."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["kind", "name", "expected", "read", "count"])
@@ -108,11 +104,7 @@ def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
 
 
 def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
-    """Write a PNG of the matrices, those of relations on new lines below those of factors.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write a PNG of the matrices, those of relations on new lines below those of factors."""
     kinds = [[each for each in found if each.kind == kind] for kind in ("factor", "relation")]
     lines = [
         same[start : start + _COLUMNS] for same in kinds for start in range(0, len(same), _COLUMNS)

@@ -54,11 +54,7 @@ class GridRow:
 
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
-    """Write a PNG of rows of images under a head and the names of the columns.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write a PNG of rows of images under a head and the names of the columns."""
     left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
     right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
     pitch = _SIDE + _GAP

@@ -79,11 +79,7 @@ def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, flo
 
 
 def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
-    """Write a PNG with a map of every partition of a modular model.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write a PNG with a map of every partition of a modular model."""
     names = partition_names(trainer)
     index = trainer.images_of("test", IMAGES)
     values = trainer.bank.values[index].cpu().numpy()
@@ -128,7 +124,8 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
     panel.autoscale_view()
     panel.set_title(name, fontsize=_FONT + 1)
     for axis, share, n in zip((panel.xaxis, panel.yaxis), found.explained, (1, 2), strict=True):
-        axis.set_label_text(f"principal component {n} ({_percent(share)})", fontsize=_FONT)
+        part = "no variance" if math.isnan(share) else f"{100 * share:.0f}% of variance"
+        axis.set_label_text(f"principal component {n} ({part})", fontsize=_FONT)
     panel.tick_params(labelsize=_FONT - 1, length=2)
     if len(found.means) > 1:
         _number(panel, found.means)
@@ -148,7 +145,3 @@ def _number(panel: Axes, means: FloatArray) -> None:
         x, y = means[value]
         text = panel.text(x, y, str(value), ha="center", va="center", fontsize=_FONT)
         text.set_path_effects([effects.withStroke(linewidth=1.5, foreground="white")])
-
-
-def _percent(share: float) -> str:
-    return "no variance" if math.isnan(share) else f"{100 * share:.0f}% of variance"

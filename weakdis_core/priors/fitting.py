@@ -31,7 +31,7 @@ class LabelledCodes:
     """
 
     def __init__(self, values: Tensor, coding: Coding, config: Config, partitions: int) -> None:
-        self.config = config
+        self.loss = config.loss
         self.components = coding.components(values)
         _require_every_component(self.components, coding.n_components)
         self.n_components = torch.tensor(coding.n_components, device=values.device)
@@ -39,42 +39,29 @@ class LabelledCodes:
         latent = config.model.latent_size
         self.codes = torch.zeros(len(values), partitions, latent, device=values.device)
 
-    @property
-    def prior_kind(self) -> type[Prior]:
-        """Class of the priors: one covariance for each component, or a shared one."""
-        return SharedPrior if self.config.loss.shared_covariance else Prior
-
     def standard(self) -> Prior:
         """Return the prior of the warmup, N(0, I) for every partition."""
+        kind = SharedPrior if self.loss.shared_covariance else Prior
         partitions, latent = self.codes.shape[1:]
-        return self.prior_kind.standard(partitions, latent, self.codes.device, self.largest)
+        return kind.standard(partitions, latent, self.codes.device, self.largest)
 
     def fitted(self) -> Prior:
         """Return the adaptive priors of the present codes."""
-        nuisance = self.config.model.nuisance_partitions
-        return fit_prior(
-            self.codes, self.components, self.n_components, self.largest, self.config.loss, nuisance
-        )
+        return fit_prior(self.codes, self.components, self.n_components, self.largest, self.loss)
 
 
 def fit_prior(
-    codes: Tensor,
-    values: Tensor,
-    n_values: Tensor,
-    components: int,
-    loss: LossSettings,
-    nuisance: int = 0,
+    codes: Tensor, values: Tensor, n_values: Tensor, components: int, loss: LossSettings
 ) -> Prior:
-    """Fit a mixture to each coded partition, each component to the labelled codes that have it.
+    """Fit a mixture to each coded partition; nuisance partitions keep N(0, I).
 
     Args:
         codes: `(labels, partitions, latent)` codes of the labelled images.
-        values: `(labels, coded)` their components. The first partitions are the coded ones.
+        values: `(labels, coded)` their components; the coded partitions come first.
         n_values: `(coded,)` number of components of each. Every component must occur in `values`;
             `LabelledCodes` checks this once, because the check waits for the device.
         components: The largest number of components, to which every mixture is padded.
         loss: Scale, floor and sharing of covariances, and whether codes are first standardised.
-        nuisance: Number of trailing partitions that keep N(0, I).
     """
     coded, latent = values.shape[1], codes.shape[-1]
     own = codes.detach()[:, :coded]
@@ -91,7 +78,7 @@ def fit_prior(
     covariances = torch.where(exists, covariances, eye)
     log_weights = (counts / counts.sum(-1, keepdim=True)).log()
     kind = SharedPrior if loss.shared_covariance else Prior
-    return kind.build(log_weights, means, covariances).with_nuisance(nuisance)
+    return kind.build(log_weights, means, covariances).with_nuisance(codes.shape[1] - coded)
 
 
 def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:

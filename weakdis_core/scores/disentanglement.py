@@ -13,9 +13,7 @@ from weakdis_core.metrics.validation import Codes, Factors
 from weakdis_core.training.trainer import Trainer
 
 
-def disentanglement_scores(
-    trainer: Trainer, raw: bool, raw_rows: int = RAW_ROWS, n_jobs: int = 1
-) -> dict[str, float]:
+def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
     """Compute the disentanglement metrics of a trained model.
 
     They are fitted on at most 10,000 unlabelled train images with their true factor values, and
@@ -24,8 +22,6 @@ def disentanglement_scores(
     Args:
         trainer: The trained model.
         raw: Whether to score the latent codes in addition to the factor values read from them.
-        raw_rows: Train rows, at most, of DCI on latent codes, whose cost grows with them.
-        n_jobs: Threads of the gradient boosting.
 
     Returns:
         Scores by name, NaN where undefined: `dci_disentanglement`, `dci_completeness`,
@@ -39,19 +35,20 @@ def disentanglement_scores(
     train, read_train, true_train = _codes(trainer, _unlabelled_train(trainer))
     test, read_test, true_test = _codes(trainer, trainer.images_of("test", TEST_ROWS))
     converted = read_train, true_train, read_test, true_test
+    threads = trainer.config.runtime.threads
     scores = {
         "disentanglement_train_rows": float(len(true_train)),
         "disentanglement_test_rows": float(len(true_test)),
         "mig_ceiling": mig(true_train, true_train),
         "sap_ceiling": sap(true_train, true_train, true_test, true_test),
-        **_dci_scores(fit_importances(*converted, n_jobs).dci(), "converted"),
+        **_dci_scores(fit_importances(*converted, threads).dci(), "converted"),
         **_quick_scores(*converted, "converted"),
     }
     if raw:
         model = trainer.networks.autoencoder
         partition = np.repeat(np.arange(model.partitions), model.latent)
-        codes, true = train[:raw_rows], true_train[:raw_rows]
-        fitted = fit_importances(codes, true, test, true_test, n_jobs)
+        codes, true = train[:RAW_ROWS], true_train[:RAW_ROWS]
+        fitted = fit_importances(codes, true, test, true_test, threads)
         scores |= {
             "dci_raw_train_rows": float(len(codes)),
             **_dci_scores(fitted.dci(), "raw"),

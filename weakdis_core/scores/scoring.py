@@ -38,8 +38,7 @@ def score_on_test(
         scores["component_spread"], scores["component_distance"] = spread
         scores |= fidelity_scores(trainer, prepared)
     if disentanglement != "none":
-        threads = trainer.config.runtime.threads
-        scores |= disentanglement_scores(trainer, disentanglement == "raw", n_jobs=threads)
+        scores |= disentanglement_scores(trainer, raw=disentanglement == "raw")
     return scores
 
 

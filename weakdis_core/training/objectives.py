@@ -210,11 +210,7 @@ class RunningTerms:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def check(self, step: int, run: str) -> None:
-        """Check that every sum is finite; this waits for the device.
-
-        Args:
-            step: Steps done, for the message.
-            run: The run, for the message.
+        """Check that every sum is finite; `step` and `run` are for the message.
 
         Raises:
             TrainingDiverged: A sum is NaN or infinite.

@@ -211,7 +211,7 @@ class Trainer:
                 generator.set_state(state["generators"][name])
         self.networks.load_state_dict(state["networks"])
         prior = {name: value.to(self.device) for name, value in state["prior"].items()}
-        self.prior = self.labelled.prior_kind(**prior)
+        self.prior = type(self.prior)(**prior)
         self.labelled.codes = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
         # Checkpoints of earlier versions have no CPU time.

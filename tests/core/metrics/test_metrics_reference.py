@@ -138,7 +138,7 @@ def test_equal_rows_that_weigh_together_give_the_trees_of_all_rows() -> None:
         GradientBoostingClassifier(random_state=0).fit(codes, values).feature_importances_
         for values in factors.T
     ]
-    np.testing.assert_allclose(together.matrix, np.array(plain).T, atol=1e-9)
+    np.testing.assert_allclose(together.matrix, plain, atol=1e-9)
 
 
 def test_threads_change_nothing() -> None:

@@ -38,7 +38,7 @@ def test_the_kind_of_prior_does_not_change_when_warmup_ends() -> None:
     for shared, kind in ((False, Prior), (True, SharedPrior)):
         memory = labelled(shared_covariance=shared)
         memory.codes = torch.randn(memory.codes.shape, generator=torch.Generator().manual_seed(0))
-        assert type(memory.standard()) is type(memory.fitted()) is memory.prior_kind is kind
+        assert type(memory.standard()) is type(memory.fitted()) is kind
         assert memory.standard().means.shape == memory.fitted().means.shape
 
 

@@ -159,7 +159,7 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
 def test_nuisance_partitions_keep_the_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
     values = torch.stack([torch.arange(30) % 3, torch.arange(30) % 5], dim=1)
-    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings(), nuisance=1)
+    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings())
     expected = MultivariateNormal(torch.zeros(4), torch.eye(4)).log_prob(codes[:, 2])
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected)
     assert (prior.classify(codes)[:, 2] == 0).all()

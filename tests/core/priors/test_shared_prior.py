@@ -105,7 +105,7 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
 
 def test_nuisance_partitions_and_warmup_are_a_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
-    prior = fit_prior(codes, example(30)[1], N_VALUES, 5, SHARED, nuisance=1)
+    prior = fit_prior(codes, example(30)[1], N_VALUES, 5, SHARED)
     expected = Prior.standard(3, 4).log_prob(codes)
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected[:, 2])
     torch.testing.assert_close(SharedPrior.standard(3, 4, components=9).log_prob(codes), expected)

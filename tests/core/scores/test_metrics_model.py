@@ -12,6 +12,7 @@ from tests.core.conftest import small_config
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.mutual_information import mig
+from weakdis_core.scores import disentanglement
 from weakdis_core.scores.disentanglement import disentanglement_scores
 from weakdis_core.training.trainer import Trainer
 
@@ -46,8 +47,11 @@ def test_converted_scores_are_of_unlabelled_train_images_and_of_test(trained: Tr
     assert disentanglement_scores(trained, raw=False) == scores
 
 
-def test_raw_scores_come_with_their_own_rows_and_by_partition(trained: Trainer) -> None:
-    scores = disentanglement_scores(trained, raw=True, raw_rows=150)
+def test_raw_scores_come_with_their_own_rows_and_by_partition(
+    trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disentanglement, "RAW_ROWS", 150)
+    scores = disentanglement_scores(trained, raw=True)
     raw = {f"{name}_raw" for name in (*DCI_NAMES, *QUICK_NAMES)}
     by_partition = {f"{name}_partition" for name in DCI_NAMES}
     assert raw | by_partition | {"dci_raw_train_rows"} < set(scores)
