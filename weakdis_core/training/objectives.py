@@ -64,10 +64,11 @@ class Objectives:
             codes = posterior.means if means else posterior.sample(self.generators["codes"])
         labelled_codes = codes[-len(batch.values) :]
         terms: dict[str, Tensor] = {}
-        weights: dict[str, float] = {}
+        weighted: list[Tensor] = []
 
         def add(name: str, weight: float, term: Tensor) -> None:
-            terms[name], weights[name] = term, weight
+            terms[name] = term.detach()
+            weighted.append(weight * term)
 
         logits = model.decode(self._resampled(codes, prior, stage))
         reconstruction = losses.reconstruction(logits, batch.images)
@@ -77,7 +78,7 @@ class Objectives:
                 kl = self._kl(posterior, batch.values, prior, stage)
                 add("kl", loss.lambda_ * loss.reconstruction_weight, kl)
             else:
-                terms["discriminator"] = self._discriminator_step(codes.detach(), prior)
+                terms |= self._discriminator_step(codes.detach(), prior)
                 with frozen(self.networks.discriminator):
                     logits = self.networks.discriminator(codes)
                 add("adversary", loss.lambda_, losses.adversary(logits))
@@ -90,9 +91,9 @@ class Objectives:
         fraction = step / self.config.training.steps
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
-        total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
+        total = torch.stack(weighted).sum()
         self.networks.minimise("autoencoder", total, self.config.training.clip)
-        return {name: term.detach() for name, term in terms.items()}, labelled_codes
+        return terms, labelled_codes
 
     def relational_step(self, prior: Prior) -> dict[str, Tensor]:
         """Minimise Eq. 3 on codes sampled from the priors; return the loss term, detached."""
@@ -121,14 +122,14 @@ class Objectives:
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
 
-    def _discriminator_step(self, codes: Tensor, prior: Prior) -> Tensor:
+    def _discriminator_step(self, codes: Tensor, prior: Prior) -> dict[str, Tensor]:
         generator = self.generators["priors"]
         samples = prior.sample(prior.sample_components(len(codes), generator), generator)
         network = self.networks.discriminator
         # One pass, because larger products are faster.
         term = losses.discriminator(*network(torch.cat([samples, codes])).chunk(2))
         self.networks.minimise("discriminator", term)
-        return term
+        return {"discriminator": term.detach()}
 
     def _kl(self, posterior: Posterior, values: Tensor, prior: Prior, stage: str) -> Tensor:
         """Return the divergence from the mixture, or from a labelled code's own component."""

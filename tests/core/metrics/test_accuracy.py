@@ -9,7 +9,7 @@ import numpy as np
 from weakdis_core.metrics.accuracy import factor_accuracy, relation_accuracy
 
 
-def test_factor_accuracy_joint_and_each() -> None:
+def test_factor_accuracy_is_joint_and_per_factor() -> None:
     true = np.array([[0, 1], [1, 1], [2, 0], [0, 0]])
     predicted = np.array([[0, 1], [1, 0], [2, 0], [1, 1]])
     joint, single = factor_accuracy(predicted, true)
@@ -27,7 +27,7 @@ def test_relation_accuracy_needs_every_partition_right() -> None:
     assert math.isnan(accuracy.per_relation[2])
 
 
-def test_only_accepted_rows_are_judged_and_none_is_nan() -> None:
+def test_relation_accuracy_judges_accepted_rows_only() -> None:
     target = np.array([[1, 0], [1, 0]])
     predicted = np.array([[1, 0], [0, 0]])
     some = relation_accuracy(predicted, target, [0, 0], [0], accepted=[True, False])
@@ -37,7 +37,7 @@ def test_only_accepted_rows_are_judged_and_none_is_nan() -> None:
     assert none.accepted == 0.0
 
 
-def test_no_rows_at_all_is_nan() -> None:
+def test_accuracies_without_rows_are_nan() -> None:
     empty = np.zeros((0, 3), int)
     assert math.isnan(factor_accuracy(empty, empty)[0])
     assert math.isnan(relation_accuracy(empty, empty, np.zeros(0, int), [0]).all)
