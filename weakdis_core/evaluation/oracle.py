@@ -1,27 +1,34 @@
 """The oracle: a classifier of images that judges decoded pictures.
 
-It is trained on clean, blurred and noisy images of the train split with all labels.
+It is trained on clean, blurred and noisy images of the train split with all labels, and cached in a
+file beside the prepared images.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.config.settings import ModelSettings
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config.settings import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import Splits
+from weakdis_core.data.splits import Splits, split
 from weakdis_core.data.variants import Variant
 from weakdis_core.devices import make_reproducible
+from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.encoders import build_encoder
 from weakdis_core.seeding import derive, noise_like, torch_generator
@@ -38,6 +45,8 @@ _RATE = 2e-3
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
 # Sigma in pixels of the blurred test images.
 _SOFT_SIGMA = 1.0
+# A stored oracle must read this share of so many images as it did. Rounding differs by machine.
+_CHECKED, _SAME = 64, 0.9
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,45 @@ class Oracle:
     def to(self, device: torch.device) -> Oracle:
         """Return a copy of the oracle on `device`."""
         return replace(self, network=copy.deepcopy(self.network).to(device))
+
+
+def prepare_oracle(
+    prepared: Prepared,
+    data: DataSettings,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Oracle:
+    """Return the cached oracle of a prepared variant; train it on `device` if there is none.
+
+    The data seed determines the splits. `progress` is called with (steps done, all steps).
+
+    Raises:
+        UserError: The cache cannot be written.
+    """
+    path = _path(prepared, data.data_seed)
+    # Read without the lock first: the cache may be read-only.
+    if (oracle := _load(path, prepared)) is not None:
+        return oracle
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
+    with lock:
+        if (oracle := _load(path, prepared)) is not None:
+            return oracle
+        splits = split(prepared.digests, data.data_seed)
+        # `_load` compares the values that it reads on a CPU.
+        oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
+        state = {
+            "recipe": _recipe(prepared),
+            "network": oracle.network.state_dict(),
+            "clean_accuracy": oracle.clean_accuracy,
+            "softened_accuracy": oracle.softened_accuracy,
+            "reads": oracle.classify(_some_images(prepared)),
+        }
+        write_checkpoint(state, path)
+    return oracle
 
 
 def train_oracle(
@@ -135,19 +183,6 @@ def build_network(variant: Variant) -> nn.Module:
         return build_encoder(variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family])
 
 
-def recipe(prepared: Prepared) -> dict[str, Any]:
-    """Return everything that determines an oracle, except its images and the data seed."""
-    return {
-        "code": CODE_VERSION,
-        "architecture": _ARCHITECTURE[prepared.variant.family].model_dump(mode="json"),
-        "steps": _STEPS[prepared.variant.family],
-        "batch": _BATCH,
-        "rate": _RATE,
-        "softening": _SOFTENING,
-        "soft_sigma": _SOFT_SIGMA,
-    }
-
-
 def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blur a third of the images and add noise to a third, because decoded pictures are soft."""
     third = len(images) // 3
@@ -168,3 +203,44 @@ def _measured(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
     clean_accuracy, _ = factor_accuracy(torch.cat(clean).cpu().numpy(), true)
     softened_accuracy, _ = factor_accuracy(torch.cat(softened).cpu().numpy(), true)
     return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)
+
+
+def _recipe(prepared: Prepared) -> dict[str, Any]:
+    """Return everything that determines an oracle, except its images and the data seed."""
+    return {
+        "code": CODE_VERSION,
+        "architecture": _ARCHITECTURE[prepared.variant.family].model_dump(mode="json"),
+        "steps": _STEPS[prepared.variant.family],
+        "batch": _BATCH,
+        "rate": _RATE,
+        "softening": _SOFTENING,
+        "soft_sigma": _SOFT_SIGMA,
+    }
+
+
+def _path(prepared: Prepared, data_seed: int) -> Path:
+    folder = prepared.path.parent.parent / "oracles"
+    digest = hashlib.sha256(json.dumps(_recipe(prepared), sort_keys=True).encode()).hexdigest()
+    return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
+
+
+def _load(path: Path, prepared: Prepared) -> Oracle | None:
+    """Return the stored oracle, unless it is missing or reads images differently than before."""
+    network = build_network(prepared.variant)
+    try:
+        state = read_checkpoint(path)
+        network.load_state_dict(state["network"])
+        accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
+    except (UserError, KeyError, RuntimeError):
+        # The file is missing, damaged or of another layout.
+        return None
+    network.eval().requires_grad_(False)
+    oracle = Oracle(network, prepared.variant.n_values, *accuracies)
+    same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
+    return oracle if same >= _SAME else None
+
+
+def _some_images(prepared: Prepared) -> Tensor:
+    """Return evenly spaced images of the variant, `(_CHECKED, channels, 64, 64)`."""
+    rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
+    return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

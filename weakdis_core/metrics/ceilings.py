@@ -36,10 +36,9 @@ def mig_ceiling(variant: str) -> float:
 def sap_ceiling(variant: str) -> float:
     """Return the SAP of 0-based factor values as codes, mean over draws of images.
 
-    A single draw is not enough. With equally frequent values, the lines of two of them meet at a
-    third, and chance decides whether the classifier ever predicts the third value: on dsprites_v4
-    most draws give 0.56 to 0.57 and every fifth 0.60 to 0.61. Compare a model's score with that of
-    the factor values of its own rows.
+    Draws differ, because the lines of two equally frequent values meet at a third value, and chance
+    decides whether the classifier ever predicts it: on dsprites_v4 most draws give 0.56 to 0.57 and
+    every fifth 0.60 to 0.61. Compare a model's score with that of true values on its own rows.
     """
     return float(np.mean([sap(train, train, test, test) for train, test in _draws(variant)]))
 

@@ -14,11 +14,8 @@ from weakdis_core.training.trainer import Trainer
 Rows = tuple[list[GridRow], list[str]]
 """Rows of images, and the names of the columns."""
 
-# Images or pairs, at most.
-_MANIPULATED = 8
-_REPEATED = 2
-_TRAVERSED = 2
-_PAIRS = 8
+# Images or pairs, at most: in pictures with one row each, and in those with several rows each.
+_SINGLE, _SEVERAL = 8, 2
 # Pictures in a file by their channels, at most; colours need more space.
 _PICTURES = {1: 200, 3: 64}
 # Test images among which to find pairs.
@@ -39,7 +36,7 @@ def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> No
 def relation_rows(trainer: Trainer) -> Rows:
     """Return test images, their reconstructions, and the images after each relation."""
     variant = trainer.variant
-    images = _images(trainer, _MANIPULATED, 2 + len(variant.relations))
+    images = _images(trainer, _SINGLE, 2 + len(variant.relations))
     return _manipulation_rows(manipulate(trainer.networks, variant, images, variant.relation_names))
 
 
@@ -48,7 +45,7 @@ def repeated_rows(trainer: Trainer) -> Rows:
     variant = trainer.variant
     sizes = dict(zip(variant.factor_names, variant.n_values, strict=True))
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
-    images = _images(trainer, _REPEATED, 2 + sum(times.values()))
+    images = _images(trainer, _SEVERAL, 2 + sum(times.values()))
     result = repeat(trainer.networks, variant, images, times)
     rows: list[GridRow] = []
     for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
@@ -64,7 +61,7 @@ def repeated_rows(trainer: Trainer) -> Rows:
 def traversal_rows(trainer: Trainer) -> Rows:
     """Return test images with each factor's partition at the mean of each of its components."""
     variant = trainer.variant
-    images = _images(trainer, _TRAVERSED, 2 + sum(variant.n_values))
+    images = _images(trainer, _SEVERAL, 2 + sum(variant.n_values))
     values = trainer.bank.values[trainer.images_of("test", len(images))].tolist()
     reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
     traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
@@ -80,7 +77,7 @@ def traversal_rows(trainer: Trainer) -> Rows:
 def swap_rows(trainer: Trainer) -> Rows:
     """Return pairs of test images, and the first image with each partition of the second."""
     index = trainer.images_of("test", _CANDIDATES)
-    count = _fitting(trainer, _PAIRS, 3 + trainer.networks.autoencoder.partitions)
+    count = _fitting(trainer, _SINGLE, 3 + trainer.networks.autoencoder.partitions)
     first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
     images = trainer.bank.batch(index[first])
     others = trainer.bank.batch(index[second])

@@ -28,10 +28,8 @@ _NARROWEST = 4 * DPI
 # Steps of brightness for each channel. Finer ones are invisible and double the size of the file.
 _LEVELS = {1: np.array([63]), 3: np.array([31, 63, 31])}
 _MARGIN = 16
-# Font size in points, and the width of a letter and the height of a line in pixels.
-_FONT, _LETTER, _LINE = 6.0, 13.5, 26
-_ROW_LETTERS = 11
-_COLUMN_LETTERS = 11
+# Font size in points; width of a letter and height of a line in pixels; letters of a label.
+_FONT, _LETTER, _LINE, _LETTERS = 6.0, 13.5, 26, 11
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,11 @@ class GridRow:
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
     """Write a PNG of rows of images under a head and the names of the columns."""
-    left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
+    left = _MARGIN + _width([row.label for row in rows], _LETTERS)
     right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
     pitch = _SIDE + _GAP
     width = max(left + len(columns) * pitch + right, _NARROWEST)
-    names = [textwrap.fill(name, _COLUMN_LETTERS) for name in columns]
+    names = [textwrap.fill(name, _LETTERS) for name in columns]
     top = round(DPI * head.height(width / DPI)) + _LINE * max(n.count("\n") + 1 for n in names)
     tops = top + np.cumsum([_GAP + (_APART if row.apart else 0) for row in rows])
     tops += _SIDE * np.arange(len(rows))
@@ -76,7 +74,7 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
         middle = left + column * pitch + _SIDE / 2
         write(middle, int(tops[0]) - _GAP, name, ha="center", va="bottom")
     for row, y in zip(rows, tops + _SIDE / 2, strict=True):
-        label = textwrap.fill(row.label, _ROW_LETTERS)
+        label = textwrap.fill(row.label, _LETTERS)
         write(left - _GAP, y, label, ha="right", va="center", multialignment="right")
         end = left + len(row.images) * pitch
         write(end, y, row.note, ha="left", va="center")

@@ -1,8 +1,7 @@
 """Priors of the latent partitions: N(0, I) during warmup, one adaptive mixture per factor after it.
 
 The formulas are written out because `torch.distributions.MultivariateNormal` solves a triangular
-system for every density. With stored inverse factors, a density is one product. Tests compare the
-formulas with `torch.distributions`.
+system for every density. With stored inverse factors, a density is one product.
 """
 
 import math
@@ -106,7 +105,10 @@ class Prior:
         return drawn
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
-        """Return the log-density of codes `(batch, partitions, latent)` under every component.
+        """Return the log-density of codes under every component.
+
+        Args:
+            codes: `(batch, partitions, latent)`.
 
         Returns:
             `(batch, partitions, components)`: log N(z_k; mu_kv, Sigma_kv), -inf for padding.
@@ -125,10 +127,9 @@ class Prior:
         return torch.logsumexp(self.component_log_prob(codes) + self.log_weights, dim=-1)
 
     def log_posterior(self, codes: Tensor, temperature: float = 1.0) -> Tensor:
-        """Return the log-probability of each component given the code.
+        """Return the log-probability of each component given the code, with equal weights.
 
-        All components weigh the same: the mixture weights are frequencies in the labelled subset,
-        which other images need not follow.
+        The mixture weights are frequencies in the labelled subset, not in all images.
 
         Args:
             codes: `(batch, partitions, latent)`.
@@ -167,12 +168,10 @@ class Prior:
 class SharedPrior(Prior):
     """A `Prior` whose components share one covariance and differ in their means.
 
-    Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`.
-
-    On Shapes3D this keeps the components of a factor apart. The monolithic model needs it: each of
-    its thousands of components owns ten labelled images or fewer, too few for a covariance in forty
-    dimensions. As in linear discriminant analysis, a log-density is a distance to a mean in
-    whitened coordinates; those of a batch under 12,000 components are one matrix product.
+    Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`. On Shapes3D this
+    keeps the components of a factor apart. The monolithic model, whose components own ten labelled
+    images or fewer, needs it. As in linear discriminant analysis, a log-density is a distance to a
+    mean in whitened coordinates, and those of all components are one matrix product.
     """
 
     shared: ClassVar[bool] = True

@@ -14,9 +14,8 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split
-from weakdis_core.evaluation import oracle, oracle_cache
-from weakdis_core.evaluation.oracle import Oracle, train_oracle
-from weakdis_core.evaluation.oracle_cache import prepare_oracle
+from weakdis_core.evaluation import oracle
+from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 
 
 def test_oracle_is_trained_once_for_each_recipe(
@@ -48,7 +47,7 @@ def test_changed_stored_oracle_is_trained_again(
     monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
     data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
     first = prepare_oracle(sprites, data)
-    path = oracle_cache._path(sprites, data.data_seed)
+    path = oracle._path(sprites, data.data_seed)
     state = read_checkpoint(path)
     name, weight = list(state["network"].items())[-2]
     if harm == "other weights":
