@@ -120,7 +120,7 @@ class CombinationCoding(Coding):
         return torch.randint(high, (n,), generator=generator, device=self._strides.device)
 
 
-def monolithic(config: Config, literal: bool) -> Config:
+def make_monolithic(config: Config, literal: bool) -> Config:
     """Return the monolithic model's settings with a modular model's data, steps and losses.
 
     The code is as large as all partitions together. Nuisance partitions and label swaps need

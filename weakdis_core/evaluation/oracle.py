@@ -96,7 +96,7 @@ def prepare_oracle(
     Raises:
         UserError: The cache cannot be written.
     """
-    path = _path(prepared, data.data_seed)
+    path = _cache_path(prepared, data.data_seed)
     # Read without the lock first: the cache may be read-only.
     if (oracle := _load(path, prepared)) is not None:
         return oracle
@@ -116,7 +116,7 @@ def prepare_oracle(
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
-            "reads": oracle.classify(_some_images(prepared)),
+            "reads": oracle.classify(_sample_images(prepared)),
         }
         write_checkpoint(state, path)
     return oracle
@@ -151,7 +151,7 @@ def train_oracle(
     for step in range(steps):
         draw = torch.randint(len(train), (_BATCH,), generator=generator, device=device)
         index = train[draw]
-        images = _softened_at_random(bank.batch(index), generator)
+        images = _soften(bank.batch(index), generator)
         logits = network(images).split(list(n_values), dim=1)
         values = bank.values[index]
         losses = [F.cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
@@ -162,7 +162,7 @@ def train_oracle(
         if progress is not None and (step + 1) % 20 == 0:
             progress(step + 1, steps)
     network.eval().requires_grad_(False)
-    return _measured(Oracle(network, n_values), bank, splits.test)
+    return _measure(Oracle(network, n_values), bank, splits.test)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -183,7 +183,7 @@ def build_network(variant: Variant) -> nn.Module:
         return build_encoder(variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family])
 
 
-def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
+def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
     """Blur a third of the images and add noise to a third, because decoded pictures are soft."""
     third = len(images) // 3
     clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
@@ -192,7 +192,7 @@ def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([clean, *blurred, noised])
 
 
-def _measured(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
+def _measure(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
     """Return the oracle with its accuracies on clean and on blurred test images."""
     clean, softened = [], []
     for index in torch.from_numpy(test).split(500):
@@ -218,7 +218,7 @@ def _recipe(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _path(prepared: Prepared, data_seed: int) -> Path:
+def _cache_path(prepared: Prepared, data_seed: int) -> Path:
     folder = prepared.path.parent.parent / "oracles"
     digest = hashlib.sha256(json.dumps(_recipe(prepared), sort_keys=True).encode()).hexdigest()
     return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
@@ -236,11 +236,11 @@ def _load(path: Path, prepared: Prepared) -> Oracle | None:
         return None
     network.eval().requires_grad_(False)
     oracle = Oracle(network, prepared.variant.n_values, *accuracies)
-    same = (oracle.classify(_some_images(prepared)) == reads).all(1).float().mean()
+    same = (oracle.classify(_sample_images(prepared)) == reads).all(1).float().mean()
     return oracle if same >= _SAME else None
 
 
-def _some_images(prepared: Prepared) -> Tensor:
+def _sample_images(prepared: Prepared) -> Tensor:
     """Return evenly spaced images of the variant, `(_CHECKED, channels, 64, 64)`."""
     rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
     return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

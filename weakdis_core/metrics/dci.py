@@ -54,7 +54,7 @@ class Importances:
             return DCI(float("nan"), float("nan"), float("nan"))
         matrix = self.matrix.T
         if groups is not None:
-            matrix = _summed(matrix, np.asarray(groups))
+            matrix = _sum_groups(matrix, np.asarray(groups))
         informativeness = float(self.accuracies.mean())
         return DCI(_concentration(matrix.T), _concentration(matrix), informativeness)
 
@@ -116,7 +116,7 @@ def _fit(
     return np.abs(model.feature_importances_), accuracy
 
 
-def _summed(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
+def _sum_groups(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
     """Sum importances over the dimensions of each group, `(groups, factors)`."""
     if groups.shape != matrix.shape[:1]:
         raise UserError(

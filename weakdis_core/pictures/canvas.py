@@ -108,14 +108,14 @@ def save(figure: Figure, path: Path, few_colours: bool = False) -> None:
     canvas.draw()
     # Opaque figures need no fourth channel, and the file is smaller.
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
-    content = b"" if few_colours else _png(image, figure.get_dpi())
+    content = b"" if few_colours else _encode_png(image, figure.get_dpi())
     if few_colours or len(content) > _LARGEST_BYTES:
         palette = image.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        content = _png(palette, figure.get_dpi())
+        content = _encode_png(palette, figure.get_dpi())
     write_bytes(path, content)
 
 
-def _png(image: Image.Image, dpi: float) -> bytes:
+def _encode_png(image: Image.Image, dpi: float) -> bytes:
     content = io.BytesIO()
     image.save(content, "PNG", optimize=True, dpi=(dpi, dpi))
     return content.getvalue()

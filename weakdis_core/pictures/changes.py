@@ -77,7 +77,7 @@ def traversal_rows(trainer: Trainer) -> Rows:
 def swap_rows(trainer: Trainer) -> Rows:
     """Return pairs of test images, and the first image with each partition of the second."""
     index = trainer.images_of("test", _CANDIDATES)
-    count = _fitting(trainer, _SINGLE, 3 + trainer.networks.autoencoder.partitions)
+    count = _count_fitting(trainer, _SINGLE, 3 + trainer.networks.autoencoder.partitions)
     first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
     images = trainer.bank.batch(index[first])
     others = trainer.bank.batch(index[second])
@@ -124,10 +124,10 @@ def _manipulation_rows(manipulation: Manipulation) -> Rows:
 
 def _images(trainer: Trainer, wanted: int, pictures: int) -> Tensor:
     """Return the first test images, at most `wanted`, that fit with `pictures` each."""
-    return trainer.bank.batch(trainer.images_of("test", _fitting(trainer, wanted, pictures)))
+    return trainer.bank.batch(trainer.images_of("test", _count_fitting(trainer, wanted, pictures)))
 
 
-def _fitting(trainer: Trainer, wanted: int, pictures: int) -> int:
+def _count_fitting(trainer: Trainer, wanted: int, pictures: int) -> int:
     """Return how many images fit if each needs so many pictures; at least one."""
     return max(1, min(wanted, _PICTURES[trainer.variant.channels] // pictures))
 

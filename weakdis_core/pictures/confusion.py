@@ -75,7 +75,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     codes = trainer.codes_of(index)
     true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
-        Confusion("factor", name, _counts(true[:, k], read[:, k], variant.n_values[k]))
+        Confusion("factor", name, _count_pairs(true[:, k], read[:, k], variant.n_values[k]))
         for k, name in enumerate(variant.factor_names)
     ]
     relations = variant.relation_table(str(trainer.device))
@@ -88,7 +88,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
         # The networks refuse an empty batch.
         if len(rows):
             read = _read_after(trainer, oracle, codes[rows], relation[rows])[:, k]
-        found.append(Confusion("relation", name, _counts(expected, read, variant.n_values[k])))
+        found.append(Confusion("relation", name, _count_pairs(expected, read, variant.n_values[k])))
     return found
 
 
@@ -127,7 +127,7 @@ def _read_after(trainer: Trainer, oracle: Oracle, codes: Tensor, relation: Tenso
     return torch.cat([oracle.classify(networks.autoencoder.decode(z).sigmoid()) for z in moved])
 
 
-def _counts(expected: Tensor, read: Tensor, n: int) -> Counts:
+def _count_pairs(expected: Tensor, read: Tensor, n: int) -> Counts:
     pairs = (n * expected + read).bincount(minlength=n * n)
     return np.asarray(pairs.reshape(n, n).cpu().numpy(), dtype=np.int64)
 

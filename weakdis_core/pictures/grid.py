@@ -53,8 +53,8 @@ class GridRow:
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
     """Write a PNG of rows of images under a head and the names of the columns."""
-    left = _MARGIN + _width([row.label for row in rows], _LETTERS)
-    right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
+    left = _MARGIN + _text_width([row.label for row in rows], _LETTERS)
+    right = _MARGIN + _text_width([row.note for row in rows if len(row.images) == len(columns)], 99)
     pitch = _SIDE + _GAP
     width = max(left + len(columns) * pitch + right, _NARROWEST)
     names = [textwrap.fill(name, _LETTERS) for name in columns]
@@ -64,7 +64,7 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
     height = int(tops[-1]) + _SIDE + _MARGIN
 
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure.figimage(_pasted(rows, tops, left, (height, width)), origin="upper")
+    figure.figimage(_paste(rows, tops, left, (height, width)), origin="upper")
     head.draw(figure)
 
     def write(x: float, y: float, text: str, **how: Any) -> None:
@@ -81,7 +81,7 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
     save(figure, path)
 
 
-def _pasted(
+def _paste(
     rows: Sequence[GridRow], tops: NDArray[np.int64], left: int, size: tuple[int, int]
 ) -> Pixels:
     canvas = np.full((*size, 3), 255, dtype=np.uint8)
@@ -92,18 +92,18 @@ def _pasted(
                 end = _SIDE + _FRAME
                 canvas[y - _FRAME : y + end, x - _FRAME : x + end] = _FRAME_COLOUR
             if image is not None:
-                canvas[y : y + _SIDE, x : x + _SIDE] = _enlarged(image)
+                canvas[y : y + _SIDE, x : x + _SIDE] = _enlarge(image)
     return canvas
 
 
-def _enlarged(image: Images) -> Pixels:
+def _enlarge(image: Images) -> Pixels:
     """Return the bytes of an image, channels last, with every pixel repeated."""
     levels = _LEVELS[len(image)]
     pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
     return np.repeat(np.repeat(pixels.astype(np.uint8), _REPEAT, axis=0), _REPEAT, axis=1)
 
 
-def _width(texts: Sequence[str], letters: int) -> int:
+def _text_width(texts: Sequence[str], letters: int) -> int:
     """Return the pixels of the longest line of texts and a gap beside it; 0 without text."""
     lines = [line for text in texts for line in textwrap.wrap(text, letters)]
     return _GAP + round(_LETTER * max(map(len, lines))) if lines else 0

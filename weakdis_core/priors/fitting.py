@@ -66,11 +66,11 @@ def fit_prior(
     coded, latent = values.shape[1], codes.shape[-1]
     own = codes.detach()[:, :coded]
     if loss.standardise_prior:
-        own = _standardised(own)
+        own = _standardise(own)
     if loss.shared_covariance:
-        counts, means, covariances = _with_shared_covariance(own, values, n_values, components)
+        counts, means, covariances = _fit_shared_covariance(own, values, n_values, components)
     else:
-        counts, means, covariances = _with_own_covariances(own, values, components)
+        counts, means, covariances = _fit_own_covariances(own, values, components)
     eye = torch.eye(latent, dtype=own.dtype, device=own.device)
     exists = torch.arange(components, device=own.device) < n_values.unsqueeze(-1)
     exists = exists[:, : covariances.shape[1], None, None]
@@ -108,13 +108,13 @@ def _require_every_component(components: Tensor, n_components: tuple[int, ...]) 
             )
 
 
-def _standardised(codes: Tensor) -> Tensor:
+def _standardise(codes: Tensor) -> Tensor:
     """Scale codes to zero mean and unit mean variance in each partition."""
     centred = codes - codes.mean(0)
     return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
 
 
-def _with_own_covariances(
+def _fit_own_covariances(
     codes: Tensor, values: Tensor, components: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each component's count, mean and covariance.
@@ -135,7 +135,7 @@ def _with_own_covariances(
     return counts, means, torch.where((counts > 2)[..., None, None], shrunk, pooled.unsqueeze(1))
 
 
-def _with_shared_covariance(
+def _fit_shared_covariance(
     codes: Tensor, values: Tensor, n_values: Tensor, components: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each component's count and mean, and one unbiased covariance around the means.

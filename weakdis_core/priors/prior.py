@@ -90,9 +90,9 @@ class Prior:
         means = self.means.flatten(0, 1).index_select(0, flat)
         noise = noise_like(means, generator)
         shape = (len(components), partitions, -1)
-        return means.reshape(shape) + self._scaled(noise, flat).reshape(shape)
+        return means.reshape(shape) + self._scale_noise(noise, flat).reshape(shape)
 
-    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
+    def _scale_noise(self, noise: Tensor, flat: Tensor) -> Tensor:
         """Scale standard noise `(n, latent)` to the covariances of components `flat` `(n,)`."""
         scales = self.scales.flatten(0, 1).index_select(0, flat)
         scaled: Tensor = torch.einsum("nij,nj->ni", scales, noise)
@@ -176,7 +176,7 @@ class SharedPrior(Prior):
 
     shared: ClassVar[bool] = True
 
-    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
+    def _scale_noise(self, noise: Tensor, flat: Tensor) -> Tensor:
         """Scale standard noise; rows of `flat` run through the partitions in order."""
         noise = noise.unflatten(0, (-1, self.partitions))
         scaled: Tensor = torch.einsum("pij,bpj->bpi", self.scales[:, 0], noise)

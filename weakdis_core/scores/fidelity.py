@@ -57,7 +57,7 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
     affected = relations.factor[relation]
     source = plan(trainer.config.data, trainer.config.runtime.data_dir)
     codes = model.encode(trainer.bank.batch(rows)).means
-    pictures = _drawn(model, trainer.networks.relational(codes, relation))
+    pictures = _decode(model, trainer.networks.relational(codes, relation))
     indices = prepared.indices[rows.cpu().numpy()]
     target = relations.apply(true, relation).cpu().numpy()
     changed = affected.cpu().numpy()
@@ -66,7 +66,7 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
     each = torch.arange(len(rows), device=trainer.device)
     read = model.encode(torch.as_tensor(targets, device=trainer.device)).means
     codes[each, affected] = read[each, affected]
-    swapped = _drawn(model, codes)
+    swapped = _decode(model, codes)
     scores = {
         "manipulation_psnr": float(psnr(pictures, targets).mean()),
         "swap_psnr": float(psnr(swapped, targets).mean()),
@@ -185,6 +185,6 @@ def nuisance_kept(pictures: FloatArray, indices: IndexArray, variant: Variant) -
     return float(kept.mean())
 
 
-def _drawn(model: ModularAutoencoder, codes: Tensor) -> FloatArray:
+def _decode(model: ModularAutoencoder, codes: Tensor) -> FloatArray:
     drawn: FloatArray = model.decode(codes).sigmoid().cpu().numpy()
     return drawn

@@ -59,7 +59,7 @@ class Objectives:
         model, loss = self.networks.autoencoder, self.config.loss
         learns_codes = stage != "ending"
         with torch.set_grad_enabled(learns_codes):
-            posterior = model.encode(self._with_noise(batch.images, stage))
+            posterior = model.encode(self._add_noise(batch.images, stage))
             means = stage == "ending" and self.config.training.ending_means
             codes = posterior.means if means else posterior.sample(self.generators["codes"])
         labelled_codes = codes[-len(batch.values) :]
@@ -70,7 +70,7 @@ class Objectives:
             terms[name] = term.detach()
             weighted.append(weight * term)
 
-        logits = model.decode(self._resampled(codes, prior, stage))
+        logits = model.decode(self._resample(codes, prior, stage))
         reconstruction = losses.reconstruction(logits, batch.images)
         add("reconstruction", loss.reconstruction_weight, reconstruction)
         if learns_codes:
@@ -142,7 +142,7 @@ class Objectives:
         known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
         return torch.cat([free, known]).sum(1).mean()
 
-    def _with_noise(self, images: Tensor, stage: str) -> Tensor:
+    def _add_noise(self, images: Tensor, stage: str) -> Tensor:
         """Add noise to the encoder's input while the encoder learns."""
         strength = self.config.loss.image_noise
         if not strength or stage == "ending":
@@ -150,7 +150,7 @@ class Objectives:
         noise = noise_like(images, self.generators["noise"])
         return (images + strength * noise).clamp(0, 1)
 
-    def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
+    def _resample(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
         """Replace some confident factor partitions by samples of their components."""
         loss = self.config.loss
         if not loss.resample_probability or stage == "warmup":
@@ -173,14 +173,14 @@ class Objectives:
             codes = prior.sample(prior.padded(values), self.generators["priors"])
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
-                swapped = self._swapped(labelled_codes, labelled_values, swaps)
+                swapped = self._swap(labelled_codes, labelled_values, swaps)
                 values[:swaps], codes[:swaps] = swapped
         images = model.decode(codes).sigmoid()
         with frozen(model.encoder):
             read = model.encode(images).means
         return losses.component_cross_entropy(prior, read, values)
 
-    def _swapped(self, codes: Tensor, values: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    def _swap(self, codes: Tensor, values: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Return `n` values and codes, each partition of which comes from a random row."""
         generator, partitions = self.generators["priors"], codes.shape[1]
         size, device = (n, partitions), codes.device
