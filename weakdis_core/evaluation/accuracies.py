@@ -59,7 +59,7 @@ class Evaluator:
         values, relation, of_images = self.coding.evaluation_draw(true, generator)
         latent, dense = [], []
         for part, chosen in _chunks(values, relation):
-            components = prior.padded(self.coding.components(part))
+            components = prior.pad(self.coding.components(part))
             moved = learner(prior.sample(components, generator), chosen)
             latent.append(self.coding.read(prior, moved))
             dense.append(prior.log_prob(moved)[:, : len(self.coding.n_components)].amin(1))

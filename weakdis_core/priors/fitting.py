@@ -45,8 +45,8 @@ class LabelledCodes:
         partitions, latent = self.codes.shape[1:]
         return kind.standard(partitions, latent, self.codes.device, self.largest)
 
-    def fitted(self) -> Prior:
-        """Return the adaptive priors of the present codes."""
+    def fit(self) -> Prior:
+        """Fit the adaptive priors to the present codes."""
         return fit_prior(self.codes, self.components, self.n_components, self.largest, self.loss)
 
 

@@ -77,7 +77,7 @@ class Prior:
         """Number of latent partitions."""
         return self.means.shape[0]
 
-    def padded(self, values: Tensor) -> Tensor:
+    def pad(self, values: Tensor) -> Tensor:
         """Append component 0 of the nuisance partitions to components `(batch, coded)`."""
         return torch.nn.functional.pad(values, (0, self.partitions - values.shape[1]))
 

@@ -115,9 +115,9 @@ class Objectives:
             sample of each affected partition's new component `(n, latent)`.
         """
         values = self.coding.sample_starts(n, generator)
-        codes = prior.sample(prior.padded(values), generator)
+        codes = prior.sample(prior.pad(values), generator)
         relation = self.coding.sample_relations(values, generator)
-        target = prior.padded(self.coding.target(values, relation))
+        target = prior.pad(self.coding.target(values, relation))
         factor = self.coding.affected[relation]
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
@@ -139,7 +139,7 @@ class Objectives:
             return prior.kl(means, log_variances).sum(1).mean()
         n = len(values)
         free = prior.kl(means[:-n], log_variances[:-n])
-        known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
+        known = prior.kl(means[-n:], log_variances[-n:], prior.pad(values))
         return torch.cat([free, known]).sum(1).mean()
 
     def _add_noise(self, images: Tensor, stage: str) -> Tensor:
@@ -170,7 +170,7 @@ class Objectives:
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
         with torch.no_grad():
             values = self.coding.sample(n, self.generators["priors"])
-            codes = prior.sample(prior.padded(values), self.generators["priors"])
+            codes = prior.sample(prior.pad(values), self.generators["priors"])
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
                 swapped = self._swap(labelled_codes, labelled_values, swaps)

@@ -231,7 +231,7 @@ class Trainer:
             self.labelled.codes[batch.rows] = codes
             every = self.config.loss.prior_refit_every
             if every and (self.step + 1) % every == 0:
-                self.prior = self.labelled.fitted()
+                self.prior = self.labelled.fit()
         self._terms.add(terms)
 
     def next_batch(self) -> Batch:
@@ -256,4 +256,4 @@ class Trainer:
         model, generator = self.networks.autoencoder, self.generators["codes"]
         images = map(self.bank.batch, self.labelled_index.split(_CHUNK))
         self.labelled.codes = torch.cat([model.encode(each).sample(generator) for each in images])
-        self.prior = self.labelled.fitted()
+        self.prior = self.labelled.fit()

@@ -30,7 +30,7 @@ def test_fitted_priors_follow_the_latest_codes() -> None:
         memory.codes = torch.randn(memory.codes.shape, generator=generator)
         loss = LossSettings(covariance_scale=0.5)
         expected = fit_prior(memory.codes, VALUES, torch.tensor([3, 3, 3]), 3, loss)
-        for name, value in vars(memory.fitted()).items():
+        for name, value in vars(memory.fit()).items():
             torch.testing.assert_close(value, getattr(expected, name))
 
 
@@ -38,8 +38,8 @@ def test_standard_and_fitted_priors_have_one_class() -> None:
     for shared, kind in ((False, Prior), (True, SharedPrior)):
         memory = labelled(shared_covariance=shared)
         memory.codes = torch.randn(memory.codes.shape, generator=torch.Generator().manual_seed(0))
-        assert type(memory.standard()) is type(memory.fitted()) is kind
-        assert memory.standard().means.shape == memory.fitted().means.shape
+        assert type(memory.standard()) is type(memory.fit()) is kind
+        assert memory.standard().means.shape == memory.fit().means.shape
 
 
 @pytest.mark.parametrize(("factor", "value"), [(0, 2), (1, 1)])
