@@ -120,8 +120,8 @@ def _sum_groups(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np
     """Sum importances over the dimensions of each group, `(groups, factors)`."""
     if groups.shape != matrix.shape[:1]:
         raise UserError(
-            f"groups: shape {groups.shape} is not allowed: one group for each of the "
-            f"{len(matrix)} code dimensions is"
+            f"groups: shape {groups.shape} is not allowed: each of the {len(matrix)} code "
+            "dimensions needs one group"
         )
     _, group = np.unique(groups, return_inverse=True)
     summed = np.zeros((group.max() + 1, matrix.shape[1]))

@@ -18,7 +18,7 @@ def mig(codes: ArrayLike, factors: ArrayLike) -> float:
     """Return the mutual information gap (Chen et al., 2018).
 
     It is the difference in mutual information between the two most informative code dimensions,
-    divided by the factor's entropy, mean over factors. A second dimension that is missing has 0.
+    divided by the factor's entropy, mean over factors. A single dimension is compared with 0.
 
     Returns:
         At most 1. Factors with one value are left out; NaN without others.

@@ -13,7 +13,7 @@ def sap(
 
     It is the difference in test accuracy between the two best code dimensions, mean over factors.
     A linear support vector machine (C = 0.01, balanced class weights) predicts the factor from each
-    dimension alone, unscaled. A second dimension that is missing has 0.
+    dimension alone, unscaled. A single dimension is compared with 0.
 
     The score depends on the numbering of integer codes (use 0-based ones). Perfect codes score far
     below 1, because a line cannot separate a middle value from the rest: see `sap_ceiling`.

@@ -11,7 +11,7 @@ Codes = NDArray[Any]
 Factors = NDArray[np.int64]
 
 
-def check_arrays(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple[Codes, Factors]:
+def check_arrays(codes: ArrayLike, factors: ArrayLike, prefix: str = "") -> tuple[Codes, Factors]:
     """Check codes and factor values.
 
     Codes keep their floating type, because the edges of the bins depend on it.
@@ -19,12 +19,11 @@ def check_arrays(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple
     Args:
         codes: `(n, d)` finite numbers, at least one dimension.
         factors: `(n, k)` integers, at least one factor.
-        split: `train` or `test`, for the messages of a metric that takes both.
+        prefix: Prefix of the names in messages.
 
     Raises:
         UserError: The shapes, numbers of rows or values are others.
     """
-    prefix = f"{split}_" if split else ""
     code_array = _table(codes, f"{prefix}codes")
     values = _table(factors, f"{prefix}factors")
     if len(code_array) != len(values):
@@ -36,7 +35,7 @@ def check_arrays(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple
         raise UserError(f"{prefix}codes: {(~finite).sum()} values are not finite numbers")
     integers = np.asarray(values, dtype=np.int64)
     if not np.array_equal(integers, values):
-        raise UserError(f"{prefix}factors: {values.dtype} values are not allowed: integers are")
+        raise UserError(f"{prefix}factors: {values.dtype} values are not allowed: use integers")
     return code_array, integers
 
 
@@ -48,8 +47,8 @@ def check_splits(
     Raises:
         UserError: One pair is not allowed, or their numbers of columns differ.
     """
-    train = check_arrays(train_codes, train_factors, "train")
-    test = check_arrays(test_codes, test_factors, "test")
+    train = check_arrays(train_codes, train_factors, "train_")
+    test = check_arrays(test_codes, test_factors, "test_")
     for name, ours, theirs in zip(("codes", "factors"), test, train, strict=True):
         if ours.shape[1] != theirs.shape[1]:
             raise UserError(
@@ -67,5 +66,5 @@ def find_varying_columns(factors: Factors) -> NDArray[np.int64]:
 def _table(values: ArrayLike, name: str) -> NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1]:
-        raise UserError(f"{name}: shape {array.shape} is not allowed: rows and columns are")
+        raise UserError(f"{name}: shape {array.shape} is not allowed: it needs rows and columns")
     return array if array.dtype.kind in "iuf" else array.astype(np.float64)

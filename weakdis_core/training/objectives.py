@@ -1,6 +1,5 @@
 """One optimisation step of each network: the paper's equations in order, then the additions."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,8 +215,7 @@ class RunningTerms:
         Raises:
             TrainingDiverged: A sum is NaN or infinite.
         """
-        values = torch.stack(list(self._sums.values())).tolist()
-        if not all(math.isfinite(value) for value in values):
+        if not torch.stack(list(self._sums.values())).isfinite().all():
             shown = ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
             raise TrainingDiverged(f"loss is not finite by step {step} ({shown}); {run}")
 

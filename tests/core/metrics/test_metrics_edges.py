@@ -122,7 +122,7 @@ def test_wrong_arrays_are_errors_that_name_them() -> None:
         mig(TRAIN, TEST)
     with pytest.raises(UserError, match=r"^test_codes: 1 values are not finite"):
         sap(TRAIN, TRAIN, np.where(np.arange(200).reshape(100, 2) == 5, np.nan, TEST), TEST)
-    with pytest.raises(UserError, match=r"^train_factors: float64 values .* integers are"):
+    with pytest.raises(UserError, match=r"^train_factors: float64 values .* use integers"):
         fit_importances(TRAIN, TRAIN + 0.5, TEST, TEST)
     with pytest.raises(UserError, match=r"^test_codes: 1 columns .* train_codes has 2"):
         fit_importances(TRAIN, TRAIN, TEST[:, :1], TEST)
