@@ -21,11 +21,8 @@ from weakdis_core.training.trainer import Trainer
 
 Counts = NDArray[np.int64]
 
-FACTOR_IMAGES = 1000
-"""Test images in a factor's matrix, at most."""
-RELATION_IMAGES = 300
-"""Test images in a relation's matrix, at most."""
-
+# Test images in a matrix, at most.
+_FACTOR_IMAGES, _RELATION_IMAGES = 1000, 300
 _CHUNK = 200
 _COLUMNS = 5
 # Width and height in inches.
@@ -71,7 +68,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     device.
     """
     variant, coding = trainer.variant, trainer.coding
-    index = trainer.images_of("test", FACTOR_IMAGES)
+    index = trainer.images_of("test", _FACTOR_IMAGES)
     codes = trainer.codes_of(index)
     true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
@@ -81,7 +78,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     relations = variant.relation_table(str(trainer.device))
     for r, name in enumerate(variant.relation_names):
         relation = torch.full((len(true),), r, device=trainer.device)
-        rows = coding.judged(true, relation).nonzero().squeeze(1)[:RELATION_IMAGES]
+        rows = coding.judged(true, relation).nonzero().squeeze(1)[:_RELATION_IMAGES]
         k = int(relations.factor[r])
         expected = relations.apply(true[rows], relation[rows])[:, k]
         read = expected

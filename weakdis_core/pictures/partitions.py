@@ -19,9 +19,8 @@ from weakdis_core.training.trainer import Trainer
 
 FloatArray = NDArray[np.floating[Any]]
 
-IMAGES = 1000
-"""Test images on the map, at most."""
-
+# Test images on the map, at most.
+_IMAGES = 1000
 _PANEL = 2.35
 _COLUMNS = 3
 _FONT = 6.5
@@ -81,7 +80,7 @@ def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, flo
 def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
     """Write a PNG with a map of every partition of a modular model."""
     names = partition_names(trainer)
-    index = trainer.images_of("test", IMAGES)
+    index = trainer.images_of("test", _IMAGES)
     values = trainer.bank.values[index].cpu().numpy()
     codes: FloatArray = trainer.codes_of(index).cpu().numpy()
     sizes = [*trainer.variant.n_values, *[1] * trainer.config.model.nuisance_partitions]
