@@ -215,4 +215,4 @@ def test_every_picture_has_a_caption_and_names_its_model(trainer: Trainer) -> No
         assert caption.endswith(".")
         head = Head.of(trainer.config, caption)
         assert head.title == f"dsprites_v2, config {trainer.config.hash()}, seed 0"
-        assert head.height(4) > head.height(9)
+        assert head.height(3) > head.height(9)
