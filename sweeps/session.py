@@ -44,7 +44,7 @@ from sweeps.trial import WORDS, Listener, Stage
 from weakdis_core.cli.console import progress
 from weakdis_core.config.config import Config
 from weakdis_core.data.prepared import prepare
-from weakdis_core.evaluation.oracle_cache import prepare_oracle
+from weakdis_core.evaluation.oracle import prepare_oracle
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from weakdis_core.baselines.monolithic import monolithic
+from weakdis_core.baselines.monolithic import make_monolithic
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.variants import get_variant
@@ -122,7 +122,7 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
     config = _modular(name, variant)
     if model == "modular":
         return config
-    config = monolithic(config, literal=name == "paper")
+    config = make_monolithic(config, literal=name == "paper")
     family = get_variant(variant).family
     return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
 

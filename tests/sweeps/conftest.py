@@ -18,7 +18,7 @@ from tests.shared import shared_folder
 from tests.sweeps.support.finished import Finished, command, of_stage, runs_of
 from tests.sweeps.support.small_study import small_preset
 from weakdis_core.data.prepared import prepare
-from weakdis_core.evaluation import oracle, oracle_cache
+from weakdis_core.evaluation import oracle
 from weakdis_core.rows import DATA_SEED
 
 VARIANT = "dsprites_v2"
@@ -35,11 +35,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("WEAKDIS_CACHE", str(place))
         with pytest.MonkeyPatch.context() as hasty:
             quick = functools.partial(oracle.train_oracle, steps=20)
-            hasty.setattr(oracle_cache, "train_oracle", quick)
+            hasty.setattr(oracle, "train_oracle", quick)
             for seed in (0, DATA_SEED):
                 changes = {"data.data_seed": seed, "data.source": "rendered"}
                 data = small_preset("default", VARIANT).with_values(changes).data
-                oracle_cache.prepare_oracle(prepare(data), data)
+                oracle.prepare_oracle(prepare(data), data)
         yield place
 
 

@@ -1,1 +1,1 @@
-"""The other rows of the paper's tables, behind the same Trainer as the modular model."""
+"""The other models of the paper's tables, behind the same Trainer."""

@@ -2,12 +2,9 @@
 
 Valenti and Bacciu, "Leveraging Relational Information for Learning Weakly Disentangled
 Representations" (arXiv 2205.10056), reference [2] of the paper. It is the modular model with one
-partition whose single "factor" is the combination of all factor values. A combination without a
-labelled image has no component: the model cannot name it, and relations that lead to it are
-neither learnt nor judged.
+partition, whose factor is the combination of all factor values. A combination without a labelled
+image has no component; relations that lead to it are neither learnt nor judged.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,12 +15,14 @@ from weakdis_core.errors import UserError
 from weakdis_core.priors.coding import Coding
 from weakdis_core.relations import RelationTable
 
-# Code sizes of the authors' published code (its dSprites and Shapes3D have v2's and v3's factors).
+# Code sizes of the authors' published code, for the factors of dsprites_v2 and shapes3d_v3.
 _PUBLISHED_SIZE = {"dsprites": 8, "shapes3d": 16}
 
 
 class CombinationCoding(Coding):
-    """One partition; its components are the combinations that the labelled subset owns.
+    """One partition, whose components are the combinations of the labelled subset.
+
+    A combination with a component is called owned.
 
     Args:
         labelled: `(labels, factors)` factor values of the labelled subset.
@@ -35,23 +34,20 @@ class CombinationCoding(Coding):
 
     def __init__(self, labelled: Tensor, relations: RelationTable) -> None:
         super().__init__(relations)
-        sizes = relations.n_values.tolist()
-        strides = torch.tensor(sizes).flip(0).cumprod(0).flip(0) // torch.tensor(sizes)
-        self._strides = strides.to(labelled.device)
-        self._combinations = int(relations.n_values.prod())
+        n_values, device = relations.n_values, labelled.device
+        self._strides = n_values.flip(0).cumprod(0).flip(0) // n_values
+        self._combinations = int(n_values.prod())
         owned = self._flat(labelled).unique()
         self.n_components = (len(owned),)
         self.affected = torch.zeros_like(relations.factor)
-        device = labelled.device
-        self._values: Tensor = owned.unsqueeze(1) // self._strides % relations.n_values
+        self._values: Tensor = owned.unsqueeze(1) // self._strides % n_values
         self._component = torch.full((self._combinations,), -1, device=device)
         self._component[owned] = torch.arange(len(owned), device=device)
-        # Where each relation leads from each component, -1 where it leaves the owned ones.
-        pairs = torch.cartesian_prod(
-            torch.arange(len(owned), device=device), torch.arange(len(relations), device=device)
-        )
-        after = relations.apply(self._values[pairs[:, 0]], pairs[:, 1])
-        self._target: Tensor = self._component[self._flat(after)].unflatten(0, (-1, len(relations)))
+        # `(components, relations)`: the component after each relation, or -1.
+        start = self._values.repeat_interleave(len(relations), 0)
+        every = torch.arange(len(relations), device=device).repeat(len(owned))
+        after = self._component[self._flat(relations.apply(start, every))]
+        self._target: Tensor = after.unflatten(0, (-1, len(relations)))
         self._starts: Tensor = (self._target >= 0).any(1).nonzero().squeeze(1)
         if not len(self._starts):
             raise UserError(
@@ -60,29 +56,29 @@ class CombinationCoding(Coding):
             )
 
     def components(self, values: Tensor) -> Tensor:
-        """Components `(n, 1)` of factor values `(n, factors)`; -1 for combinations not owned."""
+        """Return components `(n, 1)` of factor values `(n, factors)`; -1 if not owned."""
         return self._component[self._flat(values)].unsqueeze(1)
 
     def values(self, components: Tensor) -> Tensor:
-        """Factor values `(n, factors)` of components `(n, 1)`."""
+        """Return the factor values `(n, factors)` of components `(n, 1)`."""
         return self._values[components[:, 0]]
 
     def target(self, components: Tensor, relation: Tensor) -> Tensor:
-        """Component `(n, 1)` of the combination after a relation, -1 where it is not owned."""
+        """Return components `(n, 1)` after relations `(n,)`; -1 if not owned."""
         return self._target[components[:, 0], relation].unsqueeze(1)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Owned combinations drawn uniformly, `(n, 1)`."""
+        """Draw components uniformly, `(n, 1)`."""
         return self._draw(self.n_components[0], n, generator).unsqueeze(1)
 
     def sample_starts(self, n: int, generator: torch.Generator) -> Tensor:
-        """Owned combinations from which some relation leads to an owned one, `(n, 1)`."""
+        """Draw components from which at least one relation leads to a component, `(n, 1)`."""
         return self._starts[self._draw(len(self._starts), n, generator)].unsqueeze(1)
 
     def sample_relations(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """A relation for each row, uniformly of those that lead to an owned combination.
+        """Draw for each row one of the relations that lead to a component, `(n,)`.
 
-        Rows without any, or without a component, get any relation: they are not judged.
+        Rows without such a relation or without a component, which are not judged, receive any.
         """
         component = components[:, 0]
         leads = (self._target[component] >= 0) & (component >= 0).unsqueeze(1)
@@ -92,24 +88,24 @@ class CombinationCoding(Coding):
     def evaluation_draw(
         self, true: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Starts and relations as the relational learner is trained on; relations for images."""
+        """Draw values and relations as in training, and relations for the images."""
         starts = self.sample_starts(len(true), generator)
         relation = self.sample_relations(starts, generator)
         images = self.sample_relations(self.components(true), generator)
         return self.values(starts), relation, images
 
     def judged(self, values: Tensor, relation: Tensor) -> Tensor:
-        """Whether the combinations before and after the relation are both owned, `(n,)`."""
+        """Check whether values have a component before and after their relations `(n,)`."""
         after = self.relations.apply(values, relation)
         return (self.components(values)[:, 0] >= 0) & (self.components(after)[:, 0] >= 0)
 
     def coverage(self, judged: Tensor) -> dict[str, float]:
-        """How much of the variant the labelled subset shows.
+        """Return metrics of how much of the variant the labelled subset covers.
 
         Returns:
-            `coverage`: owned combinations by all; `relation_coverage`: relations from owned
-            combinations that lead to owned ones, by all from owned ones; `images_judged`: the
-            number of images that encoded and pixel accuracies are over.
+            `coverage`: share of all combinations that are owned. `relation_coverage`: share of the
+            relations from owned combinations that lead to owned ones. `images_judged`: number of
+            images behind the encoded and pixel accuracies.
         """
         return {
             "coverage": self.n_components[0] / self._combinations,
@@ -124,27 +120,26 @@ class CombinationCoding(Coding):
         return torch.randint(high, (n,), generator=generator, device=self._strides.device)
 
 
-def monolithic(config: Config, literal: bool) -> Config:
-    """The monolithic model's settings beside those of a modular one: same data, steps and losses.
+def make_monolithic(config: Config, literal: bool) -> Config:
+    """Return the monolithic model's settings with a modular model's data, steps and losses.
 
-    The one code is as large as all partitions together. Off is what makes no sense for one code:
-    nuisance partitions and label swaps between partitions (there is one), and resampling (a fresh
-    sample of the component would replace what the image shows beside its factor values, and could
-    not be reconstructed).
-    All components share one covariance, for most own too few labelled images for one.
+    The code is as large as all partitions together. Nuisance partitions and label swaps need
+    several partitions and are off. So is resampling: a new sample of the component would replace
+    the nuisance too. Components share one covariance, because most have too few labelled images.
 
-    Of the paper's settings (`literal`) the code has the published size, and every component its own
-    covariance.
+    `literal` is for the paper's settings: the code then has the published size, and each component
+    its own covariance.
     """
     variant, model = get_variant(config.data.variant), config.model
     partitions = len(variant.factors) + model.nuisance_partitions
     size = _PUBLISHED_SIZE[variant.family] if literal else partitions * model.latent_size
-    changes: dict[str, Any] = {
-        "model.kind": "monolithic",
-        "model.latent_size": size,
-        "model.nuisance_partitions": 0,
-        "loss.cycle_swaps": 0.0,
-        "loss.resample_probability": 0.0,
-        "loss.shared_covariance": not literal,
-    }
-    return config.with_values(changes)
+    return config.with_values(
+        {
+            "model.kind": "monolithic",
+            "model.latent_size": size,
+            "model.nuisance_partitions": 0,
+            "loss.cycle_swaps": 0.0,
+            "loss.resample_probability": 0.0,
+            "loss.shared_covariance": not literal,
+        }
+    )

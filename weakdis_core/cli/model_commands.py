@@ -18,8 +18,7 @@ from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import shuffled, split
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import Oracle
-from weakdis_core.evaluation.oracle_cache import prepare_oracle
+from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
 from weakdis_core.files import write_text
 from weakdis_core.manipulation import load_networks, manipulate
 from weakdis_core.pictures.canvas import Head

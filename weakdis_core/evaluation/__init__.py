@@ -1,1 +1,1 @@
-"""Relation accuracies of a model during training, and the oracle that judges pixels."""
+"""Relation accuracies of a model, and the oracle that judges decoded pictures."""

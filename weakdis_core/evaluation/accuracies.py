@@ -1,4 +1,4 @@
-"""The evaluation protocol (docs/how-it-works.md): a model's accuracies on one split."""
+"""A model's accuracies on one split (the protocol is in docs/how-it-works.md)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
 
 SMALLEST_ERROR = 1e-12
-"""Mean squared error that pictures without any are taken to have: 120 dB."""
+"""Smallest mean squared error of a PSNR; exact pictures have 120 dB."""
 
 _CHUNK = 500
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluator:
-    """Measures a model; holds no state of it.
+    """Measures the accuracies of a model.
 
     Attributes:
         variant: The data set variant.
         bank: Its images.
-        oracle: Judge of decoded pictures, on the device of the images.
-        coding: What the components of the model's partitions stand for.
-        density_threshold: Log-density from which a relation's outcome is accepted; None reports
-            nothing of it.
+        oracle: Classifier that judges decoded pictures, on the device of the images.
+        coding: The meaning of the components of the model's partitions.
+        density_threshold: Smallest log-density of an accepted relation outcome; None reports no
+            accuracy of accepted outcomes.
     """
 
     variant: Variant
@@ -43,15 +43,15 @@ class Evaluator:
     def evaluate(
         self, networks: Networks, prior: Prior, index: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
-        """All accuracies, each in [0, 1] or NaN where undefined, and `reconstruction_psnr` in dB.
+        """Return all accuracies, in [0, 1] or NaN where undefined, and the PSNR in dB.
 
-        Relation accuracies are over the rows that the model's coding can judge: all of a modular
-        model's. A model that cannot judge all reports its coverage beside them.
+        Relation accuracies are over the rows that the model's coding can judge. A monolithic model
+        cannot judge all rows and also reports its coverage.
 
         Args:
             networks: The autoencoder and the relational learner.
             prior: The adaptive priors.
-            index: Images to evaluate on, `(n,)`; as many prior samples are drawn.
+            index: `(n,)` images to evaluate on; the method draws as many prior samples.
             generator: Source of values, relations and prior samples.
         """
         model, learner = networks.autoencoder, networks.relational
@@ -59,7 +59,7 @@ class Evaluator:
         values, relation, of_images = self.coding.evaluation_draw(true, generator)
         latent, dense = [], []
         for part, chosen in _chunks(values, relation):
-            components = prior.padded(self.coding.components(part))
+            components = prior.pad(self.coding.components(part))
             moved = learner(prior.sample(components, generator), chosen)
             latent.append(self.coding.read(prior, moved))
             dense.append(prior.log_prob(moved)[:, : len(self.coding.n_components)].amin(1))
@@ -72,7 +72,10 @@ class Evaluator:
             moved = learner(codes, chosen)
             encoded.append(self.coding.read(prior, moved))
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
-        metrics = self._factor_metrics(torch.cat(read), true)
+        joint, single = factor_accuracy(torch.cat(read).cpu().numpy(), true.cpu().numpy())
+        names = self.variant.factor_names
+        metrics = {"factor_accuracy": joint}
+        metrics |= {f"factor_accuracy_{name}": float(single[k]) for k, name in enumerate(names)}
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
         metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
@@ -86,16 +89,10 @@ class Evaluator:
             metrics["accepted_ratio_latent"] = accuracy.accepted
         return metrics
 
-    def _factor_metrics(self, predicted: Tensor, true: Tensor) -> dict[str, float]:
-        accuracy = factor_accuracy(predicted.cpu().numpy(), true.cpu().numpy())
-        each = zip(self.variant.factor_names, accuracy.per_factor, strict=True)
-        metrics = {f"factor_accuracy_{name}": float(value) for name, value in each}
-        return {"factor_accuracy": accuracy.joint, **metrics}
-
     def _relation_accuracy(
         self, predicted: Tensor, values: Tensor, relation: Tensor, rows: Tensor
     ) -> RelationAccuracy:
-        """Accuracy of relations applied to values, over `rows` `(n,)` of them."""
+        """Return the accuracy of relations applied to values, over the rows of a mask `(n,)`."""
         relations = self.coding.relations
         target = relations.apply(values, relation)
         tensors = (predicted, target, relation, relations.factor, rows)

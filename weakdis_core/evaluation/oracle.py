@@ -1,27 +1,34 @@
 """The oracle: a classifier of images that judges decoded pictures.
 
-Trained on clean, blurred and noisy images of the train split with all labels, and measured on
-clean and on softened test images. `oracle_cache` keeps it.
+It is trained on clean, blurred and noisy images of the train split with all labels, and cached in a
+file beside the prepared images.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.config.settings import ModelSettings
+from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
+from weakdis_core.config.settings import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import Splits
+from weakdis_core.data.splits import Splits, split
 from weakdis_core.data.variants import Variant
 from weakdis_core.devices import make_reproducible
+from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.encoders import build_encoder
 from weakdis_core.seeding import derive, noise_like, torch_generator
@@ -34,43 +41,85 @@ _ARCHITECTURE = {
 _STEPS = {"dsprites": 600, "shapes3d": 500}
 _BATCH = 128
 _RATE = 2e-3
-# Shares and strengths of what an oracle is trained on beside clean images: sigma in pixels of a
-# little and of much blur, and standard deviation of the noise.
+# Sigma in pixels of two strengths of blur, and standard deviation of the noise.
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
+# Sigma in pixels of the blurred test images.
 _SOFT_SIGMA = 1.0
+# A stored oracle must read this share of so many images as it did. Rounding differs by machine.
+_CHECKED, _SAME = 64, 0.9
 
 
 @dataclass(frozen=True)
 class Oracle:
-    """A trained judge.
+    """A trained classifier of images.
 
     Attributes:
-        network: Images to logits of every value of every factor.
-        n_values: Values of each factor.
+        network: Maps images to logits of every value of every factor.
+        n_values: Number of values of each factor.
         clean_accuracy: Joint factor accuracy on test images.
-        softened_accuracy: The same on blurred test images.
+        softened_accuracy: Joint factor accuracy on blurred test images.
     """
 
     network: nn.Module
     n_values: tuple[int, ...]
-    clean_accuracy: float
-    softened_accuracy: float
+    clean_accuracy: float = math.nan
+    softened_accuracy: float = math.nan
 
+    @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
-        """Factor values of `(n, channels, 64, 64)` images in [0, 1], `(n, factors)`."""
-        with torch.no_grad():
-            return _classify(self.network, images, self.n_values)
+        """Return factor values `(n, factors)` of images `(n, channels, 64, 64)` in [0, 1]."""
+        logits = self.network(images).split(list(self.n_values), dim=1)
+        return torch.stack([part.argmax(-1) for part in logits], dim=1)
 
     def accuracies(self) -> dict[str, float]:
-        """Its own accuracies, as they are stored beside those it judges."""
+        """Return the oracle's own accuracies, by the names of the scores."""
         return {
             "oracle_accuracy": self.clean_accuracy,
             "oracle_accuracy_softened": self.softened_accuracy,
         }
 
     def to(self, device: torch.device) -> Oracle:
-        """The same oracle on `device`; this one stays where it is."""
+        """Return a copy of the oracle on `device`."""
         return replace(self, network=copy.deepcopy(self.network).to(device))
+
+
+def prepare_oracle(
+    prepared: Prepared,
+    data: DataSettings,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Oracle:
+    """Return the cached oracle of a prepared variant; train it on `device` if there is none.
+
+    The data seed determines the splits. `progress` is called with (steps done, all steps).
+
+    Raises:
+        UserError: The cache cannot be written.
+    """
+    path = _cache_path(prepared, data.data_seed)
+    # Read without the lock first: the cache may be read-only.
+    if (oracle := _load(path, prepared)) is not None:
+        return oracle
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_suffix(".lock")).acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
+    with lock:
+        if (oracle := _load(path, prepared)) is not None:
+            return oracle
+        splits = split(prepared.digests, data.data_seed)
+        # `_load` compares the values that it reads on a CPU.
+        oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
+        state = {
+            "recipe": _recipe(prepared),
+            "network": oracle.network.state_dict(),
+            "clean_accuracy": oracle.clean_accuracy,
+            "softened_accuracy": oracle.softened_accuracy,
+            "reads": oracle.classify(_sample_images(prepared)),
+        }
+        write_checkpoint(state, path)
+    return oracle
 
 
 def train_oracle(
@@ -85,9 +134,9 @@ def train_oracle(
     Args:
         prepared: The variant's images.
         splits: Its splits.
-        device: Where to train.
-        progress: Called with (steps done, steps in all).
-        steps: Optimisation steps; None for what the variant's family needs.
+        device: Device to train on.
+        progress: Function called with (steps done, all steps).
+        steps: Optimisation steps; None for the default of the variant's family.
     """
     device = torch.device(device)
     make_reproducible(device)
@@ -102,7 +151,7 @@ def train_oracle(
     for step in range(steps):
         draw = torch.randint(len(train), (_BATCH,), generator=generator, device=device)
         index = train[draw]
-        images = _softened_at_random(bank.batch(index), generator)
+        images = _soften(bank.batch(index), generator)
         logits = network(images).split(list(n_values), dim=1)
         values = bank.values[index]
         losses = [F.cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
@@ -113,12 +162,11 @@ def train_oracle(
         if progress is not None and (step + 1) % 20 == 0:
             progress(step + 1, steps)
     network.eval().requires_grad_(False)
-    clean, soft = _measure(network, bank, splits.test, n_values)
-    return Oracle(network, n_values, clean, soft)
+    return _measure(Oracle(network, n_values), bank, splits.test)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of `(n, channels, height, width)` images; `sigma` in pixels, above 0."""
+    """Blur images `(n, channels, height, width)` by a Gaussian of `sigma` > 0 pixels."""
     radius = max(1, round(3 * sigma))
     ramp = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * (ramp / sigma).square())
@@ -129,14 +177,36 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 def build_network(variant: Variant) -> nn.Module:
-    """An untrained oracle's network; always the same weights."""
+    """Return the network of an untrained oracle, with the same weights at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, f"oracle/{variant.name}"))
         return build_encoder(variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family])
 
 
-def recipe(prepared: Prepared) -> dict[str, Any]:
-    """All that shapes an oracle beside its images and the data seed."""
+def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur a third of the images and add noise to a third, because decoded pictures are soft."""
+    third = len(images) // 3
+    clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
+    noised = (noisy + _SOFTENING["noise"] * noise_like(noisy, generator)).clamp(0, 1)
+    blurred = blur(little, _SOFTENING["little"]), blur(much, _SOFTENING["much"])
+    return torch.cat([clean, *blurred, noised])
+
+
+def _measure(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
+    """Return the oracle with its accuracies on clean and on blurred test images."""
+    clean, softened = [], []
+    for index in torch.from_numpy(test).split(500):
+        images = bank.batch(index)
+        clean.append(oracle.classify(images))
+        softened.append(oracle.classify(blur(images, _SOFT_SIGMA)))
+    true = bank.values.cpu().numpy()[test]
+    clean_accuracy, _ = factor_accuracy(torch.cat(clean).cpu().numpy(), true)
+    softened_accuracy, _ = factor_accuracy(torch.cat(softened).cpu().numpy(), true)
+    return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)
+
+
+def _recipe(prepared: Prepared) -> dict[str, Any]:
+    """Return everything that determines an oracle, except its images and the data seed."""
     return {
         "code": CODE_VERSION,
         "architecture": _ARCHITECTURE[prepared.variant.family].model_dump(mode="json"),
@@ -148,29 +218,29 @@ def recipe(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _softened_at_random(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A third each clean, blurred and noisy, so that decoded pictures are no foreign language."""
-    third = len(images) // 3
-    clean, little, much, noisy = images.tensor_split([third, third + third // 2, 2 * third])
-    noised = (noisy + _SOFTENING["noise"] * noise_like(noisy, generator)).clamp(0, 1)
-    blurred = blur(little, _SOFTENING["little"]), blur(much, _SOFTENING["much"])
-    return torch.cat([clean, *blurred, noised])
+def _cache_path(prepared: Prepared, data_seed: int) -> Path:
+    folder = prepared.path.parent.parent / "oracles"
+    digest = hashlib.sha256(json.dumps(_recipe(prepared), sort_keys=True).encode()).hexdigest()
+    return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
 
 
-def _measure(
-    network: nn.Module, bank: ImageBank, test: np.ndarray, n_values: tuple[int, ...]
-) -> tuple[float, float]:
-    predicted: list[list[Tensor]] = [[], []]
-    with torch.no_grad():
-        for index in torch.from_numpy(test).split(500):
-            images = bank.batch(index)
-            predicted[0].append(_classify(network, images, n_values))
-            predicted[1].append(_classify(network, blur(images, _SOFT_SIGMA), n_values))
-    true = bank.values.cpu().numpy()[test]
-    clean, soft = (factor_accuracy(torch.cat(part).cpu().numpy(), true) for part in predicted)
-    return clean.joint, soft.joint
+def _load(path: Path, prepared: Prepared) -> Oracle | None:
+    """Return the stored oracle, unless it is missing or reads images differently than before."""
+    network = build_network(prepared.variant)
+    try:
+        state = read_checkpoint(path)
+        network.load_state_dict(state["network"])
+        accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
+    except (UserError, KeyError, RuntimeError):
+        # The file is missing, damaged or of another layout.
+        return None
+    network.eval().requires_grad_(False)
+    oracle = Oracle(network, prepared.variant.n_values, *accuracies)
+    same = (oracle.classify(_sample_images(prepared)) == reads).all(1).float().mean()
+    return oracle if same >= _SAME else None
 
 
-def _classify(network: nn.Module, images: Tensor, n_values: tuple[int, ...]) -> Tensor:
-    logits = network(images).split(list(n_values), dim=1)
-    return torch.stack([part.argmax(-1) for part in logits], dim=1)
+def _sample_images(prepared: Prepared) -> Tensor:
+    """Return evenly spaced images of the variant, `(_CHECKED, channels, 64, 64)`."""
+    rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
+    return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

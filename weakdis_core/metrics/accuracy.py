@@ -1,4 +1,4 @@
-"""Factor and relation accuracy: integer arrays in, numbers out."""
+"""Factor and relation accuracy of integer arrays."""
 
 from dataclasses import dataclass
 
@@ -7,50 +7,32 @@ from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
-class FactorAccuracy:
-    """How often factor values are read right.
-
-    Attributes:
-        joint: Share of rows with every factor right; NaN without rows.
-        per_factor: `(factors,)` share of rows with that factor right.
-        count: Number of rows.
-    """
-
-    joint: float
-    per_factor: NDArray[np.float64]
-    count: int
-
-
-@dataclass(frozen=True)
 class RelationAccuracy:
-    """How often a relation does what it should and nothing else.
+    """Accuracy of relations; NaN without rows.
 
     Attributes:
-        all: Share of rows with every partition right: the target value in the affected one, the old
-            value elsewhere. NaN without rows.
-        affected: Share of rows with the affected partition right.
-        per_relation: `(relations,)` as `all`, for each relation; NaN where none was drawn.
-        counts: `(relations,)` rows of each relation.
-        accepted: Share of rows that were judged at all (dense enough, where a threshold is set).
-        count: Number of rows judged.
+        all: Share of judged rows with every partition right: the target value in the affected one,
+            the old value elsewhere.
+        affected: Share of judged rows with the affected partition right.
+        per_relation: `(relations,)` as `all`, for each relation.
+        accepted: Share of rows that were judged.
     """
 
     all: float
     affected: float
     per_relation: NDArray[np.float64]
-    counts: NDArray[np.int64]
     accepted: float
-    count: int
 
 
-def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> FactorAccuracy:
-    """Accuracy of predicted factor values, both `(n, factors)` integers."""
+def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> tuple[float, NDArray[np.float64]]:
+    """Return the accuracy of predicted factor values, both `(n, factors)` integers.
+
+    Returns:
+        Share of rows with every factor right, and `(factors,)` share with each right; NaN without
+        rows.
+    """
     right = np.asarray(np.equal(predicted, true))
-    return FactorAccuracy(
-        joint=_mean(np.all(right, axis=1)),
-        per_factor=np.array([_mean(column) for column in right.T]),
-        count=len(right),
-    )
+    return _mean(np.all(right, axis=1)), np.array([_mean(column) for column in right.T])
 
 
 def relation_accuracy(
@@ -60,15 +42,15 @@ def relation_accuracy(
     affected: ArrayLike,
     accepted: ArrayLike | None = None,
 ) -> RelationAccuracy:
-    """Accuracy of relations applied to rows.
+    """Return the accuracy of relations applied to rows.
 
     Args:
         predicted: `(n, factors)` values read after the relation.
-        target: `(n, factors)` values that should be read.
+        target: `(n, factors)` right values.
         relation: `(n,)` index of the relation applied to each row.
         affected: `(relations,)` factor that each relation affects.
-        accepted: `(n,)` booleans: rows to judge, for example those whose every code has a density
-            above a threshold alpha. None judges all.
+        accepted: `(n,)` mask of the rows to judge, such as those with a density above a threshold.
+            None judges all.
     """
     right = np.asarray(np.equal(predicted, target))
     drawn, of_factor = np.asarray(relation), np.asarray(affected)
@@ -80,12 +62,9 @@ def relation_accuracy(
         all=_mean(all_right),
         affected=_mean(right[np.arange(len(right)), of_factor[drawn]]),
         per_relation=np.array([_mean(all_right[rows]) for rows in of_relation.T]),
-        counts=of_relation.sum(axis=0),
         accepted=_mean(keep),
-        count=len(right),
     )
 
 
 def _mean(values: NDArray[np.bool_] | np.bool_) -> float:
-    """Mean of booleans, NaN without any."""
     return float(values.mean()) if values.size else float("nan")

@@ -1,4 +1,4 @@
-"""DCI: disentanglement, completeness and informativeness, from gradient boosting's importances."""
+"""DCI (Eastwood & Williams, 2018), as in google-research/disentanglement_lib."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.validation import Codes, Factors, checked_splits, varying
+from weakdis_core.metrics.validation import Codes, Factors, check_splits, find_varying_columns
 from weakdis_core.seeding import derive
 
 _SMALL = 1e-11
@@ -15,13 +15,11 @@ _SMALL = 1e-11
 
 @dataclass(frozen=True)
 class DCI:
-    """The three scores.
+    """Disentanglement, completeness and informativeness, in [0, 1].
 
     Attributes:
-        disentanglement: In [0, 1]: does each code dimension matter to one factor only? NaN where
-            fewer than two factors are defined.
-        completeness: In [0, 1]: does one code dimension alone matter to each factor? NaN with one
-            code dimension (or group).
+        disentanglement: 1 if each code dimension matters to one factor only. NaN with one factor.
+        completeness: 1 if one dimension alone matters to each factor. NaN with one dimension.
         informativeness: Accuracy of the predicted factor values on test, mean over factors.
     """
 
@@ -32,55 +30,36 @@ class DCI:
 
 @dataclass(frozen=True, eq=False)
 class Importances:
-    """How much each code dimension matters to each factor: fitted once, summed in several ways.
+    """Importance of each code dimension for each factor with several values in train.
 
     Attributes:
-        matrix: `(d, k)` importances; NaN for undefined factors, those with one value in train.
-        accuracies: `(k,)` accuracy on test; NaN for undefined factors and without test rows.
+        matrix: `(k, d)` importances.
+        accuracies: `(k,)` accuracy on test; NaN without test rows.
     """
 
     matrix: NDArray[np.float64]
     accuracies: NDArray[np.float64]
 
     def dci(self, groups: ArrayLike | None = None) -> DCI:
-        """The scores over the factors that are defined.
+        """Return the scores; NaN without factors.
 
         Args:
-            groups: `(d,)` integers, the partition of each code dimension: importances are summed
-                within each, and partitions take the place of dimensions. None takes every
-                dimension by itself.
+            groups: `(d,)` integers, the partition of each code dimension. The importances of its
+                dimensions are summed. None scores every dimension by itself.
 
         Raises:
-            UserError: There is not one group for each code dimension.
+            UserError: The number of groups is not that of code dimensions.
         """
-        defined = ~np.isnan(self.matrix).any(axis=0)
-        if not defined.any():
+        if not len(self.matrix):
             return DCI(float("nan"), float("nan"), float("nan"))
-        matrix = self.matrix[:, defined]
+        matrix = self.matrix.T
         if groups is not None:
-            matrix = _summed(matrix, np.asarray(groups))
-        informativeness = float(self.accuracies[defined].mean())
+            matrix = _sum_groups(matrix, np.asarray(groups))
+        informativeness = float(self.accuracies.mean())
         return DCI(_concentration(matrix.T), _concentration(matrix), informativeness)
 
 
-def dci(
-    train_codes: ArrayLike,
-    train_factors: ArrayLike,
-    test_codes: ArrayLike,
-    test_factors: ArrayLike,
-    groups: ArrayLike | None = None,
-    n_jobs: int = 1,
-) -> DCI:
-    """DCI scores (Eastwood & Williams, 2018), as in disentanglement_lib.
-
-    Arguments and errors are those of `importances`, with the `groups` of `Importances.dci`. Factors
-    with one value in train are undefined and left out; all scores are NaN where no other is left.
-    """
-    fitted = importances(train_codes, train_factors, test_codes, test_factors, n_jobs)
-    return fitted.dci(groups)
-
-
-def importances(
+def fit_importances(
     train_codes: ArrayLike,
     train_factors: ArrayLike,
     test_codes: ArrayLike,
@@ -89,49 +68,43 @@ def importances(
 ) -> Importances:
     """Fit a gradient boosting classifier to each factor.
 
-    Costs, on one core: about 10 s for 1,000 rows of 48 raw dimensions and a factor of ten values,
-    growing with rows, dimensions and values alike; a tenth of it for converted codes.
+    1,000 rows of 48 latent dimensions take one core about 10 s for a factor of ten values. The
+    time grows with rows, dimensions and values.
 
     Args:
         train_codes: `(n, d)` codes.
         train_factors: `(n, k)` factor values.
         test_codes: `(m, d)` codes.
         test_factors: `(m, k)` factor values.
-        n_jobs: Threads: factors are fitted in parallel.
+        n_jobs: Threads, each of which fits one factor at a time.
 
     Raises:
-        UserError: The arrays are not of these shapes, or a code is not finite.
+        UserError: The arrays do not have these shapes, or a code is not finite.
     """
     from joblib import Parallel, delayed
 
-    arrays = checked_splits(train_codes, train_factors, test_codes, test_factors)
+    arrays = check_splits(train_codes, train_factors, test_codes, test_factors)
     codes, values, other_codes, other_values = arrays
-    matrix = np.full((codes.shape[1], values.shape[1]), np.nan)
-    accuracies = np.full(values.shape[1], np.nan)
-    defined = varying(values)
-    # Threads, since trees grow outside the interpreter's lock: no processes to start under Ray.
+    # Trees grow without the interpreter's lock, so threads suffice.
     fits = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_fit)(codes, values[:, factor], other_codes, other_values[:, factor])
-        for factor in defined
+        for factor in find_varying_columns(values)
     )
-    for factor, (importance, accuracy) in zip(defined, fits, strict=True):
-        matrix[:, factor], accuracies[factor] = importance, accuracy
-    return Importances(matrix, accuracies)
+    matrix = np.array([importance for importance, _ in fits]).reshape(len(fits), codes.shape[1])
+    return Importances(matrix, np.array([accuracy for _, accuracy in fits]))
 
 
 def _fit(
     codes: Codes, values: Factors, other_codes: Codes, other_values: Factors
 ) -> tuple[NDArray[np.float64], float]:
-    """Importance of each code dimension for one factor, and the accuracy on test."""
-    # A second to import: see mutual_information.py.
+    """Return the importance of each code dimension for one factor, and the accuracy on test."""
+    # scikit-learn takes a second to import.
     from sklearn.ensemble import GradientBoostingClassifier
 
-    # scikit-learn's defaults, as the published scores. Among them max_features=None: every split
-    # looks at all dimensions. Converted codes need that, for they have few, and a split that may
-    # not look at the right one would give its importance to another.
+    # The defaults, as in the published scores. max_features=None shows every dimension to every
+    # split; otherwise a split could give a dimension's importance to another.
     model = GradientBoostingClassifier(random_state=derive(0, "dci") % 2**32)
-    # Equal rows that weigh together give the same trees, for a fraction of the work on converted
-    # codes.
+    # Merging equal rows into one with a weight gives the same trees in less time.
     rows = np.column_stack([codes, values])
     _, first, weights = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
@@ -143,12 +116,12 @@ def _fit(
     return np.abs(model.feature_importances_), accuracy
 
 
-def _summed(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
-    """Importances summed over the dimensions of each group, `(groups, factors)`."""
+def _sum_groups(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum importances over the dimensions of each group, `(groups, factors)`."""
     if groups.shape != matrix.shape[:1]:
         raise UserError(
-            f"groups: shape {groups.shape} is not allowed: one group for each of the "
-            f"{len(matrix)} code dimensions is"
+            f"groups: shape {groups.shape} is not allowed: each of the {len(matrix)} code "
+            "dimensions needs one group"
         )
     _, group = np.unique(groups, return_inverse=True)
     summed = np.zeros((group.max() + 1, matrix.shape[1]))
@@ -157,7 +130,7 @@ def _summed(matrix: NDArray[np.float64], groups: NDArray[Any]) -> NDArray[np.flo
 
 
 def _concentration(matrix: NDArray[np.float64]) -> float:
-    """1 - entropy of each column over its rows, mean weighted by the columns' shares."""
+    """Return 1 - entropy of each column over its rows, weighted by the columns' shares."""
     from scipy.stats import entropy
 
     if len(matrix) < 2:

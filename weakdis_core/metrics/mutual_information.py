@@ -1,7 +1,7 @@
-"""MIG and modularity, from the mutual information of binned codes and factors.
+"""MIG and modularity, as in google-research/disentanglement_lib.
 
-Both are those of google-research/disentanglement_lib. They take codes `(n, d)` and factor values
-`(n, k)`, and raise UserError for other shapes or codes that are not finite.
+They take codes `(n, d)` and factor values `(n, k)`, and raise UserError for other shapes or codes
+that are not finite.
 """
 
 from typing import Any
@@ -9,24 +9,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from weakdis_core.metrics.validation import Codes, Factors, checked, varying
+from weakdis_core.metrics.validation import Codes, Factors, check_arrays, find_varying_columns
 
 _BINS = 20
 
 
 def mig(codes: ArrayLike, factors: ArrayLike) -> float:
-    """Mutual information gap (Chen et al., 2018).
+    """Return the mutual information gap (Chen et al., 2018).
 
-    Mean over factors of the difference between the two code dimensions that tell most about the
-    factor, in mutual information, divided by the factor's entropy. A single code dimension has a
-    second of 0 beside it.
+    It is the difference in mutual information between the two most informative code dimensions,
+    divided by the factor's entropy, mean over factors. A single dimension is compared with 0.
 
     Returns:
-        At most 1. Factors with one value among the rows are undefined and left out; NaN where no
-        other is left.
+        At most 1. Factors with one value are left out; NaN without others.
     """
-    code_array, values = checked(codes, factors)
-    values = values[:, varying(values)]
+    code_array, values = check_arrays(codes, factors)
+    values = values[:, find_varying_columns(values)]
     if not values.shape[1]:
         return float("nan")
     information = np.sort(_mutual_information(code_array, values), axis=0)
@@ -36,47 +34,46 @@ def mig(codes: ArrayLike, factors: ArrayLike) -> float:
 
 
 def modularity(codes: ArrayLike, factors: ArrayLike) -> float:
-    """Modularity (Ridgeway & Mozer, 2018): does each code dimension tell about one factor only?
+    """Return the modularity (Ridgeway & Mozer, 2018).
 
-    Mean over code dimensions of 1 - (squared mutual information with all factors but the best) /
-    (squared information with the best, times k - 1). A dimension that tells nothing counts as 0.
-    A factor with one value among the rows counts among the k: no dimension tells about it.
+    It is 1 - (squared mutual information with all factors but the best) / (squared information
+    with the best, times k - 1), mean over code dimensions. A dimension without information counts
+    as 0. The k factors include those with one value.
 
     Returns:
-        In [0, 1]; NaN with a single factor, and where every factor has one value.
+        In [0, 1]; NaN with a single factor, or if every factor has one value.
     """
-    code_array, values = checked(codes, factors)
-    if values.shape[1] < 2 or not len(varying(values)):
+    code_array, values = check_arrays(codes, factors)
+    if values.shape[1] < 2 or not len(find_varying_columns(values)):
         return float("nan")
     squared = np.square(_mutual_information(code_array, values))
     best = squared.max(axis=1)
     others = squared.sum(axis=1) - best
-    tells = best > 0
-    each = np.zeros(len(best))
-    each[tells] = 1 - others[tells] / (best[tells] * (squared.shape[1] - 1))
-    return float(each.mean())
+    full = best * (values.shape[1] - 1)
+    share = np.divide(others, full, out=np.ones(len(best)), where=best > 0)
+    return float((1 - share).mean())
 
 
 def _mutual_information(codes: Codes, factors: Factors) -> NDArray[np.float64]:
-    """Mutual information of every binned code dimension and factor, in nats, `(d, k)`."""
+    """Return the mutual information of binned code dimensions and factors, `(d, k)` in nats."""
     return np.array(
         [[_information(binned, values) for values in factors.T] for binned in map(_bins, codes.T)]
     )
 
 
 def _information(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
-    # scikit-learn takes a second to import, which a trial that measures no MIG need not wait for.
+    # scikit-learn takes a second to import.
     from sklearn.metrics import mutual_info_score
 
     return float(mutual_info_score(first, second))
 
 
 def _bins(code: NDArray[Any]) -> NDArray[np.int64]:
-    """Which of 20 bins of equal width each value of one code dimension falls into, from 1."""
+    """Return each value's bin among 20 of equal width, from 1."""
     try:
         edges = np.histogram_bin_edges(code, _BINS)
     except ValueError:
-        # The range is a few rounding errors wide: no room for edges between. Stretched, it has.
+        # The range is a few rounding errors wide, too narrow for the edges: stretch it.
         code = code.astype(np.float64) - float(code.min())
         code /= code.max()
         edges = np.histogram_bin_edges(code, _BINS)

@@ -1,24 +1,22 @@
-"""SAP: how much better the best code dimension predicts a factor than the second best does."""
+"""SAP: the gap between the two code dimensions that predict a factor best."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weakdis_core.metrics.validation import Codes, Factors, checked_splits, varying
+from weakdis_core.metrics.validation import Codes, Factors, check_splits, find_varying_columns
 
 
 def sap(
     train_codes: ArrayLike, train_factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> float:
-    """Separated attribute predictability (Kumar et al., 2018), as in disentanglement_lib.
+    """Return the separated attribute predictability (Kumar et al., 2018) of disentanglement_lib.
 
-    For every code dimension and factor a linear support vector machine (C = 0.01, balanced class
-    weights) is fitted to that dimension alone, unscaled, on train; its accuracy on test is the
-    score. The result is the mean over factors of the difference between the two best dimensions;
-    a single code dimension has a second of 0 beside it.
+    It is the difference in test accuracy between the two best code dimensions, mean over factors.
+    A linear support vector machine (C = 0.01, balanced class weights) predicts the factor from each
+    dimension alone, unscaled. A single dimension is compared with 0.
 
-    The score depends on how integer codes are numbered (use 0-based ones), and perfect codes are
-    far from 1: one line against the rest cannot cut out a value in the middle. Compare with
-    `sap_ceiling`.
+    The score depends on the numbering of integer codes (use 0-based ones). Perfect codes score far
+    below 1, because a line cannot separate a middle value from the rest: see `sap_ceiling`.
 
     Args:
         train_codes: `(n, d)` codes.
@@ -27,15 +25,14 @@ def sap(
         test_factors: `(m, k)` factor values.
 
     Returns:
-        In [0, 1]. Factors with one value in train are undefined and left out; NaN where no other
-        is left, and without test rows.
+        In [0, 1]. Factors with one value in train are left out; NaN without others or test rows.
 
     Raises:
-        UserError: The arrays are not of these shapes, or a code is not finite.
+        UserError: The arrays do not have these shapes, or a code is not finite.
     """
-    arrays = checked_splits(train_codes, train_factors, test_codes, test_factors)
+    arrays = check_splits(train_codes, train_factors, test_codes, test_factors)
     codes, values, other_codes, other_values = arrays
-    defined = varying(values)
+    defined = find_varying_columns(values)
     if not len(defined) or not len(other_values):
         return float("nan")
     gaps = []
@@ -50,11 +47,10 @@ def sap(
 
 
 def _accuracy(code: Codes, values: Factors, other_code: Codes, other_values: Factors) -> float:
-    # A second to import: see mutual_information.py.
+    # scikit-learn takes a second to import.
     from sklearn.svm import LinearSVC
 
-    # The primal has the solution of the dual, which disentanglement_lib's scikit-learn solved, and
-    # reaches it without random numbers.
+    # The primal has the same solution as the dual of disentanglement_lib, without random numbers.
     machine = LinearSVC(C=0.01, class_weight="balanced", dual=False)
     predicted = machine.fit(code[:, None], values).predict(other_code[:, None])
     return float(np.mean(predicted == other_values))

@@ -1,4 +1,4 @@
-"""What the disentanglement metrics ask of their arrays."""
+"""Checks of the arrays that the disentanglement metrics take."""
 
 from typing import Any
 
@@ -11,20 +11,19 @@ Codes = NDArray[Any]
 Factors = NDArray[np.int64]
 
 
-def checked(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple[Codes, Factors]:
-    """Codes and factor values as the metrics take them.
+def check_arrays(codes: ArrayLike, factors: ArrayLike, prefix: str = "") -> tuple[Codes, Factors]:
+    """Check codes and factor values.
 
-    Codes keep their floating type, since the edges of the bins depend on it.
+    Codes keep their floating type, because the edges of the bins depend on it.
 
     Args:
         codes: `(n, d)` finite numbers, at least one dimension.
         factors: `(n, k)` integers, at least one factor.
-        split: `train` or `test`, where there are two of each, for the messages.
+        prefix: Prefix of the names in messages.
 
     Raises:
-        UserError: Shapes, rows or values are not these.
+        UserError: The shapes, numbers of rows or values are others.
     """
-    prefix = f"{split}_" if split else ""
     code_array = _table(codes, f"{prefix}codes")
     values = _table(factors, f"{prefix}factors")
     if len(code_array) != len(values):
@@ -36,20 +35,20 @@ def checked(codes: ArrayLike, factors: ArrayLike, split: str = "") -> tuple[Code
         raise UserError(f"{prefix}codes: {(~finite).sum()} values are not finite numbers")
     integers = np.asarray(values, dtype=np.int64)
     if not np.array_equal(integers, values):
-        raise UserError(f"{prefix}factors: {values.dtype} values are not allowed: integers are")
+        raise UserError(f"{prefix}factors: {values.dtype} values are not allowed: use integers")
     return code_array, integers
 
 
-def checked_splits(
+def check_splits(
     train_codes: ArrayLike, train_factors: ArrayLike, test_codes: ArrayLike, test_factors: ArrayLike
 ) -> tuple[Codes, Factors, Codes, Factors]:
-    """Codes and factor values of train and test, of the same dimensions and factors.
+    """Check codes and factor values of train and test, as `check_arrays` does.
 
     Raises:
-        UserError: One pair is not allowed, or the two do not fit together.
+        UserError: One pair is not allowed, or their numbers of columns differ.
     """
-    train = checked(train_codes, train_factors, "train")
-    test = checked(test_codes, test_factors, "test")
+    train = check_arrays(train_codes, train_factors, "train_")
+    test = check_arrays(test_codes, test_factors, "test_")
     for name, ours, theirs in zip(("codes", "factors"), test, train, strict=True):
         if ours.shape[1] != theirs.shape[1]:
             raise UserError(
@@ -59,13 +58,13 @@ def checked_splits(
     return *train, *test
 
 
-def varying(factors: Factors) -> NDArray[np.int64]:
-    """Columns of `factors` with two values or more: of the others no metric can say anything."""
+def find_varying_columns(factors: Factors) -> NDArray[np.int64]:
+    """Return the columns of `factors` with two values or more; the others are undefined."""
     return np.flatnonzero((factors != factors[:1]).any(axis=0))
 
 
 def _table(values: ArrayLike, name: str) -> NDArray[Any]:
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1]:
-        raise UserError(f"{name}: shape {array.shape} is not allowed: rows and columns are")
+        raise UserError(f"{name}: shape {array.shape} is not allowed: it needs rows and columns")
     return array if array.dtype.kind in "iuf" else array.astype(np.float64)

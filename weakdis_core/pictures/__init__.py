@@ -1,1 +1,1 @@
-"""Pictures of trained models."""
+"""Pictures of what trained models do."""

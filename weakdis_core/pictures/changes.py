@@ -1,4 +1,4 @@
-"""Pictures of what relations, components and other images' partitions do to test images."""
+"""Pictures of test images that relations, components and swapped partitions change."""
 
 from pathlib import Path
 
@@ -12,23 +12,20 @@ from weakdis_core.pictures.grid import GridRow, write_rows
 from weakdis_core.training.trainer import Trainer
 
 Rows = tuple[list[GridRow], list[str]]
-"""Rows of images, and what is written above the columns."""
+"""Rows of images, and the names of the columns."""
 
-# Images, or pairs, at most.
-_MANIPULATED = 8
-_REPEATED = 2
-_TRAVERSED = 2
-_PAIRS = 8
-# Colours of decoded pictures take room in a file: so many fit.
+# Images or pairs, at most: in pictures with one row each, and in those with several rows each.
+_SINGLE, _SEVERAL = 8, 2
+# Pictures in a file by their channels, at most; colours need more space.
 _PICTURES = {1: 200, 3: 64}
-# Among so many test images partners are looked for.
+# Test images among which to find pairs.
 _CANDIDATES = 200
-# Broken at its hyphen.
+# The hyphen marks the line break.
 _RECONSTRUCTION = "recon-struction"
 
 
 def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> None:
-    """Draw a row for each image: the image, its reconstruction, and it after each relation.
+    """Write a PNG with a row for each image, its reconstruction and its changed versions.
 
     Raises:
         UserError: The file cannot be written.
@@ -37,61 +34,50 @@ def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> No
 
 
 def relation_rows(trainer: Trainer) -> Rows:
-    """The first test images, their reconstructions, and them after every relation."""
+    """Return test images, their reconstructions, and the images after each relation."""
     variant = trainer.variant
-    images = _images(trainer, _MANIPULATED, 2 + len(variant.relations))
+    images = _images(trainer, _SINGLE, 2 + len(variant.relations))
     return _manipulation_rows(manipulate(trainer.networks, variant, images, variant.relation_names))
 
 
 def repeated_rows(trainer: Trainer) -> Rows:
-    """Test images after each relation once, twice and so on, until it has wrapped around."""
+    """Return test images after each relation once, twice and so on, until it wraps around."""
     variant = trainer.variant
     sizes = dict(zip(variant.factor_names, variant.n_values, strict=True))
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
-    images = _images(trainer, _REPEATED, 2 + sum(times.values()))
+    images = _images(trainer, _SEVERAL, 2 + sum(times.values()))
     result = repeat(trainer.networks, variant, images, times)
     rows: list[GridRow] = []
     for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
         for name, after in result.after.items():
             first = name == variant.relation_names[0]
+            row = [*(shown if first else (None, None)), *after[n]]
             drift = np.sqrt(np.square(after[n, -1] - shown[1]).mean())
-            rows.append(
-                GridRow(
-                    [*(shown if first else (None, None)), *after[n]],
-                    label=_words(name),
-                    framed=1 + times[name],
-                    note=f"{drift:.3f}",
-                    apart=first and n > 0,
-                )
-            )
+            framed, apart = 1 + times[name], first and n > 0
+            rows.append(GridRow(row, _words(name), framed, f"{drift:.3f}", apart))
     return rows, ["image", _RECONSTRUCTION, *map(str, range(1, max(times.values()) + 1))]
 
 
 def traversal_rows(trainer: Trainer) -> Rows:
-    """Test images with each factor's partition at the mean of each of its components."""
+    """Return test images with each factor's partition at the mean of each of its components."""
     variant = trainer.variant
-    images = _images(trainer, _TRAVERSED, 2 + sum(variant.n_values))
+    images = _images(trainer, _SEVERAL, 2 + sum(variant.n_values))
     values = trainer.bank.values[trainer.images_of("test", len(images))].tolist()
     reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
     traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
     rows: list[GridRow] = []
     for n, shown in enumerate(zip(images.cpu().numpy(), reconstructions, strict=True)):
         for factor, name in enumerate(variant.factor_names):
-            rows.append(
-                GridRow(
-                    [*((None, None) if factor else shown), *traversals[factor][n]],
-                    label=_words(name),
-                    framed=2 + values[n][factor],
-                    apart=not factor and n > 0,
-                )
-            )
+            row = [*((None, None) if factor else shown), *traversals[factor][n]]
+            framed, apart = 2 + values[n][factor], not factor and n > 0
+            rows.append(GridRow(row, _words(name), framed, apart=apart))
     return rows, ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
 
 
 def swap_rows(trainer: Trainer) -> Rows:
-    """Pairs of test images, and the first with each partition of the second."""
+    """Return pairs of test images, and the first image with each partition of the second."""
     index = trainer.images_of("test", _CANDIDATES)
-    count = _fitting(trainer, _PAIRS, 3 + trainer.networks.autoencoder.partitions)
+    count = _count_fitting(trainer, _SINGLE, 3 + trainer.networks.autoencoder.partitions)
     first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
     images = trainer.bank.batch(index[first])
     others = trainer.bank.batch(index[second])
@@ -103,7 +89,7 @@ def swap_rows(trainer: Trainer) -> Rows:
 
 
 def partition_names(trainer: Trainer) -> list[str]:
-    """Names of a modular model's partitions: of their factors, then of nuisance."""
+    """Return the names of a modular model's partitions."""
     names = list(trainer.variant.factor_names)
     nuisance = trainer.config.model.nuisance_partitions
     return [*names, *(f"nuisance {n + 1}" if nuisance > 1 else "nuisance" for n in range(nuisance))]
@@ -113,12 +99,11 @@ def partners(values: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDAr
     """Pair the first images with later ones that differ from them in most factors.
 
     Args:
-        values: `(images, factors)`.
-        n: Pairs at most.
+        values: `(images, factors)` factor values.
+        n: Largest number of pairs.
 
     Returns:
-        Positions of the first and of the second images, `(pairs,)`, each image once: of the later
-        images the first of those that differ most.
+        Positions of the first and of the second images, `(pairs,)`, without repetition.
     """
     first = np.arange(min(n, len(values) // 2))
     free = np.arange(len(first), len(values))
@@ -138,12 +123,12 @@ def _manipulation_rows(manipulation: Manipulation) -> Rows:
 
 
 def _images(trainer: Trainer, wanted: int, pictures: int) -> Tensor:
-    """The first test images, as many as fit where each comes with so many pictures."""
-    return trainer.bank.batch(trainer.images_of("test", _fitting(trainer, wanted, pictures)))
+    """Return the first test images, at most `wanted`, that fit with `pictures` each."""
+    return trainer.bank.batch(trainer.images_of("test", _count_fitting(trainer, wanted, pictures)))
 
 
-def _fitting(trainer: Trainer, wanted: int, pictures: int) -> int:
-    """How many images to show where each comes with so many pictures: one at least."""
+def _count_fitting(trainer: Trainer, wanted: int, pictures: int) -> int:
+    """Return how many images fit if each needs so many pictures; at least one."""
     return max(1, min(wanted, _PICTURES[trainer.variant.channels] // pictures))
 
 

@@ -1,4 +1,4 @@
-"""Confusion matrices: of the encoder's reading of images, and of what relations lead to."""
+"""Confusion matrices of factors and of relations."""
 
 import csv
 import io
@@ -21,30 +21,26 @@ from weakdis_core.training.trainer import Trainer
 
 Counts = NDArray[np.int64]
 
-FACTOR_IMAGES = 1000
-"""Test images that the encoder reads, at most."""
-RELATION_IMAGES = 300
-"""Test images that every relation is applied to, at most."""
-
+# Test images in a matrix, at most.
+_FACTOR_IMAGES, _RELATION_IMAGES = 1000, 300
 _CHUNK = 200
 _COLUMNS = 5
 # Width and height in inches.
 _PANEL = (1.55, 1.9)
 _FONT = 6.0
-# Up to so many values a count fits its cell.
+# Largest number of values for which the counts fit their cells.
 _COUNTED = 10
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each value was read where another, or the same, was expected.
+    """A confusion matrix of a factor or a relation.
 
     Attributes:
-        kind: `factor`: the encoder's reading of images against their true value. `relation`: the
-            oracle's reading of the affected factor of decoded images against the value that the
-            relation leads to.
+        kind: `factor` compares the encoder's reading of images with their true values. `relation`
+            compares the oracle's reading of decoded images with the values after the relation.
         name: Name of the factor or relation.
-        counts: `(values, values)`, a row for each value expected.
+        counts: `(values, values)`, a row for each expected value.
     """
 
     kind: Literal["factor", "relation"]
@@ -53,43 +49,43 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share that was read as expected; NaN without images."""
+        """Share of images read as expected; NaN without images."""
         total = int(self.counts.sum())
         return float(self.counts.trace() / total) if total else math.nan
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """Counts by the sum of their row; NaN in rows without images."""
+        """Counts divided by the sum of their row; NaN in rows without images."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self.counts / self.counts.sum(1, keepdims=True))
 
 
 @torch.no_grad()
 def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
-    """Confusion matrices of all factors, then of all relations.
+    """Return confusion matrices of all factors, then of all relations.
 
-    Of relations only the images count that the model's coding can judge: with a modular model, all.
-    The oracle judges decoded pictures, on the trainer's device.
+    Relations use the images that the model's coding can judge. The oracle must be on the trainer's
+    device.
     """
     variant, coding = trainer.variant, trainer.coding
-    index = trainer.images_of("test", FACTOR_IMAGES)
+    index = trainer.images_of("test", _FACTOR_IMAGES)
     codes = trainer.codes_of(index)
     true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
-        Confusion("factor", name, _counts(true[:, k], read[:, k], variant.n_values[k]))
+        Confusion("factor", name, _count_pairs(true[:, k], read[:, k], variant.n_values[k]))
         for k, name in enumerate(variant.factor_names)
     ]
     relations = variant.relation_table(str(trainer.device))
     for r, name in enumerate(variant.relation_names):
         relation = torch.full((len(true),), r, device=trainer.device)
-        rows = coding.judged(true, relation).nonzero().squeeze(1)[:RELATION_IMAGES]
+        rows = coding.judged(true, relation).nonzero().squeeze(1)[:_RELATION_IMAGES]
         k = int(relations.factor[r])
         expected = relations.apply(true[rows], relation[rows])[:, k]
-        # There may be none, which networks do not take.
         read = expected
+        # The networks refuse an empty batch.
         if len(rows):
             read = _read_after(trainer, oracle, codes[rows], relation[rows])[:, k]
-        found.append(Confusion("relation", name, _counts(expected, read, variant.n_values[k])))
+        found.append(Confusion("relation", name, _count_pairs(expected, read, variant.n_values[k])))
     return found
 
 
@@ -105,7 +101,7 @@ def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
 
 
 def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
-    """Draw the matrices: factors first, relations on new lines below them."""
+    """Write a PNG of the matrices, those of relations on new lines below those of factors."""
     kinds = [[each for each in found if each.kind == kind] for kind in ("factor", "relation")]
     lines = [
         same[start : start + _COLUMNS] for same in kinds for start in range(0, len(same), _COLUMNS)
@@ -122,13 +118,13 @@ def write_confusion(found: Sequence[Confusion], head: Head, path: Path) -> None:
 
 
 def _read_after(trainer: Trainer, oracle: Oracle, codes: Tensor, relation: Tensor) -> Tensor:
-    """Factor values `(n, factors)` that the oracle reads in images after a relation each."""
+    """Return the factor values `(n, factors)` that the oracle reads after relations."""
     networks = trainer.networks
     moved = networks.relational(codes, relation).split(_CHUNK)
     return torch.cat([oracle.classify(networks.autoencoder.decode(z).sigmoid()) for z in moved])
 
 
-def _counts(expected: Tensor, read: Tensor, n: int) -> Counts:
+def _count_pairs(expected: Tensor, read: Tensor, n: int) -> Counts:
     pairs = (n * expected + read).bincount(minlength=n * n)
     return np.asarray(pairs.reshape(n, n).cpu().numpy(), dtype=np.int64)
 
@@ -143,15 +139,11 @@ def _draw(panel: Axes, each: Confusion) -> Any:
     panel.set_title(title, fontsize=_FONT + 0.5)
     panel.set_xlabel("read", fontsize=_FONT, labelpad=1)
     panel.set_ylabel("true" if each.kind == "factor" else "expected", fontsize=_FONT, labelpad=1)
-    panel.set_xticks(range(n), labels=[str(v) for v in range(n)])
-    panel.set_yticks(range(n), labels=[str(v) for v in range(n)])
+    panel.set(xticks=range(n), yticks=range(n))
     panel.tick_params(labelsize=_FONT - 0.5, length=0, pad=1)
-    if n <= _COUNTED:
-        size = min(_FONT, 44 / n)
-        for (row, column), count in np.ndenumerate(each.counts):
-            if count:
-                colour = "black" if each.shares[row, column] > 0.5 else "white"
-                panel.text(
-                    column, row, str(count), ha="center", va="center", fontsize=size, color=colour
-                )
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(_FONT, 44 / n)}
+    for (row, column), count in np.ndenumerate(each.counts):
+        if count and n <= _COUNTED:
+            colour = "black" if each.shares[row, column] > 0.5 else "white"
+            panel.text(column, row, str(count), color=colour, **style)
     return image

@@ -1,4 +1,4 @@
-"""Rows of images, drawn pixel by pixel."""
+"""Rows of images, drawn without interpolation."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from weakdis_core.pictures.canvas import Head, save
 
 Pixels = NDArray[np.uint8]
 
-# A power of two: a number of pixels is then exact in inches.
+# With a power of two, a number of pixels is exact in inches.
 DPI = 256
 _REPEAT = 2
 _SIDE = 64 * _REPEAT
@@ -25,13 +25,11 @@ _FRAME = 4
 _FRAME_COLOUR = np.round(255 * np.array(to_rgb("#D55E00"))).astype(np.uint8)
 _APART = 24
 _NARROWEST = 4 * DPI
-# Steps of brightness for each channel: finer ones are not seen, and make files twice as large.
+# Steps of brightness for each channel. Finer ones are invisible and double the size of the file.
 _LEVELS = {1: np.array([63]), 3: np.array([31, 63, 31])}
 _MARGIN = 16
-# Points, and pixels of a letter and of a line.
-_FONT, _LETTER, _LINE = 6.0, 13.5, 26
-_ROW_LETTERS = 11
-_COLUMN_LETTERS = 11
+# Font size in points; width of a letter and height of a line in pixels; letters of a label.
+_FONT, _LETTER, _LINE, _LETTERS = 6.0, 13.5, 26, 11
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,11 @@ class GridRow:
     """A row of images.
 
     Attributes:
-        images: `(channels, 64, 64)` in [0, 1] each; None leaves a place free.
-        label: Written on its left.
-        framed: Place of an image with a frame around it.
-        note: Written on the right of its last image.
-        apart: Whether it stands apart from the row above.
+        images: Each `(channels, 64, 64)` in [0, 1]; None leaves a place empty.
+        label: Text on the left of the row.
+        framed: Place of the image with a frame.
+        note: Text on the right of the row.
+        apart: Whether to leave a gap above the row.
     """
 
     images: Sequence[Images | None]
@@ -54,22 +52,19 @@ class GridRow:
 
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
-    """Write a PNG of rows of images under a head and the columns' names.
-
-    Each pixel is drawn as a square of whole pixels.
-    """
-    left = _MARGIN + _width([row.label for row in rows], _ROW_LETTERS)
-    right = _MARGIN + _width([row.note for row in rows if len(row.images) == len(columns)], 99)
+    """Write a PNG of rows of images under a head and the names of the columns."""
+    left = _MARGIN + _text_width([row.label for row in rows], _LETTERS)
+    right = _MARGIN + _text_width([row.note for row in rows if len(row.images) == len(columns)], 99)
     pitch = _SIDE + _GAP
     width = max(left + len(columns) * pitch + right, _NARROWEST)
-    names = [textwrap.fill(name, _COLUMN_LETTERS) for name in columns]
+    names = [textwrap.fill(name, _LETTERS) for name in columns]
     top = round(DPI * head.height(width / DPI)) + _LINE * max(n.count("\n") + 1 for n in names)
     tops = top + np.cumsum([_GAP + (_APART if row.apart else 0) for row in rows])
     tops += _SIDE * np.arange(len(rows))
     height = int(tops[-1]) + _SIDE + _MARGIN
 
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    figure.figimage(_pasted(rows, tops, left, (height, width)), origin="upper")
+    figure.figimage(_paste(rows, tops, left, (height, width)), origin="upper")
     head.draw(figure)
 
     def write(x: float, y: float, text: str, **how: Any) -> None:
@@ -79,14 +74,14 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
         middle = left + column * pitch + _SIDE / 2
         write(middle, int(tops[0]) - _GAP, name, ha="center", va="bottom")
     for row, y in zip(rows, tops + _SIDE / 2, strict=True):
-        label = textwrap.fill(row.label, _ROW_LETTERS)
+        label = textwrap.fill(row.label, _LETTERS)
         write(left - _GAP, y, label, ha="right", va="center", multialignment="right")
         end = left + len(row.images) * pitch
         write(end, y, row.note, ha="left", va="center")
     save(figure, path)
 
 
-def _pasted(
+def _paste(
     rows: Sequence[GridRow], tops: NDArray[np.int64], left: int, size: tuple[int, int]
 ) -> Pixels:
     canvas = np.full((*size, 3), 255, dtype=np.uint8)
@@ -97,18 +92,18 @@ def _pasted(
                 end = _SIDE + _FRAME
                 canvas[y - _FRAME : y + end, x - _FRAME : x + end] = _FRAME_COLOUR
             if image is not None:
-                canvas[y : y + _SIDE, x : x + _SIDE] = _enlarged(image)
+                canvas[y : y + _SIDE, x : x + _SIDE] = _enlarge(image)
     return canvas
 
 
-def _enlarged(image: Images) -> Pixels:
-    """`(channels, 64, 64)` in [0, 1] as bytes, channels last, every pixel repeated."""
+def _enlarge(image: Images) -> Pixels:
+    """Return the bytes of an image, channels last, with every pixel repeated."""
     levels = _LEVELS[len(image)]
     pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
     return np.repeat(np.repeat(pixels.astype(np.uint8), _REPEAT, axis=0), _REPEAT, axis=1)
 
 
-def _width(texts: Sequence[str], letters: int) -> int:
-    """Pixels of the widest line of texts with a gap beside it; none without text."""
+def _text_width(texts: Sequence[str], letters: int) -> int:
+    """Return the pixels of the longest line of texts and a gap beside it; 0 without text."""
     lines = [line for text in texts for line in textwrap.wrap(text, letters)]
     return _GAP + round(_LETTER * max(map(len, lines))) if lines else 0

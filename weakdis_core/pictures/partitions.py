@@ -1,4 +1,4 @@
-"""A map of each latent partition: codes of test images among the components of their prior."""
+"""A map of each latent partition: codes of test images and the components of the prior."""
 
 import math
 from dataclasses import dataclass
@@ -19,20 +19,19 @@ from weakdis_core.training.trainer import Trainer
 
 FloatArray = NDArray[np.floating[Any]]
 
-IMAGES = 1000
-"""Test images on the map, at most."""
-
+# Test images on the map, at most.
+_IMAGES = 1000
 _PANEL = 2.35
 _COLUMNS = 3
 _FONT = 6.5
 _SIGMAS = 2
-# Inches between two numbers.
+# Smallest distance in inches between two numbers.
 _ROOM = 0.12
 
 
 @dataclass(frozen=True)
 class Map:
-    """A partition on the plane where the codes of images vary most.
+    """A partition on the plane in which the codes of images vary most.
 
     Attributes:
         codes: `(images, 2)`.
@@ -55,10 +54,10 @@ def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray)
         means: `(components, latent)`.
         covariances: `(components, latent, latent)`.
     """
-    # A plane has two axes, also where codes have one.
+    # Codes may have one dimension, but a plane has two.
     missing = max(0, 2 - codes.shape[1])
     wide = np.pad(codes.astype(np.float64), ((0, 0), (0, missing)))
-    # Codes that do not vary have no shares of variance.
+    # Constant codes have NaN shares of variance.
     with np.errstate(invalid="ignore"):
         pca = PCA(2, svd_solver="full").fit(wide)
     axes = pca.components_[:, : codes.shape[1]]
@@ -69,9 +68,9 @@ def map_partition(codes: FloatArray, means: FloatArray, covariances: FloatArray)
 
 
 def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, float]:
-    """Width, height and angle (degrees) of the ellipse of a Gaussian on the plane.
+    """Return width, height and angle in degrees of the ellipse of a covariance `(2, 2)`.
 
-    Its half axes are `sigmas` standard deviations of the covariance `(2, 2)`.
+    Its half axes are `sigmas` standard deviations.
     """
     variances, directions = np.linalg.eigh(covariance)
     width, height = 2 * sigmas * np.sqrt(variances.clip(min=0))
@@ -79,9 +78,9 @@ def ellipse_of(covariance: FloatArray, sigmas: float) -> tuple[float, float, flo
 
 
 def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
-    """Draw a map of every partition of a modular model."""
+    """Write a PNG with a map of every partition of a modular model."""
     names = partition_names(trainer)
-    index = trainer.images_of("test", IMAGES)
+    index = trainer.images_of("test", _IMAGES)
     values = trainer.bank.values[index].cpu().numpy()
     codes: FloatArray = trainer.codes_of(index).cpu().numpy()
     sizes = [*trainer.variant.n_values, *[1] * trainer.config.model.nuisance_partitions]
@@ -97,11 +96,11 @@ def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
 
 
 def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, FloatArray]:
-    """Means and covariances of a partition's components, those that pad it left out."""
+    """Return means and covariances of a partition's components, without padding."""
     prior = trainer.prior
     real = (prior.log_weights[partition, :n] > -torch.inf).cpu()
     means = prior.means[partition, :n].cpu()
-    # A shared covariance is kept once.
+    # A shared covariance is stored once.
     covariances = prior.covariances[partition].cpu().expand(prior.means.shape[1], -1, -1)[:n]
     return means[real].numpy(), covariances[real].numpy()
 
@@ -124,7 +123,8 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
     panel.autoscale_view()
     panel.set_title(name, fontsize=_FONT + 1)
     for axis, share, n in zip((panel.xaxis, panel.yaxis), found.explained, (1, 2), strict=True):
-        axis.set_label_text(f"principal component {n} ({_percent(share)})", fontsize=_FONT)
+        part = "no variance" if math.isnan(share) else f"{100 * share:.0f}% of variance"
+        axis.set_label_text(f"principal component {n} ({part})", fontsize=_FONT)
     panel.tick_params(labelsize=_FONT - 1, length=2)
     if len(found.means) > 1:
         _number(panel, found.means)
@@ -135,7 +135,7 @@ def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None
 
 
 def _number(panel: Axes, means: FloatArray) -> None:
-    """Write its value at each component's mean, on a white rim, where no other number is near."""
+    """Write its value at each component's mean, unless another number is near."""
     low, high = np.transpose([panel.get_xlim(), panel.get_ylim()])
     places = (means - low) / (high - low) * _PANEL
     for value, place in enumerate(places):
@@ -144,7 +144,3 @@ def _number(panel: Axes, means: FloatArray) -> None:
         x, y = means[value]
         text = panel.text(x, y, str(value), ha="center", va="center", fontsize=_FONT)
         text.set_path_effects([effects.withStroke(linewidth=1.5, foreground="white")])
-
-
-def _percent(share: float) -> str:
-    return "no variance" if math.isnan(share) else f"{100 * share:.0f}% of variance"

@@ -1,4 +1,4 @@
-"""All pictures of a trained model, under names that are the same for every run."""
+"""All pictures of a trained model."""
 
 from pathlib import Path
 
@@ -11,51 +11,43 @@ from weakdis_core.pictures.partitions import write_partitions
 from weakdis_core.training.trainer import Trainer
 
 FOLDER = "pictures"
-"""Where a run's pictures lie: in its folder, and among its artifacts."""
+"""Name of the pictures' folder in a run's folder and among its artifacts."""
 
 CAPTIONS: dict[str, str] = {
-    "manipulation": (
-        "Test images, what the autoencoder makes of them, and the images after each relation, "
-        "applied once."
-    ),
+    "manipulation": "Test images, their reconstructions, and the images after each relation.",
     "repeated": (
-        "Test images after a relation applied once, twice and so on, each time to the code that "
-        "came out before. Framed: where the factor has come full circle, and the reconstruction "
-        "should be back; beside it, how far it is from that (root mean square over pixels in "
-        "[0, 1])."
+        "Test images after a relation is applied once, twice and so on, each time to the previous "
+        "result. In the frame the factor has its first value again, and the image should equal the "
+        "reconstruction. The number is their root mean square difference, for pixels in [0, 1]."
     ),
     "traversals": (
-        "Test images with one partition, the row's, replaced by the mean of the component of each "
-        "value of its factor. Framed: the value that the image has."
+        "Test images with one partition (row) replaced by the mean of each component of its prior. "
+        "The frame marks the true value of the factor."
     ),
-    "swaps": (
-        "Pairs of test images A and B, and A with a single partition, the column's, taken from B."
-    ),
+    "swaps": "Pairs of test images A and B, and A with one partition (column) taken from B.",
     "partitions": (
-        "Codes of test images in each partition, on the plane in which they vary most, marked by "
-        "the true value of the factor. Ellipses: the components of the prior at two standard "
-        "deviations, numbered by value where there is room."
+        "Codes of test images in each partition, on the plane in which they vary most. Markers "
+        "show the true value of the factor. Ellipses show the components of the prior at two "
+        "standard deviations, with the number of their value if there is space."
     ),
     "confusion": (
-        "How often a value (row) is read as another (column). Above, a panel for each factor: the "
-        "encoder reads test images. Below, for each relation: an oracle reads the affected factor "
-        "of the decoded image after it. Rows without images are blank."
+        "How often a value (row) is read as another (column). Top: the encoder reads each factor "
+        "of test images. Bottom: the oracle reads the affected factor of the decoded image after "
+        "each relation. Rows without images are blank."
     ),
 }
-"""What each picture shows, by the name of its file without the ending."""
+"""Caption of each picture, by the name of its file without the ending."""
 
 
 def write_pictures(trainer: Trainer, oracle: Oracle, folder: Path) -> list[Path]:
-    """Write the pictures of a trained model, all from test images.
+    """Write pictures of what a trained model does to test images.
 
-    `manipulation.png`, `repeated.png` and `confusion.png` with its numbers, `confusion.csv`; of a
-    modular model also `traversals.png`, `swaps.png` and `partitions.png`. A monolithic model has
-    one code for the whole image, and so no partitions to traverse, swap or map.
-
-    Nothing is drawn at random: the same model gives the same files.
+    They are `manipulation.png`, `repeated.png`, `confusion.png` and the numbers of the latter,
+    `confusion.csv`. A modular model, which has several partitions, adds `traversals.png`,
+    `swaps.png` and `partitions.png`. The same model gives the same files.
 
     Returns:
-        The files written. Their folder is made if missing.
+        The files. The function creates their folder.
 
     Raises:
         UserError: A file cannot be written.

@@ -1,1 +1,1 @@
-"""Mixture priors over the latent codes of each factor, and reading factor values from codes."""
+"""Mixture priors over the latent codes, and factor values read from codes."""

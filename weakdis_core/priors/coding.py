@@ -1,4 +1,4 @@
-"""What the components of the latent partitions stand for, and where relations lead from them."""
+"""The meaning of the components of latent partitions."""
 
 import torch
 from torch import Tensor
@@ -8,11 +8,10 @@ from weakdis_core.relations import RelationTable
 
 
 class Coding:
-    """Factor values as components of partitions, and back.
+    """Maps factor values to components of partitions, and back.
 
-    "Coded" partitions are those with a component for something; nuisance partitions follow them.
-    This is the modular model's coding: a partition for each factor, a component for each of its
-    values. Other models' codings override what differs.
+    This class is the modular model's coding: one coded partition for each factor, with a component
+    for each of its values, and then the nuisance partitions. Other models override what differs.
 
     Args:
         relations: The variant's relations.
@@ -30,60 +29,56 @@ class Coding:
         self.affected = relations.factor
 
     def components(self, values: Tensor) -> Tensor:
-        """Components `(n, coded)` of factor values `(n, factors)`; -1 where there is none."""
+        """Return components `(n, coded)` of factor values `(n, factors)`; -1 where none exists."""
         return values
 
     def values(self, components: Tensor) -> Tensor:
-        """Factor values `(n, factors)` that components `(n, coded)` stand for."""
+        """Return the factor values `(n, factors)` of components `(n, coded)`."""
         return components
 
     def read(self, prior: Prior, codes: Tensor) -> Tensor:
-        """Factor values `(n, factors)` of the most likely components of codes."""
+        """Return the factor values `(n, factors)` of the most likely components of codes."""
         return self.values(prior.classify(codes)[:, : len(self.n_components)])
 
     def target(self, components: Tensor, relation: Tensor) -> Tensor:
-        """Components `(n, coded)` after a relation `(n,)` each, -1 where there is none."""
+        """Return components `(n, coded)` after relations `(n,)`; -1 where none exists."""
         return self.relations.apply(components, relation)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Components drawn uniformly, `(n, coded)`."""
+        """Draw components uniformly, `(n, coded)`."""
         return self.relations.sample_values(n, generator)
 
     def sample_starts(self, n: int, generator: torch.Generator) -> Tensor:
-        """The same, of those alone from which some relation leads to a component."""
+        """Draw components from which at least one relation leads to a component."""
         return self.sample(n, generator)
 
     def sample_relations(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """A relation for each row, `(n,)`, uniformly of those that lead to a component."""
+        """Draw for each row one of the relations that lead to a component, `(n,)`."""
         return self.relations.sample(len(components), generator)
 
     def evaluation_draw(
         self, true: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What relation accuracy is measured on.
+        """Draw the values and relations on which relation accuracy is measured.
 
         Args:
             true: `(n, factors)` factor values of the images.
             generator: Source of the draws.
 
         Returns:
-            `(n, factors)` values to sample codes of, `(n,)` a relation for each of them, and
-            `(n,)` a relation for each image: here the same.
+            Values `(n, factors)` to sample codes of, and relations `(n,)` of these and of images.
         """
         relation = self.relations.sample(len(true), generator)
         return self.values(self.sample(len(true), generator)), relation, relation
 
     def judged(self, values: Tensor, relation: Tensor) -> Tensor:
-        """Whether relations `(n,)` applied to values `(n, factors)` can be judged, `(n,)`.
-
-        They can where there is a component to start from and one to meet: here everywhere.
-        """
+        """Check whether values have a component before and after their relations `(n,)`."""
         return torch.ones_like(relation, dtype=torch.bool)
 
     def coverage(self, judged: Tensor) -> dict[str, float]:
-        """Metrics of how much has a component at all; none where everything has.
+        """Return metrics of coverage; none where every combination has a component.
 
         Args:
-            judged: `(images,)` which of the evaluated images are judged.
+            judged: `(images,)` whether each evaluated image is judged.
         """
         return {}

@@ -1,7 +1,6 @@
-"""Fitting the adaptive priors to the codes of the labelled subset as they were last seen.
+"""Adaptive priors, fitted to the codes of the labelled subset.
 
-Covariances are shrunk as Ledoit & Wolf (2004) do, so that they are never singular however few
-labels there are.
+Covariances are shrunk (Ledoit & Wolf, 2004), so that few labels never make them singular.
 """
 
 import torch
@@ -15,77 +14,63 @@ from weakdis_core.priors.prior import Prior, SharedPrior
 
 
 class LabelledCodes:
-    """A memory of the labelled subset's codes: to encode all of it for every fit would cost a step.
+    """The latest code of each labelled image, so that a fit need not encode all of them.
 
     Args:
         values: `(labels, factors)` factor values of the labelled images.
-        coding: What the components stand for.
-        config: How priors are fitted.
-        partitions: Partitions of a code, nuisance among them.
+        coding: Maps factor values to components.
+        config: The settings of the fit.
+        partitions: Number of partitions of a code, nuisance partitions included.
 
     Attributes:
         components: `(labels, coded)` components of the labelled images.
-        codes: `(labels, partitions, latent)`, zero until they are first encoded.
+        codes: `(labels, partitions, latent)`; zero until the images are first encoded.
 
     Raises:
-        UserError: Some component has no labelled image.
+        UserError: A component has no labelled image.
     """
 
     def __init__(self, values: Tensor, coding: Coding, config: Config, partitions: int) -> None:
-        self.config = config
+        self.loss = config.loss
         self.components = coding.components(values)
-        require_every_value(self.components, coding.n_components)
+        _require_every_component(self.components, coding.n_components)
         self.n_components = torch.tensor(coding.n_components, device=values.device)
         self.largest = max(coding.n_components)
         latent = config.model.latent_size
         self.codes = torch.zeros(len(values), partitions, latent, device=values.device)
 
-    @property
-    def prior_kind(self) -> type[Prior]:
-        """Whether components have a covariance each or share one."""
-        return SharedPrior if self.config.loss.shared_covariance else Prior
-
     def standard(self) -> Prior:
-        """N(0, I) for every partition: the prior of the warmup."""
+        """Return the prior of the warmup, N(0, I) for every partition."""
+        kind = SharedPrior if self.loss.shared_covariance else Prior
         partitions, latent = self.codes.shape[1:]
-        return self.prior_kind.standard(partitions, latent, self.codes.device, self.largest)
+        return kind.standard(partitions, latent, self.codes.device, self.largest)
 
-    def fitted(self) -> Prior:
-        """The adaptive priors of the codes as they are."""
-        nuisance = self.config.model.nuisance_partitions
-        return fit_prior(
-            self.codes, self.components, self.n_components, self.largest, self.config.loss, nuisance
-        )
+    def fit(self) -> Prior:
+        """Fit the adaptive priors to the present codes."""
+        return fit_prior(self.codes, self.components, self.n_components, self.largest, self.loss)
 
 
 def fit_prior(
-    codes: Tensor,
-    values: Tensor,
-    n_values: Tensor,
-    components: int,
-    loss: LossSettings,
-    nuisance: int = 0,
+    codes: Tensor, values: Tensor, n_values: Tensor, components: int, loss: LossSettings
 ) -> Prior:
-    """The adaptive prior: a component for each factor value, from the labelled codes that have it.
+    """Fit a mixture to each coded partition; nuisance partitions keep N(0, I).
 
     Args:
-        codes: `(labels, partitions, latent)` encoded labelled images.
-        values: `(labels, coded)` their components; the first partitions are the coded ones.
-        n_values: `(coded,)` number of components of each. Every one must occur among `values`:
-            see `require_every_value`, which waits for the device and so is called once, not here.
+        codes: `(labels, partitions, latent)` codes of the labelled images.
+        values: `(labels, coded)` their components; the coded partitions come first.
+        n_values: `(coded,)` number of components of each. Every component must occur in `values`;
+            `LabelledCodes` checks this once, because the check waits for the device.
         components: The largest number of components, to which every mixture is padded.
-        loss: Whether components share a covariance, its scale and floor, and whether mixtures are
-            rescaled to zero mean and unit mean variance.
-        nuisance: Number of trailing partitions that keep N(0, I).
+        loss: Scale, floor and sharing of covariances, and whether codes are first standardised.
     """
     coded, latent = values.shape[1], codes.shape[-1]
     own = codes.detach()[:, :coded]
     if loss.standardise_prior:
-        own = standardised(own)
+        own = _standardise(own)
     if loss.shared_covariance:
-        counts, means, covariances = _with_shared_covariance(own, values, n_values, components)
+        counts, means, covariances = _fit_shared_covariance(own, values, n_values, components)
     else:
-        counts, means, covariances = _with_own_covariances(own, values, components)
+        counts, means, covariances = _fit_own_covariances(own, values, components)
     eye = torch.eye(latent, dtype=own.dtype, device=own.device)
     exists = torch.arange(components, device=own.device) < n_values.unsqueeze(-1)
     exists = exists[:, : covariances.shape[1], None, None]
@@ -93,36 +78,15 @@ def fit_prior(
     covariances = torch.where(exists, covariances, eye)
     log_weights = (counts / counts.sum(-1, keepdim=True)).log()
     kind = SharedPrior if loss.shared_covariance else Prior
-    return kind.build(log_weights, means, covariances).with_nuisance(nuisance)
-
-
-def require_every_value(values: Tensor, n_values: tuple[int, ...]) -> None:
-    """Check that values `(labels, factors)` of a labelled subset can be fitted.
-
-    Raises:
-        UserError: Some factor value has no labelled sample.
-    """
-    for factor, n in enumerate(n_values):
-        missing = sorted(set(range(n)) - set(values[:, factor].tolist()))
-        if missing:
-            raise UserError(
-                f"data.labels: {len(values)} is not enough: factor {factor} has no labelled sample "
-                f"of value {missing[0]}; every value of every factor needs one"
-            )
-
-
-def standardised(codes: Tensor) -> Tensor:
-    """Codes `(n, partitions, latent)` with zero mean and unit mean variance in each partition."""
-    centred = codes - codes.mean(0)
-    return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
+    return kind.build(log_weights, means, covariances).with_nuisance(codes.shape[1] - coded)
 
 
 def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:
-    """Covariances shrunk towards a multiple of the identity (Ledoit & Wolf, 2004).
+    """Shrink covariances towards a multiple of the identity (Ledoit & Wolf, 2004).
 
     Args:
         empirical: `(..., latent, latent)` mean outer products of residuals.
-        fourth: `(...)` mean of the residuals' squared lengths, squared.
+        fourth: `(...)` mean fourth power of the residuals' lengths.
         n: Number of residuals, `(...)` or a scalar.
     """
     mean_variance = empirical.diagonal(dim1=-2, dim2=-1).mean(-1)
@@ -134,13 +98,29 @@ def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:
     return (1 - shrinkage) * empirical + shrinkage * target
 
 
-def _with_own_covariances(
+def _require_every_component(components: Tensor, n_components: tuple[int, ...]) -> None:
+    for factor, n in enumerate(n_components):
+        missing = sorted(set(range(n)) - set(components[:, factor].tolist()))
+        if missing:
+            raise UserError(
+                f"data.labels: {len(components)} is not enough: factor {factor} has no labelled "
+                f"sample of value {missing[0]}; every value of every factor needs one"
+            )
+
+
+def _standardise(codes: Tensor) -> Tensor:
+    """Scale codes to zero mean and unit mean variance in each partition."""
+    centred = codes - codes.mean(0)
+    return centred / centred.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-6)
+
+
+def _fit_own_covariances(
     codes: Tensor, values: Tensor, components: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Counts and means of the components, and a covariance for each.
+    """Return each component's count, mean and covariance.
 
-    One or two labelled samples get the pooled covariance of their partition: one has no variance,
-    and two are too few to choose the shrinkage.
+    A component with one or two samples gets the pooled covariance of its partition: one sample has
+    no variance, and two are too few to choose the shrinkage.
     """
     component = torch.arange(components, device=codes.device)
     member = (values.unsqueeze(-1) == component).to(codes.dtype)
@@ -155,12 +135,12 @@ def _with_own_covariances(
     return counts, means, torch.where((counts > 2)[..., None, None], shrunk, pooled.unsqueeze(1))
 
 
-def _with_shared_covariance(
+def _fit_shared_covariance(
     codes: Tensor, values: Tensor, n_values: Tensor, components: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Counts and means of the components, and one unbiased covariance of codes around them.
+    """Return each component's count and mean, and one unbiased covariance around the means.
 
-    Where every component owns a single labelled sample it is 0, and only the floor remains.
+    The covariance is 0 if every component has one sample.
     """
     n, coded, latent = codes.shape
     flat = values + components * torch.arange(coded, device=values.device)

@@ -1,12 +1,7 @@
 """Priors of the latent partitions: N(0, I) during warmup, one adaptive mixture per factor after it.
 
-Both are a `Prior`: a batch of Gaussian mixtures, one for each partition, padded to the largest
-number of components. N(0, I) is a mixture of one component, so warmup, nuisance partitions and
-adaptive priors share every line of code, and nothing loops over partitions, components or samples.
-
 The formulas are written out because `torch.distributions.MultivariateNormal` solves a triangular
-system for every density; with the inverse factors kept from the last fit it is one product. Tests
-hold them to `torch.distributions` and to scikit-learn's `ledoit_wolf`.
+system for every density. With stored inverse factors, a density is one product.
 """
 
 import math
@@ -21,10 +16,13 @@ from weakdis_core.seeding import noise_like
 
 @dataclass(frozen=True)
 class Prior:
-    """One Gaussian mixture for each latent partition.
+    """A batch of Gaussian mixtures, one for each partition, padded to as many components.
+
+    N(0, I) is a mixture of one component, so warmup, nuisance partitions and adaptive priors share
+    all code.
 
     Attributes:
-        log_weights: `(partitions, components)`, log pi_v; -inf where a partition has fewer.
+        log_weights: `(partitions, components)`, log pi_v; -inf for padding.
         means: `(partitions, components, latent)`.
         covariances: `(partitions, components, latent, latent)`.
         scales: Lower Cholesky factors of the covariances.
@@ -43,9 +41,9 @@ class Prior:
 
     @classmethod
     def build(cls, log_weights: Tensor, means: Tensor, covariances: Tensor) -> Self:
-        """A prior from weights, means and (positive definite) covariances."""
-        # Without a check, which would wait for the device; NaN shows in the losses.
-        # Row-major, for `sample`: rows of columns are gathered fifteen times slower.
+        """Return a prior of these weights, means and positive definite covariances."""
+        # `cholesky_ex` does not wait for the device; a failure shows as NaN in the losses.
+        # `sample` gathers rows, which is 15 times slower from the column-major result.
         scales = torch.linalg.cholesky_ex(covariances).L.contiguous()
         eye = torch.eye(means.shape[-1], dtype=means.dtype, device=means.device)
         inverse = torch.linalg.solve_triangular(scales, eye.expand_as(scales), upper=False)
@@ -57,7 +55,7 @@ class Prior:
     def standard(
         cls, partitions: int, latent: int, device: torch.device | str = "cpu", components: int = 1
     ) -> Self:
-        """N(0, I) for every partition (warmup), padded to `components`."""
+        """Return N(0, I) for every partition, padded to `components`."""
         log_weights = torch.full((partitions, components), -math.inf, device=device)
         log_weights[:, 0] = 0.0
         means = torch.zeros(partitions, components, latent, device=device)
@@ -66,7 +64,7 @@ class Prior:
         return cls.build(log_weights, means, eye.expand(partitions, kept, -1, -1).clone())
 
     def with_nuisance(self, partitions: int) -> Self:
-        """The same with so many trailing partitions of N(0, I)."""
+        """Return this prior with `partitions` more of N(0, I) behind its own."""
         if not partitions:
             return self
         components, latent = self.means.shape[1:]
@@ -79,12 +77,12 @@ class Prior:
         """Number of latent partitions."""
         return self.means.shape[0]
 
-    def padded(self, values: Tensor) -> Tensor:
-        """Factor values `(batch, factors)` with component 0 for the nuisance partitions."""
+    def pad(self, values: Tensor) -> Tensor:
+        """Append component 0 of the nuisance partitions to components `(batch, coded)`."""
         return torch.nn.functional.pad(values, (0, self.partitions - values.shape[1]))
 
     def sample(self, components: Tensor, generator: torch.Generator) -> Tensor:
-        """Samples `(batch, partitions, latent)` of components `(batch, partitions)`, one each."""
+        """Draw a code `(batch, partitions, latent)` of each component `(batch, partitions)`."""
         partitions, padded = self.means.shape[:2]
         offset = padded * torch.arange(partitions, device=components.device)
         flat = (components + offset).flatten()
@@ -92,22 +90,25 @@ class Prior:
         means = self.means.flatten(0, 1).index_select(0, flat)
         noise = noise_like(means, generator)
         shape = (len(components), partitions, -1)
-        return means.reshape(shape) + self._scaled(noise, flat).reshape(shape)
+        return means.reshape(shape) + self._scale_noise(noise, flat).reshape(shape)
 
-    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
-        """Standard noise `(n, latent)` with the covariances of the components `flat` `(n,)`."""
+    def _scale_noise(self, noise: Tensor, flat: Tensor) -> Tensor:
+        """Scale standard noise `(n, latent)` to the covariances of components `flat` `(n,)`."""
         scales = self.scales.flatten(0, 1).index_select(0, flat)
         scaled: Tensor = torch.einsum("nij,nj->ni", scales, noise)
         return scaled
 
     def sample_components(self, n: int, generator: torch.Generator) -> Tensor:
-        """Components drawn from the mixture weights, `(n, partitions)`."""
+        """Draw components by the mixture weights, `(n, partitions)`."""
         weights = self.log_weights.exp()
         drawn: Tensor = torch.multinomial(weights, n, replacement=True, generator=generator).T
         return drawn
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of codes `(batch, partitions, latent)` under every component.
+        """Return the log-density of codes under every component.
+
+        Args:
+            codes: `(batch, partitions, latent)`.
 
         Returns:
             `(batch, partitions, components)`: log N(z_k; mu_kv, Sigma_kv), -inf for padding.
@@ -122,37 +123,36 @@ class Prior:
         return log_prob.masked_fill(self.log_weights == -math.inf, -math.inf)
 
     def log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of the mixtures, `(batch, partitions)`."""
+        """Return the log-density of codes under the mixtures, `(batch, partitions)`."""
         return torch.logsumexp(self.component_log_prob(codes) + self.log_weights, dim=-1)
 
     def log_posterior(self, codes: Tensor, temperature: float = 1.0) -> Tensor:
-        """Log-probability of each component given the code, equal weights.
+        """Return the log-probability of each component given the code, with equal weights.
 
-        Factor values are classified by density alone: the labelled subset's frequencies, which
-        the weights hold, say nothing about the images to come.
+        The mixture weights are frequencies in the labelled subset, not in all images.
 
         Args:
             codes: `(batch, partitions, latent)`.
-            temperature: Divides the log-densities: above 1 it is less sure of itself.
+            temperature: Divides the log-densities; values above 1 flatten the distribution.
         """
         return (self.component_log_prob(codes) / temperature).log_softmax(-1)
 
     def classify(self, codes: Tensor) -> Tensor:
-        """Most likely component of each code, `(batch, partitions)`."""
+        """Return the most likely component of each code, `(batch, partitions)`."""
         return self.component_log_prob(codes).argmax(-1)
 
     def kl(self, means: Tensor, log_variances: Tensor, components: Tensor | None = None) -> Tensor:
-        """KL divergence of diagonal Gaussian codes from the mixtures, in nats.
+        """Return the KL divergence of diagonal Gaussian codes from the mixtures.
 
         Args:
             means: `(batch, partitions, latent)`.
             log_variances: Same shape.
-            components: `(batch, partitions)`: the divergence from these components alone; None for
-                the variational bound -log sum_v pi_v exp(-KL_v) (Hershey & Olsen, 2007, with a
-                single Gaussian on the left).
+            components: `(batch, partitions)` components that replace the mixtures. None gives the
+                variational bound -log sum_v pi_v exp(-KL_v) (Hershey & Olsen, 2007, with a single
+                Gaussian on the left).
 
         Returns:
-            `(batch, partitions)`.
+            `(batch, partitions)`, in nats.
         """
         precision_diagonal = self.inverse_scales.square().sum(-2)
         variances = log_variances.exp()
@@ -166,29 +166,26 @@ class Prior:
 
 @dataclass(frozen=True)
 class SharedPrior(Prior):
-    """A `Prior` whose components share one covariance: they differ in their means alone.
+    """A `Prior` whose components share one covariance and differ in their means.
 
-    Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`.
-
-    On Shapes3D that keeps the components of a factor from lying on one another. For the monolithic
-    model it is what thousands of components can afford: one for each combination owns ten labelled
-    images or a single one, in forty dimensions, and a covariance of its own would be all shrinkage.
-    With one for all (as in linear discriminant analysis), a log-density is a distance to a mean in
-    whitened coordinates, and those of a batch under 12,000 components are one matrix product.
+    Covariances, scales and inverse scales are `(partitions, 1, latent, latent)`. On Shapes3D this
+    keeps the components of a factor apart. The monolithic model, whose components own ten labelled
+    images or fewer, needs it. As in linear discriminant analysis, a log-density is a distance to a
+    mean in whitened coordinates, and those of all components are one matrix product.
     """
 
     shared: ClassVar[bool] = True
 
-    def _scaled(self, noise: Tensor, flat: Tensor) -> Tensor:
-        """Standard noise with the covariance of its partition; components come in their order."""
+    def _scale_noise(self, noise: Tensor, flat: Tensor) -> Tensor:
+        """Scale standard noise; rows of `flat` run through the partitions in order."""
         noise = noise.unflatten(0, (-1, self.partitions))
         scaled: Tensor = torch.einsum("pij,bpj->bpi", self.scales[:, 0], noise)
         return scaled.flatten(0, 1)
 
     def component_log_prob(self, codes: Tensor) -> Tensor:
-        """Log-density of each code under every component, as `Prior.component_log_prob`."""
+        """Return what `Prior.component_log_prob` returns, with one product for all components."""
         inverse = self.inverse_scales[:, 0]
-        # Around the middle of the components: squares of large coordinates would lose digits.
+        # Centre on the components: squares of large coordinates would lose digits.
         middle = (self.log_weights.exp().unsqueeze(-1) * self.means).sum(1)
         own = torch.einsum("bpj,pij->pbi", codes - middle, inverse)
         other = torch.einsum("pvj,pij->pvi", self.means - middle.unsqueeze(1), inverse)

@@ -1,4 +1,4 @@
-"""The only scoring on test: every number that is measured of a trained model."""
+"""All scores of a trained model on test."""
 
 import torch
 
@@ -7,65 +7,53 @@ from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.ceilings import identifiability_ceiling
 from weakdis_core.priors.prior import Prior
 from weakdis_core.rows import Disentanglement
-from weakdis_core.scores.counts import CHANGED, IMAGES
+from weakdis_core.scores.counts import IMAGES
 from weakdis_core.scores.disentanglement import disentanglement_scores
 from weakdis_core.scores.fidelity import fidelity_scores
 from weakdis_core.training.trainer import Trainer
-
-FIDELITY_IMAGES = 1000
-"""Test images, at most, that are changed by a relation and compared with the true ones."""
 
 
 def score_on_test(
     trainer: Trainer, oracle: Oracle, prepared: Prepared, disentanglement: Disentanglement = "none"
 ) -> dict[str, float]:
-    """Score a trained model on test.
-
-    Trials, confirm runs, the runs of a study and `python -m weakdis_core train` all use it, so that
-    a score has one meaning.
+    """Score a trained model on test; all kinds of runs use this function.
 
     Args:
         trainer: The trained model.
-        oracle: Judge of decoded pictures.
-        prepared: The images it was trained on.
-        disentanglement: Codes that DCI, MIG and SAP are computed on; raw codes take minutes.
+        oracle: Classifier that judges decoded pictures.
+        prepared: The images that the model was trained on.
+        disentanglement: Codes to compute DCI, MIG and SAP on; raw codes take minutes.
 
     Returns:
-        Scores by name, NaN where undefined: accuracies and their oracle's (`Evaluator.evaluate`),
-        the ceiling that the test images allow, of a modular model the spread of its components and
-        the fidelity of its pictures, the disentanglement scores asked for, and the counts that
-        `weakdis_core.scores.counts.count_of` reads.
+        Scores by name, NaN where undefined: accuracies of the model (`Evaluator.evaluate`) and of
+        the oracle, the ceiling of the test images, a modular model's `component_spread` and
+        fidelity scores, the disentanglement scores, and the counts that `count_of` needs.
     """
     test = trainer.splits.test
     scores = trainer.evaluate("test") | oracle.accuracies()
     ceiling = identifiability_ceiling(prepared.digests[test], prepared.factors[test])
     scores |= {"identifiability_ceiling": ceiling, IMAGES: float(len(test))}
     if trainer.config.model.kind == "modular":
-        names = ("component_spread", "component_distance")
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
-        scores |= dict(zip(names, spread, strict=True))
-        scores |= fidelity_scores(trainer, prepared, FIDELITY_IMAGES)
-        scores[CHANGED] = float(min(FIDELITY_IMAGES, len(test)))
+        scores["component_spread"], scores["component_distance"] = spread
+        scores |= fidelity_scores(trainer, prepared)
     if disentanglement != "none":
-        threads = trainer.config.runtime.threads
-        scores |= disentanglement_scores(trainer, disentanglement == "raw", n_jobs=threads)
+        scores |= disentanglement_scores(trainer, raw=disentanglement == "raw")
     return scores
 
 
 def component_spread(prior: Prior, coded: int) -> tuple[float, float]:
-    """Measure how far codes of a component scatter, and how far apart components lie.
+    """Measure how far the codes of a component scatter, and how far apart components lie.
 
-    Components that have shrunk to the covariance floor make a high latent accuracy easy, so read it
-    beside these two.
+    Components that have shrunk to the covariance floor reach a high latent accuracy easily.
 
     Args:
         prior: The fitted priors.
-        coded: Number of partitions whose components stand for factor values; the others are left
-            out.
+        coded: Number of leading partitions to measure, those with a component for each value.
 
     Returns:
-        Mean over components of their standard deviation, the root mean square over latent
-        dimensions; and mean distance of a component's mean to the nearest other of its partition,
+        The root mean square over latent dimensions of the components' standard deviation, mean over
+        components; and the mean distance of a component to the nearest other of its partition,
         divided by the root of the latent size so that both have one unit.
     """
     real = prior.log_weights[:coded] > -torch.inf

@@ -1,7 +1,6 @@
-"""The paper's equations 1-3 and the additions to them, as pure functions of tensors.
+"""The paper's equations 1 to 3 and the additions to them, as pure functions of tensors.
 
-Every loss is a scalar in nats (or squared code units where it says so), averaged over the batch.
-None of them steps an optimiser or draws a random number.
+Every loss is a scalar, averaged over the batch, and in nats unless stated otherwise.
 """
 
 import torch
@@ -12,7 +11,7 @@ from weakdis_core.priors.prior import Prior
 
 
 def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
-    """First term of Eq. 1: -log p(x | z_1..z_K), Bernoulli, summed over pixels, batch mean.
+    """Return the first term of Eq. 1: -log p(x | z_1..z_K), Bernoulli, summed over pixels.
 
     Args:
         logits: `(batch, channels, height, width)` decoder output.
@@ -23,7 +22,7 @@ def reconstruction(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def discriminator(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
-    """Eq. 2, the discriminator's side: prior samples are 1, encoder codes 0.
+    """Return the discriminator's loss in Eq. 2; its target is 1 for samples and 0 for codes.
 
     Args:
         prior_logits: Discriminator output on samples of the prior, any shape.
@@ -33,19 +32,19 @@ def discriminator(prior_logits: Tensor, code_logits: Tensor) -> Tensor:
 
 
 def adversary(code_logits: Tensor) -> Tensor:
-    """Eq. 2, the encoder's side, non-saturating: codes should be taken for prior samples."""
+    """Return the encoder's loss in Eq. 2, non-saturating: its target for codes is 1."""
     return F.softplus(-code_logits).mean()
 
 
 def component_cross_entropy(
     prior: Prior, codes: Tensor, values: Tensor, temperature: float = 1.0
 ) -> Tensor:
-    """Addition: cross-entropy of log N(z_k; mu_kv, Sigma_kv) over v, summed over factors.
+    """Return an addition: the cross-entropy of log N(z_k; mu_kv, Sigma_kv) over v, summed over k.
 
     Args:
         prior: The priors of all partitions.
         codes: `(batch, partitions, latent)`.
-        values: `(batch, factors)` the component each factor's code belongs to.
+        values: `(batch, coded)` the component that each code belongs to.
         temperature: Divides the log-densities.
     """
     factors = values.shape[-1]
@@ -55,16 +54,16 @@ def component_cross_entropy(
 
 
 def relational(output: Tensor, codes: Tensor, factor: Tensor, sample: Tensor) -> Tensor:
-    """Eq. 3: the affected partition meets its new component, the others stay as they are.
+    """Return Eq. 3: the affected partition moves to its new component, the others stay.
 
     Args:
         output: `(batch, partitions, latent)` the relational learner's z'.
         codes: Same shape, its input z.
-        factor: `(batch,)` affected factor of each row.
-        sample: `(batch, latent)` a fresh sample of the component of the factor's new value.
+        factor: `(batch,)` affected partition of each row.
+        sample: `(batch, latent)` a sample of that partition's new component.
 
     Returns:
-        Squared differences, summed over partitions and latent dimensions, batch mean.
+        Squared differences, summed over partitions and latent dimensions.
     """
     affected = F.one_hot(factor, codes.shape[1]).unsqueeze(-1).bool()
     wanted = torch.where(affected, sample.unsqueeze(1), codes)

@@ -1,9 +1,5 @@
-"""One optimisation step of each network: the paper's equations in order, then the additions.
+"""One optimisation step of each network: the paper's equations in order, then the additions."""
 
-`RunningTerms` sums the loss terms between two reports.
-"""
-
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +15,7 @@ from weakdis_core.seeding import noise_like
 from weakdis_core.training import losses
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Images of one step: unlabelled ones first, then labelled ones.
 
@@ -27,24 +23,22 @@ class Batch:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
-        labelled_codes: `(labelled, partitions, latent)`, filled in by the step.
     """
 
     images: Tensor
     values: Tensor
     rows: Tensor
-    labelled_codes: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Objectives:
-    """The losses of a step and what minimises them.
+    """Optimisation steps of the autoencoder, the discriminator and the relational learner.
 
     Attributes:
-        config: Weights and switches of the terms.
-        networks: What is trained.
-        coding: What the components stand for, and the relations between them.
-        generators: Named sources of noise: `noise`, `codes`, `priors`, `relations`.
+        config: Weights and switches of the loss terms.
+        networks: The networks and their optimisers.
+        coding: The meaning of the components, and the relations between them.
+        generators: Sources of randomness: `noise`, `codes`, `priors`, `relations`.
     """
 
     config: Config
@@ -54,23 +48,28 @@ class Objectives:
 
     def autoencoder_step(
         self, batch: Batch, prior: Prior, stage: str, step: int
-    ) -> dict[str, Tensor]:
-        """Eq. 1 and 2 and the additions to them; the loss terms, unweighted and detached."""
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Minimise Eq. 1 and 2 and the additions to them.
+
+        Returns:
+            The loss terms, unweighted, and the codes of the labelled images
+            `(labelled, partitions, latent)`, both detached.
+        """
         model, loss = self.networks.autoencoder, self.config.loss
         learns_codes = stage != "ending"
-        n_labelled = len(batch.values)
         with torch.set_grad_enabled(learns_codes):
-            posterior = model.encode(self._seen(batch.images, stage))
+            posterior = model.encode(self._add_noise(batch.images, stage))
             means = stage == "ending" and self.config.training.ending_means
             codes = posterior.means if means else posterior.sample(self.generators["codes"])
-        batch.labelled_codes = codes[-n_labelled:].detach()
+        labelled_codes = codes[-len(batch.values) :]
         terms: dict[str, Tensor] = {}
-        weights: dict[str, float] = {}
+        weighted: list[Tensor] = []
 
         def add(name: str, weight: float, term: Tensor) -> None:
-            terms[name], weights[name] = term, weight
+            terms[name] = term.detach()
+            weighted.append(weight * term)
 
-        logits = model.decode(self._resampled(codes, prior, stage))
+        logits = model.decode(self._resample(codes, prior, stage))
         reconstruction = losses.reconstruction(logits, batch.images)
         add("reconstruction", loss.reconstruction_weight, reconstruction)
         if learns_codes:
@@ -78,24 +77,25 @@ class Objectives:
                 kl = self._kl(posterior, batch.values, prior, stage)
                 add("kl", loss.lambda_ * loss.reconstruction_weight, kl)
             else:
-                terms["discriminator"] = self._discriminator_step(codes.detach(), prior)
+                terms |= self._discriminator_step(codes.detach(), prior)
                 with frozen(self.networks.discriminator):
-                    judged = self.networks.discriminator(codes)
-                add("adversary", loss.lambda_, losses.adversary(judged))
+                    logits = self.networks.discriminator(codes)
+                add("adversary", loss.lambda_, losses.adversary(logits))
         if stage == "full" and loss.label_weight:
-            labelled = losses.component_cross_entropy(
-                prior, codes[-n_labelled:], batch.values, loss.label_temperature
+            label = losses.component_cross_entropy(
+                prior, labelled_codes, batch.values, loss.label_temperature
             )
-            add("label", loss.label_weight, labelled)
+            add("label", loss.label_weight, label)
+        labelled_codes = labelled_codes.detach()
         fraction = step / self.config.training.steps
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
-            add("cycle", loss.cycle_weight, self._cycle(batch, prior))
-        total = torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()
+            add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
+        total = torch.stack(weighted).sum()
         self.networks.minimise("autoencoder", total, self.config.training.clip)
-        return {name: term.detach() for name, term in terms.items()}
+        return terms, labelled_codes
 
     def relational_step(self, prior: Prior) -> dict[str, Tensor]:
-        """Eq. 3 on codes sampled from the priors."""
+        """Minimise Eq. 3 on codes sampled from the priors; return the loss term, detached."""
         n, generator = self.config.training.relation_batch_size, self.generators["relations"]
         codes, relation, factor, sample = self.relation_batch(prior, n, generator)
         output = self.networks.relational(codes, relation)
@@ -107,50 +107,50 @@ class Objectives:
     def relation_batch(
         self, prior: Prior, n: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Inputs and targets of the relational learner.
+        """Draw inputs and targets of the relational learner.
 
         Returns:
-            Codes `(n, partitions, latent)`, relations `(n,)`, affected factors `(n,)`, and a fresh
-            sample of each affected factor's new component `(n, latent)`.
+            Codes `(n, partitions, latent)`, relations `(n,)`, affected partitions `(n,)`, and a
+            sample of each affected partition's new component `(n, latent)`.
         """
         values = self.coding.sample_starts(n, generator)
-        codes = prior.sample(prior.padded(values), generator)
+        codes = prior.sample(prior.pad(values), generator)
         relation = self.coding.sample_relations(values, generator)
-        target = prior.padded(self.coding.target(values, relation))
+        target = prior.pad(self.coding.target(values, relation))
         factor = self.coding.affected[relation]
         fresh = prior.sample(target, generator)
         return codes, relation, factor, fresh[torch.arange(n, device=fresh.device), factor]
 
-    def _discriminator_step(self, codes: Tensor, prior: Prior) -> Tensor:
+    def _discriminator_step(self, codes: Tensor, prior: Prior) -> dict[str, Tensor]:
         generator = self.generators["priors"]
         samples = prior.sample(prior.sample_components(len(codes), generator), generator)
         network = self.networks.discriminator
-        # One pass over both: larger products are faster.
+        # One pass, because larger products are faster.
         term = losses.discriminator(*network(torch.cat([samples, codes])).chunk(2))
         self.networks.minimise("discriminator", term)
-        return term
+        return {"discriminator": term.detach()}
 
     def _kl(self, posterior: Posterior, values: Tensor, prior: Prior, stage: str) -> Tensor:
-        """Divergence from the mixture; for labelled codes, from the component of their value."""
+        """Return the divergence from the mixture, or from a labelled code's own component."""
         means, log_variances = posterior
-        assert log_variances is not None  # a Gaussian encoder comes with this prior matching
+        assert log_variances is not None  # With `prior_matching = "kl"` the encoder is Gaussian.
         if stage == "warmup":
             return prior.kl(means, log_variances).sum(1).mean()
         n = len(values)
         free = prior.kl(means[:-n], log_variances[:-n])
-        known = prior.kl(means[-n:], log_variances[-n:], prior.padded(values))
+        known = prior.kl(means[-n:], log_variances[-n:], prior.pad(values))
         return torch.cat([free, known]).sum(1).mean()
 
-    def _seen(self, images: Tensor, stage: str) -> Tensor:
-        """What the encoder sees of the images: with noise while it learns."""
+    def _add_noise(self, images: Tensor, stage: str) -> Tensor:
+        """Add noise to the encoder's input while the encoder learns."""
         strength = self.config.loss.image_noise
         if not strength or stage == "ending":
             return images
         noise = noise_like(images, self.generators["noise"])
         return (images + strength * noise).clamp(0, 1)
 
-    def _resampled(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
-        """Codes for the decoder: some confident factor partitions as fresh component samples."""
+    def _resample(self, codes: Tensor, prior: Prior, stage: str) -> Tensor:
+        """Replace some confident factor partitions by samples of their components."""
         loss = self.config.loss
         if not loss.resample_probability or stage == "warmup":
             return codes
@@ -164,42 +164,39 @@ class Objectives:
             fresh = prior.sample(values, generator)
         return torch.where(chosen.unsqueeze(-1), fresh, codes)
 
-    def _cycle(self, batch: Batch, prior: Prior) -> Tensor:
-        """Decoded codes of known values, read back by the frozen encoder, must keep the values."""
+    def _cycle(self, labelled_codes: Tensor, labelled_values: Tensor, prior: Prior) -> Tensor:
+        """Return the loss of values that the frozen encoder reads from their decoded codes."""
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
-        assert batch.labelled_codes is not None
         with torch.no_grad():
             values = self.coding.sample(n, self.generators["priors"])
-            codes = prior.sample(prior.padded(values), self.generators["priors"])
+            codes = prior.sample(prior.pad(values), self.generators["priors"])
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
-                values[:swaps], codes[:swaps] = self._swapped(batch, swaps)
+                swapped = self._swap(labelled_codes, labelled_values, swaps)
+                values[:swaps], codes[:swaps] = swapped
         images = model.decode(codes).sigmoid()
         with frozen(model.encoder):
             read = model.encode(images).means
         return losses.component_cross_entropy(prior, read, values)
 
-    def _swapped(self, batch: Batch, n: int) -> tuple[Tensor, Tensor]:
-        """Labelled codes whose every partition comes from an image of its own, and their values."""
-        codes = batch.labelled_codes
-        assert codes is not None
-        partitions = codes.shape[1]
-        rows = torch.randint(
-            len(codes), (n, partitions), generator=self.generators["priors"], device=codes.device
-        )
-        column = torch.arange(partitions, device=codes.device)
+    def _swap(self, codes: Tensor, values: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Return `n` values and codes, each partition of which comes from a random row."""
+        generator, partitions = self.generators["priors"], codes.shape[1]
+        size, device = (n, partitions), codes.device
+        rows = torch.randint(len(codes), size, generator=generator, device=device)
+        column = torch.arange(partitions, device=device)
         factors = self.networks.relational.factors
-        return batch.values[rows[:, :factors], column[:factors]], codes[rows, column]
+        return values[rows[:, :factors], column[:factors]], codes[rows, column]
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss is NaN or infinite; the message has the step, the terms and the config."""
+    """A loss is NaN or infinite."""
 
 
 class RunningTerms:
-    """Running sums of named loss terms, each over the steps that had it.
+    """Sums of named loss terms since the last report.
 
-    They stay on the device: to read a loss at every step would wait for it at every step.
+    They stay on the device, because reading them at every step would wait for the device.
     """
 
     def __init__(self) -> None:
@@ -207,36 +204,33 @@ class RunningTerms:
         self._counts: dict[str, int] = {}
 
     def add(self, terms: dict[str, Tensor]) -> None:
-        """Take in the terms of one step."""
+        """Add the terms of one step."""
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0) + value
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def check(self, step: int, run: str) -> None:
-        """Make sure that every loss so far is finite; waits for the device.
-
-        The message names the steps done and the run.
+        """Check that every sum is finite; `step` and `run` are for the message.
 
         Raises:
-            TrainingDiverged: One is NaN or infinite.
+            TrainingDiverged: A sum is NaN or infinite.
         """
-        values = torch.stack(list(self._sums.values())).tolist()
-        if not all(math.isfinite(value) for value in values):
+        if not torch.stack(list(self._sums.values())).isfinite().all():
             shown = ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
             raise TrainingDiverged(f"loss is not finite by step {step} ({shown}); {run}")
 
     def means(self) -> dict[str, float]:
-        """Mean of each term over the steps that had it, as `train/<term>`; the sums start anew."""
+        """Return the mean of each term over its steps, as `train/<term>`, and reset the sums."""
         sums = zip(self._sums, torch.stack(list(self._sums.values())).tolist(), strict=True)
         metrics = {f"train/{name}": total / self._counts[name] for name, total in sums}
         self._sums, self._counts = {}, {}
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        """The sums and the numbers of steps behind them."""
+        """Return the sums and their numbers of steps."""
         return {"sums": self._sums, "counts": self._counts}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore the sums from a `state_dict`."""
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])

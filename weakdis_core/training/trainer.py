@@ -1,11 +1,11 @@
-"""The single training loop: what `python -m weakdis_core train` and every trial of a sweep run."""
+"""The training loop of `python -m weakdis_core train` and of every trial of a sweep."""
 
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,14 +33,14 @@ _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation.
+    """The result of one evaluation.
 
     Attributes:
         step: Optimisation steps done.
-        stage: The stage they ended in.
-        metrics: `train/...` means since the last report; `val/...` accuracies on validation, absent
-            until warmup has ended, for they do not exist before.
-        seconds: Seconds of training so far, evaluations included, interruptions not.
+        stage: Stage of the last step.
+        metrics: `train/...` means since the last report, and after the warmup `val/...` accuracies
+            on validation.
+        seconds: Seconds of training so far, with evaluations and without interruptions.
     """
 
     step: int
@@ -52,17 +52,16 @@ class Report:
 class Trainer:
     """Trains one configuration on one prepared variant.
 
-    `seconds` and `cpu_seconds` are the wall and CPU time of training so far, evaluations on
-    validation included. Checkpoints keep both, so that an interrupted run has its true cost; one of
-    an earlier version has no CPU time, which is then NaN.
+    `seconds` and `cpu_seconds` are the wall and CPU time of training so far, with evaluations on
+    validation. Checkpoints store both, so that an interrupted run reports its whole cost.
 
     Args:
         config: The settings.
         prepared: The variant's images.
-        oracle: Judge of decoded pictures.
+        oracle: Classifier that judges decoded pictures.
 
     Raises:
-        UserError: The labelled subset misses a factor value, or the device is not there.
+        UserError: The labelled subset misses a factor value, or the device does not exist.
     """
 
     def __init__(self, config: Config, prepared: Prepared, oracle: Oracle) -> None:
@@ -102,17 +101,20 @@ class Trainer:
         self._terms = RunningTerms()
 
     def stage(self, step: int) -> Stage:
-        """Stage of the step that follows `step` finished ones."""
+        """Return the stage of the step that follows `step` finished ones."""
         training = self.config.training
         if step < training.warmup_steps:
             return "warmup"
         return "full" if step < training.ending_step else "ending"
 
     def fit(self) -> Iterator[Report]:
-        """Train to the last step; one Report for each evaluation, the last at the last step.
+        """Train to the last step.
+
+        Yields:
+            A report for each evaluation. The last step is evaluated.
 
         Raises:
-            TrainingDiverged: A loss became NaN or infinite.
+            TrainingDiverged: A loss is NaN or infinite.
         """
         torch.set_num_threads(self.config.runtime.threads)
         training = self.config.training
@@ -133,36 +135,33 @@ class Trainer:
                 self.seconds = time.perf_counter() - started
                 self.cpu_seconds = time.process_time() - started_cpu
                 yield Report(self.step, stage, metrics, self.seconds)
-                # What the caller does with a report is not training.
+                # Exclude the caller's time.
                 started, started_cpu = self._clocks()
 
     def evaluate(
         self, name: Literal["validation", "test"], samples: int | None = None
     ) -> dict[str, float]:
-        """Accuracies on `images_of` a split; the same images and draws at every call."""
+        """Return accuracies on `images_of` a split, with the same draws at every call."""
         index = self.images_of(name, samples)
         generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
         return self.evaluator.evaluate(self.networks, self.prior, index, generator)
 
     def images_of(self, name: Literal["validation", "test"], samples: int | None = None) -> Tensor:
-        """Images of a split, `samples` at most, in an order of their own.
-
-        The first of them are a fair sample of the whole split, which None takes.
-        """
+        """Return at most `samples` images of a split in random but fixed order; None for all."""
         index = shuffled(getattr(self.splits, name), self.config.data.data_seed, name)
         return torch.from_numpy(index[:samples]).to(self.device)
 
     @torch.no_grad()
     def codes_of(self, index: Tensor) -> Tensor:
-        """Latent codes of images, the encoder's means: `(n, partitions, latent)`."""
+        """Return the encoder's means of images, `(n, partitions, latent)`."""
         model = self.networks.autoencoder
-        # No images are not encoded: pixel-unshuffle refuses them.
+        # Pixel unshuffle refuses an empty batch.
         parts = [part for part in index.split(_CHUNK) if len(part)]
         none = torch.empty(0, model.partitions, model.latent, device=index.device)
         return torch.cat([none, *(model.encode(self.bank.batch(part)).means for part in parts)])
 
     def save(self, path: Path) -> None:
-        """Write the complete state as one file, atomically."""
+        """Write the complete state to one file, atomically."""
         state = {
             "config": self.config.to_dict(),
             "images": self.images_digest,
@@ -179,12 +178,12 @@ class Trainer:
         write_checkpoint(state, path)
 
     def load(self, path: Path, to_continue: bool = True) -> None:
-        """Take over a file written by `save`.
+        """Restore the state from a file written by `save`.
 
         Args:
             path: The file.
-            to_continue: Whether training goes on from it, with the same draws as if it had never
-                stopped; a model that is only evaluated may come from another kind of device.
+            to_continue: Whether to restore the random generators too, to continue training exactly.
+                Their states fit one kind of device only.
 
         Raises:
             UserError: The file cannot be read, or belongs to another configuration, other images
@@ -203,41 +202,40 @@ class Trainer:
                 "the data set or its renderer has changed since"
             )
         if to_continue:
-            self._load_generators(state, path)
+            if state["device"] != self.device.type:
+                raise UserError(
+                    f"{path}: written on {state['device']}, cannot be continued on "
+                    f"{self.device.type}; use runtime.device {state['device']}"
+                )
+            for name, generator in self.generators.items():
+                generator.set_state(state["generators"][name])
         self.networks.load_state_dict(state["networks"])
         prior = {name: value.to(self.device) for name, value in state["prior"].items()}
-        self.prior = self.labelled.prior_kind(**prior)
+        self.prior = type(self.prior)(**prior)
         self.labelled.codes = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
-        # Checkpoints of earlier versions lack it.
+        # Checkpoints of earlier versions have no CPU time.
         self.cpu_seconds = state.get("cpu_seconds", math.nan)
         self._terms.load_state_dict(state, self.device)
 
-    def _load_generators(self, state: dict[str, Any], path: Path) -> None:
-        """Their states have another form on each kind of device."""
-        if state["device"] != self.device.type:
-            raise UserError(
-                f"{path}: written on {state['device']}, cannot be continued on {self.device.type}; "
-                f"use runtime.device {state['device']}"
-            )
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
-
     def _train_step(self) -> None:
         stage = self.stage(self.step)
-        if stage != "warmup" and self.step == self.config.training.warmup_steps:
+        if self.step == self.config.training.warmup_steps:
             self.enter_full_training()
         self.networks.set_learning_rates(self.step)
         batch = self.next_batch()
-        terms = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
+        terms, codes = self.objectives.autoencoder_step(batch, self.prior, stage, self.step)
         if stage != "warmup":
             terms |= self.objectives.relational_step(self.prior)
         if stage == "full":
-            self._remember(batch)
+            self.labelled.codes[batch.rows] = codes
+            every = self.config.loss.prior_refit_every
+            if every and (self.step + 1) % every == 0:
+                self.prior = self.labelled.fit()
         self._terms.add(terms)
 
     def next_batch(self) -> Batch:
-        """Images of the next step, drawn with replacement."""
+        """Draw the images of the next step, with replacement."""
         training, generators = self.config.training, self.generators
         unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
         labelled, n = self.labelled_index, training.labelled_batch_size
@@ -246,7 +244,7 @@ class Trainer:
         return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
 
     def _clocks(self) -> tuple[float, float]:
-        """The wall and CPU times at which an uninterrupted run would have started."""
+        """Return the wall and CPU times at which an uninterrupted run would have started."""
         return time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
 
     def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
@@ -254,16 +252,8 @@ class Trainer:
 
     @torch.no_grad()
     def enter_full_training(self) -> None:
-        """End the warmup: encode the labelled subset and fit the adaptive priors."""
+        """Encode the labelled subset and fit the adaptive priors to it."""
         model, generator = self.networks.autoencoder, self.generators["codes"]
         images = map(self.bank.batch, self.labelled_index.split(_CHUNK))
         self.labelled.codes = torch.cat([model.encode(each).sample(generator) for each in images])
-        self.prior = self.labelled.fitted()
-
-    def _remember(self, batch: Batch) -> None:
-        """Keep the labelled codes just seen, and refit the priors every few steps."""
-        assert batch.labelled_codes is not None
-        every = self.config.loss.prior_refit_every
-        self.labelled.codes[batch.rows] = batch.labelled_codes
-        if every and (self.step + 1) % every == 0:
-            self.prior = self.labelled.fitted()
+        self.prior = self.labelled.fit()

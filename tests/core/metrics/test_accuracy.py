@@ -1,4 +1,4 @@
-"""Accuracies: known answers, and NaN with its count where nothing was drawn."""
+"""Accuracies: known answers, and NaN without rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 from weakdis_core.metrics.accuracy import factor_accuracy, relation_accuracy
 
 
-def test_factor_accuracy_joint_and_each() -> None:
+def test_factor_accuracy_is_joint_and_per_factor() -> None:
     true = np.array([[0, 1], [1, 1], [2, 0], [0, 0]])
     predicted = np.array([[0, 1], [1, 0], [2, 0], [1, 1]])
-    accuracy = factor_accuracy(predicted, true)
-    assert accuracy.joint == 0.5
-    assert accuracy.per_factor.tolist() == [0.75, 0.5]
-    assert accuracy.count == 4
+    joint, single = factor_accuracy(predicted, true)
+    assert joint == 0.5
+    assert single.tolist() == [0.75, 0.5]
 
 
 def test_relation_accuracy_needs_every_partition_right() -> None:
@@ -24,22 +23,21 @@ def test_relation_accuracy_needs_every_partition_right() -> None:
     accuracy = relation_accuracy(predicted, target, [0, 0, 0, 1], affected=[0, 1, 1])
     assert accuracy.all == 0.5
     assert accuracy.affected == 0.75
-    assert accuracy.counts.tolist() == [3, 1, 0]
     assert accuracy.per_relation[:2].tolist() == [1 / 3, 1.0]
     assert math.isnan(accuracy.per_relation[2])
 
 
-def test_only_accepted_rows_are_judged_and_none_is_nan() -> None:
+def test_relation_accuracy_judges_accepted_rows_only() -> None:
     target = np.array([[1, 0], [1, 0]])
     predicted = np.array([[1, 0], [0, 0]])
     some = relation_accuracy(predicted, target, [0, 0], [0], accepted=[True, False])
-    assert (some.all, some.accepted, some.count) == (1.0, 0.5, 1)
+    assert (some.all, some.accepted) == (1.0, 0.5)
     none = relation_accuracy(predicted, target, [0, 0], [0], accepted=[False, False])
     assert math.isnan(none.all)
-    assert (none.accepted, none.count) == (0.0, 0)
+    assert none.accepted == 0.0
 
 
-def test_no_rows_at_all_is_nan() -> None:
+def test_accuracies_without_rows_are_nan() -> None:
     empty = np.zeros((0, 3), int)
-    assert math.isnan(factor_accuracy(empty, empty).joint)
+    assert math.isnan(factor_accuracy(empty, empty)[0])
     assert math.isnan(relation_accuracy(empty, empty, np.zeros(0, int), [0]).all)

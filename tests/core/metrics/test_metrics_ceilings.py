@@ -1,4 +1,4 @@
-"""Ceilings: what perfect codes and perfect readers reach."""
+"""Ceilings: scores of perfect codes and perfect readers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import VARIANTS, get_variant
+from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.ceilings import (
     dci_ceiling,
@@ -17,7 +17,7 @@ from weakdis_core.metrics.ceilings import (
     sap_ceiling,
 )
 
-# Each from a single draw, and single draws differ by 0.04.
+# Each is from a single draw; draws differ by 0.04.
 PROTOTYPE_SAP = {
     "dsprites_v2": 0.66,
     "dsprites_v3": 0.64,
@@ -28,17 +28,17 @@ PROTOTYPE_SAP = {
 }
 
 
-def test_perfect_codes_have_all_of_mig_and_far_from_all_of_sap() -> None:
+def test_perfect_codes_reach_one_in_mig_but_not_in_sap() -> None:
     assert 0.999 < mig_ceiling("dsprites_v2") <= 1
     assert sap_ceiling("dsprites_v2") == pytest.approx(0.66, abs=0.03)
 
 
-def test_perfect_codes_have_all_of_dci() -> None:
+def test_perfect_codes_reach_one_in_dci() -> None:
     assert 0.999 < dci_ceiling("dsprites_v2") <= 1
 
 
-def test_ceilings_are_the_same_each_time_by_name_or_variant() -> None:
-    assert mig_ceiling("dsprites_v2") == mig_ceiling(get_variant("dsprites_v2"))
+def test_ceilings_are_reproducible_and_need_a_variant() -> None:
+    assert mig_ceiling("dsprites_v2") == mig_ceiling("dsprites_v2")
     with pytest.raises(UserError, match="variant: 'dsprites_v9'"):
         mig_ceiling("dsprites_v9")
 
@@ -50,7 +50,7 @@ def test_ceilings_of_every_variant(name: str) -> None:
     assert sap_ceiling(name) == pytest.approx(PROTOTYPE_SAP[name], abs=0.03)
 
 
-def test_equal_pictures_under_different_labels_can_be_read_as_one_of_them_only() -> None:
+def test_equal_pictures_with_different_labels_lower_the_ceiling() -> None:
     digests = np.array([7, 7, 7, 9, 2**63, 9], dtype=np.uint64)
     factors = np.array([[0, 0], [0, 1], [0, 1], [1, 0], [1, 1], [1, 0]])
     assert identifiability_ceiling(digests, factors) == 5 / 6
@@ -58,5 +58,5 @@ def test_equal_pictures_under_different_labels_can_be_read_as_one_of_them_only()
     assert math.isnan(identifiability_ceiling(digests[:0], factors[:0]))
 
 
-def test_pictures_of_a_prepared_variant_say_what_they_are(sprites: Prepared) -> None:
+def test_prepared_variant_has_a_ceiling_near_one(sprites: Prepared) -> None:
     assert identifiability_ceiling(sprites.digests, sprites.factors) > 0.99

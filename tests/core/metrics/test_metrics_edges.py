@@ -1,4 +1,4 @@
-"""What the metrics answer where little or nothing is defined, and what they refuse."""
+"""Metrics of degenerate arrays, and errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.metrics.dci import dci
+from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -22,8 +22,8 @@ TEST = np.stack([_generator.integers(3, size=100), _generator.integers(4, size=1
 
 
 def scores(codes: Array, factors: Array, other_codes: Array, other: Array) -> list[float]:
-    """Everything that can be asked, in one list."""
-    each = dci(codes, factors, other_codes, other)
+    """Return all scores in one list."""
+    each = fit_importances(codes, factors, other_codes, other).dci()
     return [
         mig(codes, factors),
         modularity(codes, factors),
@@ -50,15 +50,15 @@ SCALES: dict[str, Callable[[Array], Array]] = {
 
 
 @pytest.mark.parametrize("name", SCALES)
-def test_every_score_is_defined_whatever_the_scale_of_the_codes(name: str) -> None:
+def test_scores_are_defined_for_codes_of_any_scale(name: str) -> None:
     represent = SCALES[name]
     found = scores(represent(TRAIN), TRAIN, represent(TEST), TEST)
     assert defined(found) == [True] * 6
-    # Bins follow the range, so MIG sees through any scale.
+    # Bins follow the range, so MIG does not depend on the scale.
     assert found[0] == (0 if name == "constant" else pytest.approx(mig(TRAIN, TRAIN)))
 
 
-def test_one_code_dimension_has_a_second_of_nothing_and_no_completeness() -> None:
+def test_one_code_dimension_has_no_completeness() -> None:
     found = scores(TRAIN[:, :1], TRAIN[:, :1], TEST[:, :1], TEST[:, :1])
     assert found[0] == pytest.approx(1)
     assert defined(found) == [True, False, True, False, False, True]
@@ -69,7 +69,7 @@ def test_one_code_dimension_has_a_second_of_nothing_and_no_completeness() -> Non
     assert found[0] == 0
 
 
-def test_a_factor_value_missing_from_train_is_never_read_right() -> None:
+def test_factor_value_missing_from_train_is_always_wrong() -> None:
     kept = TRAIN[TRAIN[:, 1] != 3]
     found = scores(kept, kept, TEST, TEST)
     assert defined(found) == [True] * 6
@@ -77,42 +77,43 @@ def test_a_factor_value_missing_from_train_is_never_read_right() -> None:
     assert found[5] == pytest.approx(1 - missing / 2)
 
 
-def test_a_factor_value_missing_from_test_is_no_matter() -> None:
+def test_factor_value_missing_from_test_does_not_matter() -> None:
     kept = TEST[TEST[:, 0] != 0]
     found = scores(TRAIN, TRAIN, kept, kept)
     assert defined(found) == [True] * 6
     assert found[5] == 1
 
 
-def test_a_constant_factor_is_left_out() -> None:
+def test_constant_factor_is_left_out() -> None:
     constant = np.column_stack([TRAIN, np.full(len(TRAIN), 2)])
     other = np.column_stack([TEST, np.full(len(TEST), 2)])
     with_it, without = scores(TRAIN, constant, TEST, other), scores(TRAIN, TRAIN, TEST, TEST)
-    # Modularity counts it among the factors that codes say nothing about, as the library does.
+    # Modularity counts it as a factor without information, as disentanglement_lib does.
     assert with_it[0] == without[0]
     assert with_it[2:] == without[2:]
     assert with_it[1] == pytest.approx(1, abs=1e-3)
 
 
-def test_without_a_factor_that_varies_nothing_is_defined() -> None:
+def test_scores_without_varying_factors_are_nan() -> None:
     constant, other = np.ones_like(TRAIN), np.ones_like(TEST)
     assert defined(scores(TRAIN, constant, TEST, other)) == [False] * 6
     assert defined(scores(TRAIN[:0], TRAIN[:0], TEST, TEST)) == [False] * 6
 
 
-def test_without_test_rows_nothing_measured_on_test_is_defined() -> None:
+def test_scores_on_test_without_test_rows_are_nan() -> None:
     found = scores(TRAIN, TRAIN, TEST[:0], TEST[:0])
     assert defined(found) == [True, True, False, True, True, False]
 
 
 def test_groups_need_not_be_numbered_from_zero() -> None:
     codes, other = np.column_stack([TRAIN, TRAIN]), np.column_stack([TEST, TEST])
-    grouped = dci(codes, TRAIN, other, TEST, groups=[7, -1, 7, -1])
+    fitted = fit_importances(codes, TRAIN, other, TEST)
+    grouped = fitted.dci([7, -1, 7, -1])
     assert grouped.completeness == pytest.approx(1, abs=1e-6)
-    assert math.isnan(dci(codes, TRAIN, other, TEST, groups=np.zeros(4, int)).completeness)
+    assert math.isnan(fitted.dci(np.zeros(4, int)).completeness)
 
 
-def test_bad_arrays_are_named() -> None:
+def test_wrong_arrays_are_errors_that_name_them() -> None:
     with pytest.raises(UserError, match=r"^codes: shape \(200,\) is not allowed"):
         mig(TRAIN[:, 0], TRAIN)
     with pytest.raises(UserError, match=r"^factors: shape \(200, 0\) is not allowed"):
@@ -121,14 +122,14 @@ def test_bad_arrays_are_named() -> None:
         mig(TRAIN, TEST)
     with pytest.raises(UserError, match=r"^test_codes: 1 values are not finite"):
         sap(TRAIN, TRAIN, np.where(np.arange(200).reshape(100, 2) == 5, np.nan, TEST), TEST)
-    with pytest.raises(UserError, match=r"^train_factors: float64 values .* integers are"):
-        dci(TRAIN, TRAIN + 0.5, TEST, TEST)
+    with pytest.raises(UserError, match=r"^train_factors: float64 values .* use integers"):
+        fit_importances(TRAIN, TRAIN + 0.5, TEST, TEST)
     with pytest.raises(UserError, match=r"^test_codes: 1 columns .* train_codes has 2"):
-        dci(TRAIN, TRAIN, TEST[:, :1], TEST)
+        fit_importances(TRAIN, TRAIN, TEST[:, :1], TEST)
     with pytest.raises(UserError, match=r"^groups: shape \(3,\) .* each of the 2 code"):
-        dci(TRAIN, TRAIN, TEST, TEST, groups=[0, 0, 1])
+        fit_importances(TRAIN, TRAIN, TEST, TEST).dci([0, 0, 1])
 
 
-def test_whole_numbers_and_truth_values_are_integers_too() -> None:
+def test_whole_floats_and_booleans_are_integers() -> None:
     assert mig(TRAIN, TRAIN.astype(float)) == mig(TRAIN, TRAIN)
     assert mig(TRAIN > 0, TRAIN) == mig((TRAIN > 0).astype(int), TRAIN)

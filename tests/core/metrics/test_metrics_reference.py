@@ -1,4 +1,4 @@
-"""The metrics beside plain transcriptions of their definitions."""
+"""The metrics against plain implementations of their definitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.svm import LinearSVC
 
 from weakdis_core.data.variants import get_variant
-from weakdis_core.metrics.dci import dci, importances
+from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig, modularity
 from weakdis_core.metrics.separability import sap
 
@@ -21,7 +21,7 @@ N_VALUES = (3, 4, 2)
 
 
 def information(code: Array, values: Array, bins: int = 20) -> float:
-    """Mutual information in nats, from the table of joint frequencies."""
+    """Return the mutual information in nats, from the table of joint frequencies."""
     edges = np.histogram(code, bins)[1]
     table = np.zeros((bins + 1, values.max() + 1))
     np.add.at(table, (np.digitize(code, edges[:-1]), values), 1 / len(code))
@@ -110,7 +110,7 @@ def represented(name: str, rows: int) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
-def test_mig_and_modularity_are_the_definitions(name: str) -> None:
+def test_mig_and_modularity_match_the_definitions(name: str) -> None:
     codes, factors = represented(name, 700)
     assert mig(codes, factors) == pytest.approx(reference_mig(codes, factors), abs=1e-9)
     expected = reference_modularity(codes, factors)
@@ -118,36 +118,37 @@ def test_mig_and_modularity_are_the_definitions(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
-def test_sap_is_the_definition(name: str) -> None:
+def test_sap_matches_the_definition(name: str) -> None:
     arrays = *represented(name, 600), *represented(name, 300)
     assert sap(*arrays) == pytest.approx(reference_sap(*arrays), abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["mixed", "predictions"])
-def test_dci_is_the_definition(name: str) -> None:
+def test_dci_matches_the_definition(name: str) -> None:
     arrays = *represented(name, 400), *represented(name, 200)
-    scores = dci(*arrays)
+    scores = fit_importances(*arrays).dci()
     found = scores.disentanglement, scores.completeness, scores.informativeness
     assert found == pytest.approx(reference_dci(*arrays), abs=0.02)
 
 
-def test_equal_rows_that_weigh_together_give_the_trees_of_all_rows() -> None:
+def test_merged_equal_rows_give_the_same_importances() -> None:
     codes, factors = represented("predictions", 800)
-    together = importances(codes, factors, codes, factors)
+    together = fit_importances(codes, factors, codes, factors)
     plain = [
         GradientBoostingClassifier(random_state=0).fit(codes, values).feature_importances_
         for values in factors.T
     ]
-    np.testing.assert_allclose(together.matrix, np.array(plain).T, atol=1e-9)
+    np.testing.assert_allclose(together.matrix, plain, atol=1e-9)
 
 
-def test_threads_change_nothing() -> None:
+def test_dci_does_not_depend_on_threads() -> None:
     codes, factors = represented("float32", 200)
-    assert dci(codes, factors, codes, factors, n_jobs=2) == dci(codes, factors, codes, factors)
+    arrays = codes, factors, codes, factors
+    assert fit_importances(*arrays, n_jobs=2).dci() == fit_importances(*arrays).dci()
 
 
 @pytest.mark.slow
-def test_converted_codes_of_the_published_protocol() -> None:
+def test_dci_of_converted_codes_in_the_published_protocol() -> None:
     variant = get_variant("dsprites_v4")
     generator = np.random.default_rng(0)
     rows = generator.choice(variant.n_images, 15_000, replace=False)
@@ -155,7 +156,8 @@ def test_converted_codes_of_the_published_protocol() -> None:
     random = np.stack([generator.integers(n, size=len(rows)) for n in variant.n_values], axis=1)
     predicted = np.where(generator.random(factors.shape) < 0.05, random, factors)
     train, test = slice(10_000), slice(10_000, None)
-    scores = dci(predicted[train], factors[train], predicted[test], factors[test])
+    arrays = predicted[train], factors[train], predicted[test], factors[test]
+    scores = fit_importances(*arrays).dci()
     right = float((predicted[test] == factors[test]).mean())
     assert scores.informativeness == pytest.approx(right, abs=0.005)
     assert 0.97 < scores.disentanglement < 1

@@ -1,4 +1,4 @@
-"""What is done to images: relations again and again, traversals and swaps of partitions."""
+"""Manipulations of images: repeated relations, traversals and swaps of partitions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weakdis_core.training.trainer import Trainer
 
 @pytest.fixture(scope="module")
 def trainer(rooms: Prepared, rooms_oracle: Oracle) -> Trainer:
-    """A model that has seen a few steps, and has fitted priors and a nuisance partition."""
+    """Return a briefly trained model with fitted priors and a nuisance partition."""
     trainer = Trainer(small_config("shapes3d_v2"), rooms, rooms_oracle)
     list(trainer.fit())
     return trainer
@@ -37,7 +37,7 @@ def codes_of(trainer: Trainer, images: torch.Tensor) -> torch.Tensor:
     return trainer.networks.autoencoder.encode(images).means
 
 
-def test_a_relation_is_applied_to_what_came_out_of_it(trainer: Trainer) -> None:
+def test_repeat_applies_a_relation_to_its_own_result(trainer: Trainer) -> None:
     images, names = images_of(trainer, 3), trainer.variant.relation_names
     once = manipulate(trainer.networks, trainer.variant, images, names)
     often = repeat(trainer.networks, trainer.variant, images, dict.fromkeys(names, 4))
@@ -53,12 +53,12 @@ def test_a_relation_is_applied_to_what_came_out_of_it(trainer: Trainer) -> None:
         np.testing.assert_allclose(often.after[name][:, -1], decoded(trainer, codes), atol=1e-6)
 
 
-def test_a_relation_that_is_not_there_is_refused(trainer: Trainer) -> None:
+def test_unknown_relation_is_an_error(trainer: Trainer) -> None:
     with pytest.raises(UserError, match="relation: 'juggle' is not one of shapes3d_v2's"):
         repeat(trainer.networks, trainer.variant, images_of(trainer, 1), {"juggle": 2})
 
 
-def test_a_traversal_changes_one_partition_to_the_means_of_its_components(
+def test_traversal_sets_one_partition_to_the_means_of_its_components(
     trainer: Trainer,
 ) -> None:
     images, sizes = images_of(trainer, 2), trainer.variant.n_values
@@ -70,7 +70,7 @@ def test_a_traversal_changes_one_partition_to_the_means_of_its_components(
         np.testing.assert_allclose(found[factor][:, value], decoded(trainer, codes), atol=1e-6)
 
 
-def test_a_swap_takes_one_partition_of_the_other_image(trainer: Trainer) -> None:
+def test_swap_takes_one_partition_of_the_other_image(trainer: Trainer) -> None:
     first, second = images_of(trainer, 4).chunk(2)
     found = swap(trainer.networks, first, second)
     partitions = trainer.networks.autoencoder.partitions

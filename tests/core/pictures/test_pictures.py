@@ -1,4 +1,4 @@
-"""Pictures: their names and sizes, that they are the same again, and the numbers they show."""
+"""Pictures: names, sizes, reproducibility and numbers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def assert_small_and_white(files: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("data", ["sprites", pytest.param("rooms", marks=pytest.mark.slow)])
-def test_a_checkpoint_gives_the_same_files_again(
+def test_pictures_of_a_checkpoint_are_reproducible(
     data: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     prepared: Prepared = request.getfixturevalue(data)
@@ -80,7 +80,7 @@ def test_a_checkpoint_gives_the_same_files_again(
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_one_code_has_no_pictures_of_partitions(
+def test_monolithic_model_has_no_pictures_of_partitions(
     sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
     files = write_pictures(trained(sprites, sprites_oracle, "monolithic"), sprites_oracle, tmp_path)
@@ -90,26 +90,26 @@ def test_one_code_has_no_pictures_of_partitions(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_variant_has_its_pictures(variant: str, cache: Path, tmp_path: Path) -> None:
+def test_every_variant_has_all_pictures(variant: str, cache: Path, tmp_path: Path) -> None:
     prepared = prepare(small_config(variant).data)
     oracle = train_oracle(prepared, split(prepared.digests, 0), steps=2)
     kinds: dict[ModelKind, set[str]] = {"modular": ALL, "monolithic": OF_ONE_CODE}
     for model, names in kinds.items():
         config = small_config(variant, model).with_values({"data.labels": 700})
-        # Untrained: the prior is N(0, I), most components are not there, pictures are noise.
+        # An untrained model has one component for each partition, and its pictures are noise.
         files = write_pictures(Trainer(config, prepared, oracle), oracle, tmp_path / model)
         assert {path.name for path in files} == names
         assert_small_and_white(files)
 
 
-def test_a_folder_that_cannot_be_made_is_a_clear_error(trainer: Trainer, tmp_path: Path) -> None:
+def test_folder_that_cannot_be_created_is_an_error(trainer: Trainer, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file/pictures/manipulation\.png: cannot be written"):
         write_pictures(trainer, trainer.evaluator.oracle, tmp_path / "file" / "pictures")
 
 
 @pytest.mark.parametrize("model", ["modular", "monolithic"])
-def test_confusions_are_what_the_accuracies_say(
+def test_confusions_match_the_accuracies(
     model: ModelKind, sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     config = preset("default", "dsprites_v2", model).with_values(SMALL | {"data.labels": 14})
@@ -131,21 +131,21 @@ def test_confusions_are_what_the_accuracies_say(
         assert each.counts.sum(1).tolist() == expected.bincount(minlength=3).tolist()
 
 
-def test_a_picture_of_relations_without_images(tmp_path: Path) -> None:
+def test_confusion_picture_of_a_relation_without_images(tmp_path: Path) -> None:
     nothing = Confusion("relation", "bigger", np.zeros((3, 3), dtype=np.int64))
     some = Confusion("factor", "scale", np.eye(3, dtype=np.int64))
     write_confusion([some, nothing], Head("title", "Caption."), tmp_path / "confusion.png")
     assert_small_and_white([tmp_path / "confusion.png"])
 
 
-def test_a_row_without_images_has_no_shares() -> None:
+def test_row_without_images_has_no_shares() -> None:
     one = Confusion("factor", "shape", np.array([[3, 1], [0, 0]]))
     assert one.accuracy == 0.75
     np.testing.assert_array_equal(one.shares, [[0.75, 0.25], [np.nan, np.nan]])
     assert math.isnan(Confusion("factor", "shape", np.zeros((2, 2), dtype=np.int64)).accuracy)
 
 
-def test_the_table_holds_the_counts(trainer: Trainer, tmp_path: Path) -> None:
+def test_confusion_table_holds_the_counts(trainer: Trainer, tmp_path: Path) -> None:
     oracle = trainer.evaluator.oracle
     found = confusions(trainer, oracle)
     write_confusion_table(found, tmp_path / "confusion.csv")
@@ -160,7 +160,7 @@ def test_the_table_holds_the_counts(trainer: Trainer, tmp_path: Path) -> None:
         np.testing.assert_array_equal(counts, each.counts)
 
 
-def test_a_map_is_the_plane_of_the_largest_variance() -> None:
+def test_map_shows_the_plane_of_the_largest_variance() -> None:
     generator = numpy_generator(0, "map")
     flat = generator.standard_normal((4000, 5)) * [0.1, 3, 0.1, 1, 0.1]
     means = np.eye(5)[[1, 3]]
@@ -172,7 +172,7 @@ def test_a_map_is_the_plane_of_the_largest_variance() -> None:
     np.testing.assert_allclose(np.abs(found.covariances[0]), np.diag([2, 4]), atol=0.1)
 
 
-def test_a_map_of_codes_that_do_not_vary_or_have_one_dimension() -> None:
+def test_map_of_constant_or_one_dimensional_codes() -> None:
     still = map_partition(np.ones((9, 4)), np.zeros((1, 4)), np.eye(4)[None])
     assert all(map(math.isnan, still.explained))
     line = np.arange(9.0)[:, None]
@@ -181,14 +181,14 @@ def test_a_map_of_codes_that_do_not_vary_or_have_one_dimension() -> None:
     assert found.explained == pytest.approx((1, 0))
 
 
-def test_the_ellipse_of_a_gaussian() -> None:
+def test_ellipse_has_the_axes_of_the_covariance() -> None:
     turn = np.array([[math.cos(0.5), -math.sin(0.5)], [math.sin(0.5), math.cos(0.5)]])
     width, height, angle = ellipse_of(turn @ np.diag([1.0, 9.0]) @ turn.T, 2)
     assert (width, height) == pytest.approx((4, 12))
     assert angle % 180 == pytest.approx(math.degrees(0.5))
 
 
-def test_partners_are_others_that_differ_most() -> None:
+def test_partners_differ_in_most_factors() -> None:
     values = np.array([[0, 0], [1, 1], [0, 1], [1, 1], [0, 0], [1, 0]])
     first, second = partners(values, 2)
     assert first.tolist() == [0, 1]
@@ -196,7 +196,7 @@ def test_partners_are_others_that_differ_most() -> None:
     assert len(partners(values, 8)[0]) == 3
 
 
-def test_images_are_drawn_pixel_by_pixel(tmp_path: Path) -> None:
+def test_images_are_drawn_without_interpolation(tmp_path: Path) -> None:
     levels = numpy_generator(0, "image").integers(0, 2, (1, 64, 64)).astype(np.float32)
     rows = [GridRow([None, levels], label="row"), GridRow([levels], framed=0)]
     write_rows(rows, ["a", "b"], Head("title", "caption"), tmp_path / "rows.png")
@@ -210,9 +210,9 @@ def test_images_are_drawn_pixel_by_pixel(tmp_path: Path) -> None:
     assert len(same) == 2
 
 
-def test_every_picture_says_what_it_shows_of_which_model(trainer: Trainer) -> None:
+def test_every_picture_has_a_caption_and_names_its_model(trainer: Trainer) -> None:
     for caption in CAPTIONS.values():
         assert caption.endswith(".")
         head = Head.of(trainer.config, caption)
         assert head.title == f"dsprites_v2, config {trainer.config.hash()}, seed 0"
-        assert head.height(4) > head.height(9)
+        assert head.height(3) > head.height(9)

@@ -23,25 +23,27 @@ def labelled(**changes: object) -> LabelledCodes:
     return LabelledCodes(VALUES, CODING, Config().with_values(settings), partitions=3)
 
 
-def test_the_priors_are_those_of_the_codes_as_last_seen() -> None:
+def test_fitted_priors_follow_the_latest_codes() -> None:
     memory = labelled(covariance_scale=0.5)
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
         memory.codes = torch.randn(memory.codes.shape, generator=generator)
         loss = LossSettings(covariance_scale=0.5)
         expected = fit_prior(memory.codes, VALUES, torch.tensor([3, 3, 3]), 3, loss)
-        for name, value in vars(memory.fitted()).items():
+        for name, value in vars(memory.fit()).items():
             torch.testing.assert_close(value, getattr(expected, name))
 
 
-def test_the_kind_of_prior_does_not_change_when_warmup_ends() -> None:
+def test_standard_and_fitted_priors_have_one_class() -> None:
     for shared, kind in ((False, Prior), (True, SharedPrior)):
         memory = labelled(shared_covariance=shared)
         memory.codes = torch.randn(memory.codes.shape, generator=torch.Generator().manual_seed(0))
-        assert type(memory.standard()) is type(memory.fitted()) is memory.prior_kind is kind
-        assert memory.standard().means.shape == memory.fitted().means.shape
+        assert type(memory.standard()) is type(memory.fit()) is kind
+        assert memory.standard().means.shape == memory.fit().means.shape
 
 
-def test_a_value_without_a_label_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.labels: 18 is not enough: factor 0 has no label"):
-        LabelledCodes(VALUES[VALUES[:, 0] < 2], CODING, Config(), partitions=3)
+@pytest.mark.parametrize(("factor", "value"), [(0, 2), (1, 1)])
+def test_value_without_a_label_is_an_error(factor: int, value: int) -> None:
+    message = rf"data\.labels: 18 is not enough: factor {factor} .* sample of value {value};"
+    with pytest.raises(UserError, match=message):
+        LabelledCodes(VALUES[VALUES[:, factor] != value], CODING, Config(), partitions=3)

@@ -1,10 +1,9 @@
-"""Priors: known answers from torch.distributions and scikit-learn, and the undefined cases."""
+"""Priors: known answers of torch.distributions and scikit-learn, and undefined cases."""
 
 from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,8 +16,7 @@ from torch.distributions import (
 )
 
 from weakdis_core.config.settings import LossSettings
-from weakdis_core.errors import UserError
-from weakdis_core.priors.fitting import fit_prior, require_every_value
+from weakdis_core.priors.fitting import fit_prior
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import torch_generator
 
@@ -43,7 +41,7 @@ def reference(prior: Prior, partition: int, n_values: int) -> MixtureSameFamily:
     return MixtureSameFamily(weights, components)
 
 
-def test_densities_are_those_of_torch_distributions() -> None:
+def test_densities_match_torch_distributions() -> None:
     prior = random_prior()
     codes = torch.randn(50, 2, 4, dtype=torch.float64, generator=torch_generator(0, "codes"))
     for partition, n in enumerate(N_VALUES):
@@ -54,7 +52,7 @@ def test_densities_are_those_of_torch_distributions() -> None:
         torch.testing.assert_close(prior.component_log_prob(codes)[:, partition, :n], each)
 
 
-def test_padding_is_never_chosen() -> None:
+def test_padding_is_never_classified_or_sampled() -> None:
     prior = random_prior()
     codes = 10 * torch.randn(500, 2, 4, dtype=torch.float64, generator=torch_generator(1, "codes"))
     assert prior.classify(codes)[:, 0].max() < 3
@@ -62,7 +60,7 @@ def test_padding_is_never_chosen() -> None:
     assert (prior.component_log_prob(codes)[:, 0, 3:] == -math.inf).all()
 
 
-def test_samples_have_the_components_mean_and_covariance() -> None:
+def test_samples_have_the_mean_and_covariance_of_their_component() -> None:
     prior = random_prior()
     components = torch.tensor([[1, 4]]).expand(200_000, -1)
     codes = prior.sample(components, torch_generator(0, "draw")).double()
@@ -74,7 +72,7 @@ def test_samples_have_the_components_mean_and_covariance() -> None:
         torch.testing.assert_close(covariance, expected, atol=0.05, rtol=0)
 
 
-def test_kl_from_one_component_is_exact_and_the_mixtures_is_a_bound() -> None:
+def test_kl_is_exact_for_a_component_and_a_bound_for_a_mixture() -> None:
     prior = random_prior()
     generator = torch_generator(2, "codes")
     means = torch.randn(6, 2, 4, dtype=torch.float64, generator=generator)
@@ -111,7 +109,7 @@ def test_standard_prior_is_a_unit_normal() -> None:
     torch.testing.assert_close(prior.kl(zero, zero), torch.zeros(2, 3), atol=1e-5, rtol=0)
 
 
-def test_fit_shrinks_as_scikit_learn_does() -> None:
+def test_fit_matches_ledoit_wolf_of_scikit_learn() -> None:
     generator = torch_generator(0, "codes")
     codes = torch.randn(60, 2, 4, dtype=torch.float64, generator=generator)
     codes[:, :, 1] += codes[:, :, 0]
@@ -131,7 +129,7 @@ def test_fit_shrinks_as_scikit_learn_does() -> None:
     )
 
 
-def test_a_single_sample_gets_the_pooled_covariance() -> None:
+def test_single_sample_gets_the_pooled_covariance() -> None:
     codes = torch.randn(21, 1, 3, generator=torch_generator(0, "codes"))
     values = torch.zeros(21, 1, dtype=torch.long)
     values[20] = 1
@@ -144,7 +142,7 @@ def test_a_single_sample_gets_the_pooled_covariance() -> None:
 
 @given(st.integers(2, 40), st.integers(1, 6), st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> None:
+def test_fit_is_always_finite(copies: int, latent: int, identical: bool) -> None:
     generator = torch_generator(copies, "codes")
     codes = torch.randn(5 * copies, 2, latent, generator=generator)
     if identical:
@@ -158,17 +156,10 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
     assert prior.log_prob(codes).isfinite().all()
 
 
-def test_nuisance_partitions_keep_the_unit_normal() -> None:
+def test_nuisance_partitions_have_a_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
     values = torch.stack([torch.arange(30) % 3, torch.arange(30) % 5], dim=1)
-    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings(), nuisance=1)
+    prior = fit_prior(codes, values, torch.tensor(N_VALUES), 5, LossSettings())
     expected = MultivariateNormal(torch.zeros(4), torch.eye(4)).log_prob(codes[:, 2])
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected)
     assert (prior.classify(codes)[:, 2] == 0).all()
-
-
-def test_a_value_without_labels_is_an_error_that_names_it() -> None:
-    values = torch.tensor([[0, 0], [1, 1], [2, 0]])
-    require_every_value(values, (3, 2))
-    with pytest.raises(UserError, match=r"data\.labels: 3 is not enough: factor 1 .* value 2"):
-        require_every_value(values, (3, 3))

@@ -1,4 +1,4 @@
-"""Priors with one covariance for all components: known answers, and the undefined cases."""
+"""Priors with one covariance for all components: known answers and undefined cases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHARED = shared()
 
 
 def example(labels: int = 60, latent: int = 4) -> tuple[Tensor, Tensor]:
-    """Codes around a mean for each component, and their components."""
+    """Return codes around the mean of each component, and their components."""
     generator = torch_generator(0, "codes")
     index = torch.arange(labels)
     values = torch.stack([index % 3, index % 5], dim=1)
@@ -36,12 +36,12 @@ def example(labels: int = 60, latent: int = 4) -> tuple[Tensor, Tensor]:
 
 
 def expanded(prior: Prior) -> Prior:
-    """The same mixture with a copy of the covariance for each component."""
+    """Return the same mixture with a copy of the covariance for each component."""
     covariances = prior.covariances.expand(-1, prior.means.shape[1], -1, -1).clone()
     return Prior.build(prior.log_weights, prior.means, covariances)
 
 
-def test_it_is_the_prior_whose_covariances_are_equal() -> None:
+def test_shared_prior_matches_a_prior_with_equal_covariances() -> None:
     codes, values = example()
     prior = fit_prior(codes, values, N_VALUES, 5, SHARED)
     full = expanded(prior)
@@ -57,7 +57,7 @@ def test_it_is_the_prior_whose_covariances_are_equal() -> None:
     torch.testing.assert_close(drawn, full.sample(values, torch_generator(1, "draw")))
 
 
-def test_narrow_components_far_away_keep_their_digits() -> None:
+def test_narrow_distant_components_keep_precision() -> None:
     generator = torch_generator(0, "codes")
     means = 300 + 5 * torch.randn(1, 200, 40, generator=generator)
     covariance = 1e-2 * torch.eye(40).expand(1, 1, -1, -1)
@@ -70,7 +70,7 @@ def test_narrow_components_far_away_keep_their_digits() -> None:
     torch.testing.assert_close(own.double(), exact[:, 0].diagonal(), atol=0.3, rtol=0)
 
 
-def test_fit_shrinks_the_residuals_as_scikit_learn_does() -> None:
+def test_shared_fit_matches_ledoit_wolf_of_scikit_learn() -> None:
     codes, values = example()
     prior = fit_prior(codes, values, N_VALUES, 5, shared(covariance_floor=1e-9))
     for partition, n in enumerate(N_VALUES.tolist()):
@@ -84,7 +84,7 @@ def test_fit_shrinks_the_residuals_as_scikit_learn_does() -> None:
     torch.testing.assert_close(weights[0], torch.tensor([1, 1, 1, 0, 0]).double() / 3)
 
 
-def test_one_sample_for_each_component_leaves_the_floor() -> None:
+def test_one_sample_for_each_component_gives_the_floor() -> None:
     codes = torch.randn(7, 1, 3, generator=torch_generator(0, "codes"))
     values = torch.arange(7).unsqueeze(1)
     prior = fit_prior(codes, values, torch.tensor([7]), 7, shared(covariance_floor=0.04))
@@ -94,7 +94,7 @@ def test_one_sample_for_each_component_leaves_the_floor() -> None:
 
 @given(st.integers(1, 40), st.integers(1, 6), st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> None:
+def test_fit_is_always_finite(copies: int, latent: int, identical: bool) -> None:
     codes, values = example(5 * copies, latent)
     if identical:
         codes = codes[:1].expand(5 * copies, -1, -1)
@@ -103,15 +103,15 @@ def test_a_fit_is_always_finite(copies: int, latent: int, identical: bool) -> No
     assert prior.log_prob(codes).isfinite().all()
 
 
-def test_nuisance_partitions_and_warmup_are_a_unit_normal() -> None:
+def test_nuisance_partitions_and_warmup_have_a_unit_normal() -> None:
     codes = torch.randn(30, 3, 4, generator=torch_generator(0, "codes"))
-    prior = fit_prior(codes, example(30)[1], N_VALUES, 5, SHARED, nuisance=1)
+    prior = fit_prior(codes, example(30)[1], N_VALUES, 5, SHARED)
     expected = Prior.standard(3, 4).log_prob(codes)
     torch.testing.assert_close(prior.log_prob(codes)[:, 2], expected[:, 2])
     torch.testing.assert_close(SharedPrior.standard(3, 4, components=9).log_prob(codes), expected)
 
 
-def test_many_components_are_one_product() -> None:
+def test_log_prob_of_many_components_needs_no_large_tensor() -> None:
     components = 1000
     # A tensor of (codes, components, latent) would have 40 million numbers.
     codes = torch.randn(components, 1, 40, generator=torch_generator(0, "codes"))

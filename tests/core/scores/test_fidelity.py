@@ -1,4 +1,4 @@
-"""Changed pictures beside the true ones, and the nuisance that must stay."""
+"""Fidelity of changed pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _plan(prepared: Prepared) -> Plan:
     return plan(DataSettings.model_validate(settings))
 
 
-def test_the_image_of_any_grid_index_of_the_new_value_is_exact(sprites: Prepared) -> None:
+def test_nearest_image_may_have_any_grid_index_of_the_value(sprites: Prepared) -> None:
     variant, n = sprites.variant, 40
     indices = sprites.indices[:n]
     column = variant.factor_names.index("posX")
@@ -47,13 +47,13 @@ def test_the_image_of_any_grid_index_of_the_new_value_is_exact(sprites: Prepared
 
 
 def test_psnr_of_a_known_error(rooms: Prepared) -> None:
-    # Darkened or brightened by a tenth.
+    # Every pixel differs by a tenth.
     images = rooms.images[:30] / 255
     assert psnr(images + np.where(images > 0.5, -0.1, 0.1), images) == pytest.approx(20)
     assert psnr(images, images).tolist() == [120] * 30
 
 
-def test_a_sprite_is_moved_to_where_it_should_be(sprites: Prepared) -> None:
+def test_align_moves_the_sprite_to_its_place(sprites: Prepared) -> None:
     images = sprites.images[:20].astype(np.float32)
     away = np.roll(images, (2, -1), axis=(2, 3))
     back, distance = align(away, images)
@@ -63,11 +63,11 @@ def test_a_sprite_is_moved_to_where_it_should_be(sprites: Prepared) -> None:
     assert align(images, images)[1] == pytest.approx(0)
 
 
-def test_originals_keep_their_nuisance_and_other_hues_do_not(rooms: Prepared) -> None:
+def test_nuisance_is_kept_by_originals_only(rooms: Prepared) -> None:
     images = rooms.images[:200] / 255
     indices = rooms.indices[:200]
     assert nuisance_kept(images, indices, rooms.variant) == 1.0
-    # Red becomes green, green blue: a third of the circle, more than half a hue.
+    # Red becomes green, and green blue: the hue turns by a third of the circle.
     assert nuisance_kept(np.roll(images, 1, axis=1), indices, rooms.variant) == 0.0
     floor = rooms.variant.grid.axis("floor_hue")
     same = indices[:, floor] == indices[0, floor]
@@ -77,13 +77,13 @@ def test_originals_keep_their_nuisance_and_other_hues_do_not(rooms: Prepared) ->
 
 
 @pytest.mark.parametrize("variant", ["dsprites_v4", "shapes3d_v5"])
-def test_without_hues_as_nuisance_it_is_undefined(variant: str) -> None:
+def test_nuisance_kept_without_hues_is_nan(variant: str) -> None:
     declared = get_variant(variant)
     indices = declared.indices()[:3]
     assert math.isnan(nuisance_kept(np.zeros((3, 3, 64, 64)), indices, declared))
 
 
-def test_scores_of_a_model_are_the_same_every_time(rooms: Prepared, rooms_oracle: Oracle) -> None:
+def test_fidelity_scores_are_reproducible(rooms: Prepared, rooms_oracle: Oracle) -> None:
     trainer = Trainer(small_config("shapes3d_v2"), rooms, rooms_oracle)
     scores = fidelity_scores(trainer, rooms, images=50)
     again = fidelity_scores(trainer, rooms, images=50)
@@ -95,7 +95,7 @@ def test_scores_of_a_model_are_the_same_every_time(rooms: Prepared, rooms_oracle
     assert math.isnan(scores["manipulation_shift"])
 
 
-def test_sprites_are_judged_where_they_are_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
+def test_sprites_have_aligned_scores(sprites: Prepared, sprites_oracle: Oracle) -> None:
     trainer = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
     scores = fidelity_scores(trainer, sprites, images=50)
     assert scores["manipulation_shift"] > 0

@@ -1,4 +1,4 @@
-"""Disentanglement scores of a trained model: names, rows, and what they are made of."""
+"""Disentanglement scores of a trained model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.core.conftest import small_config
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.mutual_information import mig
+from weakdis_core.scores import disentanglement
 from weakdis_core.scores.disentanglement import disentanglement_scores
 from weakdis_core.training.trainer import Trainer
 
@@ -29,13 +30,13 @@ def trained(rooms: Prepared, rooms_oracle: Oracle) -> Trainer:
     return trainer
 
 
-def test_converted_scores_are_of_unlabelled_train_images_and_of_test(trained: Trainer) -> None:
+def test_converted_scores_use_unlabelled_train_images_and_test(trained: Trainer) -> None:
     scores = disentanglement_scores(trained, raw=False)
     assert set(scores) == {f"{n}_converted" for n in (*DCI_NAMES, *QUICK_NAMES)} | ROWS | CEILINGS
     splits = trained.splits
     assert scores["disentanglement_train_rows"] == len(splits.train) - 60
     assert scores["disentanglement_test_rows"] == len(splits.test)
-    # Informativeness counts what the partitions' classification reads, boosted by train.
+    # The converted codes are the partitions' most likely components.
     unlabelled = np.setdiff1d(splits.train, trained.labelled_index.numpy())
     with torch.no_grad():
         images = trained.bank.batch(torch.from_numpy(unlabelled))
@@ -46,19 +47,22 @@ def test_converted_scores_are_of_unlabelled_train_images_and_of_test(trained: Tr
     assert disentanglement_scores(trained, raw=False) == scores
 
 
-def test_raw_scores_come_with_their_own_rows_and_by_partition(trained: Trainer) -> None:
-    scores = disentanglement_scores(trained, raw=True, raw_rows=150)
+def test_raw_scores_include_their_rows_and_partitions(
+    trained: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disentanglement, "RAW_ROWS", 150)
+    scores = disentanglement_scores(trained, raw=True)
     raw = {f"{name}_raw" for name in (*DCI_NAMES, *QUICK_NAMES)}
     by_partition = {f"{name}_partition" for name in DCI_NAMES}
     assert raw | by_partition | {"dci_raw_train_rows"} < set(scores)
     assert scores["dci_raw_train_rows"] == 150
     assert scores["dci_informativeness_partition"] == scores["dci_informativeness_raw"]
-    # Two dimensions for each of three partitions, the nuisance among them.
+    # Each of three partitions, nuisance included, has two dimensions.
     assert scores["dci_completeness_partition"] != scores["dci_completeness_raw"]
     assert all(0 <= value <= 1 for name, value in scores.items() if not name.endswith("_rows"))
 
 
-def test_a_model_without_unlabelled_images_has_no_scores(
+def test_scores_without_unlabelled_images_are_nan(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     n = len(Trainer(small_config("dsprites_v2"), sprites, sprites_oracle).splits.train)

@@ -1,4 +1,4 @@
-"""The oracle, and its cache."""
+"""The oracle and its cache."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split
-from weakdis_core.evaluation import oracle, oracle_cache
-from weakdis_core.evaluation.oracle import Oracle, train_oracle
-from weakdis_core.evaluation.oracle_cache import prepare_oracle
+from weakdis_core.evaluation import oracle
+from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 
 
-def test_an_oracle_is_trained_once_for_each_recipe(
+def test_oracle_is_trained_once_for_each_recipe(
     sprites: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
@@ -34,21 +33,21 @@ def test_an_oracle_is_trained_once_for_each_recipe(
     first = prepare(40)
     assert trained == [20, 40]
     assert prepare(40) == first
-    assert trained == [20, 40], "the cached one was not taken"
+    assert trained == [20, 40], "the cached oracle was not used"
     prepare(20)
-    assert trained == [20, 40, 20], "an oracle of another recipe was taken"
+    assert trained == [20, 40, 20], "an oracle of another recipe was used"
     folder: Path = sprites.path.parent.parent / "oracles"
     assert len(list(folder.glob("*.pt"))) == 2
 
 
 @pytest.mark.parametrize("harm", ["other weights", "missing weights", "another layout"])
-def test_a_stored_oracle_that_misreads_images_is_trained_again(
+def test_changed_stored_oracle_is_trained_again(
     harm: str, sprites: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
     data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
     first = prepare_oracle(sprites, data)
-    path = oracle_cache._path(sprites, data.data_seed)
+    path = oracle._cache_path(sprites, data.data_seed)
     state = read_checkpoint(path)
     name, weight = list(state["network"].items())[-2]
     if harm == "other weights":
@@ -64,13 +63,13 @@ def test_a_stored_oracle_that_misreads_images_is_trained_again(
     assert again.accuracies() == first.accuracies()
 
 
-def test_an_oracle_serves_models_on_several_devices(sprites_oracle: Oracle) -> None:
+def test_oracle_can_be_copied_to_another_device(sprites_oracle: Oracle) -> None:
     there = sprites_oracle.to(torch.device("meta"))
     devices = [next(each.network.parameters()).device.type for each in (there, sprites_oracle)]
     assert devices == ["meta", "cpu"]
 
 
-def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
+def test_oracle_is_trained_on_the_train_split_only(sprites: Prepared) -> None:
     splits = split(sprites.digests, 0)
     held_out = np.concatenate([splits.validation, splits.test])
     clean = train_oracle(sprites, splits, steps=30)
@@ -80,10 +79,10 @@ def test_an_oracle_learns_from_the_train_split_alone(sprites: Prepared) -> None:
 
 
 @pytest.mark.slow
-def test_an_oracle_reads_softened_images_too(sprites: Prepared, sprites_oracle: Oracle) -> None:
+def test_oracle_reads_softened_images(sprites: Prepared, sprites_oracle: Oracle) -> None:
     trained = train_oracle(sprites, split(sprites.digests, 0), steps=100)
     assert trained.softened_accuracy > 0.9
-    # Measured on blurred test images, which a hardly trained one reads otherwise than clean ones.
+    # The briefly trained oracle reads blurred and clean images differently.
     test = torch.from_numpy(split(sprites.digests, 0).test)
     bank = ImageBank(sprites, torch.device("cpu"))
     images, true = bank.batch(test), bank.values[test]

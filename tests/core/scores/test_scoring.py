@@ -1,4 +1,4 @@
-"""The only scoring on test, its counts, and the controls that must be at chance."""
+"""Scoring on test, its counts, and the controls."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ def trained(config: Config, data: Data) -> Trainer:
     return trainer
 
 
-def test_scores_of_our_model_and_their_counts(data: Data) -> None:
+def test_modular_model_has_scores_and_counts(data: Data) -> None:
     prepared, oracle = data
     trainer = trained(small_config("dsprites_v2"), data)
     scores = score_on_test(trainer, oracle, prepared, "converted")
-    # 1000 images: a tenth of them are test.
+    # A tenth of the 1000 images are test.
     for kind in ("latent", "encoded", "pixels", "pixels_affected"):
         assert count_of(f"relation_accuracy_{kind}", scores) == 100
     for name in ("oracle_accuracy", "factor_accuracy_shape", "swap_psnr", "sap_converted"):
         assert count_of(name, scores) == 100
     assert count_of("relation_accuracy_pixels_move_left", scores) is None
-    # dSprites has no hue to keep: nothing was counted.
+    # dSprites has no hue.
     assert count_of("nuisance_kept", scores) == 0
     assert count_of("mig_converted", scores) == scores["disentanglement_train_rows"] == 740
     assert 0 < scores["sap_ceiling"] < scores["mig_ceiling"] <= 1
     assert scores["component_spread"] > 0
 
 
-def test_scores_of_the_previous_works_model_and_their_counts(data: Data) -> None:
+def test_monolithic_model_has_scores_and_counts(data: Data) -> None:
     prepared, oracle = data
     trainer = trained(small_config("dsprites_v2", "monolithic"), data)
     scores = score_on_test(trainer, oracle, prepared)
-    # 60 labels, stratified by combination, own all 27.
+    # The 60 labels are stratified by combination and own all 27.
     assert scores["coverage"] == 1.0
     assert count_of("relation_accuracy_encoded", scores) == scores["images_judged"]
     assert not {"component_spread", "swap_psnr", "mig_converted"} & set(scores)
 
 
-def test_spread_known_answer() -> None:
+def test_component_spread_of_a_known_prior() -> None:
     # Two partitions with components, padded to three, and a nuisance partition.
     log_weights = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5], [1.0, 0.0, 0.0]]).log()
     means = torch.zeros(3, 3, 4)
@@ -70,7 +70,7 @@ def test_spread_known_answer() -> None:
     assert distance == pytest.approx((4 + 4 + 1 + 1 + 2) / 5 / 4**0.5)
 
 
-def test_shuffled_labels_are_the_same_values_on_other_images(data: Data) -> None:
+def test_shuffled_labels_are_a_permutation(data: Data) -> None:
     config = small_config("dsprites_v2")
     shuffled = Trainer(config.with_values({"data.shuffle_labels": True}), *data)
     true = ImageBank(data[0], torch.device("cpu")).values
@@ -79,7 +79,7 @@ def test_shuffled_labels_are_the_same_values_on_other_images(data: Data) -> None
     assert given.unique(dim=0, return_counts=True)[1].tolist() == (
         true[labelled].unique(dim=0, return_counts=True)[1].tolist()
     )
-    # A third of the values of a factor with three stays where it is, by chance.
+    # By chance, a third of the labels of a factor with three values stay the same.
     same = (given == true[labelled]).float().mean().item()
     assert same == pytest.approx(1 / 3, abs=0.15)
     rest = torch.ones(len(true), dtype=torch.bool)
@@ -90,7 +90,7 @@ def test_shuffled_labels_are_the_same_values_on_other_images(data: Data) -> None
     assert torch.equal(Trainer(config, *data).bank.values, true)
 
 
-def test_an_untrained_model_has_initial_weights_and_fitted_priors(
+def test_untrained_model_has_initial_weights_and_fitted_priors(
     data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rows, "preset", lambda name, variant: small_config(variant))
@@ -107,6 +107,6 @@ def test_an_untrained_model_has_initial_weights_and_fitted_priors(
         torch.testing.assert_close(after, before, atol=1e-9, rtol=0)
     assert (trainer.prior.log_weights > -torch.inf).sum() == 9
     scores = trainer.evaluate("test")
-    # Three of three values are guessed right once in 27; 100 images.
+    # Chance is 1/27, on 100 images.
     for kind in ("latent", "encoded", "pixels"):
         assert scores[f"relation_accuracy_{kind}"] < 0.2

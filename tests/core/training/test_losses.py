@@ -1,4 +1,4 @@
-"""Losses: known answers and which gradients flow."""
+"""Losses: known answers and gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_reconstruction_sums_pixels_and_averages_the_batch() -> None:
     torch.testing.assert_close(losses.reconstruction(sure, images), torch.tensor(0.0))
 
 
-def test_an_undecided_discriminator_loses_two_log_two() -> None:
+def test_undecided_discriminator_has_a_loss_of_two_log_two() -> None:
     zeros = torch.zeros(5, 3, 1)
     torch.testing.assert_close(losses.discriminator(zeros, zeros), torch.tensor(2 * math.log(2)))
     torch.testing.assert_close(losses.adversary(zeros), torch.tensor(math.log(2)))
@@ -33,7 +33,7 @@ def two_components() -> Prior:
     return Prior.build(torch.full((2, 2), -math.log(2)), means, covariances)
 
 
-def test_component_cross_entropy_halfway_and_at_home() -> None:
+def test_component_cross_entropy_between_and_at_the_means() -> None:
     prior = two_components()
     halfway = torch.zeros(3, 2, 2)
     values = torch.zeros(3, 2, dtype=torch.long)
@@ -69,5 +69,5 @@ def test_relational_loss_is_zero_only_at_the_target() -> None:
     wanted[0, 0], wanted[1, 2] = -1.0, -1.0
     assert losses.relational(wanted, codes, factor, sample) == 0
     assert losses.relational(wanted + 1, codes, factor, sample) == 6
-    # Unchanged codes miss the affected partition alone: (0+1)^2 + (1+1)^2 and (10+1)^2 + (11+1)^2.
+    # Unchanged codes err in the affected partition: (0+1)^2 + (1+1)^2 and (10+1)^2 + (11+1)^2.
     assert losses.relational(codes, codes, factor, sample) == (1 + 4 + 121 + 144) / 2

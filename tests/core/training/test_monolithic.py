@@ -1,4 +1,4 @@
-"""The previous work's model: its coding, what it owns, and its way through the same trainer."""
+"""The monolithic model: its coding and its training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weakdis_core.training.trainer import Trainer
 
 # Factor 0 has 2 values, factor 1 has 3; `other` moves factor 0, `up` and `down` factor 1.
 TABLE = RelationTable(factors=[0, 1, 1], shifts=[1, 1, -1], n_values=[2, 3])
-# Four of the six combinations, one of them twice; (0, 0) (0, 1) (1, 1) are reached in one step.
+# Three of the six combinations, one of them twice.
 LABELLED = torch.tensor([[1, 1], [0, 0], [0, 1], [0, 0]])
 
 
@@ -42,7 +42,7 @@ def test_components_are_the_owned_combinations() -> None:
     assert torch.equal(coding.values(components[owned]), everything[owned])
 
 
-def test_relations_lead_from_component_to_component_or_nowhere() -> None:
+def test_relations_lead_to_a_component_or_to_none() -> None:
     coding = CombinationCoding(LABELLED, TABLE)
     # By component: (0, 0), (0, 1), (1, 1); by relation: other, up, down.
     expected = [[-1, 1, -1], [2, -1, 0], [1, -1, -1]]
@@ -52,8 +52,8 @@ def test_relations_lead_from_component_to_component_or_nowhere() -> None:
     assert coding.affected.tolist() == [0, 0, 0]
 
 
-def test_draws_are_uniform_over_what_is_owned() -> None:
-    # (1, 2) is owned and leads nowhere: (0, 2), (1, 0) and (1, 1) are not there.
+def test_draws_are_uniform_over_owned_combinations() -> None:
+    # No relation leads from (1, 2) to an owned combination.
     labelled = torch.tensor([[0, 0], [0, 1], [1, 2]])
     coding = CombinationCoding(labelled, TABLE)
     generator = torch_generator(0, "draw")
@@ -63,12 +63,12 @@ def test_draws_are_uniform_over_what_is_owned() -> None:
     assert starts.flatten().bincount(minlength=3)[2] == 0
     relation = coding.sample_relations(starts, generator)
     assert (coding.target(starts, relation) >= 0).all()
-    # Rows that cannot be judged get a relation all the same.
+    # Rows that cannot be judged also receive a relation.
     missing = torch.tensor([[-1], [2]]).repeat(300, 1)
     assert coding.sample_relations(missing, generator).unique().tolist() == [0, 1, 2]
 
 
-def test_only_what_starts_and_ends_owned_is_judged_and_coverage_says_how_much() -> None:
+def test_rows_are_judged_if_both_combinations_are_owned() -> None:
     coding = CombinationCoding(LABELLED, TABLE)
     values = torch.tensor([[0, 0], [0, 0], [1, 1], [1, 0], [0, 2]])
     relation = torch.tensor([1, 2, 0, 0, 2])
@@ -82,7 +82,7 @@ def test_only_what_starts_and_ends_owned_is_judged_and_coverage_says_how_much() 
     }
 
 
-def test_with_every_combination_owned_it_says_what_the_modular_coding_says() -> None:
+def test_coding_matches_the_modular_one_if_every_combination_is_owned() -> None:
     table = get_variant("dsprites_v3").relation_table()
     every = torch.cartesian_prod(*(torch.arange(n) for n in table.n_values.tolist()))
     coding, modular = CombinationCoding(every, table), Coding(table)
@@ -95,16 +95,14 @@ def test_with_every_combination_owned_it_says_what_the_modular_coding_says() -> 
     assert modular.coverage(torch.ones(4, dtype=torch.bool)) == {}
 
 
-def test_labels_between_which_no_relation_leads_are_refused() -> None:
+def test_labels_without_a_relation_between_them_are_an_error() -> None:
     with pytest.raises(UserError, match=r"data\.labels: 2 .* own 2 of 6 combinations, and no rel"):
         CombinationCoding(torch.tensor([[0, 0], [1, 1]]), TABLE)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", ["default", "paper", "quick"])
-def test_presets_change_only_what_one_code_needs_or_does_better_with(
-    name: PresetName, variant: str
-) -> None:
+def test_presets_change_only_the_declared_settings(name: PresetName, variant: str) -> None:
     modular, config = preset(name, variant), preset(name, variant, "monolithic")
     before, after = modular.flat(), config.flat()
     changed = {key for key in before if before[key] != after[key]}
@@ -132,7 +130,7 @@ def test_presets_change_only_what_one_code_needs_or_does_better_with(
         ("loss.cycle_swaps", 0.5),
     ],
 )
-def test_settings_that_need_several_partitions_are_refused(name: str, value: object) -> None:
+def test_settings_that_need_several_partitions_are_an_error(name: str, value: object) -> None:
     with pytest.raises(
         UserError, match=f"{name} {value} needs several partitions, model.kind mono"
     ):
@@ -140,7 +138,7 @@ def test_settings_that_need_several_partitions_are_refused(name: str, value: obj
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
-def test_one_code_is_trained_evaluated_and_manipulated(
+def test_monolithic_model_trains_evaluates_and_manipulates(
     name: PresetName, sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
     config = small_config("dsprites_v2", name)
@@ -162,9 +160,7 @@ def test_one_code_is_trained_evaluated_and_manipulated(
     assert moved.after["move_left"].shape == (2, 1, 64, 64)
 
 
-def test_few_labels_own_few_combinations_and_only_those_are_judged(
-    sprites: Prepared, sprites_oracle: Oracle
-) -> None:
+def test_few_labels_reduce_the_coverage(sprites: Prepared, sprites_oracle: Oracle) -> None:
     config = small_config("dsprites_v2").with_values({"data.labels": 14})
     trainer = Trainer(config, sprites, sprites_oracle)
     list(trainer.fit())
@@ -173,13 +169,13 @@ def test_few_labels_own_few_combinations_and_only_those_are_judged(
     assert 0 < metrics["relation_coverage"] < 1
     owned = trainer.coding.components(trainer.bank.values[trainer.images_of("test")])[:, 0] >= 0
     assert 0 < metrics["images_judged"] <= owned.sum()
-    # Images of other combinations are read as the nearest owned one: never right.
+    # The model reads images of other combinations as an owned one, which is always wrong.
     assert metrics["factor_accuracy"] <= owned.float().mean() + 1e-6
     assert all(math.isfinite(metrics[f"relation_accuracy_{k}"]) for k in ("latent", "pixels"))
 
 
 @pytest.mark.slow
-def test_labels_teach_what_is_told_apart(sprites: Prepared, sprites_oracle: Oracle) -> None:
+def test_monolithic_model_learns_from_labels(sprites: Prepared, sprites_oracle: Oracle) -> None:
     config = preset("quick", "dsprites_v2", "monolithic").with_values(
         {
             **{name: value for name, value in SMALL.items() if name.startswith("data.")},

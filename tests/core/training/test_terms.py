@@ -1,4 +1,4 @@
-"""Loss terms between two reports."""
+"""Running sums of loss terms."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from weakdis_core.training.objectives import RunningTerms, TrainingDiverged
 CPU = torch.device("cpu")
 
 
-def test_a_term_is_averaged_over_the_steps_that_had_it() -> None:
+def test_term_is_averaged_over_its_steps() -> None:
     terms = RunningTerms()
     terms.add({"reconstruction": torch.tensor(2.0)})
     terms.add({"reconstruction": torch.tensor(4.0), "kl": torch.tensor(7.0)})
     assert terms.means() == {"train/reconstruction": 3.0, "train/kl": 7.0}
 
 
-def test_the_sums_start_anew_after_a_report() -> None:
+def test_sums_are_reset_after_a_report() -> None:
     terms = RunningTerms()
     terms.add({"kl": torch.tensor(100.0)})
     terms.means()
@@ -27,7 +27,7 @@ def test_the_sums_start_anew_after_a_report() -> None:
     assert terms.means() == {"train/kl": 1.0}
 
 
-def test_half_a_sum_goes_on_from_a_checkpoint() -> None:
+def test_sums_continue_from_a_checkpoint() -> None:
     terms, other = RunningTerms(), RunningTerms()
     terms.add({"kl": torch.tensor(1.0)})
     other.load_state_dict(terms.state_dict(), CPU)
@@ -37,7 +37,7 @@ def test_half_a_sum_goes_on_from_a_checkpoint() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_one_step_that_is_not_finite_shows_for_good(value: float) -> None:
+def test_one_step_that_is_not_finite_is_an_error(value: float) -> None:
     terms = RunningTerms()
     for loss in (1.0, value, 1.0):
         terms.add({"reconstruction": torch.tensor(1.0), "kl": torch.tensor(loss)})
@@ -47,7 +47,7 @@ def test_one_step_that_is_not_finite_shows_for_good(value: float) -> None:
         terms.check(3, "run 7")
 
 
-def test_finite_losses_pass() -> None:
+def test_finite_losses_are_no_error() -> None:
     terms = RunningTerms()
     terms.add({"kl": torch.tensor(3e38)})
     terms.check(1, "run 7")

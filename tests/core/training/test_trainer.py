@@ -1,4 +1,4 @@
-"""The training loop: reports, exact resumption, stages, and what it refuses."""
+"""The training loop: reports, exact resumption, stages and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weakdis_core.training.trainer import Report, Trainer
 
 
 def scores(report: Report) -> tuple[int, str, dict[str, float]]:
-    """All of a report that must be reproducible; NaN, which equals nothing, as a word."""
+    """Return the reproducible parts of a report, with -1 for NaN."""
     metrics = {k: -1.0 if math.isnan(v) else v for k, v in report.metrics.items()}
     return report.step, report.stage, metrics
 
@@ -33,7 +33,7 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("model", ["modular", "monolithic"])
 @pytest.mark.parametrize("data", ["sprites", "rooms"])
-def test_resuming_gives_the_numbers_of_an_uninterrupted_run(
+def test_resumed_run_equals_an_uninterrupted_run(
     data: str, model: ModelKind, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     prepared: Prepared = request.getfixturevalue(data)
@@ -59,7 +59,7 @@ def scores_of(trainer: Trainer) -> dict[str, float]:
     return {k: -1.0 if math.isnan(v) else v for k, v in test.items()}
 
 
-def test_a_run_depends_on_its_seed_and_on_nothing_global(
+def test_run_depends_on_its_seed_and_not_on_global_state(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     config = small_config("dsprites_v2")
@@ -74,7 +74,7 @@ def test_a_run_depends_on_its_seed_and_on_nothing_global(
     assert run(config.with_values({"seed": 1})) != first
 
 
-def test_reports_come_at_even_steps_and_accuracies_only_after_warmup(
+def test_reports_are_evenly_spaced_and_have_accuracies_after_warmup(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     config = small_config("dsprites_v2").with_values(
@@ -92,7 +92,7 @@ def test_reports_come_at_even_steps_and_accuracies_only_after_warmup(
         assert 0 <= last[f"val/{name}"] <= 1
 
 
-def test_the_ending_leaves_encoder_and_priors_as_they_are(
+def test_ending_does_not_change_encoder_and_priors(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     config = small_config("dsprites_v2").with_values({"training.ending": 0.5})
@@ -108,7 +108,7 @@ def test_the_ending_leaves_encoder_and_priors_as_they_are(
     assert not any(map(torch.equal, decoder, trainer.networks.autoencoder.decoder.parameters()))
 
 
-def test_the_labelled_subset_is_all_that_training_knows_of_labels(
+def test_training_reads_labels_of_the_labelled_subset_only(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     trainer = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
@@ -118,7 +118,7 @@ def test_the_labelled_subset_is_all_that_training_knows_of_labels(
     assert labelled <= train
     held_out = {*trainer.splits.validation.tolist(), *trainer.splits.test.tolist()}
     assert not held_out & train
-    # Labels of any other image may be wrong without a trace in what is learnt.
+    # Wrong labels of other images do not change the result.
     unlabelled = [i for i in range(len(sprites.images)) if i not in labelled]
     trainer.bank.values[unlabelled] = 0
     list(trainer.fit())
@@ -128,7 +128,7 @@ def test_the_labelled_subset_is_all_that_training_knows_of_labels(
 
 
 @pytest.mark.parametrize("model", ["modular", "monolithic"])
-def test_nothing_of_validation_and_test_is_learnt_and_nothing_of_test_selected_by(
+def test_training_ignores_validation_and_test_and_reports_ignore_test(
     model: ModelKind, sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     config = small_config("dsprites_v2", model)
@@ -165,9 +165,7 @@ def test_paper_preset_trains_the_literal_objective(
     assert terms == {"reconstruction", "discriminator", "adversary", "relational"}
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
-    sprites: Prepared, sprites_oracle: Oracle
-) -> None:
+def test_loss_that_is_not_finite_stops_the_run(sprites: Prepared, sprites_oracle: Oracle) -> None:
     config = small_config("dsprites_v2")
     trainer = Trainer(config, sprites, sprites_oracle)
     next(trainer.fit())
@@ -181,7 +179,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
     assert config.hash() in message
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(
+def test_checkpoint_of_another_configuration_is_an_error(
     sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
     config = small_config("dsprites_v2")
@@ -191,7 +189,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(
         other.load(tmp_path / "c.pt")
 
 
-def test_damaged_checkpoints_are_explained(
+def test_damaged_checkpoint_is_an_error(
     sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
     trainer = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
@@ -204,7 +202,7 @@ def test_damaged_checkpoints_are_explained(
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"c\.pt: truncated or not a weakdis check") as refused:
             trainer.load(path)
-        # Torch advises to load what it refused unsafely.
+        # Torch's own message advises an unsafe load.
         assert "weights_only" not in str(refused.value)
     torch.save({"schema": 99}, path)
     with pytest.raises(UserError, match=r"schema 99, this version reads schema 3"):
@@ -212,7 +210,7 @@ def test_damaged_checkpoints_are_explained(
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
 
-def test_a_device_that_is_not_there_is_refused(sprites: Prepared, sprites_oracle: Oracle) -> None:
+def test_missing_device_is_an_error(sprites: Prepared, sprites_oracle: Oracle) -> None:
     for name in ("cuda:17", "tpu", "abacus"):
         config = small_config("dsprites_v2").with_values({"runtime.device": name})
         with pytest.raises(UserError, match=f"runtime.device: '{name}'"):
@@ -238,7 +236,7 @@ def test_reduced_precision_keeps_densities_and_losses_in_float32(
     torch.testing.assert_close(codes, full, atol=0.05, rtol=0.05)
 
 
-def test_a_density_threshold_adds_the_accuracy_among_accepted_outcomes(
+def test_density_threshold_adds_the_accuracy_of_accepted_outcomes(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
     def last(threshold: float) -> dict[str, float]:
@@ -254,7 +252,7 @@ def test_a_density_threshold_adds_the_accuracy_among_accepted_outcomes(
     assert math.isnan(nothing["val/relation_accuracy_latent_accepted"])
 
 
-def test_a_checkpoint_of_other_images_or_another_device_is_refused(
+def test_checkpoint_of_other_images_or_another_device_is_an_error(
     sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
     path = tmp_path / "c.pt"
@@ -267,7 +265,7 @@ def test_a_checkpoint_of_other_images_or_another_device_is_refused(
     torch.save({**state, "device": "cuda"}, path)
     with pytest.raises(UserError, match=r"written on cuda, cannot be continued on cpu"):
         trainer.load(path)
-    # Evaluating needs no draws of training.
+    # An evaluation needs no generators of training.
     trainer.load(path, to_continue=False)
     torch.save({"schema": state["schema"], "network": {}}, path)
     with pytest.raises(UserError, match=r"holds no settings"):
