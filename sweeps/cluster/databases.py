@@ -1,6 +1,6 @@
-"""The first opening of a database, which makes its tables: one process at a time, all or nothing.
+"""The first opening of a database, which creates its tables.
 
-MLflow and Optuna look which tables there are, then make the rest, and hold no lock meanwhile.
+MLflow and Optuna look which tables exist, then create the others, without a lock.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ Opened = TypeVar("Opened")
 
 
 def open_database(address: str, open_address: Callable[[str], Opened]) -> Opened:
-    """Open a database, so that nobody else makes its tables meanwhile.
+    """Open a database while no other process creates its tables.
 
-    A file gets its name when it has all tables: a process that is killed before leaves none.
+    A file gets its name once it has all tables, so a process that is killed leaves no part of one.
 
     Args:
-        address: Address of the database; that of a server of MLflow is opened as it is.
-        open_address: Opens an address, and makes the tables that are missing.
+        address: Address of the database; that of an MLflow server is opened as it is.
+        open_address: Opens an address and creates the missing tables.
     """
     scheme = scheme_of(address)
-    if scheme == "sqlite":
-        _make(address, open_address)
-    elif scheme == "postgresql":
+    if scheme == "postgresql":
         with lock_database(address, "tables"):
             return open_address(address)
+    if scheme == "sqlite":
+        _create_file(address, open_address)
     return open_address(address)
 
 
-def _make(address: str, open_address: Callable[[str], object]) -> None:
-    """Make the file of an address, unless it is there or the database lies in memory."""
+def _create_file(address: str, open_address: Callable[[str], object]) -> None:
+    """Create the file of an address, unless it exists or the database is in memory."""
     place, _, options = address.partition("?")
     # SQLAlchemy decodes the path.
     name = unquote(place.partition(":///")[2])

@@ -13,9 +13,9 @@ from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
 from analysis.report.sweep_page import SweepPage
 from sweeps.cluster.allotment import Allotment
-from sweeps.page import make_page, print_undelivered
 from sweeps.search.space import build_space
 from sweeps.state.stage import Sweep
+from sweeps.sweep import make_page, print_undelivered
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.worker import DeliveryWorker

@@ -11,20 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sweeps.budget import ENDING, Budget, Interruption
-from sweeps.cluster.allotment import Allotment, allot
-from sweeps.cluster.autoscaler import largest_resources
-from sweeps.cluster.ray_cluster import ALLOCATOR, cluster
-from sweeps.cluster.waits import WaitNotice, explain_wait
-from sweeps.compat import log_folder
+from sweeps.cluster.allotment import Allotment
+from sweeps.cluster.nodes import largest_resources
+from sweeps.cluster.ray_cluster import ALLOCATOR, cluster, explain_wait
 from sweeps.sweep_settings import SweepSettings
-from sweeps.trial import TrialRecord
 from tests.patience import PATIENCE
 from weakdis_core.errors import UserError
 
@@ -50,16 +45,16 @@ def settings(**flags: Any) -> SweepSettings:
     ],
 )
 def test_allotment(flags: dict[str, Any], available: dict[str, float], expected: Allotment) -> None:
-    assert allot(settings(**flags).demand, available) == expected
+    assert settings(**flags).allot(available) == expected
 
 
 def test_machines_that_are_still_to_come_are_believed() -> None:
     asked = settings(gpus_per_trial=0.25, max_concurrent=32)
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.25 is not allowed"):
-        allot(asked.demand, {"CPU": 2.0})
-    assert allot(asked.demand, {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.25, 32)
+        asked.allot({"CPU": 2.0})
+    assert asked.allot({"CPU": 2.0}, grows=True) == Allotment(1.0, 0.25, 32)
     # What is there already is used as always.
-    assert allot(settings().demand, {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.0, 2)
+    assert settings().allot({"CPU": 2.0}, grows=True) == Allotment(1.0, 0.0, 2)
 
 
 def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
@@ -71,7 +66,7 @@ def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
         "GPU": 8.0,
         "memory": 5.0,
     }
-    assert allot(settings().demand, largest_resources({}, file)) == Allotment(1.0, 0.25, 32)
+    assert settings().allot(largest_resources({}, file)) == Allotment(1.0, 0.25, 32)
     assert largest_resources({"CPU": 2.0}, tmp_path / "none") == {"CPU": 2.0}
 
 
@@ -90,12 +85,12 @@ def test_a_cluster_file_means_the_same_in_every_locale(
 
 def test_gpus_that_are_not_there() -> None:
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.5 is not allowed: there are 0 GPUs"):
-        allot(settings(gpus_per_trial=0.5).demand, {"CPU": 2.0})
+        settings(gpus_per_trial=0.5).allot({"CPU": 2.0})
 
 
 def test_cpus_that_are_not_there() -> None:
     with pytest.raises(UserError, match="cpus_per_trial: 3 is not allowed: there are 2 CPUs"):
-        allot(settings(cpus_per_trial=3.0).demand, {"CPU": 2.0})
+        settings(cpus_per_trial=3.0).allot({"CPU": 2.0})
 
 
 def test_an_address_where_nobody_answers_is_said_at_once() -> None:
@@ -129,39 +124,6 @@ def test_trials_get_the_allocator_settings(resources: dict[str, float]) -> None:
 
     found = ray.get(environment.remote())
     assert found.items() >= ALLOCATOR.items()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cpus", "reason"), [(1.0, "Ray has not started a process for it"), (64.0, "hold the rest")]
-)
-def test_a_wait_for_the_first_trial_is_explained(
-    resources: dict[str, float], monkeypatch: pytest.MonkeyPatch, cpus: float, reason: str
-) -> None:
-    console = Console(file=io.StringIO(), width=80)
-    assert isinstance(console.file, io.StringIO)
-    notice = WaitNotice(
-        console, "one", Allotment(cpus, 0.0, 1), "python sweeps/run.py --resume one"
-    )
-    now = 1000.0
-    monkeypatch.setattr("sweeps.cluster.waits.time", SimpleNamespace(monotonic=lambda: now))
-    notice.step_started()
-    notice.session_started()
-    notice.step_started()
-    assert console.file.getvalue() == ""
-    now += 61
-    notice.step_started()
-    notice.step_started()
-    shown = console.file.getvalue()
-    assert shown.startswith("one: no trial has started for 61 seconds")
-    assert f"CPUs free (a trial takes {cpus:g})" in shown
-    assert reason in shown
-    assert shown.count("python sweeps/run.py --resume one goes on") == 1
-    assert Path(log_folder()).is_dir()
-    notice.trial_started(TrialRecord(1, "00001", {}))
-    now += 1000
-    notice.step_started()
-    assert console.file.getvalue() == shown
 
 
 def test_a_wait_of_another_kind_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from ray import tune
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster.allotment import allot
 from sweeps.cluster.ray_cluster import cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
@@ -45,7 +44,7 @@ def main(folder: Path) -> None:
     budget = Budget(PATIENCE, Interruption())
     ledger = Ledger("pixels", base.training.steps, budget)
     with cluster() as available:
-        allotment = allot(settings.demand, available)
+        allotment = settings.allot(available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
         run = StageRun(sweep, "search", search_study(sweep), ledger, budget)
