@@ -1,7 +1,5 @@
 """When a sweep stops: at the end of its time, or at a signal."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -9,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from ray.tune import Stopper
 
@@ -22,6 +20,10 @@ _ENDING_NAMES = {
 ENDING = [each for each in signal.Signals if each.name in _ENDING_NAMES]
 """Signals that end a program that does not handle them, except those of faults and of pipes."""
 
+# Seconds within which the program ends by itself. If a signal reaches Ray's processes too, as that
+# of `timeout` does, it would wait for ever; `docker stop` kills it after ten seconds.
+_PATIENCE = 7.0
+
 
 class Interruption(Listener):
     """Records the signal that ends the program, for the exit code and the state of MLflow runs.
@@ -29,16 +31,10 @@ class Interruption(Listener):
     A context manager. A signal raises KeyboardInterrupt, but within `deferred` the first one is
     only recorded. Signals that are ignored when the program starts, as under `nohup`, stay ignored,
     except Ctrl-C and SIGTERM.
-
-    Args:
-        patience: Seconds within which the program ends itself. If the signal reached Ray's
-            processes too, as those of `timeout` and of some CI systems do, it would wait for ever;
-            `docker stop` kills it after ten seconds.
     """
 
-    def __init__(self, patience: float = 7.0) -> None:
+    def __init__(self) -> None:
         self.signal: int | None = None
-        self._patience = patience
         self._earlier: dict[int, Any] = {}
         self._defers = False
         self._rescue: Callable[[], object] | None = None
@@ -54,7 +50,8 @@ class Interruption(Listener):
         """Only record the first signal, for a caller that checks `signal`; the second one raises.
 
         Args:
-            rescue: Called from another thread when patience ends; the process then exits.
+            rescue: Called from another thread if the program has not ended after 7 seconds; the
+                process then exits.
         """
         self._defers, self._rescue = True, rescue
         try:
@@ -64,7 +61,7 @@ class Interruption(Listener):
             if self._timer is not None:
                 self._timer.cancel()
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> Self:
         for number in ENDING:
             earlier = signal.getsignal(number)
             if earlier != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM):
@@ -88,7 +85,7 @@ class Interruption(Listener):
         if not (first and self._defers):
             raise KeyboardInterrupt
         if self._rescue is not None:
-            self._timer = threading.Timer(self._patience, self._leave, (self._rescue,))
+            self._timer = threading.Timer(_PATIENCE, self._leave, (self._rescue,))
             self._timer.daemon = True
             self._timer.start()
 

@@ -1,7 +1,5 @@
 """All uses of private parts of Ray, Optuna and MLflow, with the version each was written for."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3

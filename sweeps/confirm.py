@@ -1,7 +1,5 @@
 """Confirmation of a search: its best configurations are trained again on fresh seeds."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The objectives of a search and the metrics by which it compares trials."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from optuna.distributions import BaseDistribution

@@ -1,7 +1,5 @@
 """The results of a sweep: its best trial scored on test, its tables, files and models."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Mapping
@@ -46,13 +44,11 @@ class Best:
         record: Its record.
         checkpoint: Folder of its last checkpoint on this machine.
         test: Its scores on test, `test/...`.
-        oracle: Accuracy on clean images of the oracle that judges pixels.
     """
 
     record: TrialRecord
     checkpoint: Path
     test: dict[str, float]
-    oracle: float
 
 
 def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
@@ -69,8 +65,7 @@ def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
     scores = score_on_test(trainer, oracle, prepared)
     write_pictures(trainer, oracle, sweep.folder / FOLDER)
-    test = {f"test/{name}": value for name, value in scores.items()}
-    return Best(record, checkpoint, test, oracle.clean_accuracy)
+    return Best(record, checkpoint, {f"test/{name}": value for name, value in scores.items()})
 
 
 def write_trials(ledger: Ledger, path: Path) -> None:

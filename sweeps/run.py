@@ -1,7 +1,5 @@
 """`python sweeps/run.py`: search a variant's settings on Ray, or train a study of the paper."""
 
-from __future__ import annotations
-
 import sys
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """One session of a sweep or study, from its images to the end of its trials."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,7 @@ from rich.text import Text
 
 from analysis.data.outbox_files import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
-from sweeps.cli.view import View, WaitNotice
+from sweeps.cli.view import View
 from sweeps.cluster.addresses import explain_errors, without_password
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.locks import acquire_sweep_lock
@@ -247,8 +245,7 @@ def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator
     Yields:
         All listeners, in order.
     """
-    sweep, tracking = session.sweep, session.tracking
-    view = View(session.console, session, trials)
+    tracking, view = session.tracking, View(session.console, session, trials)
 
     def rescue() -> None:
         view.close()
@@ -258,7 +255,7 @@ def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator
 
     try:
         with session.budget.interruption.deferred(rescue):
-            yield [tracking, *listeners, view, WaitNotice(session.console, sweep)]
+            yield [tracking, *listeners, view]
     finally:
         view.close()
         tracking.cut_short()

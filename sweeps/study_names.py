@@ -1,7 +1,5 @@
 """The flags of a declared study, and the names of studies."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

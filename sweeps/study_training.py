@@ -1,7 +1,5 @@
 """Training of a declared study on one variant: its missing and stale runs."""
 
-from __future__ import annotations
-
 from rich.text import Text
 
 from analysis.data.archive import read_frame

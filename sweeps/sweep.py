@@ -1,7 +1,5 @@
 """The sweep of one variant, from its data to its result and report."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from math import ceil

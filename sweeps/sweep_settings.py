@@ -1,7 +1,5 @@
 """The flags of `sweeps/run.py`, and their validation."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import os
@@ -9,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, Field, model_validator
@@ -128,7 +126,7 @@ class SweepSettings(Settings):
     """Print trials, steps, time and disk of the sweep, and stop."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> SweepSettings:
+    def _consistent(self) -> Self:
         # The parser passes every default as well.
         changed = {
             name

@@ -1,7 +1,5 @@
 """Short texts: durations, settings and outcomes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The functions that Ray runs in its worker processes: one call trains one trial."""
 
-from __future__ import annotations
-
 import functools
 import math
 import platform

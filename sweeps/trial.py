@@ -1,7 +1,5 @@
 """The state of a trial, and the interface of listeners to its events."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterable, Mapping

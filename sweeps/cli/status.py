@@ -1,7 +1,5 @@
 """The flags `--list` and `--status NAME`, which show sweeps without starting anything."""
 
-from __future__ import annotations
-
 from optuna import logging as optuna_logging
 from rich.console import Console
 from rich.table import Table

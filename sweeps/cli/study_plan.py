@@ -1,7 +1,5 @@
 """The flag `--plan` of a study: which runs are missing, and how long they will take."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass

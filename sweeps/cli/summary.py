@@ -1,7 +1,5 @@
 """The result of a sweep, printed beside the numbers of the paper."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -34,14 +32,14 @@ def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
     Returns:
         Labels and best score, by labels; each score is higher than those before.
     """
-    best: dict[int, float] = {}
-    for record in ledger.complete():
-        labels = int(record.values.get("data.labels", fixed_labels))
-        best[labels] = max(best.get(labels, 0.0), record.score or 0.0)
+    scores = [
+        (int(record.values.get("data.labels", fixed_labels)), record.score or 0.0)
+        for record in ledger.complete()
+    ]
     points: list[tuple[int, float]] = []
-    for labels in sorted(best):
-        if not points or best[labels] > points[-1][1]:
-            points.append((labels, best[labels]))
+    for labels, score in sorted(scores, key=lambda each: (each[0], -each[1])):
+        if not points or score > points[-1][1]:
+            points.append((labels, score))
     return points
 
 
@@ -63,7 +61,7 @@ def print_results(console: Console, run: StageRun, best: Best) -> None:
     }
     _print_accuracies(console, sweep, rows, labels)
     console.print(
-        f"A search result of one seed, not a table row. {_origin(sweep, best.oracle)}",
+        f"A search result of one seed, not a table row. {_origin(sweep, best.test)}",
         highlight=False,
     )
     points = front(ledger, sweep.base.data.labels)
@@ -117,9 +115,9 @@ def print_confirmed(console: Console, sweep: Sweep, confirmed: Sequence[Confirme
         means = [mean(each.interval(kind)) for kind in KINDS]
         rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
         _print_accuracies(console, sweep, rows, each.config.data.labels)
-    oracle = confirmed[0].runs[0].test.get("test/oracle_accuracy", math.nan)
+    origin = _origin(sweep, confirmed[0].runs[0].test)
     console.print(
-        f"± is half the width of the 95% t-interval over seeds. {_origin(sweep, oracle)} "
+        f"± is half the width of the 95% t-interval over seeds. {origin} "
         "`python -m analysis table1` shows these runs.",
         highlight=False,
     )
@@ -159,7 +157,8 @@ def _cells(scores: Mapping[str, float], part: str) -> list[str]:
     return ["-" if score is None else f"{score:.3f}" for score in found]
 
 
-def _origin(sweep: Sweep, oracle: float) -> str:
+def _origin(sweep: Sweep, test: Mapping[str, float]) -> str:
+    oracle = test.get("test/oracle_accuracy", math.nan)
     return (
         f"Data: {sweep.base.data.source}. Pixel accuracies are judged by an oracle that is "
         f"right on {oracle:.3f} of test images. Paper: {paper.load().cite()}."

@@ -1,13 +1,11 @@
 """The flag `--plan` of a search: its trials, steps, time and disk."""
 
-from __future__ import annotations
-
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from timeit import timeit
 
 import numpy as np
 import torch
@@ -115,43 +113,32 @@ def probe(config: Config, test: bool = False) -> Probe:
         test: Whether to time the evaluation of a confirm run too, which takes longer.
     """
     training = config.training
+    labels = min(config.data.labels, _PROBE_IMAGES // 4)
     changes = {
-        "training.steps": _PROBE_STEPS,
-        "training.evaluations": 3,
-        "data.labels": min(config.data.labels, _PROBE_IMAGES // 4),
-    }
+        "training.steps": _PROBE_STEPS, "training.evaluations": 3, "data.labels": labels,
+    }  # fmt: skip
     prepared = _noise(config)
     oracle = Oracle(build_network(prepared.variant), prepared.variant.n_values, 0.0, 0.0)
     trainer = Trainer(config.with_values(changes), prepared, oracle)
     # The first third includes what happens once; the other two hold an evaluation each.
     first, _, last = trainer.fit()
-    evaluation = _seconds(lambda: trainer.evaluate("validation"))
+    evaluation = timeit(lambda: trainer.evaluate("validation"), number=1)
     step = max(1e-4, (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step))
+    image = evaluation / len(trainer.splits.validation)
+    # Validation and test have a tenth of the images each, train the rest.
     images = plan(config.data, config.runtime.data_dir).n_images
     evaluated = min(training.evaluation_samples, images // 10)
-    evaluation *= evaluated / len(trainer.splits.validation)
+    test_seconds = 0.0
+    if test:
+        scoring = timeit(lambda: disentanglement_scores(trainer, raw=True), number=1)
+        # Nearly all of it is spent on latent codes, in proportion to their rows.
+        rows = min(RAW_ROWS, 0.8 * images) / (0.8 * _PROBE_IMAGES - labels)
+        test_seconds = image * images / 10 + scoring * rows
     with temporary_folder("weakdis-checkpoint-") as folder:
-        file = folder / "checkpoint"
-        trainer.save(file)
-        size = file.stat().st_size
-    trial = training.steps * step + training.evaluations * evaluation
-    return Probe(trial, _test_seconds(trainer, images) if test else 0.0, size)
-
-
-def _test_seconds(trainer: Trainer, images: int) -> float:
-    """Estimate the seconds of an evaluation on test for a number of images."""
-    accuracies = _seconds(lambda: trainer.evaluate("test"))
-    # Nearly all of it is spent on latent codes, in proportion to their rows.
-    disentanglement = _seconds(lambda: disentanglement_scores(trainer, raw=True))
-    rows = min(RAW_ROWS, 0.8 * images)
-    probed = 0.8 * _PROBE_IMAGES - trainer.config.data.labels
-    return accuracies * images / _PROBE_IMAGES + disentanglement * rows / probed
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+        trainer.save(folder / "checkpoint")
+        size = (folder / "checkpoint").stat().st_size
+    trial = training.steps * step + training.evaluations * evaluated * image
+    return Probe(trial, test_seconds, size)
 
 
 def _noise(config: Config) -> Prepared:

@@ -1,7 +1,5 @@
 """`make ui`: MLflow's UI and Optuna's dashboard on this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os

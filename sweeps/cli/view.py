@@ -1,7 +1,5 @@
 """The console while a sweep runs: a live view in a terminal, else a line for each trial."""
 
-from __future__ import annotations
-
 import math
 import os
 import time
@@ -15,7 +13,7 @@ from rich.text import Text
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.nodes import working_nodes
 from sweeps.compat import log_folder
-from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.stage import StageRun
 from sweeps.text import format_duration, format_settings
 from sweeps.trial import WORDS, Listener, TrialRecord
 
@@ -41,6 +39,8 @@ def is_interactive(console: Console) -> bool:
 class View(Listener):
     """Shows running trials, the best so far of a search and the time left.
 
+    If no trial starts, it prints why: after a minute, then every five minutes.
+
     Args:
         console: Where to show them.
         run: The stage of the trials.
@@ -56,15 +56,37 @@ class View(Listener):
         self._live: Live | None = None
         # Trials that ended in an earlier session are not printed again.
         self._printed = {record.trial_id for record in run.ledger.ended()}
+        # Start of the wait for the first trial, and time of the next notice.
+        self._since = 0.0
+        self._next = math.inf
 
     def session_started(self) -> None:
-        """Open the live view."""
+        """Open the live view, and start to wait for the first trial."""
+        self._since = time.monotonic()
+        self._next = self._since + _NOTICE_AFTER
         if is_interactive(self._console):
             self._live = Live(
                 get_renderable=self.render, console=self._console, refresh_per_second=2,
                 transient=True,
             )  # fmt: skip
             self._live.start()
+
+    def step_started(self) -> None:
+        """Print why no trial starts, if that is due."""
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + _NOTICE_EVERY
+        sweep = self._run.sweep
+        line = (
+            f"{sweep.name}: no trial has started for {now - self._since:.0f} seconds. "
+            f"{_describe_wait(sweep.allotment)} The sweep keeps waiting; "
+            f"Ctrl-C ends it, and {sweep.resume_command} continues it."
+        )
+        self._console.print(Text(line), soft_wrap=True)
+
+    def trial_started(self, record: TrialRecord) -> None:
+        """End the wait for the first trial."""
+        self._next = math.inf
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how trials ended, if there is no live view."""
@@ -121,43 +143,6 @@ def _cells(record: TrialRecord) -> tuple[str, ...]:
     settings = format_settings(record.values) + (f" ({record.error})" if record.error else "")
     steps = f"{record.step}/{record.steps}"
     return str(record.number), state, steps, score, format_duration(seconds), settings
-
-
-class WaitNotice(Listener):
-    """Prints why no trial starts: after a minute, then every five minutes.
-
-    Args:
-        console: Where to print.
-        sweep: The sweep.
-    """
-
-    def __init__(self, console: Console, sweep: Sweep) -> None:
-        self._console = console
-        self._sweep = sweep
-        self._next = math.inf
-        self._since = 0.0
-
-    def session_started(self) -> None:
-        """Start to wait for the first trial."""
-        self._since = time.monotonic()
-        self._next = self._since + _NOTICE_AFTER
-
-    def trial_started(self, record: TrialRecord) -> None:
-        """End the wait."""
-        self._next = math.inf
-
-    def step_started(self) -> None:
-        """Print a notice when one is due."""
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _NOTICE_EVERY
-        text = (
-            f"{self._sweep.name}: no trial has started for {now - self._since:.0f} seconds. "
-            f"{_describe_wait(self._sweep.allotment)} The sweep keeps waiting; "
-            f"Ctrl-C ends it, and {self._sweep.resume_command} continues it."
-        )
-        self._console.print(Text(text), soft_wrap=True)
 
 
 def _describe_wait(allotment: Allotment) -> str:

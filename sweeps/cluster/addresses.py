@@ -1,7 +1,5 @@
 """Addresses of databases and servers, and how to show them without passwords."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """How the CPUs and GPUs of a cluster are divided between trials."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor

@@ -1,22 +1,24 @@
-"""Locks that let one program at a time run a sweep, and that end with their holder."""
-
-from __future__ import annotations
+"""Locks: one program at a time runs a sweep, or creates the tables of a database."""
 
 import fcntl
 import hashlib
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from sweeps.cluster.addresses import explain_errors
+from sweeps.cluster.addresses import explain_errors, scheme_of
 from sweeps.trial import Listener
 from weakdis_core.errors import UserError
+
+Opened = TypeVar("Opened")
 
 _LOCK_FILE = ".lock"
 # Seconds; a program that only checks a lock holds it for a moment.
@@ -134,14 +136,6 @@ def acquire_sweep_lock(folder: Path, studies: str | None = None) -> Iterator[Stu
         yield lock
 
 
-@contextmanager
-def lock_database(database: str, purpose: str) -> Iterator[None]:
-    """Hold a lock in a PostgreSQL database, after waiting until no other process holds it."""
-    with _connect(database) as connection:
-        connection.execute(text("select pg_advisory_lock(:key)"), {"key": _key(purpose)})
-        yield
-
-
 def is_running(folder: Path, studies: str | None = None) -> bool:
     """Check whether a process runs the sweep of a folder; another one may start meanwhile."""
     if _is_locked(folder):
@@ -150,6 +144,26 @@ def is_running(folder: Path, studies: str | None = None) -> bool:
         return False
     with explain_errors("optuna_storage", database), _connect(database) as connection:
         return bool(_holders(connection, folder.name))
+
+
+def open_database(address: str, open_address: Callable[[str], Opened]) -> Opened:
+    """Open a database while no other process creates its tables.
+
+    MLflow and Optuna create missing tables without a lock. A file gets its name once it has all
+    tables, so a process that is killed leaves no part of one.
+
+    Args:
+        address: Address of the database; that of an MLflow server is opened as it is.
+        open_address: Opens an address and creates the missing tables.
+    """
+    scheme = scheme_of(address)
+    if scheme == "postgresql":
+        with _connect(address) as connection:
+            connection.execute(text("select pg_advisory_lock(:key)"), {"key": _key("tables")})
+            return open_address(address)
+    if scheme == "sqlite":
+        _create_file(address, open_address)
+    return open_address(address)
 
 
 def _lock_folder(folder: Path, held: ExitStack) -> bool:
@@ -173,6 +187,21 @@ def _is_locked(folder: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def _create_file(address: str, open_address: Callable[[str], object]) -> None:
+    """Create the file of an address, unless it exists or the database is in memory."""
+    place, _, options = address.partition("?")
+    # SQLAlchemy decodes the path.
+    name = unquote(place.partition(":///")[2])
+    if name in ("", ":memory:") or Path(name).exists():
+        return
+    with FileLock(f"{name}.lock"):
+        if not Path(name).exists():
+            partial = Path(f"{name}.partial")
+            partial.unlink(missing_ok=True)
+            open_address(f"{place}.partial" + (f"?{options}" if options else ""))
+            partial.rename(name)
 
 
 def _with_locks(studies: str | None) -> str | None:

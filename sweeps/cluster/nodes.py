@@ -1,7 +1,5 @@
 """The machines of a cluster, and checks that they can run trials."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections import defaultdict

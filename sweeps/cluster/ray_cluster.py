@@ -1,7 +1,5 @@
 """The Ray cluster that trials run on: one of this machine's own, or one that is joined."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """Errors of disks and databases, turned into messages that a user can act on."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from sweeps.cli.view import View, WaitNotice
+from sweeps.cli.view import View
 from sweeps.cluster.allotment import Allotment
 from sweeps.compat import log_folder
 from sweeps.trial import TrialRecord
@@ -45,26 +45,25 @@ def test_a_wait_for_the_first_trial_is_explained(
     cpus: float,
     reason: str,
 ) -> None:
-    file = io.StringIO()
-    sweep = a_run(a_study(tmp_path)).sweep
-    sweep = dataclasses.replace(sweep, name="one", allotment=Allotment(cpus, 0.0, 1))
-    notice = WaitNotice(Console(file=file, width=80), sweep)
+    file, run = io.StringIO(), a_run(a_study(tmp_path))
+    run.sweep = dataclasses.replace(run.sweep, name="one", allotment=Allotment(cpus, 0.0, 1))
+    view = View(Console(file=file, width=80), run, 3)
     now = 1000.0
     monkeypatch.setattr("sweeps.cli.view.time", SimpleNamespace(monotonic=lambda: now))
-    notice.step_started()
-    notice.session_started()
-    notice.step_started()
+    view.step_started()
+    view.session_started()
+    view.step_started()
     assert file.getvalue() == ""
     now += 61
-    notice.step_started()
-    notice.step_started()
+    view.step_started()
+    view.step_started()
     shown = file.getvalue()
     assert shown.startswith("one: no trial has started for 61 seconds")
     assert f"CPUs free (a trial takes {cpus:g})" in shown
     assert reason in shown
-    assert shown.count(f"{sweep.resume_command} continues it") == 1
+    assert shown.count(f"{run.sweep.resume_command} continues it") == 1
     assert Path(log_folder()).is_dir()
-    notice.trial_started(TrialRecord(1, "00001", {}))
+    view.trial_started(TrialRecord(1, "00001", {}))
     now += 1000
-    notice.step_started()
+    view.step_started()
     assert file.getvalue() == shown
