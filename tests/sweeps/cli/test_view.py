@@ -20,7 +20,7 @@ ERROR = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
 
 
 @pytest.mark.parametrize("watched", [True, False])
-def test_an_error_is_shown_word_for_word(watched: bool, tmp_path: Path) -> None:
+def test_an_error_with_markup_is_shown_unchanged(watched: bool, tmp_path: Path) -> None:
     failed = TrialRecord(1, "00001", {"model.latent_size": 8}, "failed", 20, error=ERROR)
     shown = io.StringIO()
     console = Console(file=shown, width=200)
