@@ -24,7 +24,7 @@ def run() -> None:
     for each in sweeps:
         for variant in each.variants:
             each.base_config(variant)
-    # Ray, MLflow and torch take seconds to load, so the flags are checked first.
+    # Ray and MLflow take seconds to load, so the flags are checked first.
     if settings.plan:
         from sweeps.cli.study_plan import print_study_plan
         from sweeps.cli.sweep_plan import print_plan
