@@ -95,11 +95,7 @@ def open_sweep(
 def _prepare(
     settings: SweepSettings, variant: str, name: str, continues: bool
 ) -> tuple[Config, Path]:
-    """Make the images, the oracle and the MLflow experiment that are missing.
-
-    Returns:
-        The settings that all trials share, and the folder of the images.
-    """
+    """Make the images, oracle and experiment that are missing; return the config and the folder."""
     base = settings.base_config(variant)
     if settings.resume is not None:
         # Only the folder of the official files may be another one now.

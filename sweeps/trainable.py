@@ -30,6 +30,7 @@ Trainable = Callable[[dict[str, Any]], object]
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
+# Seconds; the sweep stops such a trial within moments.
 _UNTIL_STOPPED = 3600
 
 
@@ -119,10 +120,7 @@ def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
 
 
 def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]:
-    """Load the newest checkpoint that can be read, if there are any.
-
-    Returns:
-        A `note` about those that cannot be read; empty if there are none.
+    """Load the newest readable checkpoint, if any; return a `note` about unreadable ones.
 
     Raises:
         UserError: There are checkpoints, and none can be read.
@@ -132,15 +130,13 @@ def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]
         try:
             with checkpoint.as_directory() as folder:
                 trainer.load(Path(folder) / CHECKPOINT_FILE)
+            break
         except (UserError, FileNotFoundError) as error:
             unreadable.append(str(error))
-            continue
-        if not unreadable:
-            return {}
-        return {"note": f"went on from step {trainer.step}: {'; '.join(unreadable)}"}
-    if unreadable:
-        raise UserError(f"no checkpoint can be read: {'; '.join(unreadable)}")
-    return {}
+    reasons = "; ".join(unreadable)
+    if unreadable and len(unreadable) == len(checkpoints):
+        raise UserError(f"no checkpoint can be read: {reasons}")
+    return {"note": f"went on from step {trainer.step}: {reasons}"} if unreadable else {}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -107,26 +107,18 @@ def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
 
 
 def _table(plans: Sequence[VariantPlan], concurrent: int) -> Table:
-    table = Table(box=None, title_justify="left", title="plan")
-    table.add_column("variant")
+    numbers = ("runs", "missing", "stale", "seconds")
+    total = VariantPlan("all", *(sum(getattr(plan, name) for plan in plans) for name in numbers))
+    table = Table("variant", box=None, title_justify="left", title="plan")
     for column in ("runs", "done", "missing", "stale", "core-hours"):
         table.add_column(column, justify="right")
-    for plan in plans:
-        table.add_row(plan.variant, *_numbers([plan]))
-    table.add_section()
-    table.add_row("all", *_numbers(plans))
-    to_do = sum(plan.missing + plan.stale for plan in plans)
-    hours = sum(plan.seconds for plan in plans) / 3600
-    longest = ceil(to_do / concurrent) * hours / max(to_do, 1)
+    for plan in (*plans, total):
+        done = plan.runs - plan.missing - plan.stale
+        counts = map(str, (plan.runs, done, plan.missing, plan.stale))
+        table.add_row(plan.variant, *counts, f"{plan.seconds / 3600:.1f}")
+    to_do = total.missing + total.stale
+    hours = ceil(to_do / concurrent) * total.seconds / 3600 / max(to_do, 1)
     table.caption = (
-        f"{concurrent} at once: about {longest:.1f} hours" if to_do else "nothing left to train"
+        f"{concurrent} at once: about {hours:.1f} hours" if to_do else "nothing left to train"
     )
     return table
-
-
-def _numbers(plans: Sequence[VariantPlan]) -> list[str]:
-    runs, missing, stale = (
-        sum(getattr(plan, name) for plan in plans) for name in ("runs", "missing", "stale")
-    )
-    hours = sum(plan.seconds for plan in plans) / 3600
-    return [str(n) for n in (runs, runs - missing - stale, missing, stale)] + [f"{hours:.1f}"]
