@@ -107,6 +107,7 @@ def trial_id_of(number: int, stage: Stage = "search") -> str:
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:
     """Return the values that identify a trial: its drawn settings, or those of a given run."""
+    # Optuna 5.0 stores the values of an enqueued trial there until they are drawn.
     fixed = trial.system_attrs.get("fixed_params", {})
     return dict(trial.user_attrs.get(VALUES, fixed | trial.params))
 

@@ -179,7 +179,7 @@ def _rows(
     yield "steps", f"{steps} a full trial; early stopping from step {rung}"
     yield (
         "time",
-        f"{format_duration(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
+        f"{format_duration(full)} a full trial, estimated from {_PROBE_STEPS} steps here; "
         f"{format_duration(shortest)} to {format_duration(longest)} for all trials, depending on "
         f"early stopping; the search ends after {format_duration(left.seconds)} in any case",
     )
