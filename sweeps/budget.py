@@ -139,7 +139,7 @@ class Budget(Stopper):
         return self.left == 0 and not self.interrupted
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Stop no single trial."""
+        """Return False: a single trial is never stopped."""
         return False
 
     def stop_all(self) -> bool:

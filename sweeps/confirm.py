@@ -9,7 +9,7 @@ from optuna.study import Study
 from sweeps.cli.summary import Confirmed, print_confirmed, print_missing
 from sweeps.results import log_model, log_tables
 from sweeps.search.run_queue import QueuedRun, enqueue_runs, with_runtime
-from sweeps.session import Session, open_runs, print_interrupted, stage_run, train_runs
+from sweeps.session import Session, open_runs, open_stage, print_interrupted, train_runs
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import Sweep
 from sweeps.tracking.registry import SELECTED_BY
@@ -101,7 +101,7 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    run = stage_run(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
+    run = open_stage(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
     session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.ledger))
     files = _FileLogger(session)
     try:

@@ -140,9 +140,9 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
     if not searches:
         store_settings(study, sweep.settings, sweep.base)
-    run = stage_run(sweep, "search" if searches else "study", study, interruption)
+    run = open_stage(sweep, "search" if searches else "study", study, interruption)
     outbox, client = _open_outbox(sweep)
-    repeat_deleted(sweep, outbox, client, console)
+    resend_deleted_runs(sweep, outbox, client, console)
     writer = DeliveryWorker(outbox, client)
     tracking = RunTracker(writer, sweep_run(sweep), run.ledger, run.stage)
     tracking.open()
@@ -166,7 +166,9 @@ def _open_outbox(sweep: Sweep) -> tuple[Outbox, RunClient]:
     return Outbox(sweep.folder), client
 
 
-def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: Console) -> None:
+def resend_deleted_runs(
+    sweep: Sweep, outbox: Outbox, delivery: RunClient, console: Console
+) -> None:
     """Send the entries of runs that were deleted in MLflow again, and print which runs.
 
     Raises:
@@ -191,7 +193,7 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: C
     console.print(Text(line), soft_wrap=True)
 
 
-def stage_run(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
+def open_stage(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
     """Load the trials that earlier sessions stored in a study, and their time spent."""
     settings, records = sweep.settings, TrialStore(study, stage)
     # Given runs have no limit of time: they are few.

@@ -87,7 +87,7 @@ def _run(
         with open_session(sweep, interruption, console) as session:
             session.found = search(session) if searches else train_study(session)
         if searches and session.found and not session.writer.undelivered:
-            make_page(sweep, console)
+            write_report(sweep, console)
     print_undelivered(sweep, session.writer, console)
     if searches and session.found:
         console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
@@ -102,7 +102,7 @@ def search(session: Session) -> bool:
         not interrupt.
     """
     sweep, ledger, budget, console = session.sweep, session.ledger, session.budget, session.console
-    if trials := without_time(session):
+    if trials := count_without_time(session):
         console.print(
             f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
             f"{budget.seconds:g} s are spent; go on with {_more_time(session)}",
@@ -115,7 +115,7 @@ def search(session: Session) -> bool:
         return False
     if record is None:
         reasons = [record.error for record in ledger.records.values() if record.error][:1]
-        if without_time(session):
+        if count_without_time(session):
             over = f"the time budget of {budget.seconds:g} s ended before any trial had a score"
             reasons.append(f"{over}; go on with {_more_time(session)}")
         line = Text(f"{sweep.name}: no trial has a result: {'; '.join(reasons) or 'no score'}")
@@ -134,7 +134,7 @@ def _more_time(run: StageRun) -> str:
     return f"{run.sweep.resume_command} --time-budget {seconds}"
 
 
-def without_time(run: StageRun) -> int:
+def count_without_time(run: StageRun) -> int:
     """Count the trials left if the time budget lets none of them run; else return 0."""
     states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
     # A trial that was cut short continues as long as there is any time.
@@ -152,7 +152,7 @@ def _run_trials(session: Session) -> None:
         log_tables(session, session.tracking, session.console)
 
 
-def make_page(sweep: Sweep, console: Console) -> None:
+def write_report(sweep: Sweep, console: Console) -> None:
     """Write the report of a sweep from its runs in MLflow, and log it with the sweep's run.
 
     An error is printed, since the report can be made again at any time.

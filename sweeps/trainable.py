@@ -14,7 +14,7 @@ import torch
 from ray import tune
 from ray.tune import Checkpoint
 
-from sweeps.cluster.storage import Storage, siblings
+from sweeps.cluster.storage import Storage, list_session_checkpoints
 from sweeps.cluster.storage_errors import disk_error
 from weakdis_core.config.config import validated
 from weakdis_core.data.prepared import Prepared, prepare
@@ -116,7 +116,7 @@ def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
     """Return a trial's checkpoints, the newest first: of this session, then of earlier ones."""
     last = tune.get_checkpoint()
     earlier = map(Storage(parameters["storage"]).checkpoint, reversed(parameters["checkpoints"]))
-    return [*(siblings(last) if last else []), *earlier]
+    return [*(list_session_checkpoints(last) if last else []), *earlier]
 
 
 def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]:

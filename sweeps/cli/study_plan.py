@@ -80,12 +80,12 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
         source = data_plan(data, settings.data_dir).source
         declared = declared_runs(settings.study, variant, source, settings.seeds)
         missing, stale = missing_and_stale(runs, declared)
-        seconds = sum(estimate(run, runs) for run in missing + stale)
+        seconds = sum(estimate_seconds(run, runs) for run in missing + stale)
         plans.append(VariantPlan(variant, len(declared), len(missing), len(stale), seconds))
     return plans
 
 
-def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
+def estimate_seconds(run: DeclaredRun, runs: pd.DataFrame) -> float:
     """Estimate the core-seconds of a run, training and scores.
 
     From earlier runs of its row, else from the seconds a step of those with its variant and kind of

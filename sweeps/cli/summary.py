@@ -22,7 +22,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.pictures.write import FOLDER
 
 
-def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
+def pareto_front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
     """Return the Pareto front of score against labels, over complete trials.
 
     Args:
@@ -64,7 +64,7 @@ def print_results(console: Console, run: StageRun, best: Best) -> None:
         f"A search result of one seed, not a table row. {_origin(sweep, best.test)}",
         highlight=False,
     )
-    points = front(ledger, sweep.base.data.labels)
+    points = pareto_front(ledger, sweep.base.data.labels)
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"validation accuracy against labels: {shown}", highlight=False)

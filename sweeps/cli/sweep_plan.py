@@ -43,7 +43,7 @@ _STATE_BYTES = 100_000
 
 
 @dataclass(frozen=True)
-class Left:
+class WorkLeft:
     """The work left of a sweep; all of it for a new one.
 
     Attributes:
@@ -86,23 +86,23 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
     for variant, name in settings.sweep_names().items():
         title = f"{what} of {name if settings.name else variant}"
         table = Table(title=title, box=None, show_header=False, title_justify="left")
-        for row in _rows(settings, variant, left_of(settings, name), allotment, where):
+        for row in _rows(settings, variant, find_work_left(settings, name), allotment, where):
             table.add_row(*row)
         console.print(table)
 
 
-def left_of(settings: SweepSettings, name: str) -> Left:
+def find_work_left(settings: SweepSettings, name: str) -> WorkLeft:
     """Return the work left of the sweep called `name`, from its studies if it is resumed."""
     runs = settings.confirm_seeds * settings.confirm_top
     if not settings.resume:
-        return Left(settings.trials, settings.time_budget, runs)
+        return WorkLeft(settings.trials, settings.time_budget, runs)
     stored = find_sweep(settings, name)
     trials = count_remaining(stored.study, settings.trials)
     seconds = max(0.0, settings.time_budget - stored.records.seconds)
     # More trials may find better configurations, which have no runs yet.
     if stored.confirm is not None and not trials:
         runs = count_remaining(stored.confirm, runs)
-    return Left(trials, seconds, runs)
+    return WorkLeft(trials, seconds, runs)
 
 
 def probe(config: Config, test: bool = False) -> Probe:
@@ -157,7 +157,7 @@ def _noise(config: Config) -> Prepared:
 
 
 def _rows(
-    settings: SweepSettings, variant: str, left: Left, allotment: Allotment, where: str
+    settings: SweepSettings, variant: str, left: WorkLeft, allotment: Allotment, where: str
 ) -> Iterator[tuple[str, str]]:
     """Yield the rows of a plan: a word and its text."""
     base = settings.base_config(variant)

@@ -21,7 +21,7 @@ def without_password(text: str) -> str:
 
 
 def has_secret(address: str) -> bool:
-    """Check whether an address has credentials or secret options; that of a file never has."""
+    """Check whether an address, unless of a sqlite file, has credentials or secret options."""
     found = _CREDENTIALS.search(address) or _SETTINGS.search(address)
     return scheme_of(address) != "sqlite" and found is not None
 

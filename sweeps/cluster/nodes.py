@@ -100,7 +100,7 @@ def working_nodes() -> list[Node]:
 
 
 def check_fits(allotment: Allotment) -> None:
-    """Check that a trial fits on some machine, there or still to come; Ray would wait for ever.
+    """Check that a trial fits on some machine, running or not started yet; else Ray would wait.
 
     Raises:
         UserError: No machine has enough CPUs or GPUs.
@@ -163,7 +163,7 @@ def _submit_probe(node: Node, storage: Storage, mark: str) -> Any:
 
 
 def _is_well(answer: Any, node: Node) -> bool:
-    """Check the answer of a machine; False if the machine is gone.
+    """Check the answer of a machine; return False if the machine is gone.
 
     Raises:
         UserError: It cannot run trials.
@@ -180,7 +180,7 @@ def _is_well(answer: Any, node: Node) -> bool:
 
 
 def _find_fault(root: str, mark: str, wanted: Versions) -> str:
-    """Return what keeps the machine that runs this from running trials, or an empty text."""
+    """Return why the machine that runs this function cannot run trials; an empty text if it can."""
     here = Versions.here()
     if here != wanted:
         return (

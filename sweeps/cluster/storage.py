@@ -126,7 +126,7 @@ def _open(address: str) -> tuple[FileSystem, str]:
     return system, str(path)
 
 
-def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
+def list_session_checkpoints(checkpoint: Checkpoint) -> list[Checkpoint]:
     """Return all checkpoints of a trial's session, given one of them, the newest first."""
     from pyarrow.fs import FileSelector
     from ray.tune import Checkpoint

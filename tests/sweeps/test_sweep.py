@@ -15,7 +15,7 @@ from analysis.report.sweep_page import SweepPage
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import build_space
 from sweeps.state.stage import Sweep
-from sweeps.sweep import make_page, print_undelivered
+from sweeps.sweep import print_undelivered, write_report
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.worker import DeliveryWorker
@@ -49,7 +49,7 @@ def test_a_report_that_mlflow_refuses_is_printed(
     # A file in place of the folder of MLflow's files.
     (tmp_path / "mlruns").write_text("")
     output = io.StringIO()
-    make_page(sweep, Console(file=output, width=80))
+    write_report(sweep, Console(file=output, width=80))
     assert (sweep.folder / "report.html").exists()
     assert f"report: {sweep.folder / 'report.html'}\n" in output.getvalue()
     assert "MLflow refused 1 entries: NotADirectoryError: " in output.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from analysis.data.runs import frame
-from sweeps.cli.study_plan import estimate, make_plan
+from sweeps.cli.study_plan import estimate_seconds, make_plan
 from sweeps.sweep_settings import SweepSettings
 from tests.analysis.studied import studied
 from weakdis_core import rows
@@ -54,17 +54,17 @@ def test_a_study_uses_its_own_variants() -> None:
 
 
 def test_estimates_use_earlier_runs() -> None:
-    built_in = estimate(ROW[0], NONE)
+    built_in = estimate_seconds(ROW[0], NONE)
     assert built_in > STEPS * 0.01
     scored = {"factor_accuracy": [0.9]}
     same = studied((ROW[1:2], scored), cpu_seconds=3.0 * STEPS, scoring_seconds=7.0)
-    assert estimate(ROW[0], same) == pytest.approx(3.0 * STEPS + 7.0)
+    assert estimate_seconds(ROW[0], same) == pytest.approx(3.0 * STEPS + 7.0)
     gpu = studied((ROW[1:2], scored), cpu_seconds=9.0 * STEPS, device="NVIDIA H100")
-    assert estimate(ROW[0], gpu) == built_in
+    assert estimate_seconds(ROW[0], gpu) == built_in
     # Another configuration of the variant: its step, as many times as this one takes.
     config = rows.with_labels("dsprites_v4", "rendered", 30)[0].config
     twice = DeclaredRun("twice the steps", config.with_values({"training.steps": 2 * STEPS}))
-    assert estimate(twice, same) == pytest.approx(6.0 * STEPS + 10.0)
+    assert estimate_seconds(twice, same) == pytest.approx(6.0 * STEPS + 10.0)
 
 
 @pytest.mark.parametrize(
