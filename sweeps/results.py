@@ -58,8 +58,7 @@ def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     prepared = open_prepared(sweep.prepared)
     oracle = prepare_oracle(prepared, sweep.base.data)
     trainer = Trainer(config, prepared, oracle)
-    if record.checkpoint is None:
-        raise ValueError(f"trial {record.trial_id} has no checkpoint")
+    assert record.checkpoint is not None, record.trial_id
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on a GPU that this machine does not have.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)

@@ -54,8 +54,7 @@ class SweepSettings(Settings):
     trials: int = Field(20, ge=1, le=100_000)
     """Most trials to run."""
     time_budget: float = Field(840.0, gt=0, le=10_000_000)
-    """Seconds for the search. Trials that still run at the end are stopped, with their last
-    result."""
+    """Seconds for the search. Trials that still run at the end are stopped."""
     resume: Annotated[str | None, Field(min_length=1)] = None
     """Name or folder of a sweep to continue: one that was cut short, or one that has ended, with
     more --trials, --time-budget or --confirm-seeds. It keeps its other settings."""
@@ -75,19 +74,16 @@ class SweepSettings(Settings):
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of the search and of the training of every trial."""
     preset: PresetName = "default"
-    """Settings that the search starts from: our own, those of the paper, or small ones for a first
-    look."""
+    """Settings that the search starts from: our own, the paper's, or small ones for a try."""
     sampler: Sampler = "tpe"
     """Optuna sampler that suggests settings."""
     objective: Objective = "pixels"
     """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used."""
     confirm_seeds: int = Field(0, ge=0, le=100)
     """Fresh seeds on which the best configurations are trained again after the search and scored
-    once on test; a row of the tables takes 5, 0 is for none. The time is not part of the time
-    budget: see --plan."""
+    once on test, outside the time budget (see --plan). A row of the tables takes 5."""
     confirm_top: int = Field(1, ge=1, le=100)
-    """Number of configurations to confirm, the most accurate on validation first, also under
-    pareto."""
+    """Configurations to confirm, the most accurate on validation first, also under pareto."""
     search_learning_rate: Annotated[bool, FlagCreatePairsOff] = False
     """Search the autoencoder's learning rate too."""
     set_: Annotated[
