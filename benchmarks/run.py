@@ -21,10 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import DataSettings, VariantName
 from weakdis_core.data import dsprites, shapes3d
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.variants import IndexArray, get_variant
 from weakdis_core.devices import processor
 from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset

@@ -24,7 +24,7 @@ MADE_ELSEWHERE = {
     "message",
     "without_password(message)",
     "describe(error)",
-    "describe(_located(error, groups[model]))",
+    "describe(error, group)",
     "cannot_be_written(str(folder), reason)",
     "cannot_be_written(sweep.storage.root, run.budget.disk_error)",
 }

@@ -7,27 +7,29 @@ from weakdis_core.errors import UserError
 
 _USAGE = """usage: python -m weakdis_core COMMAND ...
 
-commands (each explains itself with --help):
+commands (each has --help):
   data        list, prepare, download and show data sets
   train       train one configuration
   manipulate  draw test images before and after a relation"""
 
 
 def run() -> None:
-    """Run the command named by the first argument.
+    """Run the command that the first argument names.
 
-    The other commands' modules are not imported: `data` answers without loading the models.
+    Each command imports its own modules: `data` starts without loading the models.
     """
     command, args = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
     prog = f"python -m weakdis_core {command}"
     if command == "data":
-        from weakdis_core.cli import data_commands as data
+        from weakdis_core.cli import data_commands
 
-        data.run(args, prog)
+        data_commands.run(args, prog)
     elif command in ("train", "manipulate"):
-        from weakdis_core.cli import model_commands as commands
+        from weakdis_core.cli import model_commands
 
-        {"train": commands.train, "manipulate": commands.manipulate_command}[command](args, prog)
+        {"train": model_commands.train, "manipulate": model_commands.manipulate_command}[command](
+            args, prog
+        )
     elif command in ("-h", "--help"):
         print(_USAGE)
     else:

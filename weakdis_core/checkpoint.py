@@ -14,7 +14,7 @@ SCHEMA = 3
 
 
 def write_checkpoint(state: dict[str, Any], path: Path) -> None:
-    """Write `state` so that `path` is either the old file or the complete new one.
+    """Write a checkpoint file atomically.
 
     Raises:
         UserError: The folder cannot be written or is full.
@@ -25,22 +25,22 @@ def write_checkpoint(state: dict[str, Any], path: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `write_checkpoint` wrote, onto the CPU.
+    """Read a checkpoint file onto the CPU.
 
-    Only tensors and plain values are unpickled, so a file from a stranger runs no code.
+    It unpickles tensors and plain values only, so an untrusted file cannot run code.
 
     Raises:
-        UserError: Missing, truncated, no checkpoint, or of another schema version.
+        UserError: The file is missing, damaged, no checkpoint, or of another schema version.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint file")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         found = state["schema"]
-    except Exception as error:  # torch raises a different type for every way a file can be broken
+    except Exception as error:  # torch raises a different type for each kind of damage
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if "weights_only" in reason:
-            reason = "not of torch's format"  # torch's advice is to load it unsafely
+            reason = "not of torch's format"  # torch's own message advises unsafe loading
         raise UserError(f"{path}: truncated or not a weakdis checkpoint ({reason})") from None
     if found != SCHEMA:
         raise UserError(f"{path}: checkpoint schema {found}, this version reads schema {SCHEMA}")
@@ -48,10 +48,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def saved_config(state: dict[str, Any], path: Path) -> Config:
-    """The settings in a checkpoint's state.
+    """Return the settings in a checkpoint's state.
 
     Raises:
-        UserError: It holds none (an oracle's file, for example) or not such as this version knows.
+        UserError: The state has no settings (an oracle's has none), or this version rejects them.
     """
     if "config" not in state:
         raise UserError(f"{path}: holds no settings; it is no checkpoint of a training run")

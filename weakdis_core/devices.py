@@ -1,4 +1,4 @@
-"""Where and how precisely a run computes."""
+"""The device and the floating point precision of a run."""
 
 import os
 import platform
@@ -13,15 +13,49 @@ from weakdis_core.errors import UserError
 Autocast = AbstractContextManager[object]
 
 FULL_PRECISION: Autocast = nullcontext()
-"""Arithmetic as it comes: float32."""
+"""Context of float32 arithmetic."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """The device a setting names; `auto` is the GPU where there is one.
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def make_reproducible(device: torch.device) -> None:
+    """Make a GPU compute deterministically and in full float32, as a CPU does.
+
+    This applies to the whole process. An operation without a deterministic implementation raises
+    RuntimeError. See https://docs.pytorch.org/docs/stable/notes/randomness.html.
+    """
+    if device.type == "cuda":
+        # cuBLAS is deterministic only with a workspace of a fixed size.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        # By default, float32 convolutions use TF32: 10 of the 23 bits of the mantissa.
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
+    """Set the number of CPU threads; return the device and the autocast context of a run.
 
     Raises:
-        UserError: No such device here.
+        UserError: This machine does not have the device.
     """
+    torch.set_num_threads(settings.threads)
+    device = _resolve_device(settings.device)
+    make_reproducible(device)
+    bfloat16 = settings.precision == "bfloat16"
+    if settings.precision == "auto":
+        bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device, torch.autocast(device.type, torch.bfloat16) if bfloat16 else FULL_PRECISION
+
+
+def _resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -33,45 +67,3 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"runtime.device: {name!r}: {torch.cuda.device_count()} GPUs found here")
     return device
-
-
-def processor() -> str:
-    """The processor's name, as /proc gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def make_reproducible(device: torch.device) -> None:
-    """Have a GPU compute the same numbers every time, and in float32, as a CPU does by itself.
-
-    It holds for the whole process, and an operation that cannot be had so raises RuntimeError. See
-    https://docs.pytorch.org/docs/stable/notes/randomness.html.
-    """
-    if device.type == "cuda":
-        # cuBLAS adds up in a fixed order only with a workspace of a fixed size.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        # Else convolutions that are to be in float32 keep 10 bits of its 23.
-        torch.backends.cudnn.allow_tf32 = False
-
-
-def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
-    """Set the number of CPU threads, and give the device and the autocast context of a run.
-
-    Raises:
-        UserError: The device is not to be had here.
-    """
-    torch.set_num_threads(settings.threads)
-    device = resolve_device(settings.device)
-    make_reproducible(device)
-    wanted = settings.precision
-    if wanted == "auto":
-        capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        wanted = "bfloat16" if capable else "float32"
-    if wanted == "float32":
-        return device, FULL_PRECISION
-    return device, torch.autocast(device.type, torch.bfloat16)

@@ -1,9 +1,9 @@
-"""The one error a user is meant to read."""
+"""The error type whose message is for users."""
 
 
 class UserError(Exception):
-    """Something the user can put right: a setting, a file, a name.
+    """An error that the user can fix: a setting, a file, a name.
 
-    Entry points print its message alone, without a traceback, and exit with code 2.
-    The message names the field or file, what was found and what is allowed.
+    Entry points print its message without a traceback and exit with code 2. The message names the
+    field or file, the value that was found and what is allowed.
     """

@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all, and temporary folders that outlive no process."""
+"""Atomic writes, and temporary folders that are removed even after their process was killed."""
 
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from weakdis_core.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, making its folder.
+    """Write a text file atomically, and create its folder.
 
     Raises:
         UserError: The folder cannot be written or is full.
@@ -21,46 +22,45 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically, making its folder.
+    """Write a file atomically, and create its folder.
 
     Raises:
         UserError: The folder cannot be written or is full.
     """
+    temporary = path.with_name(f"{path.name}{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=path.name, suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
+        try:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                # A temporary file is its owner's alone; a cache may be shared.
-                temporary.chmod(0o666 & ~_umask())
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """Make a temporary folder, and remove those of this prefix whose process was killed.
+    """Create a temporary folder, and remove the folders of killed processes with this prefix.
 
-    The process holds a lock on its folder, which goes with it. Process ids would not do: containers
-    that share the place of temporary files do not share them.
+    Each process locks its folder, and the system releases the lock when the process ends. Process
+    ids would not work: containers may share the folder of temporary files but not the ids.
+
+    Yields:
+        The folder, which is removed at the end.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-        # Another user's, one in use, or gone meanwhile.
+        # Skip folders of other users, folders in use, and folders that have just been removed.
         with suppress(OSError), _opened(left) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(left, ignore_errors=True)
     unlocked = Path(tempfile.mkdtemp())
     with _opened(unlocked) as lock:
-        # Where the file system has no locks, nobody can lock it to remove it either.
+        # On a file system without locks, no other process can lock it and remove it either.
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         folder = unlocked.rename(unlocked.with_name(f"{prefix}{unlocked.name}"))
@@ -77,10 +77,3 @@ def _opened(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    # There is no way to read it but to set it.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

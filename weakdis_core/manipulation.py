@@ -1,7 +1,6 @@
-"""What a model does to images: reconstructions, relations, traversals and swaps of partitions.
+"""Image manipulation with a trained model: relations, traversals and swaps of partitions.
 
-Networks are those of a trained model, to traverse and swap a modular one. Images are
-`(n, channels, 64, 64)` in [0, 1].
+Images are `(n, channels, 64, 64)` in [0, 1]. `traverse` and `swap` need a modular model.
 """
 
 from dataclasses import dataclass, replace
@@ -27,9 +26,9 @@ class Manipulation:
     """Images before and after relations, each `(n, channels, 64, 64)` in [0, 1].
 
     Attributes:
-        images: What went in.
-        reconstructions: What comes back with the codes untouched.
-        after: What comes back after each relation, by its name.
+        images: Original images.
+        reconstructions: Decoded codes of the images.
+        after: Decoded codes after each relation, by its name.
     """
 
     images: Images
@@ -37,15 +36,15 @@ class Manipulation:
     after: dict[str, Images]
 
 
-def load_networks(path: Path, device: str = "cpu") -> tuple[Config, Networks]:
-    """The settings and trained networks of a checkpoint.
+def load_networks(path: Path) -> tuple[Config, Networks]:
+    """Load the settings and the trained networks of a checkpoint onto the CPU.
 
     Raises:
         UserError: The file cannot be read.
     """
     state = read_checkpoint(path)
     config = saved_config(state, path)
-    networks = Networks(get_variant(config.data.variant), config, torch.device(device))
+    networks = Networks(get_variant(config.data.variant), config, torch.device("cpu"))
     networks.load_state_dict(state["networks"])
     return config, networks
 
@@ -53,7 +52,7 @@ def load_networks(path: Path, device: str = "cpu") -> tuple[Config, Networks]:
 def manipulate(
     networks: Networks, variant: Variant, images: Tensor, relations: tuple[str, ...]
 ) -> Manipulation:
-    """Apply relations to images, once each.
+    """Apply each relation to the images once.
 
     Raises:
         UserError: A relation is not one of the variant's.
@@ -66,10 +65,10 @@ def manipulate(
 def repeat(
     networks: Networks, variant: Variant, images: Tensor, times: dict[str, int]
 ) -> Manipulation:
-    """Apply each relation, by name, so many times: each time to the code that came out before.
+    """Apply each relation, by name, the given number of times.
 
     Returns:
-        `after` holds `(n, times, channels, 64, 64)`: once, twice and so on.
+        Manipulation with `after` of shape `(n, times, channels, 64, 64)`, once to `times` times.
 
     Raises:
         UserError: A relation is not one of the variant's.
@@ -82,19 +81,19 @@ def repeat(
         moved, pictures = codes, []
         for _ in range(n):
             moved = learner(moved, index)
-            pictures.append(_drawn(model.decode(moved)))
+            pictures.append(_to_images(model.decode(moved)))
         after[name] = np.stack(pictures, axis=1)
-    return Manipulation(images.cpu().numpy(), _drawn(model.decode(codes)), after)
+    return Manipulation(images.cpu().numpy(), _to_images(model.decode(codes)), after)
 
 
 @torch.no_grad()
 def traverse(
     networks: Networks, prior: Prior, images: Tensor, n_values: tuple[int, ...]
 ) -> list[Images]:
-    """Put the mean of each component of a factor's prior in the place of its partition.
+    """Replace the code of one partition by the mean of each component of its prior.
 
     Returns:
-        For each factor, `(n, values, channels, 64, 64)`.
+        Decoded images of each factor, `(n, values, channels, 64, 64)`.
     """
     model = networks.autoencoder
     codes = model.encode(images).means
@@ -102,25 +101,25 @@ def traverse(
     for factor, n in enumerate(n_values):
         changed = codes.unsqueeze(1).repeat(1, n, 1, 1)
         changed[:, :, factor] = prior.means[factor, :n]
-        traversals.append(_drawn(model.decode(changed.flatten(0, 1)).unflatten(0, (-1, n))))
+        traversals.append(_to_images(model.decode(changed.flatten(0, 1)).unflatten(0, (-1, n))))
     return traversals
 
 
 @torch.no_grad()
 def swap(networks: Networks, first: Tensor, second: Tensor) -> Images:
-    """Put each partition of as many second images, alone, in the place of the first images' own.
+    """Replace one partition at a time of the first images' codes by that of the second images.
 
     Returns:
-        `(n, partitions, channels, 64, 64)`.
+        Decoded images, `(n, partitions, channels, 64, 64)`.
     """
     model = networks.autoencoder
     own, other = model.encode(first).means, model.encode(second).means
     n = model.partitions
     alone = torch.eye(n, dtype=torch.bool, device=own.device).unsqueeze(-1)
     changed = torch.where(alone, other.unsqueeze(1), own.unsqueeze(1))
-    return _drawn(model.decode(changed.flatten(0, 1)).unflatten(0, (-1, n)))
+    return _to_images(model.decode(changed.flatten(0, 1)).unflatten(0, (-1, n)))
 
 
-def _drawn(logits: Tensor) -> Images:
+def _to_images(logits: Tensor) -> Images:
     images: Images = logits.sigmoid().cpu().numpy()
     return images

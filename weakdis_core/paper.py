@@ -1,4 +1,4 @@
-"""The published numbers of the paper, quoted: `paper.yaml`, read and validated."""
+"""The numbers that the paper published (`paper.yaml`), validated."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Score = Annotated[float, Field(ge=0, le=1)]
 PAPER = Path(__file__).with_name("paper.yaml")
 
 DATA_SETS = {"dsprites": "dsprites_v4", "shapes3d": "shapes3d_v5"}
-"""Data sets of the paper's Table 2, and the variant shown beside each: the paper names none."""
+"""Data sets of the paper's Table 2, and the variant we compare with each (the paper names none)."""
 
 
 class _Record(BaseModel):
-    """Base of what follows: immutable, and a misspelt name is refused."""
+    """Base class of the records: immutable, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Reference(_Record):
-    """Where a number was published."""
+    """A publication."""
 
     title: str
     authors: tuple[str, ...] = Field(min_length=1)
@@ -31,13 +31,8 @@ class Reference(_Record):
     arxiv: str = Field(pattern=r"^\d{4}\.\d{4,5}$")
     """arXiv identifier."""
 
-    @property
-    def doi(self) -> str:
-        """The DOI under which arXiv registers the preprint."""
-        return f"10.48550/arXiv.{self.arxiv}"
-
     def cite(self) -> str:
-        """`Valenti and Bacciu (2022), arXiv:2209.05336`."""
+        """Return a citation, such as `Valenti and Bacciu (2022), arXiv:2209.05336`."""
         surnames = [author.split()[-1] for author in self.authors]
         many = len(surnames) > 2
         names = f"{surnames[0]} et al." if many else " and ".join(surnames)
@@ -45,7 +40,7 @@ class Reference(_Record):
 
 
 class LabelledAccuracy(_Record):
-    """A relation accuracy and the number of labels it took."""
+    """A relation accuracy and the number of labels that the model used."""
 
     accuracy: Score
     labels: int = Field(gt=0)
@@ -82,11 +77,11 @@ class ScoresRow(_Record):
 
 
 class Published(_Record):
-    """Everything quoted from the paper."""
+    """All numbers quoted from the paper."""
 
     references: dict[str, Reference]
     source: str
-    """Key of the paper all the numbers are quoted from."""
+    """Key of the reference of the paper itself."""
     table1: tuple[AccuracyRow, ...]
     table2: tuple[ScoresRow, ...]
 
@@ -101,15 +96,14 @@ class Published(_Record):
         return self
 
     def cite(self) -> str:
-        """Citation of the paper the numbers are quoted from."""
+        """Return the citation of the paper."""
         return self.references[self.source].cite()
 
 
 def load(path: Path = PAPER) -> Published:
-    """The published numbers.
+    """Load the published numbers.
 
     Raises:
-        pydantic.ValidationError: The file breaks the schema above; it ships with the package, so
-            that is a mistake of whoever edited it.
+        pydantic.ValidationError: The file does not follow the schema above.
     """
     return Published.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Relations: one factor's value moves by a shift, everything else stays (the paper's section 3)."""
+"""Relations: each shifts the value of one factor and keeps all others (the paper's section 3)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Relation:
-    """A change of a single factor of variation, wrapping around at the ends.
+    """A cyclic shift of one factor of variation.
 
     Attributes:
-        name: What a user calls it, with underscores: `move_left`.
-        factor: Name of the factor it affects.
+        name: Its name, such as `move_left`.
+        factor: Name of the affected factor.
         shift: Added to the factor's value, modulo the number of values: the connection c_r(v)
             between prior components (Eq. 3).
     """
@@ -25,13 +25,13 @@ class Relation:
 
 
 class RelationTable:
-    """All relations of a variant as tensors, so that a batch of them is applied at once.
+    """The relations of a variant as tensors, to apply them in batches.
 
     Args:
-        factors: Affected factor (position) of each relation, `(relations,)`.
+        factors: Index of the affected factor of each relation, `(relations,)`.
         shifts: Shift of each relation, `(relations,)`.
         n_values: Number of values of each factor, `(factors,)`.
-        device: Where the tables live.
+        device: Device of the tensors.
     """
 
     def __init__(
@@ -50,17 +50,14 @@ class RelationTable:
         return len(self.factor)
 
     def apply(self, values: Tensor, relation: Tensor) -> Tensor:
-        """Factor values `(batch, factors)` after a relation each, given by its index `(batch,)`.
-
-        The affected factor moves by the relation's shift, modulo its number of values.
-        """
+        """Apply relations, by index `(batch,)`, to factor values `(batch, factors)`."""
         return (values + self.shift[relation]) % self.n_values
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """`n` relations drawn uniformly, `(n,)`."""
+        """Draw `n` relations uniformly, `(n,)`."""
         return torch.randint(len(self), (n,), generator=generator, device=self.factor.device)
 
     def sample_values(self, n: int, generator: torch.Generator) -> Tensor:
-        """Factor values drawn uniformly and independently, `(n, factors)`."""
+        """Draw factor values uniformly and independently, `(n, factors)`."""
         size, device = (n, len(self.n_values)), self.n_values.device
         return (torch.rand(size, generator=generator, device=device) * self.n_values).long()

@@ -1,4 +1,4 @@
-"""What identifies a trained run: two runs with equal keys have equal scores."""
+"""The identity of a trained run: runs with equal keys have equal scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakdis_core.version import CODE_VERSION
 
 
 class Versions(NamedTuple):
-    """Versions that decide, beside settings and seed, whether two scores may be compared."""
+    """The code versions that scores depend on."""
 
     code: int
     scikit_learn: str
@@ -26,9 +26,9 @@ class RunKey(NamedTuple):
     """The identity of a trained run.
 
     Attributes:
-        config: Hash of its settings without seed and runtime; the data source is one of them.
-        seed: Its training seed.
-        source: Source of its images: official or rendered.
+        config: Hash of the settings (with the data source, without seed and runtime).
+        seed: The training seed.
+        source: Source of the images: official or rendered.
         versions: Versions of the core and of scikit-learn.
     """
 
@@ -39,9 +39,9 @@ class RunKey(NamedTuple):
 
     @classmethod
     def of(cls, config: Config, versions: Versions | None = None) -> RunKey:
-        """Return the key of settings whose source is resolved.
+        """Return the key of settings with a resolved data source.
 
-        The versions are by default those of this process.
+        `versions` defaults to those of this process.
         """
         return cls(config.hash(), config.seed, config.data.source, versions or Versions.here())
 

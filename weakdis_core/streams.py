@@ -1,4 +1,4 @@
-"""Standard streams that outlast their terminal and print in every encoding."""
+"""Standard streams that survive a closed terminal and print in every encoding."""
 
 import codecs
 import contextlib
@@ -15,17 +15,17 @@ _NOWHERE = Path(os.devnull)
 
 
 def protect_streams() -> None:
-    """Let nothing that this process prints end it.
+    """Make printing never fail.
 
-    A closed pipe, a closed terminal or a full device costs what is printed from then on, and
-    nothing else. Plain ASCII replaces characters that the encoding of a stream lacks.
+    After a closed pipe, a closed terminal or a full device, output is discarded. Characters that
+    the encoding of a stream lacks are replaced by ASCII.
     """
     codecs.register_error(_ERRORS, _in_ascii)
-    # In this order: a file takes the lowest descriptor that is free.
+    # The order matters: an opened file takes the lowest free descriptor.
     for name in ("stdin", "stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            # The process started with this descriptor closed; the next file would take it.
+            # The process started with this descriptor closed; occupy it before another file does.
             stream = _NOWHERE.open("r+", encoding="utf-8")
             os.set_inheritable(stream.fileno(), True)
             setattr(sys, name, stream)
@@ -43,13 +43,13 @@ def _protected(stream: TextIO) -> TextIO:
 
 
 class _Output(io.FileIO):
-    """Writes to a descriptor, and to nowhere once that fails."""
+    """Writes to a descriptor, and discards output after the first error."""
 
     def write(self, content: Any, /) -> int:
         try:
             return super().write(content)
         except OSError as error:
-            # The descriptor itself: libraries and child processes write to it as well.
+            # Redirect the descriptor itself, since libraries and child processes also write to it.
             with contextlib.suppress(OSError), _NOWHERE.open("wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())
             if error.errno != errno.EPIPE:

@@ -1,7 +1,6 @@
-"""The declared studies of the paper: which rows each one needs, by variant and data source.
+"""The studies of the paper: the table rows that each declares, by variant and data source.
 
-A study is a list of rows (`weakdis_core.rows`). `sweeps` trains their runs (`--study`), `analysis`
-builds the tables from them.
+`sweeps` trains their runs (`--study`), `analysis` builds the tables.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from weakdis_core import rows
-from weakdis_core.config.additions import additions_of, taken_out
+from weakdis_core.config.additions import additions_of, without_addition
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import FEWER_SEEDS, SEEDS, DeclaredRun, Row, ours, row_of, with_labels
 
@@ -18,12 +17,12 @@ StudyName = Literal["models", "baselines", "ablation", "labels", "controls"]
 
 @dataclass(frozen=True)
 class Ablation:
-    """A table of changes to our model, one at a time.
+    """An ablation table: each row changes one thing in our model.
 
     Attributes:
-        variant: Its data set variant.
+        variant: The data set variant.
         seeds: Training seeds of every row.
-        only: Additions to take out; by default all of the preset's, and the other changes too.
+        only: Additions to remove; by default all of the preset's, with the other changes too.
         labels: Size of the labelled subset, one of `LABELS`; by default the preset's.
     """
 
@@ -36,21 +35,21 @@ class Ablation:
         return self.variant + (f", {self.labels} labels" if self.labels else "")
 
     def unchanged(self, source: Source) -> Row:
-        """Declare our model, which the other rows are compared with."""
+        """Declare the reference row: our model."""
         if self.labels is None:
             return ours(self.variant, source, self.seeds)
         return with_labels(self.variant, source, self.labels)
 
     def changed(self, source: Source) -> dict[str, Row]:
-        """Declare the rows by what is changed: `without cycle`, `with cycle`."""
+        """Declare the other rows by their change, such as `without cycle` or `with cycle`."""
         run = self.unchanged(source)[0]
         full = run.config
-        names = self.only or additions_of(full)
-        configs = {f"without {name}": taken_out(full, name) for name in names}
+        removed = self.only or additions_of(full)
+        configs = {f"without {name}": without_addition(full, name) for name in removed}
         if not self.only:
-            for name, values in SETTINGS_TAKEN_BACK.items():
-                configs[f"without {name}"] = full.with_values(values)
-            for name, values in LEFT_OUT.get(self.variant, {}).items():
+            # The paper does not specify this setting, so it is no addition.
+            configs["without scaled covariances"] = full.with_values({"loss.covariance_scale": 1.0})
+            for name, values in UNUSED_ADDITIONS.get(self.variant, {}).items():
                 configs[f"with {name}"] = full.with_values(values)
         return {
             change: row_of(f"{run.row} {change}", config, self.seeds)
@@ -58,23 +57,21 @@ class Ablation:
         }
 
 
-_WITH_FEW_LABELS = ("shared covariance", "standardised prior", "label temperature")
-
 ABLATIONS = (
     Ablation("dsprites_v4", FEWER_SEEDS),
     Ablation("shapes3d_v3", SEEDS[:1]),
-    # The shared covariance shows no effect above; it was made for this variant.
+    # In the tables above the shared covariance has no effect; it was designed for this variant.
     Ablation("shapes3d_v2", FEWER_SEEDS, only=("shared covariance",)),
-    Ablation("dsprites_v4", FEWER_SEEDS, only=_WITH_FEW_LABELS, labels=100),
+    Ablation(
+        "dsprites_v4",
+        FEWER_SEEDS,
+        only=("shared covariance", "standardised prior", "label temperature"),
+        labels=100,
+    ),
 )
 """The tables of the ablation."""
 
-SETTINGS_TAKEN_BACK: dict[str, dict[str, Any]] = {
-    "scaled covariances": {"loss.covariance_scale": 1.0},
-}
-"""Settings that the paper's text leaves open, each with the value that an ablation gives it."""
-
-LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
+UNUSED_ADDITIONS: dict[str, dict[str, dict[str, Any]]] = {
     "dsprites_v4": {
         "cycle": {"loss.cycle_weight": 0.2, "loss.cycle_start": 0.15},
         "He initialisation": {"model.he_initialisation": True},
@@ -82,16 +79,15 @@ LEFT_OUT: dict[str, dict[str, dict[str, Any]]] = {
         "clipping": {"training.clip": 5.0},
     },
 }
-"""Additions that the preset of a variant leaves out, with the settings that put each one in."""
+"""Additions that the preset of a variant does not use, with the settings that enable each."""
 
 
 def _ablation(variant: str, source: Source) -> list[Row]:
-    return [
-        row
-        for table in ABLATIONS
-        if table.variant == variant
-        for row in (table.unchanged(source), *table.changed(source).values())
-    ]
+    found: list[Row] = []
+    for table in ABLATIONS:
+        if table.variant == variant:
+            found += [table.unchanged(source), *table.changed(source).values()]
+    return found
 
 
 def _labels(variant: str, source: Source) -> list[Row]:
@@ -118,23 +114,23 @@ STUDIES: dict[StudyName, Callable[[str, Source], list[Row]]] = {
 
 
 def study_variants(study: StudyName) -> tuple[str, ...]:
-    """List the variants that a study uses."""
+    """Return the variants of a study."""
     return tuple(name for name in rows.VARIANTS if STUDIES[study](name, "rendered"))
 
 
 def declared_runs(
     study: StudyName, variant: str, source: Source, seeds: Iterable[int] | None = None
 ) -> list[DeclaredRun]:
-    """List the runs of a study on one variant, each once.
+    """Return the runs of a study on one variant, without duplicates.
 
     Args:
         study: The study.
         variant: One of the paper's variants.
-        source: Source of the images, resolved.
+        source: Source of the images, not `auto`.
         seeds: Training seeds of every row; by default the declared ones.
 
     Returns:
-        The runs in the order of their rows; empty where the study does not use the variant.
+        The runs in the order of their rows; none if the study does not use the variant.
     """
     found = STUDIES[study](variant, source)
     if seeds is not None:

@@ -1,4 +1,4 @@
-"""A small prepared variant and a briefly trained oracle, shared by the core's tests."""
+"""Small prepared variants and briefly trained oracles for the tests of the core."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SMALL = {
 
 
 def small_config(variant: str, model: ModelKind = "modular") -> Config:
-    """The default preset of a variant, everything small."""
+    """Return a small version of the default preset."""
     return preset("default", variant, model).with_values(SMALL)
 
 
@@ -51,7 +51,7 @@ def prepared_variant(variant: str, factory: pytest.TempPathFactory) -> Prepared:
 
 
 def harmed(prepared: Prepared, rows: NDArray[np.integer[Any]]) -> Prepared:
-    """The same images and values but for `rows`, which show noise under wrong values."""
+    """Return a copy in which the images of `rows` are noise and their values wrong."""
     images, factors = prepared.images.copy(), prepared.factors.copy()
     noise = numpy_generator(0, "harmed").random(images[rows].shape)
     images[rows] = (noise > 0.5) * prepared.scale
@@ -81,7 +81,7 @@ def rooms_oracle(rooms: Prepared) -> Oracle:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of a test's own."""
+    """An empty cache for one test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("WEAKDIS_CACHE", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""Temporary folders: whatever ends a process, the next one removes what it left."""
+"""Temporary folders: the next process removes those of a killed process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ with temporary_folder("{PREFIX}") as folder:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for temporary files, of this process and of those it starts."""
+    """An empty folder for temporary files of this process and its children."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path
@@ -34,7 +34,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def holding() -> Iterator[Path]:
-    """A folder that another process holds; the process is killed at the end."""
+    """A folder locked by another process, which is killed at the end."""
     command = [sys.executable, "-c", HOLDING]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -42,7 +42,7 @@ def holding() -> Iterator[Path]:
         process.kill()
 
 
-def test_the_next_folder_removes_those_of_killed_processes_only(place: Path) -> None:
+def test_only_folders_of_killed_processes_are_removed(place: Path) -> None:
     (place / "another.txt").touch()
     (place / "weakdis-other").mkdir()
     with holding() as left:
@@ -57,15 +57,13 @@ def test_the_next_folder_removes_those_of_killed_processes_only(place: Path) -> 
     assert {each.name for each in place.iterdir()} == {"another.txt", "weakdis-other"}
 
 
-def test_an_error_within_a_folder_removes_it(place: Path) -> None:
+def test_an_error_removes_the_folder(place: Path) -> None:
     with pytest.raises(OSError, match="full"), temporary_folder(PREFIX):
         raise OSError("full")
     assert not list(place.iterdir())
 
 
-def test_a_file_system_without_locks_does_without(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_locks_works(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*arguments: object) -> None:
         raise OSError("Function not implemented")
 

@@ -1,4 +1,4 @@
-"""On a real GPU: training that can be repeated and gone on with, and that agrees with a CPU's."""
+"""Training on a GPU: repeatable, resumable and consistent with a CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture(params=["sprites", "rooms"])
 def made(request: pytest.FixtureRequest) -> tuple[Config, Prepared, Oracle]:
-    """A small configuration on a GPU, and what it is trained with."""
+    """A small configuration on a GPU, with its images and oracle."""
     prepared: Prepared = request.getfixturevalue(request.param)
     oracle: Oracle = request.getfixturevalue(f"{request.param}_oracle")
     config = small_config(prepared.variant.name).with_values({"runtime.device": "cuda"})
@@ -30,7 +30,7 @@ def made(request: pytest.FixtureRequest) -> tuple[Config, Prepared, Oracle]:
 
 
 def trained(trainer: Trainer, steps: int | None = None) -> dict[str, float]:
-    """Metrics of the last report, or of the one at `steps`."""
+    """Return the metrics of the last report, or of the one at `steps`."""
     for report in trainer.fit():
         if report.step == steps:
             break
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_numbers(made: tuple[Config, Prepared, Orac
     assert once["val/relation_accuracy_pixels"] >= 0
 
 
-def test_an_interruption_changes_no_number(
+def test_resumed_training_gives_the_same_numbers(
     made: tuple[Config, Prepared, Oracle], tmp_path: Path
 ) -> None:
     interrupted = Trainer(*made)
@@ -55,7 +55,7 @@ def test_an_interruption_changes_no_number(
     assert trained(resumed) == trained(Trainer(*made))
 
 
-def test_codes_agree_with_those_of_a_cpu(made: tuple[Config, Prepared, Oracle]) -> None:
+def test_codes_are_close_to_those_of_a_cpu(made: tuple[Config, Prepared, Oracle]) -> None:
     config, prepared, oracle = made
     cpu = Trainer(config.with_values({"runtime.device": "cpu"}), prepared, oracle)
     index = torch.arange(32)
@@ -67,7 +67,7 @@ def test_codes_agree_with_those_of_a_cpu(made: tuple[Config, Prepared, Oracle]) 
         torch.testing.assert_close(codes, same, atol=tolerance, rtol=tolerance)
 
 
-def test_a_checkpoint_can_be_looked_at_without_a_gpu(
+def test_a_checkpoint_loads_without_a_gpu_for_evaluation(
     made: tuple[Config, Prepared, Oracle], tmp_path: Path
 ) -> None:
     config, prepared, oracle = made
@@ -82,7 +82,7 @@ def test_a_checkpoint_can_be_looked_at_without_a_gpu(
     assert there.evaluate("test")[name] == pytest.approx(trainer.evaluate("test")[name], abs=0.5)
 
 
-def test_an_oracle_of_a_gpu_is_read_on_a_cpu(sprites: Prepared, cache: Path) -> None:
+def test_an_oracle_trained_on_a_gpu_loads_on_a_cpu(sprites: Prepared, cache: Path) -> None:
     config = small_config("dsprites_v2")
     prepared = prepare(config.data)
     oracle = prepare_oracle(prepared, config.data, "cuda")
@@ -95,7 +95,7 @@ def test_an_oracle_of_a_gpu_is_read_on_a_cpu(sprites: Prepared, cache: Path) -> 
 
 @pytest.mark.parametrize("variant", ["dsprites_v4", "shapes3d_v3"])
 def test_the_default_preset_learns(variant: str) -> None:
-    # Its own size, for a sixth of its steps: on bfloat16, where a GPU has it.
+    # Full size, a sixth of the steps; bfloat16 if the GPU supports it.
     config = preset("default", variant).with_values(
         {"training.steps": 400, "data.max_images": 20_000, "data.source": "rendered"}
     )

@@ -1,4 +1,4 @@
-"""Relations: connections by modular arithmetic, batched."""
+"""Relations: shifts in modular arithmetic, applied in batches."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_relation_changes_one_factor_and_its_inverse_undoes_it(name: str) -> N
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_applied_as_often_as_there_are_values_a_relation_is_the_identity(name: str) -> None:
+def test_a_relation_applied_n_values_times_is_the_identity(name: str) -> None:
     variant = get_variant(name)
     table = variant.relation_table()
     values = table.sample_values(50, torch_generator(0, "values"))
@@ -70,7 +70,7 @@ def test_every_relation_and_value_is_drawn_equally_often() -> None:
     torch.testing.assert_close(share, torch.full((8,), 1 / 8), atol=0.01, rtol=0)
 
 
-def test_unknown_names_are_refused_with_those_allowed() -> None:
+def test_unknown_names_are_refused_with_the_allowed_names() -> None:
     with pytest.raises(UserError, match=r"variant: 'dsprites_v9' is not one of .*dsprites_v2"):
         get_variant("dsprites_v9")
     with pytest.raises(UserError, match=r"relation: 'fly' is not one of dsprites_v2's: change_sh"):

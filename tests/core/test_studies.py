@@ -1,4 +1,4 @@
-"""The declared studies: how many runs, which seeds, and one name for one configuration."""
+"""The declared studies: numbers of runs, seeds, and row names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def every() -> list[DeclaredRun]:
     return [run for study in STUDIES for run in declared(study)]
 
 
-def test_a_row_name_stands_for_one_configuration() -> None:
+def test_each_row_name_has_one_configuration() -> None:
     configurations: dict[str, set[str]] = {}
     for run in every():
         configurations.setdefault(run.row, set()).add(run.config.hash())
@@ -29,14 +29,14 @@ def test_a_row_name_stands_for_one_configuration() -> None:
     assert len(set(hashes)) == len(hashes)
 
 
-def test_a_configuration_is_scored_in_one_way() -> None:
+def test_each_configuration_has_the_same_scores_in_all_studies() -> None:
     scoring: dict[RunKey, set[str]] = {}
     for run in every():
         scoring.setdefault(run.key(), set()).add(run.disentanglement)
     assert all(len(each) == 1 for each in scoring.values())
 
 
-def test_our_rows_are_six_variants_on_five_seeds_that_chose_nothing() -> None:
+def test_our_rows_are_six_variants_on_five_unused_seeds() -> None:
     ours = declared("models")
     assert len(ours) == 30
     assert {run.config.seed for run in ours} == {11, 12, 13, 14, 15}
@@ -45,7 +45,7 @@ def test_our_rows_are_six_variants_on_five_seeds_that_chose_nothing() -> None:
     assert raw == {"dsprites_v4", "shapes3d_v5"}
 
 
-def test_the_label_curve_shares_its_thousand_labels_with_our_rows() -> None:
+def test_the_label_curve_at_1000_labels_reuses_our_rows() -> None:
     curve = declared("labels")
     assert len(curve) == 2 * 5 * 3
     ours = {run.key() for run in declared("models")}
@@ -76,7 +76,7 @@ def test_every_addition_of_the_presets_is_in_an_ablation() -> None:
         assert set(additions_of(rows.ours(variant, "rendered")[0].config)) <= taken_out
 
 
-def test_an_ablation_puts_in_one_addition_that_the_preset_lacks() -> None:
+def test_with_rows_add_one_unused_addition() -> None:
     for table in ABLATIONS:
         full = additions_of(table.unchanged("rendered")[0].config)
         for change, row in table.changed("rendered").items():
@@ -84,7 +84,7 @@ def test_an_ablation_puts_in_one_addition_that_the_preset_lacks() -> None:
                 assert set(additions_of(row[0].config)) - set(full) == {change[5:]}
 
 
-def test_official_and_rendered_runs_are_never_the_same() -> None:
+def test_official_and_rendered_runs_have_different_hashes() -> None:
     rendered = {run.config.hash() for run in declared("models")}
     assert not rendered & {run.config.hash() for run in declared("models", "official")}
 
@@ -95,7 +95,7 @@ def test_seeds_may_be_chosen() -> None:
     assert replace(runs[0], config=runs[1].config) == runs[1]
 
 
-def test_a_key_is_settings_seed_source_and_versions() -> None:
+def test_a_key_depends_on_settings_seed_source_and_versions() -> None:
     first, second = (run.config for run in rows.ours("dsprites_v2", "rendered")[:2])
     here = Versions.here()
     keys = {

@@ -1,4 +1,4 @@
-"""What the present CODE_VERSION computes: see `weakdis_core/version.py` where this fails.
+"""The numbers of the current CODE_VERSION. If a test fails, see `weakdis_core/version.py`.
 
 The numbers are the same on every processor to within `TOLERANCE`: only a change of the code moves
 them further. In float32 they would not be: processors add in different orders, Adam divides noise
@@ -26,7 +26,7 @@ from weakdis_core.evaluation.oracle import train_oracle
 from weakdis_core.training.trainer import Trainer
 from weakdis_core.version import CODE_VERSION
 
-# Written out, not taken from the presets: those may change without a change of the code.
+# Independent of the presets, which may change without a change of the code.
 ADDITIONS: dict[str, Any] = {
     "model.upsampling": "pixel_shuffle",
     "model.residual_relations": True,
@@ -35,7 +35,7 @@ ADDITIONS: dict[str, Any] = {
     "loss.label_temperature": 2.0,
     "loss.prior_refit_every": 2,
     "loss.cycle_weight": 0.5,
-    # Sprites without it give some units an input of 0, where rounding chooses their slope.
+    # Without noise some units have an input of 0 on sprites, where rounding decides their slope.
     "loss.image_noise": 0.05,
     "training.warmup": 0.1,
     "training.ending": 0.2,
@@ -106,11 +106,11 @@ ACCURACIES = {
 }
 VERSION = 2
 TOLERANCE = 1e-5
-"""Relative. Other instruction sets and numbers of threads move these numbers by 2e-7 at most."""
+"""Relative. Instruction sets and numbers of threads change the numbers by 2e-7 at most."""
 
 
 def painted(indices: NDArray[np.int64], progress: object = None) -> NDArray[np.uint8]:
-    """An image of two stripes in each channel for each room, its six grid indices as brightness."""
+    """Draw two stripes in each channel: the six grid indices of a room as brightness."""
     levels = (indices * 255 // (np.array(shapes3d.GRID) - 1)).astype(np.uint8)
     images: NDArray[np.uint8] = levels.reshape(-1, 3, 2, 1).repeat(32, axis=2).repeat(64, axis=3)
     return images
@@ -118,7 +118,7 @@ def painted(indices: NDArray[np.int64], progress: object = None) -> NDArray[np.u
 
 @pytest.fixture
 def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have the core compute in float64 where it computes in float32."""
+    """Make the core compute in float64 instead of float32."""
     batch = ImageBank.batch
     monkeypatch.setattr(ImageBank, "batch", lambda bank, index: batch(bank, index).double())
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
@@ -154,5 +154,5 @@ def test_the_numbers_of_this_version(
     accuracies.append(scores["oracle_accuracy"])
     assert VERSION == CODE_VERSION, "new numbers belong to the new version"
     assert numbers == pytest.approx(NUMBERS[name], rel=TOLERANCE)
-    # No threshold is near enough for rounding to cross it: not one image may be read otherwise.
+    # Exact: rounding moves no image across a threshold.
     assert accuracies == pytest.approx(ACCURACIES[name], abs=1e-9)

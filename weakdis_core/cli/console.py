@@ -1,4 +1,4 @@
-"""What every entry point shares: reading flags, readable errors, exit codes and progress."""
+"""Shared by every entry point: flags, error messages, exit codes and progress bars."""
 
 import functools
 import os
@@ -10,29 +10,25 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 from pydantic import BaseModel, ValidationError
-from pydantic_core import InitErrorDetails
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
-from weakdis_core.config.config import describe
+from weakdis_core.config.config import Config, describe
 from weakdis_core.errors import UserError
 from weakdis_core.streams import protect_streams
 
 T = TypeVar("T")
 
-# requests, and urllib, which keeps the brackets of an address.
+# With and without brackets: urllib keeps those of an address, requests does not.
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
 def main(function: Callable[[], object]) -> NoReturn:
-    """Run an entry point and exit: 0 when done, 2 after a UserError, 130 after Ctrl-C.
+    """Run an entry point and exit: code 0 on success, 2 after a UserError, 130 after Ctrl-C.
 
-    A UserError is printed as `error: message` on stderr, without a traceback. Anything else is a
-    bug and keeps its traceback. Streams that can no longer be written do not change the outcome.
-
-    A user without a home folder gets a UserError: `function` itself imports the libraries that
-    cannot be imported without one.
+    A UserError is printed as `error: message` on stderr, without a traceback; other exceptions are
+    bugs and keep theirs. `function` itself imports the libraries that need a home folder.
     """
     protect_streams()
     _reach_loopback_directly()
@@ -58,8 +54,8 @@ def _check_home() -> None:
 
 
 def _reach_loopback_directly() -> None:
-    """Use no proxy for servers on this machine, in this process and its children."""
-    # Most libraries read the first name only, where both are set.
+    """Bypass proxies for servers on this machine, in this process and its children."""
+    # If both are set, most libraries read only the first.
     own = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     listed = [each.strip() for each in own.split(",") if each.strip()]
     if "*" not in listed:
@@ -74,19 +70,19 @@ def parse(
     default: T | None = None,
     prog: str | None = None,
 ) -> T:
-    """`tyro.cli` whose refused settings read `error: loss.lambda: -1 is not allowed: ...`.
+    """Parse flags by `tyro.cli`, with errors such as `loss.lambda: -1 is not allowed: ...`.
 
     Args:
-        target: A settings class to fill, or a function to call with what the flags say.
-        args: The flags; those of the process by default.
+        target: A settings class to fill, or a function to call with the values of the flags.
+        args: The flags, by default those of the process.
         default: Settings to start from (classes only).
-        prog: Name shown in the usage line.
+        prog: Name in the usage line.
 
     Raises:
         UserError: A setting is out of range.
-        SystemExit: The flags cannot be read (code 2, explained by tyro on stderr) or ask for help.
+        SystemExit: The flags cannot be read (code 2; tyro explains them on stderr) or ask for help.
     """
-    # The overloads of tyro.cli know no default that is sometimes missing.
+    # The type stubs of tyro.cli have no optional default.
     start: Any = tyro.MISSING_NONPROP if default is None else default
     registry = _settings_registry()
     parsed: T = tyro.cli(target, args=args, default=start, prog=prog, registry=registry)
@@ -103,7 +99,7 @@ def run_command(
     """Run the command that the first argument names, with the flags after it.
 
     Raises:
-        UserError: A setting is out of range, or the command's own.
+        UserError: A setting is out of range, or the command raised it.
         SystemExit: The flags cannot be read (code 2) or ask for help.
     """
     call: Callable[[], object] = tyro.extras.subcommand_cli_from_dict(
@@ -118,7 +114,11 @@ def run_command(
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr, fed with (done, total); nothing where stderr is no terminal."""
+    """Show a progress bar on stderr if that is a terminal.
+
+    Yields:
+        A function that takes the progress as (done, total).
+    """
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     hidden = not console.is_terminal
@@ -128,11 +128,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], object]]:
-    """Read a command's flags now, run it later.
-
-    Tyro takes a ValueError raised while it builds a value for a bad flag; a command running inside
-    it would have its bugs reported as the user's.
-    """
+    """Make a command return a call of itself. Tyro would report its ValueErrors as flag errors."""
 
     @functools.wraps(command)
     def bind(*args: Any, **kwargs: Any) -> Callable[[], object]:
@@ -142,13 +138,11 @@ def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], obje
 
 
 def _settings_registry() -> ConstructorRegistry:
-    """Tyro's rules, with pydantic's refusals turned into UserErrors that name the whole path.
+    """Return tyro's rules, with pydantic's errors as UserErrors that have the full dotted name.
 
-    Without it tyro prints pydantic's own text for a nested group, without the value's full name,
-    and lets a ValidationError of the outermost settings through as a traceback.
+    Tyro leaves out the group in the name, and does not catch errors of the outermost settings.
     """
     registry = ConstructorRegistry()
-    groups: dict[type, tuple[str, ...]] = {}
     inside: list[type] = []
 
     @registry.struct_rule
@@ -157,16 +151,13 @@ def _settings_registry() -> ConstructorRegistry:
         if not (isinstance(model, type) and issubclass(model, BaseModel)) or model in inside:
             return None
         inside.append(model)
-        # Tyro's own rule for pydantic, which this one wraps.
+        # Tyro's own rule for pydantic: `inside` keeps this rule from calling itself.
         spec = ConstructorRegistry.get_struct_spec(info)
         inside.remove(model)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        # A group's own fields are visited after the settings that hold it.
-        group = groups.setdefault(model, ())
-        for name, field in model.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                groups[field.annotation] = (*group, name)
+        fields = Config.model_fields.items()
+        group = tuple(name for name, field in fields if field.annotation is model)
         build = spec.instantiate
 
         @functools.wraps(build)
@@ -174,22 +165,8 @@ def _settings_registry() -> ConstructorRegistry:
             try:
                 return build(**values)
             except ValidationError as error:
-                raise UserError(describe(_located(error, groups[model]))) from None
+                raise UserError(describe(error, group)) from None
 
         return StructConstructorSpec(instantiate=instantiate, fields=spec.fields)
 
     return registry
-
-
-def _located(error: ValidationError, group: tuple[str, ...]) -> ValidationError:
-    """The same error with every location given from the outermost settings."""
-    details = [
-        InitErrorDetails(
-            type=each["type"],
-            loc=(*group, *each["loc"]),
-            input=each["input"],
-            ctx=each.get("ctx", {}),
-        )
-        for each in error.errors()
-    ]
-    return ValidationError.from_exception_data(error.title, details)

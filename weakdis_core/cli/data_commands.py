@@ -20,16 +20,16 @@ from weakdis_core.data.source import plan
 from weakdis_core.data.variants import VARIANTS, Family
 from weakdis_core.errors import UserError
 
-DataDir = Annotated[Path | None, arg(help="Folder of the official files, before the usual places.")]
-Images = Annotated[int, arg(help="Images drawn from the variant, by the data seed.")]
+DataDir = Annotated[Path | None, arg(help="Folder of the official files, searched first.")]
+Images = Annotated[int, arg(help="Number of images drawn from the variant, by the data seed.")]
 Seed = Annotated[int, arg(help="Seed of the draw of images.")]
 Origin = Annotated[
-    Source, arg(help="Official files, our own rendering, or official where present (auto).")
+    Source, arg(help="Official files, our own rendering, or official if present (auto).")
 ]
 
 
 def run(args: Sequence[str], prog: str) -> None:
-    """Run the data command that `args` begin with."""
+    """Run the data command that the first argument names."""
     commands: dict[str, Callable[..., object]] = {
         "list": list_variants,
         "prepare": prepare_variants,
@@ -40,7 +40,7 @@ def run(args: Sequence[str], prog: str) -> None:
 
 
 def list_variants(data_dir: DataDir = None) -> None:
-    """List the variants, their factors and relations, and what is on this machine."""
+    """List the variants, their factors and relations, and the data on this machine."""
     table = Table("variant", box=HORIZONTALS, show_lines=True, pad_edge=False)
     for column in ("combi-\nnations", "images"):
         table.add_column(column, justify="right")
@@ -59,19 +59,19 @@ def list_variants(data_dir: DataDir = None) -> None:
     screen = Console()
     screen.print(table)
     for family in get_args(Family):
-        # soft_wrap: a path is never cut in two.
+        # soft_wrap keeps a path on one line.
         found = official.find(family, data_dir) or "absent, images are rendered"
         screen.print(f"official {family} file: {found}", soft_wrap=True, highlight=False)
 
 
 def prepare_variants(
-    variant: Annotated[Literal[VariantName, "all"], arg(help="Which variant, or all of them.")],
+    variant: Annotated[Literal[VariantName, "all"], arg(help="A variant, or all of them.")],
     source: Origin = "auto",
     max_images: Images = 50_000,
     data_seed: Seed = 0,
     data_dir: DataDir = None,
 ) -> None:
-    """Draw or read the images of a variant into the cache that training opens."""
+    """Render or read the images of a variant into the cache that training opens."""
     for name in VARIANTS if variant == "all" else [variant]:
         start = time.monotonic()
         prepared = _prepared(name, source, max_images, data_seed, data_dir)
@@ -82,8 +82,8 @@ def prepare_variants(
 
 
 def download(
-    family: Annotated[Family, arg(help="Which official file.")],
-    data_dir: Annotated[Path | None, arg(help="Where to put it; the cache by default.")] = None,
+    family: Annotated[Family, arg(help="Family of the official file.")],
+    data_dir: Annotated[Path | None, arg(help="Folder to write to, by default the cache.")] = None,
 ) -> None:
     """Download an official file and check its hash."""
     path = official.download(family, data_dir or official.cache_root() / "official")
@@ -91,7 +91,7 @@ def download(
 
 
 def show(
-    variant: Annotated[VariantName, arg(help="Which variant.")],
+    variant: Annotated[VariantName, arg(help="A variant.")],
     output: Annotated[Path, arg(help="PNG file to write.")],
     source: Origin = "auto",
     max_images: Images = 50_000,
@@ -100,7 +100,7 @@ def show(
     rows: Annotated[int, arg(help="Rows of the grid, 1 to 20.")] = 4,
     columns: Annotated[int, arg(help="Columns of the grid, 1 to 20.")] = 8,
 ) -> None:
-    """Write a picture: a grid of samples with their factor values."""
+    """Write a picture with a grid of samples and their factor values."""
     for name, value in (("rows", rows), ("columns", columns)):
         if not 1 <= value <= 20:
             raise UserError(f"{name}: {value} is not allowed: must be from 1 to 20")

@@ -35,37 +35,37 @@ _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "enc
 
 @dataclass(frozen=True)
 class Start:
-    """Where the settings come from, before single ones are changed."""
+    """The settings to start from."""
 
     variant: str = ""
-    """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. With --config, the file's."""
+    """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. By default that of --config."""
     preset: PresetName | None = None
-    """default (what works), paper (the literal objective, for a GPU) or quick (a minute)."""
+    """default (works well), paper (the literal objective, for a GPU) or quick (a minute)."""
     model: ModelKind | None = None
-    """modular (by default) or monolithic, the previous work's. With --config, the file's."""
+    """modular (default) or monolithic (the previous work's). By default that of --config."""
     config: Path | None = None
-    """Settings from a file, such as a sweep's best.yaml, instead of a preset."""
+    """File of settings, such as a sweep's best.yaml, instead of a preset."""
 
-    def start(self) -> Config:
-        """The settings to start from.
+    def load_settings(self) -> Config:
+        """Return the settings of the file or preset.
 
         Raises:
-            UserError: No variant is named, a preset beside a file, or another variant or model
-                than the file's.
+            UserError: Neither variant nor file is given, or variant, preset or model contradict the
+                file.
         """
         if self.config is None:
             if not self.variant:
-                raise UserError("variant: none given; say --variant NAME or --config FILE")
+                raise UserError("variant: none given; use --variant NAME or --config FILE")
             return preset(self.preset or "default", self.variant, self.model or "modular")
         if self.preset is not None:
             raise UserError(f"preset: {self.preset!r}, but the settings come from {self.config}")
         config = Config.load(self.config)
-        if self.variant not in ("", config.data.variant):
-            raise UserError(
-                f"variant: {self.variant!r}, but {self.config} is of {config.data.variant}"
-            )
-        if self.model not in (None, config.model.kind):
-            raise UserError(f"model: {self.model!r}, but {self.config} is of {config.model.kind}")
+        for name, wanted, found in (
+            ("variant", self.variant, config.data.variant),
+            ("model", self.model, config.model.kind),
+        ):
+            if wanted and wanted != found:
+                raise UserError(f"{name}: {wanted!r}, but {self.config} is of {found}")
         return config
 
 
@@ -73,7 +73,7 @@ class Start:
 class Train(Start):
     """Train one configuration and evaluate it once on test.
 
-    Any setting can be changed by its flag; --help with a --variant shows that variant's values.
+    Every setting has a flag. --help with --variant shows the values of that variant.
     """
 
     output: Path = Path("runs/train")
@@ -81,23 +81,23 @@ class Train(Start):
     resume: bool = False
     """Continue from the checkpoint in the output folder."""
     settings: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
-    """The experiment."""
+    """Settings of the experiment."""
 
 
 def train(args: Sequence[str], prog: str) -> None:
     """Train one configuration.
 
     Raises:
-        UserError: A setting or file is not as it must be.
+        UserError: A setting is invalid, a file cannot be read or written, or training diverges.
     """
-    command = _read_train(args, prog)
+    command = _parse_train(args, prog)
     output = command.output
     checkpoint = output / "checkpoint.pt"
     if checkpoint.exists() and not command.resume:
         raise UserError(
             f"output: {checkpoint} exists; continue it with --resume or choose another --output"
         )
-    config, prepared, oracle = prepare_all(command.settings)
+    config, prepared, oracle = _prepare(command.settings)
     trainer = Trainer(config, prepared, oracle)
     if command.resume:
         trainer.load(checkpoint)
@@ -110,37 +110,37 @@ def train(args: Sequence[str], prog: str) -> None:
     try:
         for report in trainer.fit():
             trainer.save(checkpoint)
-            out.print(describe_report(report))
+            out.print(_describe_report(report))
     except TrainingDiverged as error:
         raise UserError(str(error)) from None
     test = score_on_test(trainer, oracle, prepared)
-    # JSON has no NaN: undefined is null there.
+    # JSON has no NaN; undefined scores are null.
     scores = {name: value if math.isfinite(value) else None for name, value in test.items()}
     write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")
     write_pictures(trainer, oracle, output / FOLDER)
     out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))
     if "coverage" in test:
         out.print(
-            f"the labels own {test['coverage']:.3f} of the combinations; "
-            f"encoded and pixels are over {test['images_judged']:.0f} images of them"
+            f"the labels cover {test['coverage']:.3f} of the combinations; "
+            f"encoded and pixels use {test['images_judged']:.0f} images of these"
         )
-    out.print(f"the judge of pixels reads {oracle.clean_accuracy:.3f} of test images right")
+    out.print(f"accuracy of the oracle that classifies pixels: {oracle.clean_accuracy:.3f}")
     out.print(f"written to {output}")
 
 
-def _read_train(args: Sequence[str], prog: str) -> Train:
-    """Two looks at the flags: the variant and preset give the defaults of all the others."""
+def _parse_train(args: Sequence[str], prog: str) -> Train:
+    """Parse the flags twice: those of `Start` give the defaults of all others."""
     wanted = [flag for flag in args if flag in {"-h", "--help"}]
     rest = [flag for flag in args if flag not in wanted]
     first, _ = tyro.cli(Start, args=rest, return_unknown_args=True, add_help=False)
     if wanted and not first.variant and first.config is None:
         first = replace(first, variant="dsprites_v4")
-    default = Train(**vars(first), settings=first.start())
+    default = Train(**vars(first), settings=first.load_settings())
     command = console.parse(Train, args, default=default, prog=prog)
-    if command.settings.data.variant != default.settings.data.variant:
-        raise UserError("data.variant: say --variant, which also chooses the preset's settings")
-    if command.settings.model.kind != default.settings.model.kind:
-        raise UserError("model.kind: say --model, which also chooses the preset's settings")
+    given, start = command.settings.flat(), default.settings.flat()
+    for name, flag in (("data.variant", "--variant"), ("model.kind", "--model")):
+        if given[name] != start[name]:
+            raise UserError(f"{name}: use {flag}, which also chooses the preset's settings")
     return command
 
 
@@ -149,22 +149,22 @@ class Manipulate:
     """Draw test images, their reconstructions, and the images after a relation."""
 
     checkpoint: Path
-    """A checkpoint of train or of a sweep."""
+    """Checkpoint file of train or of a sweep."""
     relation: str = "all"
-    """Name of the relation, such as move_left, or all of the variant's."""
+    """Name of a relation, such as move_left, or all."""
     output: Path = Path("manipulation.png")
-    """The picture to write."""
+    """PNG file to write."""
     images: int = 8
     """Number of test images."""
     data_dir: Path | None = None
-    """Folder of the official files, where they were used."""
+    """Folder of the official files, if the model was trained on them."""
 
 
 def manipulate_command(args: Sequence[str], prog: str) -> None:
     """Write a picture of relations applied to test images.
 
     Raises:
-        UserError: The checkpoint or the relation is not as it must be.
+        UserError: The checkpoint cannot be read, or a flag is invalid.
     """
     command = console.parse(Manipulate, args, prog=prog)
     if not 1 <= command.images <= 100:
@@ -183,11 +183,8 @@ def manipulate_command(args: Sequence[str], prog: str) -> None:
     print(f"written to {command.output}")
 
 
-def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
-    """The images and the oracle that a configuration needs, made where they are missing.
-
-    The source becomes part of the settings: `auto` might mean something else tomorrow.
-    """
+def _prepare(config: Config) -> tuple[Config, Prepared, Oracle]:
+    """Prepare the images and the oracle; return them with the settings, their source resolved."""
     with console.progress(f"{config.data.variant} images") as progress:
         prepared = prepare(config.data, config.runtime.data_dir, progress)
     torch.set_num_threads(config.runtime.threads)
@@ -196,15 +193,15 @@ def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
     return config.with_values({"data.source": prepared.source}), prepared, oracle
 
 
-def describe_report(report: Report) -> str:
-    """A report in one line."""
-    metrics = report.metrics
+def _describe_report(report: Report) -> str:
     parts = [
         f"step {report.step} ({report.stage}, {report.seconds:.0f} s)",
-        f"reconstruction {metrics['train/reconstruction']:.1f} nats",
+        f"reconstruction {report.metrics['train/reconstruction']:.1f} nats",
     ]
-    shown = [name for name in _SHOWN if f"val/{name}" in metrics]
-    return ", ".join(parts + [f"{_words(name)} {metrics[f'val/{name}']:.3f}" for name in shown])
+    for name in _SHOWN:
+        if (value := report.metrics.get(f"val/{name}")) is not None:
+            parts.append(f"{_words(name)} {value:.3f}")
+    return ", ".join(parts)
 
 
 def _words(name: str) -> str:

@@ -1,1 +1,1 @@
-"""Every setting of a run: declared, validated, hashed."""
+"""The settings of a run: declared, validated, hashed."""

@@ -1,4 +1,4 @@
-"""What this implementation adds to the paper's equations, and how to take each addition out."""
+"""Additions of this implementation to the paper's equations, and how to remove each one."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,15 +9,13 @@ from weakdis_core.errors import UserError
 
 @dataclass(frozen=True)
 class Addition:
-    """One addition to the paper: what can be turned off by itself.
+    """One addition to the paper, which can be removed by itself.
 
     Attributes:
-        switch: The setting that turns it on, by dotted name. It is used where that differs from
-            the paper's value, which is the default of `Config`.
-        details: Settings that say how, and mean nothing while it is off.
-        dependents: Additions to it, which go with it.
-        instead: Settings that are needed where it is off, with values for a CPU's few steps; the
-            paper's own would decide the comparison.
+        switch: Dotted name of the setting that enables it, with a value other than the default.
+        details: Settings that have an effect only with the addition.
+        dependents: Additions that need this one and are removed with it.
+        instead: Settings to use without it, with values for short CPU runs.
     """
 
     switch: str
@@ -32,8 +30,7 @@ ADDITIONS: dict[str, Addition] = {
     "moving prior": Addition("loss.prior_refit_every"),
     "standardised prior": Addition("loss.standardise_prior"),
     "shared covariance": Addition("loss.shared_covariance"),
-    # Without it lambda weighs another term, the discriminator has to learn, and the prior must not
-    # be rescaled: that hurts with the adversary.
+    # The adversary instead needs another lambda, a learning discriminator, and no rescaled prior.
     "closed-form KL": Addition(
         "loss.prior_matching",
         dependents=("standardised prior",),
@@ -54,11 +51,11 @@ ADDITIONS: dict[str, Addition] = {
     "ending phase": Addition("training.ending", dependents=("ending on means",)),
     "ending on means": Addition("training.ending_means"),
 }
-"""Every addition by name. A test holds that each setting called an addition is in one of them."""
+"""Every addition by name. A test checks that no setting described as an addition is missing."""
 
 
 def additions_of(config: Config) -> tuple[str, ...]:
-    """Names of the additions that a configuration uses, in the order of `ADDITIONS`."""
+    """Return the names of the additions that a configuration uses, in the order of `ADDITIONS`."""
     settings, paper = config.flat(), Config().flat()
     return tuple(
         name
@@ -67,20 +64,17 @@ def additions_of(config: Config) -> tuple[str, ...]:
     )
 
 
-def taken_out(config: Config, name: str) -> Config:
-    """The configuration without one addition: its settings as in the paper, the others as they are.
-
-    Additions to it, its `dependents`, go with it.
+def without_addition(config: Config, name: str) -> Config:
+    """Return the configuration without one addition and its dependents.
 
     Raises:
-        UserError: There is no addition of that name, or the configuration does not use it.
+        UserError: No addition has that name, or the configuration does not use it.
     """
     if name not in ADDITIONS:
         raise UserError(f"addition: {name!r} is not one of {', '.join(ADDITIONS)}")
-    if name not in additions_of(config):
-        raise UserError(
-            f"addition: {name!r} is not used; in use: {', '.join(additions_of(config))}"
-        )
+    used = additions_of(config)
+    if name not in used:
+        raise UserError(f"addition: {name!r} is not used; in use: {', '.join(used)}")
     addition, paper = ADDITIONS[name], Config().flat()
     switches = [ADDITIONS[each].switch for each in (name, *addition.dependents)]
     values = {setting: paper[setting] for setting in (*switches, *addition.details)}

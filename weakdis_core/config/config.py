@@ -1,11 +1,11 @@
-"""One experiment: its settings together, validated, and identified by one hash."""
+"""The configuration of an experiment: all settings, validated and identified by one hash."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from weakdis_core.files import write_text
 
 
 class Config(Settings):
-    """One experiment."""
+    """The settings of one experiment."""
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -33,13 +33,12 @@ class Config(Settings):
     training: TrainingSettings = TrainingSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Seed of everything random in training."""
+    """Seed of all random draws in training."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        settings = self.flat() if self.model.kind == "monolithic" else {}
         for name in ("model.nuisance_partitions", "loss.cycle_swaps"):
-            if value := settings.get(name):
+            if self.model.kind == "monolithic" and (value := self.flat()[name]):
                 raise ValueError(
                     f"{name} {value} needs several partitions, model.kind monolithic has one; "
                     "its own presets turn this off"
@@ -47,30 +46,28 @@ class Config(Settings):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values with the names users see (`loss.lambda`)."""
+        """Return nested plain values, with the names that users see (`lambda`, not `lambda_`)."""
         return self.model_dump(mode="json", by_alias=True)
 
     def flat(self) -> dict[str, Any]:
-        """The settings flattened with dots, as MLflow stores them."""
-        return dict(_flatten(self.to_dict(), ""))
+        """Return the settings by dotted name, as MLflow stores them."""
+        return dict(_flatten(self.to_dict()))
 
     def hash(self) -> str:
-        """Twelve hex digits that identify the experiment: its settings, seed and runtime apart.
+        """Return twelve hex digits that identify the settings without seed and runtime.
 
-        Settings at their defaults do not count, so that a new addition, off by default, leaves
-        finished results what they are.
+        Defaults are left out, so that a new setting does not change the hash of finished runs.
         """
         settings = self.model_dump(
             mode="json", by_alias=True, exclude={"seed", "runtime"}, exclude_defaults=True
         )
-        text = json.dumps(settings, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_values(self, changes: dict[str, Any]) -> Config:
-        """A copy with settings replaced by dotted name (`{"loss.lambda": 0.3}`), validated again.
+        """Return a validated copy with settings replaced by dotted name (`{"loss.lambda": 0.3}`).
 
         Raises:
-            UserError: A name is unknown or a value out of range.
+            UserError: A name is unknown or a value is out of range.
         """
         return validated(replaced(self.to_dict(), changes))
 
@@ -83,7 +80,7 @@ class Config(Settings):
         """Read settings written by `save`.
 
         Raises:
-            UserError: The file is missing, is not YAML, or holds a bad setting.
+            UserError: The file is missing, is not YAML, or has an invalid setting.
         """
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -95,7 +92,7 @@ class Config(Settings):
 
 
 def replaced(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings (`Config.to_dict`) with values replaced by dotted name, not validated.
+    """Return nested settings (`Config.to_dict`) with values replaced by dotted name, unvalidated.
 
     Raises:
         UserError: A name is unknown.
@@ -107,25 +104,25 @@ def replaced(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
         for group in groups:
             target = target.get(group) if isinstance(target, dict) else None
         if not isinstance(target, dict) or last not in target:
-            known = ", ".join(key for key, _ in _flatten(changed, ""))
+            known = ", ".join(key for key, _ in _flatten(changed))
             raise UserError(f"{name}: no such setting; known: {known}")
         target[last] = value
     return changed
 
 
-def _flatten(settings: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    items: list[tuple[str, Any]] = []
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in settings.items():
-        name = f"{prefix}{key}"
-        items += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return items
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def validated(settings: dict[str, Any]) -> Config:
-    """A Config from plain nested values.
+    """Build a Config from nested plain values.
 
     Raises:
-        UserError: One line for each bad setting: name, value and what is allowed.
+        UserError: Settings are invalid; the message has one line for each.
     """
     try:
         return Config.model_validate(settings)
@@ -133,11 +130,14 @@ def validated(settings: dict[str, Any]) -> Config:
         raise UserError(describe(error)) from None
 
 
-def describe(error: ValidationError) -> str:
-    """A validation error as `name: value is not allowed: reason`, one line for each setting."""
+def describe(error: ValidationError, group: tuple[str, ...] = ()) -> str:
+    """Format a validation error as `name: value is not allowed: reason`, one line for each setting.
+
+    `group` is the location of the validated settings within the configuration.
+    """
     lines = []
     for detail in error.errors():
-        name = ".".join(str(part) for part in detail["loc"]) or "settings"
+        name = ".".join(str(part) for part in (*group, *detail["loc"])) or "settings"
         reason = detail["msg"].removeprefix("Value error, ")
         value = detail["input"]
         shown = "" if isinstance(value, dict | BaseModel) else f"{value!r} is not allowed: "

@@ -1,4 +1,4 @@
-"""The settings of an experiment by group: what each is, its range, and whether the paper has it."""
+"""The settings of an experiment: meaning, range, and whether each is an addition to the paper."""
 
 from __future__ import annotations
 
@@ -24,52 +24,51 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, and unknown names are refused."""
+    """Base class of all settings: immutable, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class DataSettings(Settings):
-    """Which images and labels."""
+    """Images and labels."""
 
     variant: VariantName = "dsprites_v4"
     """Data set variant."""
     source: Source = "auto"
     """Official files, our own rendering, or official where the files are present (auto)."""
     max_images: int = Field(50_000, ge=1_000, le=480_000)
-    """Images drawn from the variant, by the data seed."""
+    """Number of images drawn from the variant, by the data seed."""
     data_seed: int = Field(0, ge=0)
     """Seed of the draw of images, the splits and the labelled subset."""
     labels: int = Field(1000, ge=10, le=100_000)
-    """Size of the labelled subset (images of the train split whose factor values are known)."""
+    """Size of the labelled subset: train images with known factor values."""
     shuffle_labels: bool = False
-    """A control: the labelled subset's factor values are permuted between its images, by the data
-    seed, so that they say nothing of them."""
+    """Control: permute the labels between the images of the labelled subset, by the data seed."""
 
 
 class ModelSettings(Settings):
     """Networks and their sizes."""
 
     kind: ModelKind = "modular"
-    """A partition for each factor, or (the previous work's) one code for the whole image with a
-    component for each combination of factor values that the labelled subset owns."""
+    """One partition for each factor, or (the previous work) one code for the whole image, with one
+    component for each combination of factor values in the labelled subset."""
     latent_size: int = Field(8, ge=1, le=512)
     """Latent dimensions of each partition (d)."""
     nuisance_partitions: int = Field(0, ge=0, le=4)
-    """Addition: extra partitions with an N(0, I) prior for what the factors do not say."""
+    """Addition: extra partitions with an N(0, I) prior, for variation outside the factors."""
     encoder: Literal["convolutional", "object_centred"] = "convolutional"
-    """Convolutional over the whole image, or (addition) a window where a learned localiser looks,
-    with a coarse view of the whole image and the position."""
+    """Convolutional, or (addition) object-centred: a window placed by a learned localiser, a coarse
+    view of the whole image and the position."""
     decoder: Literal["convolutional", "placed_patch", "palette"] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, or a palette of
     colours mixed by masks."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
-    """How a convolutional decoder reaches full size: transposed convolutions (paper), or (addition)
-    a pixel shuffle at half of it, which is cheaper and learns sharp edges sooner."""
+    """Last layers of a convolutional decoder: transposed convolutions (paper), or (addition) a
+    pixel shuffle, which is cheaper and learns sharp edges sooner."""
     channels: int = Field(32, ge=4, le=512)
-    """Channels of the first convolution; deeper ones have twice as many."""
+    """Channels of the first convolution. Deeper ones have twice as many."""
     hidden: int = Field(1024, ge=16, le=4096)
-    """Units of the encoder's and decoder's fully connected layer."""
+    """Units of the fully connected layer of encoder and decoder."""
     discriminator_width: int = Field(1024, ge=16, le=4096)
     """Units of each of the discriminator's three layers (paper: 1024)."""
     relational_width: int = Field(1024, ge=16, le=4096)
@@ -77,73 +76,70 @@ class ModelSettings(Settings):
     residual_relations: bool = False
     """Addition: the relational learner adds its output to the codes (z' = z + MLP)."""
     he_initialisation: bool = False
-    """Addition: He initialisation, the last layers of decoder and encoder scaled by 0.3 and 0.5."""
+    """Addition: He initialisation, with scaled last layers (decoder 0.3, encoder 0.5)."""
 
 
 class LossSettings(Settings):
-    """Equations 1-3 and the additions to them."""
+    """Terms of the loss: equations 1-3 and additions."""
 
     reconstruction_weight: Weight = 1.0
-    """Factor of the reconstruction loss, which is summed over pixels, batch mean."""
+    """Weight of the reconstruction loss, a sum over pixels and mean over the batch."""
     prior_matching: Literal["adversarial", "kl"] = "adversarial"
-    """How codes are held to the prior: Eq. 2, or (addition) a Gaussian encoder's closed-form KL."""
+    """Match of codes and prior: adversarial (Eq. 2), or (addition) KL of a Gaussian encoder."""
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
-    """Weight of the prior-matching term (lambda of Eq. 1). With the KL it multiplies
-    `reconstruction_weight` too, so that its meaning does not depend on that factor."""
+    """Weight of the prior-matching term (lambda of Eq. 1). With the KL it is also multiplied by
+    `reconstruction_weight`, so that its effect does not depend on that weight."""
     label_weight: Weight = 0.0
-    """Addition: cross-entropy that pulls labelled codes to their own component."""
+    """Addition: cross-entropy that pulls labelled codes towards their components."""
     label_temperature: float = Field(1.0, gt=0, le=100)
-    """Addition (above 1): divides the log-densities in the label cross-entropy. Densities of
-    narrow components are sure of themselves long before they are right: above 1 the labels go on
-    teaching, and pull components apart until their samples hardly overlap."""
+    """Addition (above 1): divisor of the log-densities in the label cross-entropy, which then keeps
+    a gradient for confident posteriors and pulls components apart until they hardly overlap."""
     image_noise: Fraction = 0.0
-    """Addition: standard deviation of the noise on the images that the encoder sees in training;
-    what the decoder has to draw stays clean."""
+    """Addition: standard deviation of the noise on the encoder's input (not on the target)."""
     prior_refit_every: int = Field(0, ge=0, le=10_000)
-    """Addition (> 0): steps between refits of the adaptive prior; 0 fits it once, after warmup."""
+    """Addition (> 0): steps between refits of the adaptive prior. 0 fits it once, after warmup."""
     covariance_scale: float = Field(1.0, gt=0, le=10)
-    """Factor on the fitted covariances (the earlier model's code uses 0.1). At 1 components can lie
-    on one another, told apart by the shapes of their covariances alone: codes are still read
-    rightly then, but no relational learner can aim at a component. Below 1 they draw together."""
+    """Factor on the fitted covariances (0.1 in the earlier model's code). Below 1 it separates the
+    means of components, which the relational learner needs as targets."""
     covariance_floor: float = Field(1e-2, gt=0, le=1)
-    """Added to the diagonal of every fitted covariance: a component is never singular."""
+    """Added to the diagonal of every fitted covariance, so that none is singular."""
     shared_covariance: bool = False
-    """Addition: the components of a partition share one covariance, as thousands of them must. They
-    can then be told apart by their means alone, never by the shapes of their covariances."""
+    """Addition: the components of a partition share one covariance and differ in their means only.
+    Necessary with thousands of components."""
     standardise_prior: bool = False
-    """Addition: rescale each mixture to zero mean and unit mean variance (against scale drift)."""
+    """Addition: rescale each mixture to zero mean and unit mean variance, against scale drift."""
     cycle_weight: Weight = 0.0
-    """Addition: decoded prior samples, read back by the frozen encoder, must keep their values."""
+    """Addition: decoded prior samples must keep their values when they are encoded again."""
     cycle_start: Fraction = 0.2
     """Fraction of the steps after which the cycle term begins."""
     cycle_swaps: Fraction = 0.0
-    """Share of the cycle's codes that are labelled codes with partitions swapped between images."""
+    """Fraction of the cycle's codes that are labelled codes with swapped partitions."""
     resample_probability: Fraction = 0.0
-    """Addition: probability that a confident partition is replaced, for the decoder, by a fresh
-    sample of its component."""
+    """Addition: probability that the decoder receives a new sample of the component instead of the
+    code of a confident partition."""
     resample_confidence: Fraction = 0.9
-    """Posterior probability from which a partition may be resampled."""
+    """Least posterior probability of a confident partition."""
 
 
 class TrainingSettings(Settings):
-    """Schedule and optimisation."""
+    """Schedule and optimisers."""
 
     steps: int = Field(105_000, ge=10, le=10_000_000)
-    """Optimisation steps in all; every other length is a fraction of it."""
+    """Number of optimisation steps. Every other length is a fraction of it."""
     warmup: float = Field(0.02, ge=0, lt=1)
     """Fraction of the steps with the N(0, I) prior and without the relational learner."""
     ending: float = Field(0.0, ge=0, lt=1)
-    """Addition: last fraction of the steps, with encoder and priors frozen."""
+    """Addition: last fraction of the steps, with frozen encoder and priors."""
     ending_means: bool = False
-    """Addition: the decoder then draws the means of a Gaussian encoder's codes instead of samples,
+    """Addition: in the ending, the decoder receives means of a Gaussian encoder instead of samples,
     which makes edges sharper."""
     batch_size: int = Field(1024, ge=2, le=16_384)
     """Unlabelled images of a step."""
     labelled_batch_size: int = Field(1, ge=1, le=16_384)
-    """Labelled images of a step, beside the unlabelled ones. Without a use of labels in the
-    autoencoder's loss, and with a prior fitted once, they need not be many."""
+    """Labelled images of a step, in addition to the unlabelled ones. A few are enough if the
+    autoencoder's loss uses no labels and the prior is fitted once."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
-    """Codes of a step of the relational learner, and of the cycle term."""
+    """Codes of a step of the relational learner and of the cycle term."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate for the autoencoder."""
     discriminator_learning_rate: Rate = 1e-4
@@ -157,26 +153,26 @@ class TrainingSettings(Settings):
     clip: float = Field(0.0, ge=0, le=1e6)
     """Addition (> 0): largest gradient norm of the autoencoder."""
     evaluations: int = Field(20, ge=1, le=10_000)
-    """Evaluations on validation, evenly spaced over the run."""
+    """Number of evaluations on validation, evenly spaced over the run."""
     evaluation_samples: int = Field(2000, ge=10, le=100_000)
     """Codes or images of one evaluation."""
     density_threshold: Annotated[float | None, Field(allow_inf_nan=False)] = None
-    """Log-density of a code under its partition's prior from which a relation's outcome is
-    accepted: the accuracy among accepted ones and their share are then reported too."""
+    """Least log-density of a code under its partition's prior at which the outcome of a relation is
+    accepted. Reports then have the accuracy and the fraction of accepted outcomes."""
 
     @property
     def warmup_steps(self) -> int:
-        """Steps of the warmup."""
+        """Number of warmup steps."""
         return round(self.warmup * self.steps)
 
     @property
     def ending_step(self) -> int:
-        """Steps before the ending."""
+        """Number of steps before the ending."""
         return round((1 - self.ending) * self.steps)
 
     @model_validator(mode="after")
     def _stages_fit(self) -> TrainingSettings:
-        # Of steps, not of fractions: a model that never leaves its warmup has no fitted prior.
+        # Compare steps, not fractions: without a step after warmup no prior is fitted.
         if self.warmup_steps >= self.ending_step:
             raise ValueError(
                 f"warmup {self.warmup} and ending {self.ending} leave no steps between them: of "
@@ -187,15 +183,15 @@ class TrainingSettings(Settings):
 
 
 class RuntimeSettings(Settings):
-    """How a run is carried out. Nothing here is part of the experiment's identity."""
+    """Execution of a run. These settings are not part of the configuration hash."""
 
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Autocast type; auto is bfloat16 on a GPU that has it, float32 elsewhere."""
+    """Autocast type. auto is bfloat16 on a GPU that supports it, float32 elsewhere."""
     threads: int = Field(1, ge=1, le=1024)
-    """CPU threads of torch: fixed, so that a run gives the same numbers alone and under Ray."""
+    """CPU threads of torch. Fixed, so that a run gives the same numbers alone and under Ray."""
     data_dir: Path | None = None
     """Folder of the official files."""
     log_every: int = Field(50, ge=1, le=100_000)
-    """Steps between looks at the losses; each one waits for the device."""
+    """Steps between readings of the losses. Each waits for the device."""

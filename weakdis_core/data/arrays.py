@@ -1,4 +1,4 @@
-"""Reading pictures of the official files: bounded memory, nothing unpickled, clear errors."""
+"""Reading images from official files, in bounded memory and without unpickling."""
 
 import math
 import zipfile
@@ -18,13 +18,13 @@ from weakdis_core.errors import UserError
 
 @dataclass(frozen=True)
 class Layout:
-    """What the array of pictures in a file must look like; its type is uint8.
+    """The expected array of pictures in an official file, of type uint8.
 
     Attributes:
-        array: Its name in the file.
-        grid: Sizes of the grid's axes. The pictures are in its order, the last axis fastest.
-        picture: Shape of a picture: height, width and, where there are several, channels.
-        highest: The largest value a pixel may have.
+        array: Name of the array.
+        grid: Sizes of the axes of the grid. Pictures are in grid order, the last axis fastest.
+        picture: Shape of a picture: height, width and, if it has several, channels.
+        highest: Largest allowed value of a pixel.
     """
 
     array: str
@@ -38,13 +38,12 @@ class Layout:
         return (math.prod(self.grid), *self.picture)
 
 
-# Pictures decompressed at a time, in bytes: bounds the memory, since all of dSprites is 3 GB.
-_STRETCH_BYTES = 64 * 2**20
+# Bytes of pictures to decompress at a time: all of dSprites would take 3 GB of memory.
+_BLOCK_BYTES = 64 * 2**20
 
 
 def checked_indices(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return grid indices `(n, len(grid))` as they are, or raise ValueError naming a wrong one."""
-    indices = np.asarray(indices)
+    """Return grid indices `(n, len(grid))`, or raise ValueError if one is invalid."""
     if indices.ndim != 2 or indices.shape[1] != len(grid) or indices.dtype.kind not in "iu":
         raise ValueError(
             f"indices: shape {indices.shape} of {indices.dtype}, "
@@ -61,82 +60,74 @@ def read(
     indices: NDArray[np.int64],
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Read pictures from an official HDF5 or NPZ file, a stretch of the file at a time.
+    """Read pictures from an official HDF5 or NPZ file, one block of the file at a time.
 
     Args:
-        path: The official file; its hash is not checked here, see `official.verify`.
-        layout: What it must look like.
-        indices: Grid indices `(n, axes)`, any order, repetitions allowed.
-        progress: Called with the number of images newly finished.
+        path: The official file. `official.verify` checks its hash.
+        layout: Expected layout.
+        indices: Grid indices `(n, axes)` in any order, with repetitions allowed.
+        progress: Function that receives the number of newly finished images.
 
     Returns:
-        Images `(n, channels, height, width)`, as the renderer of the family draws them.
+        Images `(n, channels, height, width)`, in the format of the family's renderer.
 
     Raises:
         UserError: The file cannot be read, or does not have this layout.
-        ValueError: An index lies outside the grid.
+        ValueError: An index is outside the grid.
     """
     indices = checked_indices(indices, layout.grid)
     rows = np.ravel_multi_index(tuple(indices.T), layout.grid)
     height, width, channels = (*layout.picture, 1)[:3]
     images = np.empty((len(rows), channels, height, width), np.uint8)
-    for places, found in pictures(path, layout, rows):
-        images[places] = found.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
-        if progress is not None:
-            progress(len(places))
-    return images
-
-
-def pictures(
-    path: Path, layout: Layout, rows: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
-    """Read rows `(n,)` of a file's array of pictures; nothing else in the file is touched.
-
-    Yields:
-        Places in `rows` `(m,)` and the pictures `(m, ...)` that belong there; every place once.
-
-    Raises:
-        UserError: The file cannot be read, or does not have this layout.
-    """
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
     try:
-        if h5py.is_hdf5(path):
-            source = _hdf5_stretches(path, layout, rows)
-        elif zipfile.is_zipfile(path):
-            source = _npz_stretches(path, layout, rows)
-        else:
-            with path.open("rb") as file:
-                start = file.read(8)
-            raise UserError(f"{path}: begins with {start!r}, expected an HDF5 or NPZ file")
-        order = np.argsort(rows, kind="stable")
-        ordered = rows[order]
-        for first, stretch in source:
-            low, high = np.searchsorted(ordered, (first, first + len(stretch)))
-            found = stretch[ordered[low:high] - first]
-            if found.size and found.max() > layout.highest:
+        for first, block in _blocks(path, layout, rows):
+            low, high = np.searchsorted(ordered, (first, first + len(block)))
+            if low == high:
+                continue
+            found = block[ordered[low:high] - first]
+            if found.max() > layout.highest:
                 raise UserError(
                     f"{path}: {layout.array} holds the value {found.max()}, "
                     f"expected at most {layout.highest}"
                 )
-            if low < high:
-                yield order[low:high], found
-    # h5py and zipfile report damage by these; OSError also stands for a missing file.
+            found = found.reshape(-1, height, width, channels)
+            images[order[low:high]] = found.transpose(0, 3, 1, 2)
+            if progress is not None:
+                progress(len(found))
+    # h5py and zipfile report damage by these errors; OSError also covers a missing file.
     except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         message = f"{path}: cannot be read ({reason}); expected an official data file"
         raise UserError(message) from error
+    return images
 
 
-def _hdf5_stretches(
+def _blocks(
     path: Path, layout: Layout, rows: NDArray[np.int64]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Slabs that begin and end with a chunk: a chunk is decompressed as a whole in any case."""
+    """Read blocks of pictures that contain `rows`, as pairs of first row and pictures."""
+    if h5py.is_hdf5(path):
+        return _hdf5_blocks(path, layout, rows)
+    if zipfile.is_zipfile(path):
+        return _npz_blocks(path, layout, rows)
+    with path.open("rb") as file:
+        start = file.read(8)
+    raise UserError(f"{path}: begins with {start!r}, expected an HDF5 or NPZ file")
+
+
+def _hdf5_blocks(
+    path: Path, layout: Layout, rows: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    # Blocks are whole chunks, because HDF5 decompresses a chunk as a whole.
     with h5py.File(path, "r") as file:
         array = file.get(layout.array)
         if not isinstance(array, h5py.Dataset):
             raise UserError(f"{path}: holds {sorted(file)}, expected an array {layout.array}")
         _check_layout(path, layout, array.shape, array.dtype)
         chunk = array.chunks[0] if array.chunks else 1
-        fitting = _STRETCH_BYTES // math.prod(layout.picture)
+        fitting = _BLOCK_BYTES // math.prod(layout.picture)
         length = max(1, fitting // chunk) * chunk
         for block in np.unique(rows // length):
             start, end = int(block) * length, (int(block) + 1) * length
@@ -145,10 +136,10 @@ def _hdf5_stretches(
             yield first, array[first : last + 1]
 
 
-def _npz_stretches(
+def _npz_blocks(
     path: Path, layout: Layout, rows: NDArray[np.int64]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The array in stretches from its start to the last row wanted: a zip member is a stream."""
+    # A zip member is a stream, so blocks start at row 0.
     with zipfile.ZipFile(path) as archive:
         member = f"{layout.array}.npy"
         if member not in archive.namelist():
@@ -159,12 +150,11 @@ def _npz_stretches(
                 raise UserError(f"{path}: {layout.array} is stored by columns, expected by rows")
             _check_layout(path, layout, shape, dtype)
             row_bytes = math.prod(layout.picture)
-            # The member is decompressed in small stretches: rows that nobody wants pass through.
-            length = max(1, _STRETCH_BYTES // 8 // row_bytes)
+            length = max(1, _BLOCK_BYTES // 8 // row_bytes)
             for start in range(0, int(rows.max(initial=-1)) + 1, length):
-                wanted = min(length, shape[0] - start) * row_bytes
-                data = stream.read(wanted)
-                if len(data) < wanted:
+                n_bytes = min(length, shape[0] - start) * row_bytes
+                data = stream.read(n_bytes)
+                if len(data) < n_bytes:
                     raise UserError(
                         f"{path}: {layout.array} ends after {start + len(data) // row_bytes:,} "
                         f"pictures, expected {shape[0]:,}; the file is truncated"
@@ -175,7 +165,7 @@ def _npz_stretches(
 def _npy_header(
     path: Path, member: str, stream: IO[bytes]
 ) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, column order and type that the header of a `.npy` member announces."""
+    """Read shape, column order and type from the header of a `.npy` member."""
     try:
         version = npy.read_magic(stream)
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0

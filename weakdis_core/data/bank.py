@@ -1,4 +1,4 @@
-"""A prepared variant's images as batches on the training device."""
+"""Batches of prepared images on the training device."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,10 @@ from weakdis_core.data.prepared import Prepared
 
 
 class ImageBank:
-    """Images and factor values of a prepared variant by index, as tensors on `device`.
+    """The images and factor values of a prepared variant, as tensors.
 
-    On a CPU the images stay the memory map they are, shared with every other trial. On a GPU they
-    are copied there once as uint8 when half of the free memory holds them, and otherwise indexed on
-    the host (each batch then waits for its copy).
+    On a CPU the images are the memory map, shared with other trials. A GPU receives a copy in uint8
+    if half of its free memory is enough; otherwise each batch is copied from the host.
     """
 
     def __init__(self, prepared: Prepared, device: torch.device) -> None:
@@ -23,7 +22,7 @@ class ImageBank:
             self.images = self.images.to(device)
 
     def batch(self, index: Tensor) -> Tensor:
-        """Images `(len(index), channels, 64, 64)` in [0, 1], channels last in memory."""
+        """Return images `(len(index), channels, 64, 64)` in [0, 1], channels last in memory."""
         chosen = self.images[index.to(self.images.device)].to(self.device, non_blocking=True)
         images = chosen.to(dtype=torch.float32, memory_format=torch.channels_last)
         return images if self.scale == 1 else images / self.scale

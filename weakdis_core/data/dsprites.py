@@ -1,9 +1,9 @@
-"""dSprites (Matthey et al., 2017): how its pictures are drawn.
+"""A renderer of dSprites (Matthey et al., 2017).
 
 The data set is 737,280 binary 64x64 pictures of one sprite: 3 shapes x 6 scales x 40 orientations
-x 32 x 32 positions. The drawing is exact geometry sampled at pixel centres, the way the official
-pictures were made: no anti-aliasing and no randomness. Of the 320 frames of the animation published
-with the data set it matches squares to a mean IoU of 0.9997, ellipses and hearts to 0.999.
+x 32 x 32 positions. The renderer samples exact geometry at pixel centres without anti-aliasing, as
+the official pictures do. On the 320 frames of the animation published with the data set, the mean
+IoU is 0.9997 for squares and 0.999 for ellipses and hearts.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,17 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from weakdis_core.data import arrays
+from weakdis_core.data.variants import GRIDS
 
-GRID: tuple[int, ...] = (3, 6, 40, 32, 32)
-"""Grid indices of shape, scale, orientation, posX, posY; the last varies fastest."""
-
+GRID = GRIDS["dsprites"].sizes
 SIZE = 64
 """Height and width of a picture in pixels."""
 
 LAYOUT = arrays.Layout("imgs", GRID, (SIZE, SIZE), highest=1)
-"""The array in the official files."""
+"""Layout of the official files."""
 
-# Positions of the sprite's centre in pixels, pixel j having its centre at j: from the published
-# animation, in which every one of the 32 positions occurs.
+# Positions of the sprite's centre in pixels (pixel j has its centre at j). The published animation
+# shows all 32.
 _FIRST_CENTRE = 15.5
 _CENTRE_STEP = 32 / 31
 
@@ -37,10 +36,10 @@ _TURN_STEP = 2 * np.pi / 39
 _SQUARE_HALF_SIDE = 9.6
 _ELLIPSE_SEMI_AXES = (12.76, 7.22)
 
-# The heart: radius in pixels at scale 1 every 6 degrees from -90 (the notch, up) over 0 (right) to
-# 90 (the tip, down); the left half mirrors it. Fitted to the 192 hearts of the published animation
-# as the boundary between their set and unset pixels (logistic regression on cubic spline values,
-# smoothed; fitted to half of the frames it matches the other half to an IoU of 0.999).
+# Radius of the heart in pixels at scale 1, every 6 degrees from -90 (the notch, up) over 0 (right)
+# to 90 (the tip, down); the left half mirrors it. Fitted to the boundary of the 192 hearts of the
+# published animation (smoothed logistic regression on cubic spline values). A fit to half of the
+# frames has an IoU of 0.999 on the other half.
 _HEART_RADII = (
     5.05, 6.90, 8.31, 9.38, 10.18, 10.73, 11.07, 11.22, 11.25, 11.15, 10.87, 10.54, 10.00, 9.38,
     8.75, 8.11, 7.56, 7.09, 6.70, 6.40, 6.17, 6.01, 5.93, 5.92, 5.95, 6.08, 6.30, 6.61, 7.16, 7.88,
@@ -54,8 +53,8 @@ _HEART_SQUARED_RADII: NDArray[np.float64] = (
     ** 2
 )
 
-# No sprite reaches further from its centre than a square's corner, 13.58 px: this window, which
-# starts 13 px before the pixel that holds the centre, covers it.
+# This window, which starts 13 px before the centre's pixel, covers every sprite: a square's corner,
+# the farthest point, is 13.58 px from the centre.
 _WINDOW = 28
 _WINDOW_START = 13
 _CHUNK = 256
@@ -67,14 +66,14 @@ def render(
     """Draw pictures.
 
     Args:
-        indices: Grid indices `(n, 5)` in the order of `GRID`.
-        progress: Called with the number of images newly finished.
+        indices: Grid indices `(n, 5)`, in the order of the grid.
+        progress: Function that receives the number of newly finished images.
 
     Returns:
         Images `(n, 1, 64, 64)`, 0 (background) or 1 (sprite).
 
     Raises:
-        ValueError: An index lies outside the grid.
+        ValueError: An index is outside the grid.
     """
     indices = arrays.checked_indices(indices, GRID)
     images = np.zeros((len(indices), 1, SIZE, SIZE), np.uint8)
@@ -94,7 +93,7 @@ def _draw(indices: NDArray[np.int64], canvas: NDArray[np.uint8]) -> None:
     corner = np.floor(centre).astype(np.int64) - _WINDOW_START
     columns, rows = (corner[:, axis, None] + np.arange(_WINDOW) for axis in (0, 1))
 
-    # Pixel centres in the sprite's own frame: y down, so a positive turn is anticlockwise.
+    # Pixel centres in the sprite's frame. y points down, so a positive turn is anticlockwise.
     right = (columns - centre[:, :1]) / scale[:, None]
     down = (rows - centre[:, 1:]) / scale[:, None]
     cos, sin = np.cos(turn)[:, None], np.sin(turn)[:, None]
@@ -103,8 +102,8 @@ def _draw(indices: NDArray[np.int64], canvas: NDArray[np.uint8]) -> None:
 
     inside = np.empty(x.shape, np.bool_)
     for shape, test in enumerate((_in_square, _in_ellipse, _in_heart)):
-        those = np.flatnonzero(indices[:, 0] == shape)
-        inside[those] = test(x[those], y[those])
+        chosen = indices[:, 0] == shape
+        inside[chosen] = test(x[chosen], y[chosen])
     canvas[np.arange(len(indices))[:, None, None], rows[:, :, None], columns[:, None, :]] = inside
 
 

@@ -1,4 +1,4 @@
-"""Official dSprites and Shapes3D files: finding, downloading and verifying them."""
+"""The official dSprites and Shapes3D files: find, download and verify them."""
 
 import hashlib
 import os
@@ -9,9 +9,8 @@ from typing import Literal
 
 import pooch
 
+from weakdis_core.data.variants import Family
 from weakdis_core.errors import UserError
-
-Family = Literal["dsprites", "shapes3d"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +18,13 @@ class OfficialFile:
     """A published file.
 
     Attributes:
-        name: File name, by which the file is found.
-        family: Which data set it holds.
-        url: Where it is published.
-        algorithm: `sha256` of the bytes, or `git`: the id git gives them as a blob (the SHA-1 of a
-            short header with the length and of the bytes).
+        name: File name.
+        family: The data set.
+        url: Address of the file.
+        algorithm: `sha256`, or `git`: the id of the file as a git blob, which is the SHA-1 of a
+            header with the size and of the bytes.
         digest: The hash, hexadecimal.
-        size: Length in bytes, where it is published.
+        size: Size in bytes, if published.
     """
 
     name: str
@@ -67,30 +66,32 @@ FILES: tuple[OfficialFile, ...] = (
 
 
 def cache_root() -> Path:
-    """Folder for downloads and prepared data: `WEAKDIS_CACHE`, else `~/.cache/weakdis`."""
+    """Return the folder of downloads and prepared data: `WEAKDIS_CACHE` or `~/.cache/weakdis`."""
     chosen = os.environ.get("WEAKDIS_CACHE")
     return Path(chosen).expanduser() if chosen else Path(pooch.os_cache("weakdis"))
 
 
-def find(family: Family, data_dir: Path | None = None) -> Path | None:
-    """Look for an official file in `data_dir`, then in `WEAKDIS_DATA`, then among the downloads.
+def search_folders(data_dir: Path | None = None) -> dict[str, Path]:
+    """Return the folders to search for official files, by the name of their setting."""
+    folders = {
+        "data_dir": data_dir,
+        "WEAKDIS_DATA": os.environ.get("WEAKDIS_DATA"),
+        "cache": cache_root() / "official",
+    }
+    return {name: Path(folder).expanduser() for name, folder in folders.items() if folder}
 
-    Returns:
-        The first file with an official name, not yet verified; None where there is none.
+
+def find(family: Family, data_dir: Path | None = None) -> Path | None:
+    """Return the first file in `search_folders` with an official name, not verified, or None.
 
     Raises:
-        UserError: A folder that was named is none, or cannot be searched.
+        UserError: `data_dir` or `WEAKDIS_DATA` is not a folder, or a folder cannot be searched.
     """
-    folders: list[tuple[str, Path]] = [("cache", cache_root() / "official")]
-    if named := os.environ.get("WEAKDIS_DATA"):
-        folders.insert(0, ("WEAKDIS_DATA", Path(named).expanduser()))
-    if data_dir is not None:
-        folders.insert(0, ("data_dir", data_dir.expanduser()))
-    for origin, folder in folders:
+    for origin, folder in search_folders(data_dir).items():
         try:
             if origin != "cache" and not folder.is_dir():
                 raise UserError(f"{origin}: {folder} is not a folder; expected one with {family}")
-            for file in declared(family):
+            for file in files_of(family):
                 if (folder / file.name).is_file():
                     return folder / file.name
         except PermissionError as error:
@@ -99,13 +100,12 @@ def find(family: Family, data_dir: Path | None = None) -> Path | None:
 
 
 def verify(path: Path) -> None:
-    """Check that a file is, byte for byte, the official file of its name.
+    """Check that the content of a file is that of the official file of this name.
 
-    A success is remembered in the cache for the file's path, size and modification time, so that
-    the file is hashed once rather than at every run.
+    A note in the cache with the file's path, size and modification time saves hashing it again.
 
     Raises:
-        UserError: The file is missing, unreadable, of another name, length or content.
+        UserError: The file is missing or unreadable, or has another name, size or content.
     """
     file = next((file for file in FILES if file.name == path.name), None)
     if file is None:
@@ -120,7 +120,7 @@ def verify(path: Path) -> None:
             )
         seen = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {file.digest}"
         note = cache_root() / "verified" / f"{hashlib.sha256(seen.encode()).hexdigest()[:16]}.json"
-        with suppress(OSError):  # A cache that cannot be read only costs hashing the file again.
+        with suppress(OSError):  # Without a readable cache, hash the file again.
             if note.exists():
                 return
         found = _digest(path, file.algorithm, status.st_size)
@@ -131,23 +131,21 @@ def verify(path: Path) -> None:
             f"{path}: {file.algorithm} hash {found}, expected {file.digest}; "
             "the file is damaged or another one, download it again"
         )
-    with suppress(OSError):  # The same holds for one that cannot be written.
+    with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
 
 
 def download(family: Family, target: Path) -> Path:
-    """Fetch the official file of a family into the folder `target`, with a progress bar.
-
-    A file that is already there and right is kept; a wrong one is replaced.
+    """Download and verify the official file of a family, unless `target` has it already.
 
     Returns:
-        Path of the file, its hash verified.
+        Path of the file in the folder `target`.
 
     Raises:
-        UserError: No connection, no room, no permission, or other content than published.
+        UserError: There is no connection, disk space or permission, or the content is wrong.
     """
-    file = declared(family)[0]
+    file = files_of(family)[0]
     fetcher = pooch.create(
         path=target,
         base_url="",
@@ -158,7 +156,7 @@ def download(family: Family, target: Path) -> Path:
     connection = pooch.HTTPDownloader(progressbar=True, timeout=30)
     try:
         fetched = fetcher.fetch(file.name, downloader=connection)
-    # requests' errors are OSErrors; a wrong hash is pooch's ValueError.
+    # The errors of requests are OSErrors; pooch raises ValueError for a wrong hash.
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{target / file.name}: download of {file.url} failed: {reason}") from error
@@ -166,8 +164,8 @@ def download(family: Family, target: Path) -> Path:
     return Path(fetched)
 
 
-def declared(family: Family) -> list[OfficialFile]:
-    """The official files of a family. The first is the one to download."""
+def files_of(family: Family) -> list[OfficialFile]:
+    """Return the official files of a family; the first is the one to download."""
     return [file for file in FILES if file.family == family]
 
 

@@ -1,7 +1,7 @@
-"""The prepared cache: a variant's images, factors and hashes as memory maps, made once.
+"""The cache of prepared variants: images, factors and hashes as memory maps.
 
-Trials open it in milliseconds and share its pages. A preparation is written to a folder beside
-its final place and renamed when complete, under a lock: readers never see half of one.
+Trials open it in milliseconds and share its pages. A process prepares a variant under a lock, in a
+separate folder that it renames at the end, so readers never open an incomplete one.
 """
 
 import hashlib
@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,9 +22,8 @@ from numpy.typing import NDArray
 
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data import official
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.source import FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
-from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.data.variants import IndexArray, Variant, get_variant
 from weakdis_core.errors import UserError
 
 _CHUNK_BYTES = 64 * 2**20
@@ -36,18 +36,18 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A variant's images, opened.
+    """The opened images of a prepared variant.
 
     Attributes:
-        variant: Its declaration.
-        source: Where the images came from.
-        path: Its folder in the cache.
-        images: `(images, channels, 64, 64)`, pages shared with every process that opens it.
+        variant: The variant.
+        source: Source of the images.
+        path: The folder in the cache.
+        images: `(images, channels, 64, 64)`, in pages that processes share.
         factors: Factor values, `(images, factors)`.
-        indices: Grid indices, nuisance included, `(images, axes)`.
-        digests: 64-bit hash of each image's bytes, `(images,)`.
-        scale: `images / scale` lies in [0, 1].
-        digest: Hash of everything that shaped it; the folder's name ends with it.
+        indices: Grid indices, with nuisance, `(images, axes)`.
+        digests: 64-bit hash of each image, `(images,)`.
+        scale: `images / scale` is in [0, 1].
+        digest: Hash of everything that the content depends on, and the end of the folder's name.
     """
 
     variant: Variant
@@ -64,31 +64,30 @@ class Prepared:
 def prepare(
     settings: DataSettings, data_dir: Path | None = None, progress: Progress | None = None
 ) -> Prepared:
-    """Open the prepared variant, making it first if it is missing.
+    """Open a prepared variant, and prepare it first if necessary.
 
-    Safe when several processes prepare the same images at once (one makes them, the others wait)
-    and when one is killed halfway (the next cleans up after it).
+    It is safe to call from several processes, and to kill.
 
     Args:
         settings: Variant, source, number of images and data seed.
-        data_dir: Folder of the official files, before the usual places.
-        progress: Called with the images done and the images to do.
+        data_dir: Folder of the official files, searched first.
+        progress: Function that receives the number of finished images and of all images.
 
     Raises:
         UserError: The official file is missing or damaged, or the cache cannot be written.
     """
     wanted = plan(settings, data_dir)
-    if (prepared := _open_if_sound(wanted.path)) is not None:
+    if (prepared := _open_if_complete(wanted.path)) is not None:
         return prepared
     root = wanted.path.parent
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _lock(wanted.path):
-            # Another process may have made it while this one waited.
-            if (prepared := _open_if_sound(wanted.path)) is not None:
+            # Another process may have prepared it meanwhile.
+            if (prepared := _open_if_complete(wanted.path)) is not None:
                 return prepared
             _remove_leftovers(wanted.path)
-            _make(wanted, progress)
+            _write_folder(wanted, progress)
     except OSError as error:
         raise UserError(
             f"{root}: prepared data of {wanted.variant.name} cannot be written "
@@ -99,10 +98,10 @@ def prepare(
 
 
 def open_prepared(path: Path) -> Prepared:
-    """Open a prepared variant: memory maps only, nothing is read or copied.
+    """Open a prepared variant as memory maps, without reading the images.
 
     Raises:
-        UserError: There is none, or its files are damaged.
+        UserError: The folder is missing or its files are damaged.
     """
     try:
         meta = json.loads((path / "meta.json").read_text())
@@ -112,10 +111,8 @@ def open_prepared(path: Path) -> Prepared:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a complete prepared variant ({error})") from None
     variant = get_variant(meta["variant"])
-    return Prepared(
-        variant, meta["source"], path, **arrays, scale=_SCALES[variant.family],
-        digest=meta["digest"],
-    )  # fmt: skip
+    scale = _SCALES[variant.family]
+    return Prepared(variant, meta["source"], path, **arrays, scale=scale, digest=meta["digest"])
 
 
 def _lock(path: Path, timeout: float = -1) -> FileLock:
@@ -123,27 +120,18 @@ def _lock(path: Path, timeout: float = -1) -> FileLock:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete what killed preparations left behind, of this variant (lock held) and of others.
-
-    A living preparation of another variant holds its lock and is passed over.
-    """
+    # The caller holds the lock of `path`; running processes hold those of other variants.
     for partial in path.parent.glob("*.partial"):
         if partial.stem == path.name:
             shutil.rmtree(partial)
             continue
-        try:
-            with _lock(partial.with_suffix(""), timeout=0):
-                shutil.rmtree(partial, ignore_errors=True)
-        except Timeout:
-            continue
+        with suppress(Timeout), _lock(partial.with_suffix(""), timeout=0):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
-def _open_if_sound(path: Path) -> Prepared | None:
-    """The prepared variant, or None where it must be made (again)."""
-    if not path.exists():
-        return None
+def _open_if_complete(path: Path) -> Prepared | None:
     try:
-        return open_prepared(path)
+        return open_prepared(path) if path.exists() else None
     except UserError as error:
         _log.warning("%s; it is made again", error)
         return None
@@ -153,35 +141,32 @@ def _open_array(path: Path, name: str, size: int) -> NDArray[Any]:
     file = path / f"{name}.npy"
     if (found := file.stat().st_size) != size:
         raise ValueError(f"{file.name} has {found} bytes, expected {size}")
-    # Mode c: pages are shared until written, and torch does not warn that they are read-only.
-    array: NDArray[Any] = np.load(file, mmap_mode="c").view(np.ndarray)
-    return array
+    # Mode c (copy on write) avoids torch's warning about read-only arrays.
+    return np.asarray(np.load(file, mmap_mode="c"))
 
 
-def _make(wanted: Plan, progress: Progress | None) -> None:
-    """Write a prepared variant beside its place, then move it there in one step."""
+def _write_folder(wanted: Plan, progress: Progress | None) -> None:
     if wanted.official_file is not None:
         official.verify(wanted.official_file)
     partial = wanted.path.with_name(f"{wanted.path.name}.partial")
     try:
         partial.mkdir()
-        _write(wanted, partial, progress)
-        # A damaged one may be in the way; whoever has it open keeps its pages.
+        _write_files(wanted, partial, progress)
+        # Remove a damaged folder; processes that have it open keep their pages.
         shutil.rmtree(wanted.path, ignore_errors=True)
         partial.rename(wanted.path)
     finally:
-        # Full disks are freed again; after the rename there is nothing to remove.
+        # After an error, for example a full disk, free the space.
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(wanted: Plan, folder: Path, progress: Progress | None) -> None:
+def _write_files(wanted: Plan, folder: Path, progress: Progress | None) -> None:
     indices = wanted.indices()
     digests = _write_images(wanted, indices, folder / "images.npy", progress)
     tables = {"factors": wanted.variant.values(indices), "indices": indices, "digests": digests}
     for name, table in tables.items():
-        with (folder / f"{name}.npy").open("wb") as file:
+        with _open_synced(folder / f"{name}.npy") as file:
             np.save(file, table)
-            _settle(file)
     meta = {
         "format": FORMAT,
         "variant": wanted.variant.name,
@@ -189,19 +174,15 @@ def _write(wanted: Plan, folder: Path, progress: Progress | None) -> None:
         "digest": wanted.digest,
         "sizes": {name: (folder / f"{name}.npy").stat().st_size for name in _ARRAYS},
     }
-    with (folder / "meta.json").open("wb") as file:
+    with _open_synced(folder / "meta.json") as file:
         file.write(json.dumps(meta, indent=1).encode())
-        _settle(file)
 
 
 def _write_images(
     wanted: Plan, indices: IndexArray, path: Path, progress: Progress | None
 ) -> NDArray[np.uint64]:
-    """Draw or read the images a chunk at a time into a .npy file; returns their digests.
-
-    Plain writes: a store into a memory map on a full disk would kill the process (SIGBUS) where
-    a write raises an error that can be explained.
-    """
+    """Render or read images in chunks into a .npy file; return their digests."""
+    # Not into a memory map: on a full disk that would kill the process (SIGBUS).
     shape = (len(indices), wanted.variant.channels, IMAGE_SIZE, IMAGE_SIZE)
     rows = max(1, _CHUNK_BYTES // int(np.prod(shape[1:])))
     digests = np.empty(len(indices), dtype=np.uint64)
@@ -213,23 +194,24 @@ def _write_images(
         if progress is not None:
             progress(done, len(indices))
 
-    with path.open("wb") as file:
+    with _open_synced(path) as file:
         npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for start in range(0, len(indices), rows):
             images = wanted.images_at(indices[start : start + rows], advance)
             file.write(np.ascontiguousarray(images).data)
             digests[start : start + rows] = _digests(images)
-        _settle(file)
     return digests
 
 
 def _digests(images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64-bit hash of each image's bytes."""
     hashes = (hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images)
     return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
 
 
-def _settle(file: BinaryIO) -> None:
-    """Force a file to disk, so that the rename cannot overtake its contents."""
-    file.flush()
-    os.fsync(file.fileno())
+@contextmanager
+def _open_synced(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing, and flush it to disk at the end, before the folder is renamed."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())

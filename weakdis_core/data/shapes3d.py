@@ -1,10 +1,10 @@
-"""Shapes3D (Burgess and Kim, 2018): how its pictures are drawn.
+"""A deterministic renderer of Shapes3D (Burgess and Kim, 2018).
 
 The data set is 480,000 RGB 64x64 pictures of a body in a room: 10 floor hues x 10 wall hues x
-10 body hues x 8 scales x 4 shapes x 15 orientations. The 480 geometries (scale, shape, orientation)
-are ray cast when they are first needed; the hues only weight their layers. Nothing is random. The
-53 frames of the animation published with the data set are matched to a mean absolute error of 1.8
-of 255; what remains is the faint pattern on floor and walls, which is not drawn.
+10 body hues x 8 scales x 4 shapes x 15 orientations. Each of the 480 geometries (scale, shape,
+orientation) is ray cast once into layers, which the hues then weight. On the 53 frames of the
+animation published with the data set, the mean absolute error is 1.8 of 255. The rest is a faint
+pattern on floor and walls, which the renderer does not draw.
 """
 
 import colorsys
@@ -16,24 +16,22 @@ from numpy.typing import NDArray
 
 from weakdis_core.data import arrays, shapes3d_scene
 from weakdis_core.data.shapes3d_scene import LEVELS, SIZE, SKY
+from weakdis_core.data.variants import GRIDS
 
-GRID: tuple[int, ...] = (10, 10, 10, 8, 4, 15)
-"""Grid indices of floor hue, wall hue, object hue, scale, shape, orientation; the last varies
-fastest."""
-
+GRID = GRIDS["shapes3d"].sizes
 LAYOUT = arrays.Layout("images", GRID, (SIZE, SIZE, 3))
-"""The array in the official file."""
+"""Layout of the official file."""
 
-# Hues h/10 at full saturation and value: the level of each channel, `(10, 3)`.
+# Levels of the channels of each hue h/10 at full saturation and value, `(10, 3)`.
 _HUE_LEVELS: NDArray[np.int64] = np.rint(
     np.array([colorsys.hsv_to_rgb(hue / 10, 1, 1) for hue in range(10)]) * (LEVELS - 1)
 ).astype(np.int64)
 
-# The sky's colour, measured in the animation published with the data set.
+# Colour of the sky, measured in the published animation.
 _SKY = np.array([153, 226, 249])
 
-# Layers are kept as integers of 1/64 grey level: exact enough, and quick to add. All 480 take
-# 83 MB, in which the sharpened brightness (up to 1.2 of 255) stays far from the type's limit.
+# Layers are int16 in units of 1/64 grey level, which is exact enough and fast to add. All 480 take
+# 83 MB. Brightness (up to 1.2 x 255, because of the sharpening) does not overflow the type.
 _UNITS = 64
 _CHUNK = 64
 
@@ -44,14 +42,14 @@ def render(
     """Draw pictures.
 
     Args:
-        indices: Grid indices `(n, 6)` in the order of `GRID`.
-        progress: Called with the number of images newly finished.
+        indices: Grid indices `(n, 6)`, in the order of the grid.
+        progress: Function that receives the number of newly finished images.
 
     Returns:
         RGB images `(n, 3, 64, 64)`, 0 .. 255.
 
     Raises:
-        ValueError: An index lies outside the grid.
+        ValueError: An index is outside the grid.
     """
     indices = arrays.checked_indices(indices, GRID)
     images = np.empty((len(indices), 3, SIZE * SIZE), np.uint8)
@@ -66,8 +64,7 @@ def render(
             brightness = sky + hued[0, levels[:, 0]]
             brightness += hued[1, levels[:, 1]]
             brightness += hued[2, levels[:, 2]]
-            brightness //= _UNITS
-            images[places] = np.clip(brightness, 0, 255)
+            images[places] = np.clip(brightness // _UNITS, 0, 255)
             if progress is not None:
                 progress(len(places))
     return images.reshape(-1, 3, SIZE, SIZE)
@@ -77,11 +74,11 @@ def render(
 def _tables(
     scale: int, shape: int, orientation: int
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Layers of one geometry in units of 1/64 grey level.
+    """Compute the layers of one geometry in units of 1/64 grey level.
 
     Returns:
-        Of floor, wall and body at each level of a channel `(3, 6, 4096)`; of the sky in each
-        channel, with the half that makes the division round to nearest, `(3, 4096)`.
+        Layers of floor, wall and body at each level of a channel, `(3, 6, 4096)`, and of the sky in
+        each channel, `(3, 4096)`, plus one half so that the integer division rounds to nearest.
     """
     layers = shapes3d_scene.layers(scale, shape, orientation).reshape(4, LEVELS, SIZE * SIZE)
     hued = np.rint(layers[:SKY] * (255 * _UNITS)).astype(np.int16)

@@ -1,7 +1,7 @@
-"""The four bodies of Shapes3D and where rays hit them.
+"""The four bodies of Shapes3D and their intersections with rays.
 
-A body stands at the origin of the floor, y up. A ray is a point to start from (outside the body)
-and a direction of any length, in which distances are counted.
+A body stands at the origin of the floor, with y up. A ray has a start outside the body and a
+direction; distances are in units of the direction's length.
 """
 
 from collections.abc import Callable
@@ -11,22 +11,21 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Hit = tuple[Array, Array]
-"""Distances `(n,)`, infinite for a miss, and the normals there `(n, 3)`."""
+"""Distances `(n,)`, infinite for a miss, and normals `(n, 3)`."""
 Body = Callable[[Array, Array], Hit]
-"""From starts `(n, 3)` or `(3,)` and directions `(n, 3)` to where the body is hit."""
+"""Function of starts `(n, 3)` or `(3,)` and directions `(n, 3)` that returns the hits."""
 
-# Lengths in radii of the camera's circle, fitted to the frames of the animation published with the
-# data set (see shapes3d_scene).
-# Bodies at the smallest scale; the scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
+# Lengths at the smallest scale, in radii of the camera's circle, fitted as in shapes3d_scene. The
+# scales are 1, 1 + 2/21 .. 5/3 times that (0.75 .. 1.25).
 _CUBE_SIDE = 0.2101
 _CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.1092, 0.2246
 _BALL_RADIUS = 0.1276
-_GAP = 0.0054  # between floor and body: the genuine ones do not quite touch their shadow
+_GAP = 0.0054  # between floor and body: official bodies do not quite touch their shadows
 _CAPSULE_RADIUS, _CAPSULE_HEIGHT = 0.0979, 0.3886
 
 
 def body_of(shape: int, scale: int) -> Body:
-    """The body of a shape and scale, both grid indices.
+    """Return the body of a shape and a scale, both grid indices.
 
     Args:
         shape: 0 cube, 1 cylinder, 2 ball, 3 capsule.
@@ -104,12 +103,12 @@ def _disc_hit(start: Array, along: Array, radius: float, height: float) -> Hit:
 
 
 def _first_root(a: Array, b: Array, c: Array) -> Array:
-    """Smallest positive root of a t^2 + 2 b t + c, for a start outside; infinite for none."""
+    """Return the smallest root of a t^2 + 2 b t + c if it is positive, else infinity."""
     inner = b * b - a * c
     roots = (-b - np.sqrt(np.maximum(inner, 0))) / a
     return np.where((inner > 0) & (roots > 0), roots, np.inf)
 
 
 def _finite(distances: Array) -> Array:
-    """Distances as a column, with 0 for a miss: its point is not used."""
+    """Return distances as a column, with 0 for a miss, whose point is not used."""
     return np.where(np.isfinite(distances), distances, 0)[:, None]

@@ -1,9 +1,9 @@
-"""The room of Shapes3D: a ray caster that separates a picture into what each hue contributes.
+"""A ray caster for the room of Shapes3D, with one layer for the contribution of each surface.
 
-A body (cube, cylinder, ball or capsule) stands in a room open at the top; a camera looks at it
-horizontally from a point on a circle around it. Lengths are in units of that circle's radius, x to
-the right, y up, z away from the camera at orientation 0. Shading is that of fixed-function OpenGL:
-ambient light, a directional headlight and a spotlight above, whose shadow falls on the floor.
+A body stands in a room open at the top. A camera on a circle around it looks horizontally. Lengths
+are in units of the circle's radius, x to the right, y up, z away from the camera at orientation 0.
+Shading is that of fixed-function OpenGL: ambient light, a directional headlight and a spotlight
+above that throws a shadow on the floor.
 """
 
 from functools import lru_cache
@@ -17,13 +17,13 @@ SIZE = 64
 """Height and width of a picture in pixels."""
 
 LEVELS = 6
-"""Every channel of every hue is one of the levels 0, 1/5 .. 1."""
+"""Number of levels of a hue's channels: 0, 1/5 .. 1."""
 
 FLOOR, WALL, BODY, SKY = range(4)
 """Surfaces, in the order of the layers."""
 
-# All constants are fitted by least squares to the 53 frames (25 geometries) of the animation
-# published with the data set, reduced to 64x64: mean absolute error 1.76 of 255.
+# Constants, fitted by least squares to the 53 frames (25 geometries) of the published animation,
+# reduced to 64x64. The mean absolute error is 1.76 of 255.
 _FOCAL = 1.0706  # focal length in picture widths
 _EYE_HEIGHT = 0.3059
 _LARGEST_ORIENTATION = 30.0  # degrees, as published
@@ -37,17 +37,17 @@ _SPOTLIGHT = 0.9574
 _SPOT_PLACE = np.array([-0.5854, 3.0833, 0.1320])
 _SPOT_AXIS = np.array([0.0027, 1.0, -0.0260])  # from the floor to the light
 _SPOT_EXPONENT = 11.22
-# The body's highlight does not depend on the angle (shininess 0) but appears where the spotlight
-# reaches; the ramp stands for the shading between the vertices of the body's mesh.
+# The body has a highlight wherever the spotlight reaches it, at any angle (shininess 0). The ramp
+# approximates the shading between the vertices of the official mesh.
 _HIGHLIGHT = 0.1452
 _HIGHLIGHT_RAMP = (-0.02, 0.07)
 
 _SAMPLES = 4  # rays per pixel and axis
-_REACH = 2  # pixels: the radius of the cubic filter that reduces them
+_REACH = 2  # radius of the cubic filter in pixels
 
 
 def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
-    """Contribution of every surface to a picture of one geometry.
+    """Compute the contribution of each surface to a picture of one geometry.
 
     Args:
         scale: Grid index 0 .. 7.
@@ -55,9 +55,9 @@ def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
         orientation: Grid index 0 .. 14.
 
     Returns:
-        `(4, 6, 64, 64)`, for each surface and each level of its hue's channel the brightness that
-        it adds to that channel (1 is full; sharpening adds a little below 0 and above 1). The sky
-        has no hue: its layers are its share of each pixel, the same for every level.
+        Brightness that each surface adds to a channel at each level of its hue, `(4, 6, 64, 64)`.
+        1 is full; sharpening gives values slightly below 0 and above 1. The sky has no hue: all its
+        levels are its share of each pixel.
     """
     picture = _room(orientation).copy()
     body = body_of(shape, scale)
@@ -68,25 +68,25 @@ def layers(scale: int, shape: int, orientation: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=15)
 def _room(orientation: int) -> NDArray[np.float32]:
-    """Layers of the empty room."""
+    """Cast the empty room."""
     return _cast(orientation, slice(0, SIZE), slice(0, SIZE), None)
 
 
 def _window(orientation: int, body: Body) -> tuple[slice, slice]:
-    """Rows and columns that the body or its shadow may change."""
+    """Return the rows and columns that the body or its shadow may change."""
     whole = np.linspace(0.5, SIZE - 0.5, SIZE)
     surface, lit, *_ = _trace(orientation, whole, whole, body)
     changed = ((surface == BODY) | ~lit).reshape(SIZE, SIZE)
     spans = []
     for axis in (1, 0):
         found = np.flatnonzero(changed.any(axis))
-        margin = _REACH + 1  # one pixel for what falls between the rays of this coarse look
+        margin = _REACH + 1  # one more pixel, because these rays are coarse
         spans.append(slice(max(0, found[0] - margin), min(SIZE, found[-1] + 1 + margin)))
     return spans[0], spans[1]
 
 
 def _cast(orientation: int, rows: slice, columns: slice, body: Body | None) -> NDArray[np.float32]:
-    """Layers of a window of the picture: `(4, 6, rows, columns)`."""
+    """Cast a window of the picture; return its layers `(4, 6, rows, columns)`."""
     down, reduce_rows = _samples(rows)
     right, reduce_columns = _samples(columns)
     surface, lit, points, normals, ahead = _trace(orientation, down, right, body)
@@ -100,10 +100,8 @@ def _cast(orientation: int, rows: slice, columns: slice, body: Body | None) -> N
 
 
 def _samples(span: slice) -> tuple[Array, NDArray[np.float32]]:
-    """Where rays cross a span of pixels, and the weights that reduce them: `(pixels, rays)`.
-
-    The published pictures show the light and dark seams of a cubic (Catmull-Rom) reduction.
-    """
+    """Return ray positions for a span of pixels and weights `(pixels, rays)` of their reduction."""
+    # The official pictures show the light and dark seams of a cubic (Catmull-Rom) reduction.
     first, last = max(0, span.start - _REACH), min(SIZE, span.stop + _REACH)
     place: Array = first + (np.arange((last - first) * _SAMPLES) + 0.5) / _SAMPLES
     x = np.abs(place - (np.arange(span.start, span.stop)[:, None] + 0.5))
@@ -116,11 +114,11 @@ def _samples(span: slice) -> tuple[Array, NDArray[np.float32]]:
 def _trace(
     orientation: int, down: Array, right: Array, body: Body | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], Array, Array, Array]:
-    """Follow one ray for each place (in pixels) of the picture.
+    """Trace one ray for each position, in pixels, of the picture.
 
     Returns:
-        Surface `(n,)`, whether the spotlight reaches it `(n,)`, the point `(n, 3)`, the normal
-        there `(n, 3)` and the direction in which the camera looks `(3,)`.
+        Surfaces `(n,)`, whether the spotlight reaches them `(n,)`, points `(n, 3)`, normals
+        `(n, 3)` and the direction of the camera `(3,)`.
     """
     turn = np.radians(_LARGEST_ORIENTATION * (orientation / 7 - 1))
     sin, cos = np.sin(turn), np.cos(turn)
@@ -156,7 +154,7 @@ def _shade(
     normals: Array,
     ahead: Array,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Factor on a surface's hue and white light added to it, `(n,)` each; the sky is 0 and 1."""
+    """Return the factor on the hue and the white light added, `(n,)` each; 0 and 1 for the sky."""
     to_spot = _unit(_SPOT_PLACE - points)
     spot = lit * np.maximum(0, to_spot @ _unit(_SPOT_AXIS)) ** _SPOT_EXPONENT
     facing_spot = np.einsum("ij,ij->i", normals, to_spot)
@@ -181,7 +179,7 @@ def _unit(vectors: Array) -> Array:
 
 
 def _room_hit(eye: Array, rays: Array) -> Hit:
-    """Floor and walls, the walls without end at the top."""
+    """Intersect rays with floor and walls, which have no upper end."""
     x, y, z = rays.T
     with np.errstate(divide="ignore", invalid="ignore"):
         floor = np.where(y < 0, -eye[1] / y, np.inf)

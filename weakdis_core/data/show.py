@@ -1,17 +1,15 @@
-"""A picture of a data set: a grid of samples with their factor values written underneath."""
+"""A picture of a data set: a grid of samples with their factor values below them."""
 
 from pathlib import Path
 
-import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
-# Inches; a picture is drawn at exactly three pixels for each of its own.
+# Sizes in inches; three pixels of the figure for each pixel of an image.
 _DPI = 150
 _PICTURE = 3 * 64 / _DPI
 _CELL = _PICTURE + 0.12
@@ -21,18 +19,18 @@ _MARGIN = 0.1
 
 
 def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed: int) -> None:
-    """Write a PNG of `rows x columns` images, drawn at random by `seed`.
+    """Write a PNG of `rows x columns` images, chosen at random by `seed`.
 
     Raises:
         UserError: The file cannot be written.
     """
     generator = numpy_generator(seed, "show")
-    n_images = min(rows * columns, len(prepared.images))
-    chosen = generator.choice(len(prepared.images), n_images, replace=False)
+    n_images = len(prepared.images)
+    chosen = generator.choice(n_images, min(rows * columns, n_images), replace=False)
     names = prepared.variant.factor_names
     cell_height = _CELL + _LINE * len(names)
     size = (max(_CELL * columns + _MARGIN, 4.5), cell_height * rows + _TITLE)
-    # A figure with its own canvas: no pyplot, no global state, no window.
+    # A figure with its own canvas needs neither pyplot nor a window.
     figure = Figure(figsize=size, dpi=_DPI)
     canvas = FigureCanvasAgg(figure)
     figure.text(
@@ -41,12 +39,11 @@ def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed:
     for place, image in enumerate(chosen):
         row, column = divmod(place, columns)
         left = _MARGIN + _CELL * column
-        top = size[1] - _TITLE - cell_height * row
-        bottom = top - _PICTURE
+        bottom = size[1] - _TITLE - cell_height * row - _PICTURE
         box = (left / size[0], bottom / size[1], _PICTURE / size[0], _PICTURE / size[1])
         axes = figure.add_axes(box)
-        pixels = _displayed(prepared, image)
-        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        pixels = prepared.images[image].transpose(1, 2, 0) / prepared.scale
+        axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
         values = prepared.factors[image].tolist()
         caption = "\n".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
@@ -67,9 +64,3 @@ def _title(prepared: Prepared) -> str:
         f"{variant.name}: {len(prepared.images):,} {prepared.source} images, "
         f"{variant.n_combinations:,} combinations\nvalues: {sizes}"
     )
-
-
-def _displayed(prepared: Prepared, image: int) -> NDArray[np.float64]:
-    """One image as matplotlib wants it: channels last, or none where there is a single one."""
-    pixels = prepared.images[image] / prepared.scale
-    return np.asarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))

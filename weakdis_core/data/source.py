@@ -1,10 +1,9 @@
-"""What a preparation will hold and where, known before anything is drawn or read."""
+"""The source of a variant's images, and the plan for preparing them."""
 
 import functools
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,32 +15,31 @@ from numpy.typing import NDArray
 
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data import arrays, dsprites, official, shapes3d
-from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.data.variants import IndexArray, Variant, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
 _log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Version of the files of a prepared variant."""
+"""Version of the file format of a prepared variant."""
 
 FAMILIES: dict[str, ModuleType] = {"dsprites": dsprites, "shapes3d": shapes3d}
-"""Module of each family: `render` draws its pictures, `LAYOUT` is that of its official files."""
+"""Module of each family, with `render` and the `LAYOUT` of the official files."""
 
 RENDERERS: dict[str, str] = {"dsprites": "aef3c4092d90b496", "shapes3d": "7d385ad532bf7b22"}
-"""Version of each family's renderer. Change it when the renderer draws other pixels (tests compare
-them): images prepared by another version are not used again."""
+"""Version of each renderer. Change it when the renderer draws other pixels (tests compare them), so
+that older prepared images are not used again."""
 
 IMAGE_SIZE = 64
-"""Height and width of an image."""
+"""Height and width of an image in pixels."""
 
 PreparedSource = Literal["official", "rendered"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preparation will hold and where, known without making it."""
+    """The content and place of a prepared variant, known before it is prepared."""
 
     variant: Variant
     source: PreparedSource
@@ -52,16 +50,16 @@ class Plan:
 
     @property
     def path(self) -> Path:
-        """The folder of the prepared variant."""
+        """Folder of the prepared variant."""
         return official.cache_root() / "prepared" / f"{self.variant.name}-{self.digest}"
 
     @property
     def n_bytes(self) -> int:
-        """Size of the images on disk."""
+        """Size of the images in bytes."""
         return self.n_images * self.variant.channels * IMAGE_SIZE**2
 
     def indices(self) -> IndexArray:
-        """Grid indices of the images drawn by the data seed, in grid order."""
+        """Draw images by the data seed; return their grid indices in grid order."""
         every = self.variant.indices()
         if self.n_images == len(every):
             return every
@@ -71,9 +69,9 @@ class Plan:
     def images_at(
         self, indices: IndexArray, advance: Callable[[int], None] | None = None
     ) -> NDArray[np.uint8]:
-        """Images `(n, channels, 64, 64)`, not scaled, by grid indices `(n, axes)`: drawn or read.
+        """Render or read unscaled images `(n, channels, 64, 64)` by grid indices `(n, axes)`.
 
-        `advance` is called with the number of images made since the last call.
+        `advance` receives the number of newly finished images.
 
         Raises:
             UserError: The official file cannot be read.
@@ -91,24 +89,24 @@ def _warn_rendered(family: str, folder: str) -> None:
 
 
 def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
-    """Resolve variant, source and cache folder of `settings`.
+    """Resolve the source of the images and their folder in the cache.
 
     Raises:
-        UserError: Official images are asked for and their file is nowhere.
+        UserError: The settings require official images, but their file is missing.
     """
     variant = get_variant(settings.variant)
     file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
     if file is None and settings.source == "official":
-        places = [data_dir, os.environ.get("WEAKDIS_DATA"), official.cache_root() / "official"]
-        looked = ", ".join(str(place) for place in places if place)
+        searched = ", ".join(map(str, official.search_folders(data_dir).values()))
         raise UserError(
-            f"data.source: no official file of {variant.family} in {looked}; get it with "
+            f"data.source: no official file of {variant.family} in {searched}; get it with "
             f"`python -m weakdis_core data download --family {variant.family}`, "
             "or use our own rendering with source rendered"
         )
-    named = data_dir or os.environ.get("WEAKDIS_DATA")
-    if file is None and settings.source == "auto" and named:
-        _warn_rendered(variant.family, str(named))
+    if file is None and settings.source == "auto":
+        first, *others = official.search_folders(data_dir).values()
+        if others:
+            _warn_rendered(variant.family, str(first))
     source: PreparedSource = "rendered" if file is None else "official"
     available = variant.n_images
     n_images = min(settings.max_images, available)
@@ -118,13 +116,13 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
         "factors": repr(variant.factors),
         "nuisance": repr(variant.nuisance),
         "n_images": n_images,
-        # All images are the same images whatever the seed.
+        # Without a draw the seed has no effect.
         "data_seed": settings.data_seed if n_images < available else None,
         "source": source,
         "pixels": RENDERERS[variant.family],
     }
     if file is not None:
-        # The family's official files hold the same images, whichever is found.
-        shaped_by["pixels"] = [each.digest for each in official.declared(variant.family)]
+        # All official files of a family have the same images.
+        shaped_by["pixels"] = [each.digest for each in official.files_of(variant.family)]
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
     return Plan(variant, source, file, n_images, settings.data_seed, digest)

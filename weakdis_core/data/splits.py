@@ -1,4 +1,4 @@
-"""Who sees what: train, validation and test, and the labelled subset of train."""
+"""Splits of the prepared images: train, validation and test, and the labelled subset of train."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weakdis_core.data.factors import IndexArray
+from weakdis_core.data.variants import IndexArray
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
@@ -16,12 +16,12 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Rows of the prepared images in each split, ascending; no picture is in two of them.
+    """Rows of the prepared images in each split, ascending. The splits share no picture.
 
     Attributes:
-        train: What the autoencoder sees, and where the labelled subset comes from.
-        validation: What model selection sees.
-        test: What tables show.
+        train: Images for training; they contain the labelled subset.
+        validation: Images for model selection.
+        test: Images for the scores in tables.
     """
 
     train: IndexArray
@@ -30,35 +30,32 @@ class Splits:
 
 
 def split(digests: NDArray[np.uint64], seed: int) -> Splits:
-    """Divide images 80/10/10 at random, identical pictures always together.
+    """Split images 80/10/10 at random, those with equal digests `(images,)` into the same split.
 
-    Different grid indices can draw the same picture, and a copy in another split would be a leak:
-    hence whole groups of equal digests `(images,)` are dealt out, not rows.
+    Different grid indices can draw the same picture, whose copy in another split would be a leak.
     """
     pictures, group = np.unique(digests, return_inverse=True)
     order = numpy_generator(seed, "splits").permutation(len(pictures))
     copies = np.bincount(group, minlength=len(pictures))[order]
-    # A group goes where its middle falls: sizes are as near to 80/10/10 as whole groups allow.
+    # The middle of a group decides its split, so sizes are as close to 80/10/10 as groups allow.
     middle = (np.cumsum(copies) - copies / 2) / max(len(digests), 1)
     part = np.empty(len(pictures), dtype=np.int64)
     part[order] = np.searchsorted([_TRAIN, _TRAIN + _VALIDATION], middle, side="right")
-    train, validation, test = (np.flatnonzero(part[group] == which) for which in range(3))
-    return Splits(train, validation, test)
+    return Splits(*(np.flatnonzero(part[group] == which) for which in range(3)))
 
 
 def shuffled(index: NDArray[np.int64], seed: int, name: str) -> NDArray[np.int64]:
-    """The split called `name` in an order of its own: its first images are a fair sample of it."""
+    """Shuffle the rows of the split `name`, so that its first images are a random sample."""
     return numpy_generator(seed, f"order/{name}").permutation(index)
 
 
 def labelled_subset(
     factors: IndexArray, train: IndexArray, size: int, n_values: Sequence[int], seed: int
 ) -> IndexArray:
-    """The images of train whose factor values are known to the model.
+    """Draw the labelled subset: train images whose factor values the model may use.
 
-    Every value of every factor is present as evenly as `size` and the images allow, combinations
-    of them repeat as little as that leaves room for, and draws are nested: they are prefixes of
-    one order, so the first 100 are among the first 300.
+    The values of every factor are balanced as well as `size` and the images allow; given that,
+    combinations repeat as little as possible. A smaller subset is a prefix of a larger one.
 
     Args:
         factors: Factor values of all prepared images, `(images, factors)`.
@@ -68,10 +65,10 @@ def labelled_subset(
         seed: The data seed.
 
     Returns:
-        Rows of the prepared images, `(size,)`, in the order in which they were drawn.
+        Rows of the prepared images, `(size,)`, in the order of the draw.
 
     Raises:
-        UserError: `size` cannot show every value of a factor, or exceeds the train split.
+        UserError: `size` is below the number of values of a factor, or exceeds the train split.
     """
     least = max(n_values)
     if not least <= size <= len(train):
@@ -82,7 +79,7 @@ def labelled_subset(
     generator = numpy_generator(seed, "labels")
     shuffled = generator.permutation(train)
     pool = _Pool(factors[shuffled], n_values)
-    # Drawn row by row, so that a longer draw begins with the same numbers.
+    # Drawn row by row, so that a larger subset starts with the same numbers.
     chances = generator.random((size, _ATTEMPTS, len(n_values)))
     return shuffled[[pool.draw(chance) for chance in chances.tolist()]]
 
@@ -90,11 +87,10 @@ def labelled_subset(
 def labelled_by_combination(
     factors: IndexArray, train: IndexArray, size: int, n_values: Sequence[int], seed: int
 ) -> IndexArray:
-    """The labelled subset of a model that knows combinations: as many of them as `size` allows.
+    """Draw a labelled subset with as many combinations of factor values as `size` allows.
 
-    One image of each combination in a random order, then a second of each, and so on: no
-    combination repeats while another has an image left. Draws are nested. Arguments and result are
-    those of `labelled_subset`.
+    It has one image of each combination in a random order, then a second of each, and so on. A
+    smaller subset is a prefix of a larger one. Arguments and result are those of `labelled_subset`.
 
     Raises:
         UserError: `size` exceeds the train split.
@@ -116,7 +112,7 @@ def labelled_by_combination(
 
 
 class _Pool:
-    """Images grouped by combination of factor values, drawn so that all counts stay level."""
+    """Images grouped by their combination of factor values, for balanced draws."""
 
     def __init__(self, factors: IndexArray, n_values: Sequence[int]) -> None:
         flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
@@ -128,45 +124,37 @@ class _Pool:
         self._drawn = [0] * len(members)
         self._group = {tuple(values): row for row, values in enumerate(self._values.tolist())}
         self._counts = [[0] * n for n in n_values]
-        self._weights = np.array(n_values, dtype=np.float64)
 
     def draw(self, attempts: Sequence[Sequence[float]]) -> int:
-        """Position of the next image.
+        """Draw an image and return its position.
 
-        Each attempt combines a rarest value of every factor; the combination drawn least often so
-        far wins. Where no image is left of any, the nearest one is taken.
+        Each attempt combines a rarest value of every factor. The combination with the fewest draws
+        wins, or `_nearest` if none has an image left.
         """
-        rarest = [_rarest(counts) for counts in self._counts]
-        best = -1
+        rarest = [
+            [value for value, count in enumerate(counts) if count == lowest]
+            for counts, lowest in zip(self._counts, map(min, self._counts), strict=True)
+        ]
+        found = []
         for chances in attempts:
             pairs = zip(rarest, chances, strict=True)
             target = tuple(values[int(chance * len(values))] for values, chance in pairs)
-            group = self._group.get(target, -1)
-            if group < 0 or not self._left[group]:
-                continue
-            if best < 0 or self._drawn[group] < self._drawn[best]:
-                best = group
-            if not self._drawn[best]:
-                break
-        return self._take(best if best >= 0 else self._nearest())
-
-    def _take(self, group: int) -> int:
-        self._left[group] -= 1
-        self._drawn[group] += 1
-        for counts, value in zip(self._counts, self._values[group].tolist(), strict=True):
+            group = self._group.get(target)
+            if group is not None and self._left[group]:
+                found.append(group)
+                if not self._drawn[group]:
+                    break
+        chosen = min(found, key=self._drawn.__getitem__) if found else self._nearest()
+        self._left[chosen] -= 1
+        self._drawn[chosen] += 1
+        for counts, value in zip(self._counts, self._values[chosen].tolist(), strict=True):
             counts[value] += 1
-        return int(self._members[group].pop())
+        return int(self._members[chosen].pop())
 
     def _nearest(self) -> int:
-        """The combination with images left whose values are rarest, relative to an even share."""
+        """Return the combination with images left whose values are rarest, relative to even use."""
         cost = np.zeros(len(self._left))
         for column, counts in enumerate(self._counts):
-            cost += self._weights[column] * np.array(counts)[self._values[:, column]]
+            cost += float(len(counts)) * np.array(counts)[self._values[:, column]]
         cost[self._left == 0] = np.inf
         return int(cost.argmin())
-
-
-def _rarest(counts: list[int]) -> list[int]:
-    """The values with the lowest count."""
-    lowest = min(counts)
-    return [value for value, count in enumerate(counts) if count == lowest]

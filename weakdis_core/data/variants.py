@@ -1,17 +1,38 @@
-"""The six variants, as declarations. Adding a seventh means adding one entry to VARIANTS."""
+"""Data set variants: grids, factors of variation, nuisance, and the declarations."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weakdis_core.data.factors import Factor, Grid, IndexArray, Nuisance, single
 from weakdis_core.errors import UserError
 from weakdis_core.relations import Relation, RelationTable
 
+IndexArray = NDArray[np.int64]
 Family = Literal["dsprites", "shapes3d"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The full factorial grid of a data set; the last axis varies fastest.
+
+    Attributes:
+        axes: Names of the axes.
+        sizes: Number of grid indices of each axis.
+    """
+
+    axes: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+    def axis(self, name: str) -> int:
+        """Return the position of the axis `name`."""
+        return self.axes.index(name)
+
 
 GRIDS: dict[str, Grid] = {
     "dsprites": Grid(("shape", "scale", "orientation", "posX", "posY"), (3, 6, 40, 32, 32)),
@@ -23,16 +44,62 @@ GRIDS: dict[str, Grid] = {
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A data set with its relevant factors, nuisance and relations.
+class Factor:
+    """A factor of variation, whose values are bins of the indices of one grid axis.
 
     Attributes:
-        name: `dsprites_v4` and the like.
-        family: Which grid, renderer and official file it is drawn from.
-        channels: Channels of its images (1 binary, 3 RGB).
-        factors: The relevant factors.
-        nuisance: Grid axes outside the factors, with the indices they vary over.
-        relations: What the relational learner learns.
+        name: Name of the factor.
+        axis: Name of the grid axis.
+        bins: Grid indices of each factor value. Images of other indices are left out.
+    """
+
+    name: str
+    axis: str
+    bins: tuple[tuple[int, ...], ...]
+
+    @property
+    def n_values(self) -> int:
+        """Number of values of the factor."""
+        return len(self.bins)
+
+    @property
+    def allowed(self) -> tuple[int, ...]:
+        """All grid indices in a bin, ascending."""
+        return tuple(sorted(index for values in self.bins for index in values))
+
+    @cached_property
+    def lookup(self) -> IndexArray:
+        """Factor value of each grid index, -1 outside the bins, `(max index + 1,)`."""
+        table = np.full(max(self.allowed) + 1, -1, dtype=np.int64)
+        for value, members in enumerate(self.bins):
+            table[list(members)] = value
+        return table
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """A grid axis that is no factor; it varies freely over the indices `allowed`."""
+
+    axis: str
+    allowed: tuple[int, ...]
+
+
+def single(indices: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """Return bins of one grid index each."""
+    return tuple((index,) for index in indices)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A data set variant: factors, nuisance and relations on the grid of a family.
+
+    Attributes:
+        name: Its name, such as `dsprites_v4`.
+        family: Family of the grid, the renderer and the official files.
+        channels: Channels of the images (1 binary, 3 RGB).
+        factors: The factors of variation.
+        nuisance: The other axes of the grid.
+        relations: The relations to learn.
     """
 
     name: str
@@ -44,7 +111,7 @@ class Variant:
 
     @property
     def grid(self) -> Grid:
-        """The grid of the variant's family."""
+        """Grid of the family."""
         return GRIDS[self.family]
 
     @property
@@ -54,42 +121,46 @@ class Variant:
 
     @property
     def factor_names(self) -> tuple[str, ...]:
-        """Names of the factors, in order."""
+        """Names of the factors."""
         return tuple(factor.name for factor in self.factors)
 
     @property
     def relation_names(self) -> tuple[str, ...]:
-        """Names of the relations, in order."""
+        """Names of the relations."""
         return tuple(relation.name for relation in self.relations)
 
     @property
     def n_combinations(self) -> int:
         """Number of combinations of factor values (the paper's Table 1)."""
-        return int(np.prod(self.n_values))
+        return math.prod(self.n_values)
 
     @property
     def n_images(self) -> int:
-        """Number of images of the variant, without listing them."""
+        """Number of images of the variant."""
+        return math.prod(map(len, self._allowed.values()))
+
+    @property
+    def _allowed(self) -> dict[str, tuple[int, ...]]:
         axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
-        return math.prod(len(axis.allowed) for axis in axes)
+        return {each.axis: each.allowed for each in axes}
 
     def indices(self) -> IndexArray:
-        """Grid indices of every image of the variant, `(images, axes)`, in grid order."""
-        allowed = {factor.axis: factor.allowed for factor in self.factors}
-        allowed |= {nuisance.axis: nuisance.allowed for nuisance in self.nuisance}
+        """Return the grid indices of every image, `(images, axes)`, in grid order."""
+        allowed = self._allowed
         return np.array(list(product(*(allowed[axis] for axis in self.grid.axes))), dtype=np.int64)
 
     def values(self, indices: IndexArray) -> IndexArray:
-        """Factor values `(n, factors)` of images given by grid indices `(n, axes)`."""
-        axes = [self.grid.axis(factor.axis) for factor in self.factors]
-        pairs = zip(self.factors, axes, strict=True)
-        return np.stack([factor.lookup[indices[:, axis]] for factor, axis in pairs], axis=1)
+        """Return the factor values `(n, factors)` of images by grid indices `(n, axes)`."""
+        columns = [
+            factor.lookup[indices[:, self.grid.axis(factor.axis)]] for factor in self.factors
+        ]
+        return np.stack(columns, axis=1)
 
     def relation(self, name: str) -> int:
-        """Position of the relation called `name`.
+        """Return the position of the relation `name`.
 
         Raises:
-            UserError: No relation of this variant has that name.
+            UserError: The variant has no relation of that name.
         """
         if name not in self.relation_names:
             allowed = ", ".join(self.relation_names)
@@ -97,7 +168,7 @@ class Variant:
         return self.relation_names.index(name)
 
     def relation_table(self, device: str = "cpu") -> RelationTable:
-        """The relations as tensors on `device`."""
+        """Return the relations as tensors on `device`."""
         return RelationTable(
             [self.factor_names.index(relation.factor) for relation in self.relations],
             [relation.shift for relation in self.relations],
@@ -110,97 +181,79 @@ def _pair(factor: str, forward: str, back: str) -> tuple[Relation, Relation]:
     return Relation(forward, factor, 1), Relation(back, factor, -1)
 
 
-_SHAPE_CYCLE = (Relation("change_shape", "shape", 1),)
-_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
-# Orientation 39 is the same picture as 0 (linspace with both ends), so it is left out everywhere.
-_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
-_ALL_ROOMS = Nuisance("orientation", tuple(range(15)))
+_CHANNELS = {"dsprites": 1, "shapes3d": 3}
 
-_SPRITE_FACTORS = (
-    Factor("shape", "shape", single(range(3))),
-    Factor("posX", "posX", _THIRDS),
-    Factor("posY", "posY", _THIRDS),
-)
-_SPRITE_SCALE = Factor("scale", "scale", single(range(1, 6)))
-_SPRITE_RELATIONS = (
-    *_SHAPE_CYCLE,
+_RELATIONS = (
+    Relation("change_shape", "shape", 1),
     *_pair("posX", "move_right", "move_left"),
     *_pair("posY", "move_down", "move_up"),
+    *_pair("object_hue", "object_hue_up", "object_hue_down"),
+    *_pair("scale", "bigger", "smaller"),
+    *_pair("orientation", "rotate_left", "rotate_right"),
+    *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
+    *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
 )
-_SIZE_RELATIONS = _pair("scale", "bigger", "smaller")
 
-_ROOM_FACTORS = (
-    Factor("object_hue", "object_hue", single(range(10))),
-    Factor("shape", "shape", single(range(4))),
-)
-_ROOM_SCALE = Factor("scale", "scale", ((0, 1), (3, 4), (6, 7)))
-_ROOM_RELATIONS = (*_SHAPE_CYCLE, *_pair("object_hue", "object_hue_up", "object_hue_down"))
+_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
+_HUES = tuple(range(10))
+
+_BINS: dict[Family, dict[str, tuple[tuple[int, ...], ...]]] = {
+    "dsprites": {
+        "shape": single(range(3)),
+        "posX": _THIRDS,
+        "posY": _THIRDS,
+        "scale": single(range(1, 6)),
+        # Below a quarter turn, the orientations of a square are distinct.
+        "orientation": single(range(8)),
+    },
+    "shapes3d": {
+        "object_hue": single(_HUES),
+        "shape": single(range(4)),
+        "scale": ((0, 1), (3, 4), (6, 7)),
+        "floor_hue": single(_HUES),
+        "wall_hue": single(_HUES),
+    },
+}
+
+# Orientation 39 draws the same picture as 0 (linspace with both ends), so no variant has it.
+_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
+_MIDDLE_SCALES = Nuisance("scale", (2, 3, 4))
+_FLOORS, _WALLS = Nuisance("floor_hue", _HUES), Nuisance("wall_hue", _HUES)
+_SCALES = Nuisance("scale", tuple(range(8)))
+_TURNS = Nuisance("orientation", tuple(range(15)))
 
 
-def _hues(*axes: str) -> tuple[Nuisance, ...]:
-    return tuple(Nuisance(axis, tuple(range(10))) for axis in axes)
+def _variant(name: str, family: Family, factors: str, *nuisance: Nuisance) -> Variant:
+    """Declare a variant by the names of its factors, with all relations of these."""
+    names = factors.split()
+    return Variant(
+        name,
+        family,
+        _CHANNELS[family],
+        tuple(Factor(each, each, _BINS[family][each]) for each in names),
+        nuisance,
+        tuple(relation for relation in _RELATIONS if relation.factor in names),
+    )
 
 
 VARIANTS: dict[str, Variant] = {
     variant.name: variant
     for variant in (
-        Variant(
-            "dsprites_v2", "dsprites", 1, _SPRITE_FACTORS,
-            (Nuisance("scale", (2, 3, 4)), _UPRIGHT), _SPRITE_RELATIONS,
-        ),
-        Variant(
-            "dsprites_v3", "dsprites", 1, (*_SPRITE_FACTORS, _SPRITE_SCALE),
-            (_UPRIGHT,), (*_SPRITE_RELATIONS, *_SIZE_RELATIONS),
-        ),
-        Variant(
-            "dsprites_v4", "dsprites", 1,
-            (
-                *_SPRITE_FACTORS,
-                _SPRITE_SCALE,
-                # Less than a quarter turn, so that a square's orientations are distinct.
-                Factor("orientation", "orientation", single(range(8))),
-            ),
-            (),
-            (
-                *_SPRITE_RELATIONS,
-                *_SIZE_RELATIONS,
-                *_pair("orientation", "rotate_left", "rotate_right"),
-            ),
-        ),
-        Variant(
-            "shapes3d_v2", "shapes3d", 3, _ROOM_FACTORS,
-            (*_hues("floor_hue", "wall_hue"), Nuisance("scale", tuple(range(8))), _ALL_ROOMS),
-            _ROOM_RELATIONS,
-        ),
-        Variant(
-            "shapes3d_v3", "shapes3d", 3, (*_ROOM_FACTORS, _ROOM_SCALE),
-            (*_hues("floor_hue", "wall_hue"), _ALL_ROOMS), (*_ROOM_RELATIONS, *_SIZE_RELATIONS),
-        ),
-        Variant(
-            "shapes3d_v5", "shapes3d", 3,
-            (
-                *_ROOM_FACTORS,
-                _ROOM_SCALE,
-                Factor("floor_hue", "floor_hue", single(range(10))),
-                Factor("wall_hue", "wall_hue", single(range(10))),
-            ),
-            (_ALL_ROOMS,),
-            (
-                *_ROOM_RELATIONS,
-                *_SIZE_RELATIONS,
-                *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
-                *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
-            ),
-        ),
+        _variant("dsprites_v2", "dsprites", "shape posX posY", _MIDDLE_SCALES, _UPRIGHT),
+        _variant("dsprites_v3", "dsprites", "shape posX posY scale", _UPRIGHT),
+        _variant("dsprites_v4", "dsprites", "shape posX posY scale orientation"),
+        _variant("shapes3d_v2", "shapes3d", "object_hue shape", _FLOORS, _WALLS, _SCALES, _TURNS),
+        _variant("shapes3d_v3", "shapes3d", "object_hue shape scale", _FLOORS, _WALLS, _TURNS),
+        _variant("shapes3d_v5", "shapes3d", "object_hue shape scale floor_hue wall_hue", _TURNS),
     )
-}  # fmt: skip
+}
 
 
 def get_variant(name: str) -> Variant:
-    """The variant called `name`.
+    """Return the variant `name`.
 
     Raises:
-        UserError: There is no such variant.
+        UserError: No variant has that name.
     """
     if name not in VARIANTS:
         raise UserError(f"variant: {name!r} is not one of {', '.join(VARIANTS)}")

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weakdis_core.data.factors import IndexArray
-from weakdis_core.data.variants import Variant, get_variant
+from weakdis_core.data.variants import IndexArray, Variant, get_variant
 from weakdis_core.metrics.dci import dci
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap

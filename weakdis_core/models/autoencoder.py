@@ -1,4 +1,4 @@
-"""The modular autoencoder: one latent code for each partition (the paper's section 3)."""
+"""The modular autoencoder (the paper's section 3)."""
 
 from typing import NamedTuple
 
@@ -14,33 +14,33 @@ from weakdis_core.seeding import noise_like
 
 
 class Posterior(NamedTuple):
-    """What the encoder says of a batch of images.
+    """The encoder's output for a batch of images.
 
     Attributes:
-        means: `(batch, partitions, latent)` the latent codes.
-        log_variances: Same shape with a Gaussian encoder, None with a deterministic one.
+        means: Codes, `(batch, partitions, latent)`.
+        log_variances: Same shape for a Gaussian encoder, None for a deterministic one.
     """
 
     means: Tensor
     log_variances: Tensor | None
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Codes: the means, or a draw around them with a Gaussian encoder."""
+        """Sample codes; a deterministic encoder returns its means."""
         if self.log_variances is None:
             return self.means
         return self.means + (0.5 * self.log_variances).exp() * noise_like(self.means, generator)
 
 
 class ModularAutoencoder(nn.Module):
-    """Encoder E to one code for each partition, decoder D from their concatenation to logits.
+    """Encoder E from images to one code for each partition, decoder D from all codes to logits.
 
     Args:
         channels: Channels of the images.
-        factors: Number of factors; the first partitions are theirs, nuisance partitions follow.
-        gaussian: Whether the encoder gives a variance for each code dimension.
+        factors: Number of factor partitions. Nuisance partitions follow them.
+        gaussian: Whether the encoder returns a variance for each code dimension.
         settings: Architecture.
-        autocast: Context of the networks' own arithmetic. What they return is float32 all the same:
-            densities of narrow components, and all losses, need it.
+        autocast: Context of the networks' arithmetic. Outputs are float32, which the losses and the
+            densities of narrow components need.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ModularAutoencoder(nn.Module):
                 _last_layer(self.encoder).weight.mul_(0.5)
 
     def encode(self, images: Tensor) -> Posterior:
-        """Codes of `(batch, channels, 64, 64)` images in [0, 1]."""
+        """Encode `(batch, channels, 64, 64)` images in [0, 1]."""
         with self.autocast:
             outputs = self.encoder(images).float()
         if not self.gaussian:
@@ -75,7 +75,7 @@ class ModularAutoencoder(nn.Module):
         return Posterior(means, (log_variances - 3).clamp(-10, 4))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Image logits `(batch, channels, 64, 64)` of `(batch, partitions, latent)` codes."""
+        """Decode `(batch, partitions, latent)` codes to logits `(batch, channels, 64, 64)`."""
         with self.autocast:
             logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()
@@ -88,7 +88,7 @@ def _he_initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=LEAK)
     elif isinstance(module, nn.ConvTranspose2d):
-        # Every output of a 4x4 kernel with stride 2 sums a quarter of the kernel's taps.
+        # With a 4x4 kernel and stride 2, an output sums a quarter of the taps.
         nn.init.kaiming_normal_(module.weight.transpose(0, 1), a=LEAK)
         with torch.no_grad():
             module.weight.mul_(2.0)

@@ -1,30 +1,29 @@
-"""Decoders: concatenated latent codes to image logits.
+"""Decoders from concatenated codes to image logits.
 
-Each takes the images' channels, the size of the concatenated codes, and the settings of upsampling,
-channels and hidden units.
+Arguments are the images' channels, the size of the codes and the architecture.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.source import IMAGE_SIZE
-from weakdis_core.models.layers import activation, perceptron, placing
+from weakdis_core.models.layers import activation, perceptron, translation_matrices
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
-    """4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`."""
+    """Build 4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`."""
     width = settings.channels
     layers: list[nn.Module] = []
-    inputs = 2 * width
-    for _ in range(doublings - 1):
-        layers += [nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1), activation()]
-        inputs = width
-    return nn.Sequential(*layers, nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1))
+    for inputs, size in pairwise((2 * width, *[width] * (doublings - 1), outputs)):
+        layers += [nn.ConvTranspose2d(inputs, size, 4, stride=2, padding=1), activation()]
+    return nn.Sequential(*layers[:-1])
 
 
 class ConvolutionalDecoder(nn.Module):
-    """A transposed CNN that draws the whole image."""
+    """A transposed CNN for the whole image."""
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
         super().__init__()
@@ -47,13 +46,13 @@ class ConvolutionalDecoder(nn.Module):
             self.draw = upsampling(channels, settings, 4)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
         logits: Tensor = self.draw(self.trunk(codes))
         return logits
 
 
 class PlacedPatchDecoder(nn.Module):
-    """Draws a patch and places it by a learned translation (an addition for dSprites)."""
+    """A decoder of a patch and its position in the image (an addition for dSprites)."""
 
     patch = 32
 
@@ -68,31 +67,30 @@ class PlacedPatchDecoder(nn.Module):
         self.background = nn.Parameter(torch.tensor(-4.0))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
         patch = self.draw(codes).float() - self.background
-        rows, columns = placing(self.place(codes), self.patch)
+        rows, columns = translation_matrices(self.place(codes), self.patch)
         with torch.autocast(codes.device.type, enabled=False):
             placed: Tensor = rows @ patch @ columns.mT
         return placed + self.background
 
     def place(self, codes: Tensor) -> Tensor:
-        """Where the patch's centre goes, `(batch, 2)` as (x, y) in pixels."""
-        # bfloat16 would place it to a quarter of a pixel.
+        """Return the position of the patch's centre, `(batch, 2)` as (x, y) in pixels."""
+        # bfloat16 has a precision of a quarter of a pixel.
         with torch.autocast(codes.device.type, enabled=False):
             place: Tensor = (self.translation(codes.float()) + 1) * (IMAGE_SIZE / 2)
         return place
 
 
 class PaletteDecoder(nn.Module):
-    """Mixes a few colours by masks (an addition for Shapes3D).
+    """A decoder of a few colours and their masks (an addition for Shapes3D).
 
-    A rendered room is a handful of surfaces, each of nearly one colour. A transposed CNN draws
-    where each colour goes; what the colours are is read from the codes directly, so that a hue
-    does not pass through the picture's geometry.
+    A room has few surfaces, each of nearly one colour. A transposed CNN draws the masks, and a
+    perceptron computes the colours from the codes, independently of the geometry.
     """
 
     colours = 8
-    # Intensities stay this far from 0 and 1, where a logit is infinite.
+    # Distance of intensities from 0 and 1, where the logit is infinite.
     margin = 1e-3
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
@@ -104,11 +102,11 @@ class PaletteDecoder(nn.Module):
         self.masks = ConvolutionalDecoder(self.colours, inputs, settings)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """`(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
-        # A softmax over a short innermost dimension is slow, so channels do not come last here.
+        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        # contiguous(): a softmax over a short innermost dimension is slow.
         masks = self.masks(codes).float().contiguous().softmax(dim=1)
         palette = self.palette(codes).float().sigmoid()
-        # In bfloat16 one minus the margin is 1, whose logit is infinite.
+        # In bfloat16, 1 - margin is rounded to 1.
         with torch.autocast(codes.device.type, enabled=False):
             images = palette.mT @ masks.flatten(2)
         logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
@@ -116,7 +114,7 @@ class PaletteDecoder(nn.Module):
 
 
 def build_decoder(channels: int, inputs: int, settings: ModelSettings) -> nn.Module:
-    """The decoder that `settings.decoder` names."""
+    """Build the decoder that `settings.decoder` names."""
     decoders = {
         "convolutional": ConvolutionalDecoder,
         "placed_patch": PlacedPatchDecoder,

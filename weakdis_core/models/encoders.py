@@ -1,7 +1,6 @@
-"""Encoders: images to a flat vector of outputs. The autoencoder and the oracle share them.
+"""Encoders from images to vectors, for the autoencoder and the oracle.
 
-Each takes the images' channels, the size of the output vector, and the settings of channels and
-hidden units.
+Arguments are the images' channels, the size of the output vector and the architecture.
 """
 
 from itertools import pairwise
@@ -12,13 +11,13 @@ from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.source import IMAGE_SIZE
-from weakdis_core.models.layers import Localiser, activation, perceptron, placing
+from weakdis_core.models.layers import Localiser, activation, perceptron, translation_matrices
 
 
 def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
-    """Convolutional features of a 64x64 image, `(batch, 2 * settings.channels, 4, 4)`.
+    """Build four 4x4 convolutions of stride 2, as in the authors' published code.
 
-    Four 4x4 convolutions of stride 2, as in the authors' published code.
+    Their output is `(batch, 2 * settings.channels, 4, 4)`.
     """
     width = settings.channels
     layers: list[nn.Module] = []
@@ -28,7 +27,7 @@ def convolutions(channels: int, settings: ModelSettings) -> nn.Sequential:
 
 
 class ConvolutionalEncoder(nn.Module):
-    """A CNN over the whole image."""
+    """A CNN for the whole image."""
 
     def __init__(self, channels: int, outputs: int, settings: ModelSettings) -> None:
         super().__init__()
@@ -38,16 +37,16 @@ class ConvolutionalEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""
+        """Encode `(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""
         outputs: Tensor = self.head(self.features(images))
         return outputs
 
 
 class ObjectCentredEncoder(nn.Module):
-    """An encoder that looks at the object where it is (an addition for dSprites).
+    """An encoder of a window around the object (an addition for dSprites).
 
-    A window where a localiser looks, a coarse view of the whole image, and the position. What the
-    window shows does not change as the object moves, so few labels teach its shape.
+    Its inputs are a window placed by a localiser, a coarse view of the whole image, and the
+    position. A moving object looks the same in the window, so few labels are enough for its shape.
     """
 
     window = 32
@@ -71,21 +70,21 @@ class ObjectCentredEncoder(nn.Module):
         self.head = perceptron(2 * width * 16 + coarse + 2, settings.hidden, outputs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""
+        """Encode `(batch, channels, 64, 64)` in [0, 1] to `(batch, outputs)`."""
         place = self.localiser(images)
         with torch.autocast(images.device.type, enabled=False):
-            rows, columns = placing(place, self.window)
+            rows, columns = translation_matrices(place, self.window)
             view = rows.mT @ images @ columns
         coarse = F.avg_pool2d(images, IMAGE_SIZE // self.coarse).flatten(1)
         position = place / (IMAGE_SIZE / 2) - 1
-        seen = torch.cat([self.features(view).float(), coarse, 4 * position], dim=1)
-        # bfloat16 would know the position to a quarter of a pixel.
+        inputs = torch.cat([self.features(view).float(), coarse, 4 * position], dim=1)
+        # bfloat16 has a precision of a quarter of a pixel.
         with torch.autocast(images.device.type, enabled=False):
-            outputs: Tensor = self.head(seen)
+            outputs: Tensor = self.head(inputs)
         return outputs
 
 
 def build_encoder(channels: int, outputs: int, settings: ModelSettings) -> nn.Module:
-    """The encoder that `settings.encoder` names."""
+    """Build the encoder that `settings.encoder` names."""
     encoders = {"convolutional": ConvolutionalEncoder, "object_centred": ObjectCentredEncoder}
     return encoders[settings.encoder](channels, outputs, settings)

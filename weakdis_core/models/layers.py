@@ -1,4 +1,4 @@
-"""What several networks share: activation, perceptron, and where an image's object is."""
+"""Layers that several networks share: activation, perceptron, localiser."""
 
 from itertools import pairwise
 
@@ -9,16 +9,16 @@ from torch.nn import functional as F
 from weakdis_core.data.source import IMAGE_SIZE
 
 LEAK = 0.1
-"""Slope of every activation below 0."""
+"""Slope of the activation below 0."""
 
 
 def activation() -> nn.Module:
-    """Leaky ReLU 0.1, as in the authors' published code; in place, for speed on a CPU."""
+    """Build a leaky ReLU 0.1, as in the authors' published code; in place is faster on a CPU."""
     return nn.LeakyReLU(LEAK, inplace=True)
 
 
 def perceptron(*sizes: int) -> nn.Sequential:
-    """Fully connected layers between so many units each, with activations between them."""
+    """Build fully connected layers of these sizes, with activations between them."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
@@ -26,12 +26,10 @@ def perceptron(*sizes: int) -> nn.Sequential:
 
 
 class Localiser(nn.Module):
-    """Where to look in an image: the centre of a small CNN's attention.
+    """A small CNN that finds a position in an image by a soft argmax of its attention.
 
-    A softmax over what the CNN makes of every fourth pixel's surroundings weighs their positions
-    (a soft argmax), so that it learns where to look from whatever loss depends on what is seen
-    there. It starts by looking where the image is bright; without any preference it would look at
-    the middle, where most of an object may be out of sight.
+    Any loss on the window at this position trains it. The initial weights attend to bright pixels;
+    uniform attention would choose the centre, where a window may miss most of the object.
     """
 
     stride = 4
@@ -52,15 +50,15 @@ class Localiser(nn.Module):
         self.register_buffer("steps", steps, persistent=False)
 
     def start_at_brightness(self) -> None:
-        """Make all weights positive."""
+        """Make all weights positive, so that attention grows with brightness."""
         with torch.no_grad():
             for name, parameter in self.attention.named_parameters():
                 if name.endswith("weight"):
                     parameter.abs_()
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(batch, channels, 64, 64)` in [0, 1] to pixels `(batch, 2)` as (x, y)."""
-        # bfloat16 would know the place to a quarter of a pixel.
+        """Locate objects in `(batch, channels, 64, 64)`; return (x, y) in pixels, `(batch, 2)`."""
+        # bfloat16 has a precision of a quarter of a pixel.
         with torch.autocast(images.device.type, enabled=False):
             attention = (self.sharpness * self.attention(images)).softmax(1)
             attention = attention.unflatten(1, (len(self.steps), len(self.steps)))
@@ -68,16 +66,15 @@ class Localiser(nn.Module):
         return torch.stack([x, y], dim=-1)
 
 
-def placing(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Linear interpolation between an image and a square patch centred at a place.
+def translation_matrices(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Return matrices that move a square patch to a position by linear interpolation.
 
     A translation is separable: `rows @ patch @ columns.mT` puts the patch into a dark image, and
-    `rows.mT @ image @ columns` takes the window out that it covers. Two products replace a general
-    resampling.
+    `rows.mT @ image @ columns` cuts the window at its position out of an image.
 
     Args:
-        place: `(batch, 2)` as (x, y) in pixels.
-        size: Side of the patch.
+        place: Centre of the patch, `(batch, 2)` as (x, y) in pixels.
+        size: Side of the patch in pixels.
 
     Returns:
         `rows` and `columns`, each `(batch, 1, 64, size)`.

@@ -1,4 +1,4 @@
-"""The three networks of a run with their optimisers and learning rates."""
+"""The networks of a run (section 3 of the paper), with their optimisers and learning rates."""
 
 import math
 from collections.abc import Iterator
@@ -7,20 +7,89 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from weakdis_core.config.config import Config
+from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.variants import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.models.perceptrons import Discriminator, RelationalLearner
+from weakdis_core.models.layers import perceptron
 from weakdis_core.seeding import derive
 
 
-class Networks:
-    """M-AE, discriminator and ReL, each with its Adam.
+class Discriminator(nn.Module):
+    """Discriminator C of Eq. 2, which separates prior samples from encoder codes.
 
-    The variant gives the sizes of inputs and outputs, the settings architecture, learning rates and
-    the seed of the initial weights; `autocast` is the context of their arithmetic.
+    One network serves all partitions. Its inputs are the code and the one-hot partition.
+
+    Args:
+        partitions: Number of latent partitions.
+        settings: Latent size and width.
+        autocast: Context of the network's arithmetic. The logits are float32.
+    """
+
+    def __init__(
+        self, partitions: int, settings: ModelSettings, autocast: Autocast = FULL_PRECISION
+    ) -> None:
+        super().__init__()
+        self.autocast = autocast
+        width = settings.discriminator_width
+        self.network = perceptron(settings.latent_size + partitions, width, width, width, 1)
+        self.identity: Tensor
+        self.register_buffer("identity", torch.eye(partitions), persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return logits `(batch, partitions, 1)` that codes are prior samples."""
+        identity = self.identity.expand(len(codes), -1, -1)
+        with self.autocast:
+            logits: Tensor = self.network(torch.cat([codes, identity], dim=-1)).float()
+        return logits
+
+
+class RelationalLearner(nn.Module):
+    """Relational learner ReL from (z_1..z_K, one-hot relation) to z'.
+
+    Args:
+        factors: Number of factor partitions. Nuisance partitions stay unchanged.
+        relations: Number of relations.
+        settings: Latent size and width, and whether z' = z + output (an addition).
+        autocast: Context of the network's arithmetic. The codes are float32.
+    """
+
+    def __init__(
+        self,
+        factors: int,
+        relations: int,
+        settings: ModelSettings,
+        autocast: Autocast = FULL_PRECISION,
+    ) -> None:
+        super().__init__()
+        self.autocast = autocast
+        self.factors = factors
+        self.relations = relations
+        self.residual = settings.residual_relations
+        size, width = factors * settings.latent_size, settings.relational_width
+        self.network = perceptron(size + relations, width, width, width, size)
+
+    def forward(self, codes: Tensor, relation: Tensor) -> Tensor:
+        """Apply relations `(batch,)` to codes `(batch, partitions, latent)`."""
+        own, nuisance = codes[:, : self.factors], codes[:, self.factors :]
+        one_hot = F.one_hot(relation, self.relations).to(codes.dtype)
+        with self.autocast:
+            output = self.network(torch.cat([own.flatten(1), one_hot], dim=1)).float()
+        output = output.unflatten(1, (self.factors, -1))
+        return torch.cat([own + output if self.residual else output, nuisance], dim=1)
+
+
+class Networks:
+    """M-AE, discriminator and ReL, each with its Adam optimiser.
+
+    Args:
+        variant: Variant that determines the sizes of inputs and outputs.
+        config: Architecture, learning rates and the seed of the initial weights.
+        device: Device of the networks.
+        autocast: Context of their arithmetic.
     """
 
     def __init__(
@@ -52,7 +121,7 @@ class Networks:
             self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
 
     def set_learning_rates(self, step: int) -> None:
-        """Learning rates of the step after `step` finished ones: a ramp, then half a cosine."""
+        """Set the learning rates after `step` finished steps: a ramp, then half a cosine."""
         training = self._training
         factor = min(1.0, (step + 1) / training.ramp_steps) if training.ramp_steps else 1.0
         if training.decay:
@@ -63,7 +132,7 @@ class Networks:
                 group["lr"] = self._rates[name] * factor
 
     def minimise(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
-        """One step of the optimiser called `name` on `loss`."""
+        """Make one step of the optimiser `name` on `loss`."""
         optimiser = self.optimisers[name]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -72,14 +141,14 @@ class Networks:
         optimiser.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights and optimiser states."""
+        """Return the weights and optimiser states."""
         return {
             name: {"weights": getattr(self, name).state_dict(), "optimiser": optimiser.state_dict()}
             for name, optimiser in self.optimisers.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore a `state_dict`."""
         for name, optimiser in self.optimisers.items():
             getattr(self, name).load_state_dict(state[name]["weights"])
             optimiser.load_state_dict(state[name]["optimiser"])
@@ -87,7 +156,7 @@ class Networks:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through `network` without reaching its weights."""
+    """Freeze the weights of `network`; gradients still pass through it."""
     network.requires_grad_(False)
     try:
         yield

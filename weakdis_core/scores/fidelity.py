@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.source import IMAGE_SIZE, Plan, plan
-from weakdis_core.data.variants import Variant
+from weakdis_core.data.variants import IndexArray, Variant
 from weakdis_core.evaluation.accuracies import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.seeding import torch_generator

@@ -22,7 +22,7 @@ from analysis.report.verdict import confirmations, verdict
 from tests.analysis.searched import SPACE, config, search
 from tests.analysis.tracked import Store
 from tests.conftest import program
-from weakdis_core.cli.model_commands import _read_train
+from weakdis_core.cli.model_commands import _parse_train
 from weakdis_core.paper import load
 from weakdis_core.pictures.write import CAPTIONS
 
@@ -75,7 +75,7 @@ def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> 
     params = store.client.get_run(best["run_id"]).data.params
     command = command_of(config_of(params))
     assert command.startswith("python -m weakdis_core train --variant dsprites_v2 ")
-    asked = _read_train(shlex.split(command)[4:], "train").settings
+    asked = _parse_train(shlex.split(command)[4:], "train").settings
     assert asked.hash() == config(11).hash()
     assert asked.seed == config(11).seed
     assert run

@@ -41,7 +41,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("args", "message"), REFUSED)
 @pytest.mark.parametrize("target", [Config, run_with, Options])
-def test_refused_settings_are_named(target: type, args: list[str], message: str) -> None:
+def test_errors_name_the_setting(target: type, args: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
         console.parse(target, args)
     assert str(caught.value).startswith(message)
@@ -49,7 +49,7 @@ def test_refused_settings_are_named(target: type, args: list[str], message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_several_refusals_of_a_group_are_all_named() -> None:
+def test_errors_name_all_invalid_settings_of_a_group() -> None:
     with pytest.raises(UserError) as caught:
         console.parse(Config, ["--loss.lambda", "0", "--loss.label-weight=-2"])
     assert str(caught.value).count("\n") == 1
@@ -63,7 +63,7 @@ def test_several_refusals_of_a_group_are_all_named() -> None:
         (["--loss.lamda", "1"], ["--loss.lamda"]),
     ],
 )
-def test_unreadable_flags_exit_2(
+def test_invalid_flags_exit_with_code_2(
     args: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -75,7 +75,7 @@ def test_unreadable_flags_exit_2(
         assert part in shown.err
 
 
-def test_values_reach_the_target() -> None:
+def test_flags_set_values() -> None:
     config = console.parse(run_with, ["--loss.lambda", "0.7", "--model.latent-size", "4"])
     assert config.loss.lambda_ == 0.7
     assert config.model.latent_size == 4
@@ -114,7 +114,7 @@ def test_bugs_keep_their_traceback() -> None:
         console.main(lambda: 1 / 0)
 
 
-def test_a_command_s_own_value_error_is_not_a_flag_s() -> None:
+def test_a_value_error_of_a_command_is_not_a_flag_error() -> None:
     def fail(n: int) -> None:
         """Command with a bug."""
         raise ValueError(f"bug at {n}")
@@ -137,7 +137,7 @@ PROXIES = {"HTTP_PROXY": PROXY, "http_proxy": PROXY, "HTTPS_PROXY": PROXY, "ALL_
 
 @pytest.fixture
 def served() -> Iterator[HTTPServer]:
-    """A server on this machine alone."""
+    """A server on the loopback interface."""
     with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -170,7 +170,7 @@ def test_loopback_is_reached_without_the_proxy(
     assert done.stdout == b"True\n"
 
 
-def test_no_proxy_at_all_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_for_all_hosts_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("no_proxy", "*")
     with pytest.raises(SystemExit):
@@ -220,7 +220,7 @@ def full_device() -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("opened", [broken_pipe, closed_terminal, full_device])
-def test_output_that_goes_away_ends_nothing(
+def test_closed_output_does_not_end_the_program(
     opened: Callable[[], tuple[int, int]], tmp_path: Path
 ) -> None:
     output, reader = opened()
@@ -237,7 +237,7 @@ def test_output_that_goes_away_ends_nothing(
 
 
 @pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-"])
-def test_a_program_may_start_without_output(closed: str, tmp_path: Path) -> None:
+def test_a_program_can_start_without_streams(closed: str, tmp_path: Path) -> None:
     command = ["sh", "-c", f'"$@" {closed}', "sh", sys.executable, "-c", PRINTING]
     done = subprocess.run(
         [*command, str(tmp_path / "reached")], input=b"\n", capture_output=True, check=False
@@ -246,7 +246,7 @@ def test_a_program_may_start_without_output(closed: str, tmp_path: Path) -> None
     assert (tmp_path / "reached").exists()
 
 
-def test_a_full_device_is_named_once() -> None:
+def test_a_full_device_is_reported_once() -> None:
     script = PRINTING.replace("Path(sys.argv[1]).touch()", "")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
@@ -283,7 +283,7 @@ POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
         ({"PYTHONIOENCODING": "utf-8"}, "utf-8", "0.91 ± 0.01 † ‡ 中 ?"),
     ],
 )
-def test_characters_that_an_encoding_lacks_become_plain(
+def test_characters_that_an_encoding_lacks_become_ascii(
     locale: dict[str, str], encoding: str, line: str
 ) -> None:
     done = subprocess.run(

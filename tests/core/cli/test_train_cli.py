@@ -27,7 +27,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["train"], "error: variant: none given; say --variant NAME or --config FILE"),
+        (["train"], "error: variant: none given; use --variant NAME or --config FILE"),
         (["train", "--variant", "dsprites_v9"], "error: variant: 'dsprites_v9' is not one of dspr"),
         (
             ["train", "--variant", "dsprites_v2", "--loss.lambda", "-1"],
@@ -51,7 +51,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
                 "--model.kind",
                 "monolithic",
             ],
-            "error: model.kind: say --model",
+            "error: model.kind: use --model",
         ),
         (
             [
@@ -73,7 +73,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
         (["juggle"], "error: command: 'juggle' is not one of data, train, manipulate"),
     ],
 )
-def test_bad_input_is_one_clear_message_and_exit_code_2(
+def test_invalid_input_prints_an_error_and_exits_with_code_2(
     args: list[str],
     message: str,
     cache: Path,
@@ -89,7 +89,7 @@ def test_bad_input_is_one_clear_message_and_exit_code_2(
     assert not cache.exists()
 
 
-def test_official_data_that_is_not_there_is_refused(cache: Path) -> None:
+def test_missing_official_data_is_an_error(cache: Path) -> None:
     args = ["train", "--variant", "dsprites_v2", "--data.source", "official"]
     result = weakdis(*args, cache=cache)
     assert result.returncode == 2
@@ -98,7 +98,7 @@ def test_official_data_that_is_not_there_is_refused(cache: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_its_repetition_and_its_pictures(cache: Path, tmp_path: Path) -> None:
+def test_a_run_writes_its_files_and_is_repeatable(cache: Path, tmp_path: Path) -> None:
     flags = [part for name, value in SMALL.items() for part in (f"--{name}", str(value))]
     flags = [flag.replace("_", "-") if flag.startswith("--") else flag for flag in flags]
     first, second = tmp_path / "first", tmp_path / "second"
@@ -145,7 +145,7 @@ def test_a_run_its_repetition_and_its_pictures(cache: Path, tmp_path: Path) -> N
     assert "relation: 'fly' is not one of dsprites_v2's: change_shape" in unknown.stderr
 
 
-def test_model_chooses_the_presets_settings_and_must_agree_with_a_file(
+def test_model_chooses_the_preset_and_must_match_a_file(
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The registry of additions: complete, and each one can be taken out."""
+"""Additions: the registry is complete, and each addition can be removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from weakdis_core.config import settings
-from weakdis_core.config.additions import ADDITIONS, additions_of, taken_out
+from weakdis_core.config.additions import ADDITIONS, additions_of, without_addition
 from weakdis_core.config.config import Config
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
@@ -20,7 +20,7 @@ GROUPS = {"ModelSettings": "model", "LossSettings": "loss", "TrainingSettings": 
 
 
 def documented() -> Iterator[tuple[str, str]]:
-    """Every setting by dotted name, with its docstring."""
+    """Return every setting by dotted name, with its docstring."""
     for node in ast.parse(inspect.getsource(settings)).body:
         if isinstance(node, ast.ClassDef) and node.name in GROUPS:
             for field, text in zip(node.body, node.body[1:], strict=False):
@@ -30,7 +30,7 @@ def documented() -> Iterator[tuple[str, str]]:
                     yield name, ast.literal_eval(text.value)
 
 
-def test_every_setting_called_an_addition_belongs_to_exactly_one() -> None:
+def test_every_setting_documented_as_an_addition_is_registered_once() -> None:
     called = [name for name, text in documented() if re.search(r"^Addition|\(additions?\)", text)]
     assert len(called) > 10
     covered = [addition.switch for addition in ADDITIONS.values()]
@@ -44,12 +44,12 @@ def test_details_belong_to_one_addition_and_exist() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_every_addition_of_a_default_preset_can_be_taken_out_alone(variant: str) -> None:
+def test_every_addition_of_a_default_preset_can_be_removed_alone(variant: str) -> None:
     full = preset("default", variant)
     paper = Config().flat()
     assert "labelled cross-entropy" in additions_of(full)
     for name in additions_of(full):
-        less = taken_out(full, name)
+        less = without_addition(full, name)
         addition = ADDITIONS[name]
         gone = {name, *addition.dependents}
         assert set(additions_of(less)) == set(additions_of(full)) - gone
@@ -60,13 +60,13 @@ def test_every_addition_of_a_default_preset_can_be_taken_out_alone(variant: str)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_paper_preset_uses_none(variant: str) -> None:
+def test_the_paper_preset_uses_no_addition(variant: str) -> None:
     assert additions_of(preset("paper", variant)) == ()
 
 
-def test_what_cannot_be_taken_out_is_refused() -> None:
+def test_unknown_and_unused_additions_are_refused() -> None:
     full = preset("default", "dsprites_v4")
     with pytest.raises(UserError, match="addition: 'magic' is not one of labelled cross-entropy"):
-        taken_out(full, "magic")
+        without_addition(full, "magic")
     with pytest.raises(UserError, match="addition: 'nuisance partition' is not used; in use: "):
-        taken_out(full, "nuisance partition")
+        without_addition(full, "nuisance partition")

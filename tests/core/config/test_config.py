@@ -14,7 +14,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
 
 
-def test_identity_is_what_changes_the_result() -> None:
+def test_the_hash_depends_on_settings_that_change_the_result() -> None:
     config = preset("default", "dsprites_v4")
     same = config.with_values(
         {"seed": 7, "runtime.device": "cuda", "runtime.threads": 4, "runtime.data_dir": "/data"}
@@ -41,7 +41,7 @@ def test_the_paper_preset_has_the_papers_sizes(variant: str) -> None:
     assert settings["model.latent_size"] == 8
 
 
-def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
+def test_settings_survive_saving_and_loading(tmp_path: Path) -> None:
     config = preset("default", "shapes3d_v5").with_values({"loss.lambda": 1.25, "seed": 3})
     config.save(tmp_path / "best.yaml")
     assert "lambda: 1.25" in (tmp_path / "best.yaml").read_text()
@@ -65,16 +65,14 @@ def test_a_file_gives_the_same_settings_back(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_settings_name_field_value_and_what_is_allowed(
+def test_errors_name_the_setting_the_value_and_what_is_allowed(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         preset("default", "dsprites_v4").with_values(changes)
 
 
-def test_a_file_means_the_same_in_every_locale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_loads_in_every_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = preset("default", "shapes3d_v5")
     config.save(tmp_path / "best.yaml")
     with (tmp_path / "best.yaml").open("ab") as file:
@@ -83,7 +81,7 @@ def test_a_file_means_the_same_in_every_locale(
     assert Config.load(tmp_path / "best.yaml") == config
 
 
-def test_bad_files_are_explained(tmp_path: Path) -> None:
+def test_errors_name_invalid_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml: cannot be read"):
         Config.load(tmp_path / "none.yaml")
     for text in ("a: [", "just words", "\x00"):

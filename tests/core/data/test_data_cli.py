@@ -61,7 +61,7 @@ def test_list_names_the_official_file(
     assert f"official shapes3d file: {file}\n" in capsys.readouterr().out
 
 
-def test_prepare_says_one_line(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
+def test_prepare_prints_one_line(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     data("prepare", *SMALL)
     shown = capsys.readouterr()
     assert shown.err == ""
@@ -76,7 +76,7 @@ def test_prepare_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.partition(":")[0] for line in lines] == list(VARIANTS)
 
 
-def test_download_goes_to_the_cache_or_where_told(
+def test_download_writes_to_the_cache_or_the_given_folder(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     targets: list[Path] = []
@@ -99,7 +99,7 @@ def test_show_writes_a_picture(variant: str, tmp_path: Path) -> None:
     with Image.open(file) as picture:
         assert picture.width > 3 * 192
         assert picture.height > 2 * 192
-        # Pictures, captions and paper: not a blank sheet.
+        # The picture is not blank.
         assert len(set(picture.convert("L").get_flattened_data())) > 2
 
 
@@ -119,7 +119,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("args", "parts"), REFUSED)
-def test_bad_input_names_field_value_and_allowed(
+def test_errors_name_field_value_and_what_is_allowed(
     args: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*args) == 2
@@ -129,7 +129,7 @@ def test_bad_input_names_field_value_and_allowed(
         assert part in shown.err
 
 
-def test_show_of_an_unknown_variant_makes_nothing(cache: Path) -> None:
+def test_show_of_an_unknown_variant_writes_nothing(cache: Path) -> None:
     assert exit_code("show", "--variant", "x", "--output", "x.png") == 2
     assert not cache.exists()
 
@@ -140,7 +140,7 @@ def module(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_as_a_module() -> None:
+def test_commands_run_as_a_module() -> None:
     done = module("data", "prepare", *SMALL)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("dsprites_v2: 1,000 rendered images")
@@ -153,6 +153,6 @@ def test_as_a_module() -> None:
     assert "data, train" not in module("--help").stderr
 
 
-def test_user_error_is_the_one_error() -> None:
+def test_an_invalid_output_is_a_user_error() -> None:
     with pytest.raises(UserError):
         data("show", *SMALL, "--output", "x.gif")

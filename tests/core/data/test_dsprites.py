@@ -28,7 +28,7 @@ def test_the_grid_has_all_images() -> None:
 @pytest.mark.parametrize(
     ("shape", "least"), [(0, 0.999), (1, 0.997), (2, 0.996)], ids=["square", "ellipse", "heart"]
 )
-def test_rendering_matches_genuine_frames(shape: int, least: float) -> None:
+def test_rendering_matches_official_frames(shape: int, least: float) -> None:
     with np.load(REFERENCE) as reference:
         chosen = reference["indices"][:, 0] == shape
         indices, genuine = reference["indices"][chosen], reference["images"][chosen] > 0
@@ -48,8 +48,8 @@ def test_images_are_binary_and_repeatable() -> None:
     assert np.array_equal(images[::-1][:7], dsprites.render(indices[::-1][:7]))
 
 
-def test_the_pixels_of_this_renderer_version() -> None:
-    """The same on every processor: no pixel centre is within a millionth of one of the outlines."""
+def test_pixels_match_the_renderer_version() -> None:
+    """No pixel centre is within 1e-6 of an outline, so all processors give the same pixels."""
     indices = np.stack(np.unravel_index(np.arange(0, N_IMAGES, 367), dsprites.GRID), axis=1)
     digest = hashlib.sha256(dsprites.render(indices).tobytes()).hexdigest()[:16]
     assert (RENDERERS["dsprites"], digest) == ("aef3c4092d90b496", "13feeda224f79920")
@@ -106,7 +106,7 @@ def test_indices_outside_the_grid_are_refused(indices: NDArray[np.int64]) -> Non
 
 
 def official_hdf5(path: Path, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> Path:
-    """A file of the official layout that stores only the chunks with these images."""
+    """Write a file of the official layout with only the chunks of these images."""
     with h5py.File(path, "w") as file:
         array = file.create_dataset(
             "imgs", (N_IMAGES, 64, 64), np.uint8, chunks=(512, 64, 64), compression="gzip"
@@ -116,7 +116,7 @@ def official_hdf5(path: Path, rows: NDArray[np.int64], images: NDArray[np.uint8]
     return path
 
 
-def test_official_images_come_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_official_images_are_in_the_requested_order(tmp_path: Path) -> None:
     indices = some_indices(12)
     rows = np.ravel_multi_index(tuple(indices.T), dsprites.GRID)
     images = dsprites.render(indices)

@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> official.OfficialFile:
-    """Declares CONTENT as the one official file."""
+    """Make CONTENT the only official file."""
     digest = hashlib.sha256(CONTENT).hexdigest()
     file = official.OfficialFile("small.h5", "dsprites", "", "sha256", digest, len(CONTENT))
     monkeypatch.setattr(official, "FILES", (file,))
@@ -50,7 +50,7 @@ def pictures() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 200, LAYOUT.shape).astype(np.uint8)
 
 
-# Places
+# Folders
 
 
 def test_cache_root_follows_the_environment(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_cache_root_follows_the_environment(cache: Path, monkeypatch: pytest.Mon
     assert official.cache_root().name == "weakdis"
 
 
-def test_find_looks_in_data_dir_then_environment_then_cache(
+def test_find_searches_data_dir_then_environment_then_cache(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert official.find("shapes3d", None) is None
@@ -76,7 +76,7 @@ def test_find_looks_in_data_dir_then_environment_then_cache(
     assert official.find("dsprites", chosen) is None
 
 
-def test_find_prefers_hdf5_and_takes_npz(tmp_path: Path) -> None:
+def test_find_prefers_hdf5_to_npz(tmp_path: Path) -> None:
     hdf5, npz = (file.name for file in official.FILES if file.family == "dsprites")
     (tmp_path / npz).touch()
     assert official.find("dsprites", tmp_path) == tmp_path / npz
@@ -84,9 +84,7 @@ def test_find_prefers_hdf5_and_takes_npz(tmp_path: Path) -> None:
     assert official.find("dsprites", tmp_path) == tmp_path / hdf5
 
 
-def test_a_named_folder_that_is_none_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"data_dir: .*absent is not a folder"):
         official.find("dsprites", tmp_path / "absent")
     monkeypatch.setenv("WEAKDIS_DATA", str(tmp_path / "missing"))
@@ -94,9 +92,7 @@ def test_a_named_folder_that_is_none_is_an_error(
         official.find("dsprites", None)
 
 
-def test_a_folder_that_may_not_be_searched_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forbidden_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: Path) -> bool:
         raise PermissionError(13, "Permission denied")
 
@@ -108,7 +104,7 @@ def test_a_folder_that_may_not_be_searched_is_an_error(
 # Hashes
 
 
-def test_a_right_file_is_hashed_once(
+def test_a_verified_file_is_hashed_once(
     tmp_path: Path, small: official.OfficialFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / small.name
@@ -129,7 +125,7 @@ def test_a_changed_file_is_hashed_again(
         official.verify(path)
 
 
-def test_a_damaged_or_unwritable_note_only_costs_time(
+def test_a_damaged_or_unwritable_note_is_ignored(
     tmp_path: Path, cache: Path, small: official.OfficialFile
 ) -> None:
     path = tmp_path / small.name
@@ -143,7 +139,7 @@ def test_a_damaged_or_unwritable_note_only_costs_time(
     official.verify(path)
 
 
-def test_wrong_files_are_named(tmp_path: Path) -> None:
+def test_errors_name_wrong_files(tmp_path: Path) -> None:
     path = tmp_path / "3dshapes.h5"
     with pytest.raises(UserError, match=r"3dshapes.h5: cannot be read \(No such file"):
         official.verify(path)
@@ -242,10 +238,8 @@ def store(path: Path, images: NDArray[Any], name: str = "imgs") -> Path:
 
 
 def collect(path: Path, rows: list[int]) -> NDArray[np.uint8]:
-    result = np.zeros((len(rows), 4, 4), np.uint8)
-    for places, found in arrays.pictures(path, LAYOUT, np.array(rows, np.int64)):
-        result[places] = found
-    return result
+    indices = np.array(rows, np.int64)[:, None]
+    return arrays.read(path, LAYOUT, indices)[:, 0]
 
 
 @pytest.fixture(params=["f.h5", "f.npz"])
@@ -253,22 +247,22 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("stretch", [1, 8 * 16 * 700, 2**26])
-def test_rows_come_in_the_order_asked_for(
+@pytest.mark.parametrize("block", [1, 8 * 16 * 700, 2**26])
+def test_rows_are_in_the_requested_order(
     tmp_path: Path,
     name: str,
-    stretch: int,
+    block: int,
     pictures: NDArray[np.uint8],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arrays, "_STRETCH_BYTES", stretch)
+    monkeypatch.setattr(arrays, "_BLOCK_BYTES", block)
     path = store(tmp_path / name, pictures)
     rows = [2999, 5, 5, 1400, 0, 699, 700]
     assert np.array_equal(collect(path, rows), pictures[rows])
     assert collect(path, []).shape == (0, 4, 4)
 
 
-def test_wrong_contents_are_named(tmp_path: Path, name: str, pictures: NDArray[np.uint8]) -> None:
+def test_errors_name_wrong_contents(tmp_path: Path, name: str, pictures: NDArray[np.uint8]) -> None:
     wrong = [
         (store(tmp_path / f"a{name}", pictures, "images"), "holds .* expected .*imgs"),
         (store(tmp_path / f"b{name}", pictures[:200]), r"shape \(200, 4, 4\) of uint8, expected"),
@@ -280,7 +274,7 @@ def test_wrong_contents_are_named(tmp_path: Path, name: str, pictures: NDArray[n
             collect(path, list(range(3000)))
 
 
-def test_damaged_files_are_named(tmp_path: Path, name: str, pictures: NDArray[np.uint8]) -> None:
+def test_errors_name_damaged_files(tmp_path: Path, name: str, pictures: NDArray[np.uint8]) -> None:
     path = store(tmp_path / name, pictures)
     content = path.read_bytes()
     middle = len(content) // 2
@@ -299,7 +293,7 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, pictures: NDArray[np
         collect(tmp_path / "absent", [0])
 
 
-def test_an_npz_member_shorter_than_its_header_says_is_truncated(
+def test_an_npz_member_shorter_than_its_header_is_an_error(
     tmp_path: Path, pictures: NDArray[np.uint8]
 ) -> None:
     path = store(tmp_path / "whole.npz", pictures)
@@ -311,14 +305,14 @@ def test_an_npz_member_shorter_than_its_header_says_is_truncated(
         collect(tmp_path / "short.npz", [2000])
 
 
-def test_an_npz_member_without_header_is_named(tmp_path: Path) -> None:
+def test_an_npz_member_without_header_is_an_error(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "f.npz", "w") as archive:
         archive.writestr("imgs.npy", b"no header here at all")
     with pytest.raises(UserError, match=r"imgs.npy has no NumPy header"):
         collect(tmp_path / "f.npz", [0])
 
 
-def test_a_named_folder_without_the_file_is_noted(
+def test_a_folder_without_the_file_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEAKDIS_DATA", str(tmp_path))

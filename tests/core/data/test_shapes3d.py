@@ -18,7 +18,7 @@ SKY_COLOUR = (153, 226, 249)
 
 
 def some_indices(n: int, seed: int = 0) -> NDArray[np.int64]:
-    """Random images of few geometries, since each geometry costs 15 ms."""
+    """Return random indices of few geometries, since each geometry takes 15 ms."""
     generator = np.random.default_rng(seed)
     indices = np.stack([generator.integers(0, size, n) for size in shapes3d.GRID], axis=1)
     indices[:, 3:] = indices[np.arange(n) % 8, 3:]
@@ -29,7 +29,7 @@ def test_the_grid_has_all_images() -> None:
     assert np.prod(shapes3d.GRID) == N_IMAGES
 
 
-def test_rendering_matches_genuine_frames() -> None:
+def test_rendering_matches_official_frames() -> None:
     with np.load(REFERENCE) as reference:
         indices, genuine = reference["indices"], reference["images"].astype(float)
     error = np.abs(shapes3d.render(indices) - genuine).mean((1, 2, 3))
@@ -37,7 +37,7 @@ def test_rendering_matches_genuine_frames() -> None:
     assert error.max() < 2.0
 
 
-def test_the_pixels_of_this_renderer_version() -> None:
+def test_pixels_match_the_renderer_version() -> None:
     """Another processor rounds 3 values in a million to the next grey level; a change moves more.
 
     A new version belongs to new pixels: `np.savez_compressed(RENDERED, indices=..., images=...)`.
@@ -62,7 +62,7 @@ def test_images_are_repeatable_and_independent_of_order() -> None:
     assert np.array_equal(images, shapes3d.render(indices))
 
 
-def test_every_hue_colours_its_own_surface() -> None:
+def test_each_hue_changes_its_own_surface() -> None:
     base = np.array([0, 3, 6, 4, 0, 7])
     images = shapes3d.render(np.stack([base, *(base + step for step in np.eye(6, dtype=int)[:3])]))
     floor, wall, body = images[:, :, 60, 5], images[:, :, 30, 5], images[:, :, 48, 32]
@@ -80,7 +80,7 @@ def test_hues_are_distinct() -> None:
 
 
 def test_bodies_grow_and_are_mirrored_by_orientation() -> None:
-    """Body and room are symmetric; the light is not, so geometry shows in the body's outline."""
+    """Compare outlines of the body, because the light is not symmetric."""
     outlines = [
         np.argwhere(shapes3d_scene.layers(scale, 0, turn)[shapes3d_scene.BODY, 5] > 0.3)
         for scale, turn in ((0, 7), (4, 7), (7, 7), (3, 2), (3, 12))
@@ -92,7 +92,9 @@ def test_bodies_grow_and_are_mirrored_by_orientation() -> None:
 
 
 @pytest.mark.parametrize(("scale", "shape", "turn"), [(0, 0, 0), (7, 3, 14), (3, 2, 7), (5, 1, 3)])
-def test_drawing_only_the_changed_window_changes_nothing(scale: int, shape: int, turn: int) -> None:
+def test_casting_only_the_changed_window_gives_the_same_layers(
+    scale: int, shape: int, turn: int
+) -> None:
     body = shapes3d_bodies.body_of(shape, scale)
     whole = shapes3d_scene._cast(turn, slice(0, 64), slice(0, 64), body)
     part = shapes3d_scene.layers(scale, shape, turn)
@@ -123,7 +125,7 @@ def test_indices_outside_the_grid_are_refused() -> None:
 
 
 def official(path: Path, indices: NDArray[np.int64]) -> Path:
-    """A file of the official layout that stores only the chunks with these images."""
+    """Write a file of the official layout with only the chunks of these images."""
     rows = np.ravel_multi_index(tuple(indices.T), shapes3d.GRID)
     with h5py.File(path, "w") as file:
         array = file.create_dataset(
@@ -134,7 +136,7 @@ def official(path: Path, indices: NDArray[np.int64]) -> Path:
     return path
 
 
-def test_official_images_come_channels_first_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_official_images_are_channels_first_in_the_requested_order(tmp_path: Path) -> None:
     indices = some_indices(8)
     path = official(tmp_path / "3dshapes.h5", indices)
     asked = np.array([5, 1, 1, 7])

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weakdis_core.data.factors import IndexArray
 from weakdis_core.data.splits import labelled_by_combination, labelled_subset, split
-from weakdis_core.data.variants import VARIANTS
+from weakdis_core.data.variants import VARIANTS, IndexArray
 from weakdis_core.errors import UserError
 
 seeds = st.integers(0, 2**32)
@@ -16,13 +15,13 @@ sizes = st.lists(st.integers(2, 6), min_size=1, max_size=4).filter(lambda n: pro
 
 
 def spread(factors: IndexArray, n_values: tuple[int, ...]) -> int:
-    """Largest difference between the counts of two values of one factor."""
+    """Return the largest difference between the counts of two values of a factor."""
     counts = [np.bincount(factors[:, k], minlength=n) for k, n in enumerate(n_values)]
     return max(int(np.ptp(count)) for count in counts)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=300), seeds)
-def test_identical_pictures_stay_together(digests: list[int], seed: int) -> None:
+def test_identical_pictures_are_in_the_same_split(digests: list[int], seed: int) -> None:
     pictures = np.array(digests, dtype=np.uint64)
     splits = split(pictures, seed)
     parts = (splits.train, splits.validation, splits.test)
@@ -34,14 +33,14 @@ def test_identical_pictures_stay_together(digests: list[int], seed: int) -> None
 
 
 @given(st.integers(100, 3000), seeds)
-def test_split_sizes(n: int, seed: int) -> None:
+def test_split_sizes_are_80_10_10(n: int, seed: int) -> None:
     splits = split(np.arange(n, dtype=np.uint64), seed)
     for part, share in ((splits.train, 0.8), (splits.validation, 0.1), (splits.test, 0.1)):
         assert abs(len(part) - share * n) <= 1
         assert (np.diff(part) > 0).all()
 
 
-def test_split_depends_on_the_seed_alone() -> None:
+def test_a_split_depends_only_on_the_seed() -> None:
     digests = np.arange(1000, dtype=np.uint64)
     np.testing.assert_array_equal(split(digests, 3).test, split(digests, 3).test)
     assert not np.array_equal(split(digests, 3).test, split(digests, 4).test)
@@ -49,7 +48,9 @@ def test_split_depends_on_the_seed_alone() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(sizes, st.integers(1, 4), seeds, st.data())
-def test_labelled_subset(n_values: list[int], copies: int, seed: int, data: st.DataObject) -> None:
+def test_smaller_labelled_subsets_are_prefixes(
+    n_values: list[int], copies: int, seed: int, data: st.DataObject
+) -> None:
     grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
     factors = np.repeat(grid, copies, axis=0)
     shuffled = np.random.default_rng(seed).permutation(len(factors))
@@ -66,7 +67,7 @@ def test_labelled_subset(n_values: list[int], copies: int, seed: int, data: st.D
 
 @settings(deadline=None, max_examples=60)
 @given(sizes, seeds)
-def test_every_prefix_is_balanced_while_images_last(n_values: list[int], seed: int) -> None:
+def test_every_prefix_is_balanced(n_values: list[int], seed: int) -> None:
     grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
     factors = np.repeat(grid, 20, axis=0)
     size = max(max(n_values), len(grid))
@@ -76,7 +77,7 @@ def test_every_prefix_is_balanced_while_images_last(n_values: list[int], seed: i
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_real_variants(name: str) -> None:
+def test_labelled_subsets_of_the_variants_are_balanced(name: str) -> None:
     variant = VARIANTS[name]
     indices = variant.indices()
     generator = np.random.default_rng(0)
@@ -91,8 +92,8 @@ def test_real_variants(name: str) -> None:
     assert combinations >= 0.8 * min(1000, variant.n_combinations)
 
 
-def test_missing_combinations_still_show_every_value() -> None:
-    # Only combinations on the diagonals exist: the drawn targets often do not.
+def test_values_are_balanced_when_combinations_are_missing() -> None:
+    # Only combinations on two diagonals exist, so most targets do not.
     n = 6
     values = [(i, (i + shift) % n) for i in range(n) for shift in (0, 1)]
     factors = np.repeat(np.array(values, dtype=np.int64), 3, axis=0)
@@ -101,7 +102,7 @@ def test_missing_combinations_still_show_every_value() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 2, 91])
-def test_impossible_sizes(size: int) -> None:
+def test_impossible_sizes_are_refused(size: int) -> None:
     factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
     with pytest.raises(UserError, match=f"labels: {size} is not allowed.*at least 3.*at most 90"):
         labelled_subset(factors, np.arange(90), size, (3,), 0)
@@ -109,7 +110,9 @@ def test_impossible_sizes(size: int) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(sizes, seeds, st.data())
-def test_labelled_by_combination(n_values: list[int], seed: int, data: st.DataObject) -> None:
+def test_combinations_repeat_only_when_all_are_used(
+    n_values: list[int], seed: int, data: st.DataObject
+) -> None:
     grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
     factors = np.repeat(grid, 3, axis=0)
     shuffled = np.random.default_rng(seed).permutation(len(factors))
@@ -129,7 +132,7 @@ def test_labelled_by_combination(n_values: list[int], seed: int, data: st.DataOb
 
 
 @pytest.mark.parametrize("size", [0, 91])
-def test_impossible_sizes_by_combination(size: int) -> None:
+def test_impossible_sizes_by_combination_are_refused(size: int) -> None:
     factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
     with pytest.raises(UserError, match=f"labels: {size} is not allowed.*from 1 to 90"):
         labelled_by_combination(factors, np.arange(90), size, (3,), 0)

@@ -23,7 +23,7 @@ from weakdis_core.errors import UserError
 SMALL = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
 ROOMS = DataSettings(variant="shapes3d_v5", max_images=1000, source="rendered")
 
-# Prepares SMALL in a process of its own, one chunk of 100 images at a time, noting each.
+# Prepares SMALL in another process, in chunks of 100 images, and logs each.
 WORKER = """
 import sys, time
 from pathlib import Path
@@ -33,12 +33,12 @@ from weakdis_core.data import prepared as store
 
 log, pause = Path(sys.argv[1]), float(sys.argv[2])
 render = dsprites.render
-def noted(indices, progress=None):
+def logged(indices, progress=None):
     with log.open("a") as file:
         file.write(f"{len(indices)}\\n")
     time.sleep(pause)
     return render(indices, progress)
-dsprites.render = noted
+dsprites.render = logged
 store._CHUNK_BYTES = 100 * 64 * 64
 prepared = store.prepare(DataSettings(variant="dsprites_v2", max_images=1000, source="rendered"))
 print(prepared.path, int(prepared.images.sum()))
@@ -69,7 +69,7 @@ def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "prepared").glob("*.partial"))
 
 
-def test_holds_what_the_renderer_draws() -> None:
+def test_prepared_images_are_those_of_the_renderer() -> None:
     prepared = prepare(SMALL)
     assert prepared.images.shape == (1000, 1, 64, 64)
     assert prepared.images.dtype == np.uint8
@@ -82,7 +82,7 @@ def test_holds_what_the_renderer_draws() -> None:
 
 
 @pytest.mark.slow
-def test_rgb_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rgb_images_are_prepared_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_CHUNK_BYTES", 300 * 3 * 64 * 64)
     prepared = prepare(ROOMS)
     assert prepared.images.shape == (1000, 3, 64, 64)
@@ -93,7 +93,7 @@ def test_rgb_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.9 < prepared.images.max() / prepared.scale <= 1
 
 
-def test_draws_without_replacement_by_the_data_seed() -> None:
+def test_the_data_seed_draws_images_without_replacement() -> None:
     first, second = plan(SMALL), plan(SMALL.model_copy(update={"data_seed": 1}))
     assert first.path != second.path
     for drawn in (first.indices(), second.indices()):
@@ -104,7 +104,7 @@ def test_draws_without_replacement_by_the_data_seed() -> None:
     np.testing.assert_array_equal(first.indices(), plan(SMALL).indices())
 
 
-def test_seed_does_not_matter_where_nothing_is_drawn() -> None:
+def test_the_seed_has_no_effect_without_a_draw() -> None:
     whole = DataSettings(variant="dsprites_v2", source="rendered")
     other = whole.model_copy(update={"data_seed": 5, "max_images": 480_000, "labels": 100})
     assert plan(whole).path == plan(other).path
@@ -122,11 +122,11 @@ def test_seed_does_not_matter_where_nothing_is_drawn() -> None:
         ("shapes3d_v5", "c60d069e340b9f14"),
     ],
 )
-def test_prepared_images_stay_valid(variant: VariantName, digest: str) -> None:
+def test_digests_of_prepared_images_do_not_change(variant: VariantName, digest: str) -> None:
     assert plan(DataSettings(variant=variant, source="rendered")).digest == digest
 
 
-def test_another_renderer_version_is_other_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_renderer_version_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before, rooms = plan(SMALL).digest, plan(ROOMS).digest
     monkeypatch.setitem(RENDERERS, "dsprites", "another")
     assert plan(SMALL).digest != before
@@ -146,7 +146,7 @@ def test_digests_are_equal_for_equal_pictures(monkeypatch: pytest.MonkeyPatch) -
     assert (digests[::2] == digests[0]).all()
 
 
-def test_second_time_only_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_opens_prepared_images(monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare(SMALL)
     monkeypatch.setattr(dsprites, "render", None)
     second = prepare(SMALL)
@@ -155,14 +155,14 @@ def test_second_time_only_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(second.images, first.images)
 
 
-def test_images_are_mapped_and_torch_takes_them_silently() -> None:
+def test_images_are_a_memory_map_that_torch_shares() -> None:
     prepared = prepare(SMALL)
     assert isinstance(prepared.images.base, np.memmap)
     tensor = torch.from_numpy(prepared.images)
     assert tensor.data_ptr() == prepared.images.ctypes.data
 
 
-def test_writing_to_the_images_does_not_reach_the_cache() -> None:
+def test_writing_to_the_images_does_not_change_the_cache() -> None:
     prepared = prepare(SMALL)
     prepared.images[0] = 7
     assert open_prepared(prepared.path).images.max() == 1
@@ -206,7 +206,9 @@ def empty_the_meta(path: Path) -> None:
     "damage",
     [truncate, forget_a_table, spoil_a_header, spoil_the_meta, age_the_format, empty_the_meta],
 )
-def test_damage_is_named_and_repaired(damage: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_files_are_reported_and_prepared_again(
+    damage: object, caplog: pytest.LogCaptureFixture
+) -> None:
     assert callable(damage)
     prepared = prepare(SMALL)
     damage(prepared.path)
@@ -217,12 +219,12 @@ def test_damage_is_named_and_repaired(damage: object, caplog: pytest.LogCaptureF
     np.testing.assert_array_equal(again.images, dsprites.render(again.indices))
 
 
-def test_nothing_there_is_a_user_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a complete prepared variant"):
         open_prepared(tmp_path / "nothing")
 
 
-def test_official_but_absent_says_where_and_what_to_do(tmp_path: Path) -> None:
+def test_the_error_for_missing_official_files_names_folder_and_cure(tmp_path: Path) -> None:
     settings = SMALL.model_copy(update={"source": "official"})
     with pytest.raises(UserError) as caught:
         prepare(settings, tmp_path)
@@ -230,7 +232,7 @@ def test_official_but_absent_says_where_and_what_to_do(tmp_path: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_auto_takes_the_official_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_uses_the_official_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file.hdf5"
     rendered = plan(SMALL.model_copy(update={"source": "auto"}))
     verified: list[Path] = []
@@ -247,7 +249,9 @@ def test_auto_takes_the_official_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert verified == [file]
 
 
-def test_damaged_official_file_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_official_file_leaves_no_folder(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Path) -> None:
         raise UserError(f"{path}: sha256 is wrong")
 
@@ -258,7 +262,9 @@ def test_damaged_official_file_leaves_nothing(cache: Path, monkeypatch: pytest.M
     assert not leftovers(cache)
 
 
-def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("WEAKDIS_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="cannot be written") as caught:
@@ -266,8 +272,8 @@ def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "WEAKDIS_CACHE" in str(caught.value)
 
 
-def test_full_disk_is_explained_and_freed(cache: Path, tmp_path: Path) -> None:
-    # A limit on file size fails a write as a full disk does, and needs no privileges.
+def test_a_full_disk_is_an_error_and_freed(cache: Path, tmp_path: Path) -> None:
+    # A limit on file size makes writes fail as on a full disk, without privileges.
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))"
     command = [sys.executable, "-c", limit + WORKER, str(tmp_path / "log"), "0"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -276,7 +282,9 @@ def test_full_disk_is_explained_and_freed(cache: Path, tmp_path: Path) -> None:
     assert not leftovers(cache)
 
 
-def test_error_while_drawing_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_drawing_leaves_no_folder(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(indices: object, progress: object) -> None:
         raise RuntimeError("no ink")
 
@@ -287,7 +295,7 @@ def test_error_while_drawing_leaves_nothing(cache: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_two_at_once_do_the_work_once(tmp_path: Path, cache: Path) -> None:
+def test_two_processes_prepare_images_once(tmp_path: Path, cache: Path) -> None:
     log = tmp_path / "log"
     workers = [start_worker(log, 0.3) for _ in range(2)]
     outputs = [worker.communicate(timeout=PATIENCE)[0] for worker in workers]
@@ -299,7 +307,7 @@ def test_two_at_once_do_the_work_once(tmp_path: Path, cache: Path) -> None:
     np.testing.assert_array_equal(prepared.images, dsprites.render(prepared.indices))
 
 
-def test_killed_halfway(tmp_path: Path, cache: Path) -> None:
+def test_prepare_works_after_a_killed_process(tmp_path: Path, cache: Path) -> None:
     log = tmp_path / "log"
     worker = start_worker(log, 60)
     wait_for(log)
@@ -311,7 +319,7 @@ def test_killed_halfway(tmp_path: Path, cache: Path) -> None:
     assert not leftovers(cache)
 
 
-def test_leftovers_of_others_are_cleaned_unless_alive(cache: Path) -> None:
+def test_folders_of_killed_processes_are_removed(cache: Path) -> None:
     dead = cache / "prepared" / "dsprites_v3-dead.partial"
     alive = cache / "prepared" / "dsprites_v3-alive.partial"
     for folder in (dead, alive):
