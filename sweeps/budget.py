@@ -1,7 +1,5 @@
 """When a sweep stops: at the end of its time, or at a signal."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
@@ -9,39 +7,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from ray.tune import Stopper
 
 from sweeps.trial import Listener
 
-ENDING = [
-    getattr(signal, f"SIG{name}")
-    for name in (
-        "INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "XCPU", "IO", "PWR",
-        "STKFLT",
-    )
-    if hasattr(signal, f"SIG{name}")
-]  # fmt: skip
-"""Signals that end a program that does not handle them, those of a fault and of a pipe apart."""
+_ENDING_NAMES = {
+    "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM",
+    "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT",
+}  # fmt: skip
+ENDING = [each for each in signal.Signals if each.name in _ENDING_NAMES]
+"""Signals that end a program that does not handle them, except those of faults and of pipes."""
+
+# Seconds within which the program ends by itself. If a signal reaches Ray's processes too, as that
+# of `timeout` does, it would wait for ever; `docker stop` kills it after ten seconds.
+_PATIENCE = 7.0
 
 
 class Interruption(Listener):
-    """Remembers a signal that ends the program, for the exit code and the state of what it stopped.
+    """Records the signal that ends the program, for the exit code and the state of MLflow runs.
 
-    A context manager. The signal raises KeyboardInterrupt, except within `deferred`, where the
-    first one is only noted. A signal other than Ctrl-C and SIGTERM that is ignored when the program
-    starts, as `nohup` has it, stays so.
-
-    Args:
-        patience: Seconds that an orderly end may take. It takes for ever where the signal reached
-            Ray's processes too, as `timeout` and some CI systems send it. Those that kill what has
-            not ended, as `docker stop` does, give it ten.
+    A context manager. A signal raises KeyboardInterrupt, but within `deferred` the first one is
+    only recorded. Signals that are ignored when the program starts, as under `nohup`, stay ignored,
+    except Ctrl-C and SIGTERM.
     """
 
-    def __init__(self, patience: float = 7.0) -> None:
+    def __init__(self) -> None:
         self.signal: int | None = None
-        self._patience = patience
         self._earlier: dict[int, Any] = {}
         self._defers = False
         self._rescue: Callable[[], object] | None = None
@@ -49,15 +42,16 @@ class Interruption(Listener):
 
     @property
     def exit_code(self) -> int:
-        """What a shell reports of a process ended by the signal: 130 for Ctrl-C."""
+        """Exit code of a process that the signal ended: 130 for Ctrl-C."""
         return 0 if self.signal is None else 128 + self.signal
 
     @contextmanager
     def deferred(self, rescue: Callable[[], object] | None = None) -> Iterator[None]:
-        """Within it the first signal is left to whoever looks at `signal`; the second acts.
+        """Only record the first signal, for a caller that checks `signal`; the second one raises.
 
         Args:
-            rescue: Called from another thread when patience ends; the process then exits.
+            rescue: Called from another thread if the program has not ended after 7 seconds; the
+                process then exits.
         """
         self._defers, self._rescue = True, rescue
         try:
@@ -67,7 +61,7 @@ class Interruption(Listener):
             if self._timer is not None:
                 self._timer.cancel()
 
-    def __enter__(self) -> Interruption:
+    def __enter__(self) -> Self:
         for number in ENDING:
             earlier = signal.getsignal(number)
             if earlier != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM):
@@ -76,53 +70,52 @@ class Interruption(Listener):
         return self
 
     def session_started(self) -> None:
-        """Take the signals, of which Tune takes SIGUSR1 when it starts."""
+        """Install the handlers again, because Tune replaces that of SIGUSR1 when it starts."""
         for number in self._earlier:
-            signal.signal(number, self._note)
+            signal.signal(number, self._record)
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._earlier.items():
             # None: it was not set from Python, which cannot set it again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         first = self.signal is None
         self.signal = self.signal or number
         if not (first and self._defers):
             raise KeyboardInterrupt
         if self._rescue is not None:
-            self._timer = threading.Timer(self._patience, self._leave)
+            self._timer = threading.Timer(_PATIENCE, self._leave, (self._rescue,))
             self._timer.daemon = True
             self._timer.start()
 
-    def _leave(self) -> None:
+    def _leave(self, rescue: Callable[[], object]) -> None:
         try:
-            if self._rescue is not None:
-                self._rescue()
+            rescue()
         finally:
-            # The main thread is stuck in Ray and hears nothing.
+            # The main thread is blocked in Ray.
             os._exit(self.exit_code)
 
 
 class Budget(Stopper):
-    """Stops the trials when its seconds are over, the user interrupts it, or the disk fails.
+    """Stops all trials at the end of the time, at a signal, or when the disk fails.
 
     Args:
         seconds: Seconds of running trials, counted from `start`; infinite for no end.
         interruption: The signals received.
-        spent: Seconds of them that earlier sessions took.
+        spent: Seconds that earlier sessions took.
     """
 
     def __init__(self, seconds: float, interruption: Interruption, spent: float = 0.0) -> None:
         self.seconds = seconds
         self.interruption = interruption
-        # Why a trial could not write its checkpoint: no other one could.
+        # Why a trial could not write its checkpoint; no other trial could either.
         self.disk_error = ""
         self._spent = spent
         self._start: float | None = None
 
     def start(self) -> None:
-        """Start the clock, with the first trial; once it runs it goes on."""
+        """Start the clock with the first trial; later calls do nothing."""
         self._start = self._start or time.monotonic()
 
     @property
@@ -142,17 +135,17 @@ class Budget(Stopper):
 
     @property
     def ran_out(self) -> bool:
-        """Whether the time is over, without the user's having asked to stop."""
+        """Whether the time is over and the user did not ask to stop."""
         return self.left == 0 and not self.interrupted
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped here."""
+        """Return False: a single trial is never stopped."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether everything is to stop."""
+        """Return whether all trials must stop."""
         return self.interrupted or self.left == 0 or bool(self.disk_error)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its stopper; a restored sweep makes its own.
+        # Tune pickles its stopper; a resumed sweep creates its own.
         return {"seconds": self.seconds}

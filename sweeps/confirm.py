@@ -1,6 +1,4 @@
-"""From search to result: the best configurations, trained again on fresh seeds."""
-
-from __future__ import annotations
+"""Confirmation of a search: its best configurations are trained again on fresh seeds."""
 
 import itertools
 from dataclasses import replace
@@ -8,51 +6,45 @@ from typing import Any
 
 from optuna.study import Study
 
-from sweeps.cli.summary import Confirmed, print_confirmed, print_missing, print_notes
-from sweeps.results import log_model, write_trials
+from sweeps.cli.summary import Confirmed, print_confirmed, print_missing
+from sweeps.results import log_model, log_tables
 from sweeps.search.run_queue import QueuedRun, enqueue_runs, with_runtime
-from sweeps.session import Session, open_runs, print_interrupted, stage_run, train_runs
+from sweeps.session import Session, open_runs, open_stage, print_interrupted, train_runs
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import Sweep
-from sweeps.tracking.outbox import PARENT
 from sweeps.tracking.registry import SELECTED_BY
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
 from sweeps.trial import Listener, TrialRecord
-from weakdis_core.errors import UserError
 from weakdis_core.pictures.write import FOLDER
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.seeding import derive
 
-CONFIRM_TABLE = "confirm.csv"
 
-
-class _Files(Listener):
-    """Stores a confirm run's files with it as soon as it has ended."""
+class _FileLogger(Listener):
+    """Logs the files of each confirm run when it is complete."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._left: list[TrialRecord] = []
+        self._failed: list[TrialRecord] = []
 
     def trial_ended(self, record: TrialRecord) -> None:
-        if record.outcome != "complete":
-            return
         try:
-            self._store(record)
+            self._log(record)
         except OSError:
-            # Tune would train the run again.
-            self._left.append(record)
+            # Tune would train the run again if this were raised here.
+            self._failed.append(record)
 
-    def rest(self) -> None:
-        """Store what could not be stored when its run ended.
+    def log_failed(self) -> None:
+        """Log the files that could not be read when their run ended.
 
         Raises:
-            OSError: It still cannot.
+            OSError: They still cannot be read.
         """
-        for record in self._left:
-            self._store(record)
+        for record in self._failed:
+            self._log(record)
 
-    def _store(self, record: TrialRecord) -> None:
-        if record.checkpoint is None:
+    def _log(self, record: TrialRecord) -> None:
+        if record.outcome != "complete" or record.checkpoint is None:
             return
         run, tracking, sweep = record.trial_id, self._session.tracking, self._session.sweep
         folder = sweep.storage.fetch(record.checkpoint, sweep.folder)
@@ -64,7 +56,7 @@ class _Files(Listener):
 def fresh_seeds(seed: int, n: int) -> list[int]:
     """Derive `n` different seeds from that of the search, none of them equal to it.
 
-    The same seed gives the same ones, so that configurations are compared on the same seeds.
+    All configurations are trained on the same seeds, so that they can be compared.
     """
     # As wide as the setting allows.
     drawn = (derive(seed, f"confirm/{position}") % 2**31 for position in itertools.count())
@@ -76,10 +68,9 @@ def fresh_seeds(seed: int, n: int) -> list[int]:
 
 
 def leaders(sweep: Sweep, search: Ledger) -> list[TrialRecord]:
-    """The trials of the best different configurations, best first.
+    """Return the trials of the most accurate different configurations, best first.
 
-    Under pareto too the score is the accuracy. Where no trial is complete, the best of those cut
-    short.
+    Without a complete trial it is the best of those cut short.
     """
     ranked = sorted(search.complete(), key=lambda record: record.score or 0.0, reverse=True)
     best = search.best_of_any()
@@ -87,53 +78,49 @@ def leaders(sweep: Sweep, search: Ledger) -> list[TrialRecord]:
         ranked = [best]
     different: dict[str, TrialRecord] = {}
     for record in ranked:
-        different.setdefault(config_hash(sweep, record), record)
+        different.setdefault(_config_hash(sweep, record), record)
     return list(different.values())[: sweep.settings.confirm_top]
 
 
-def config_hash(sweep: Sweep, record: TrialRecord) -> str:
-    """What identifies a trial's configuration, its seed apart."""
+def _config_hash(sweep: Sweep, record: TrialRecord) -> str:
+    """Return the hash of a trial's configuration, which leaves out the seed."""
     return sweep.base.with_values(record.values).hash()
 
 
 def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
-    """Train the best configurations on fresh seeds, evaluate each run once on test, print them.
+    """Train the best configurations on fresh seeds, score each run once on test, and print them.
 
-    Every run has a run of MLflow under the sweep's, tagged `stage = confirm`. There is no limit of
-    time: the search's budget is the search's.
+    Every run has an MLflow run below the sweep's, tagged `stage = confirm`. The time budget is for
+    the search alone.
 
     Returns:
-        Whether at least one run reached its end, and the user did not interrupt.
+        Whether at least one run is complete, and the user did not interrupt.
     """
     sweep, console, tracking = search.sweep, search.console, search.tracking
     trials = leaders(sweep, search.ledger)
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
-    run = stage_run(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
+    run = open_stage(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
     session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.ledger))
-    files = _Files(session)
+    files = _FileLogger(session)
     try:
         train_runs(session, files, trainable=trainable)
-        files.rest()
+        files.log_failed()
     finally:
-        _log_table(search, run.ledger)
+        log_tables(run, tracking, console)
     if run.budget.interrupted:
         print_interrupted(session)
         return False
-    # The study has what earlier sessions asked for as well: more seeds, or another winner.
+    # The study also has runs that earlier sessions asked for: more seeds, or another winner.
     asked = [each for each in run.ledger.records.values() if each.values in values]
-    # They start in any order.
     runs = sorted(asked, key=lambda each: values.index(each.values))
-    confirmed = [_confirmed(sweep, trial, runs) for trial in trials]
-    found = [each for each in confirmed if each.runs]
-    for each in found:
-        print_confirmed(console, sweep, each)
+    found = [each for each in (_confirmed(sweep, trial, runs) for trial in trials) if each.runs]
     if found:
-        print_notes(console, sweep, found[0])
+        print_confirmed(console, sweep, found)
         tracking.add_note(" ".join(each.note() for each in found))
     print_missing(console, runs, len(values))
-    # The one that does best on validation: its score on test is for the tables.
+    # Selected on validation: scores on test are for the tables.
     trained = [each for each in run.ledger.complete() if each.checkpoint is not None]
     if trained:
         chosen = max(trained, key=lambda each: each.metrics.get(SELECTED_BY, 0.0))
@@ -142,12 +129,14 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
 
 
 def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
-    """Open the Optuna study of a sweep's confirm runs, and add the runs asked for.
+    """Open the Optuna study of a sweep's confirm runs, and enqueue the runs that are missing.
 
-    `values` are what each run changes in the sweep's settings, its seed included.
+    Args:
+        sweep: The sweep.
+        values: The settings that each run changes, its seed included.
     """
     study = open_runs(sweep, f"{sweep.name}/confirm")
-    # They stand in no row of the declared tables.
+    # No row: they are not among the declared runs of the tables.
     runs = [DeclaredRun("", sweep.base.with_values(each), "raw") for each in values]
     queued = [QueuedRun(with_runtime(run), each) for run, each in zip(runs, values, strict=True)]
     enqueue_runs(study, queued, sweep.base)
@@ -157,16 +146,5 @@ def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:
 def _confirmed(sweep: Sweep, trial: TrialRecord, runs: list[TrialRecord]) -> Confirmed:
     config = sweep.base.with_values(trial.values)
     complete = [run for run in runs if run.outcome == "complete"]
-    own = [run for run in complete if config_hash(sweep, run) == config.hash()]
+    own = [run for run in complete if _config_hash(sweep, run) == config.hash()]
     return Confirmed(trial, config, own)
-
-
-def _log_table(search: Session, ledger: Ledger) -> None:
-    file = search.sweep.folder / CONFIRM_TABLE
-    try:
-        write_trials(ledger, file)
-    except UserError as error:
-        # A full disk must not cost the result.
-        search.console.print(f"table not written: {error}")
-    else:
-        search.tracking.log_files(PARENT, file)

@@ -1,6 +1,4 @@
-"""Objectives, and the names of the metrics by which trials are compared."""
-
-from __future__ import annotations
+"""The objectives of a search and the metrics by which it compares trials."""
 
 from typing import Literal
 
@@ -9,12 +7,12 @@ from optuna.distributions import BaseDistribution
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 
 Space = dict[str, BaseDistribution]
-"""The settings that a search draws, by dotted name, with their ranges."""
+"""The distributions that a search draws settings from, by dotted name."""
 
 KINDS = ("latent", "encoded", "pixels")
 """Kinds of relation accuracy, in the order of tables."""
 
-# Metric of each objective; pareto has the number of labels as a second one.
+# pareto has the number of labels as a second metric.
 METRICS: dict[Objective, str] = {
     "pixels": "val/relation_accuracy_pixels",
     "latent": "val/relation_accuracy_latent",
@@ -22,11 +20,8 @@ METRICS: dict[Objective, str] = {
     "pareto": "val/relation_accuracy_pixels",
 }
 
-# Decoded pictures get right last, so half-way pixel accuracy is noise. What the encoder reads off
-# after the relation is a limit of it, and shows early.
+# Decoded pictures become right last, so pixel accuracy is noise halfway. The accuracy of encoded
+# values bounds it from above and rises early.
 RUNG_METRICS: dict[Objective, str] = {
-    "pixels": "val/relation_accuracy_encoded",
-    "latent": "val/relation_accuracy_latent",
-    "encoded": "val/relation_accuracy_encoded",
-    "pareto": "val/relation_accuracy_encoded",
-}
+    **METRICS, "pixels": METRICS["encoded"], "pareto": METRICS["encoded"],
+}  # fmt: skip

@@ -1,6 +1,4 @@
-"""What a sweep found: its best trial evaluated once on test, its tables, files and models."""
-
-from __future__ import annotations
+"""The results of a sweep: its best trial scored on test, its tables, files and models."""
 
 import csv
 import io
@@ -9,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.text import Text
 
 from analysis.serving.model_address import registered_name
 from analysis.serving.served import save_served
@@ -21,6 +21,7 @@ from sweeps.tracking.run_tracker import RunTracker
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.trial import WORDS, Stage, TrialRecord
 from weakdis_core.data.prepared import open_prepared
+from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import prepare_oracle
 from weakdis_core.files import write_text
 from weakdis_core.pictures.write import FOLDER, write_pictures
@@ -30,6 +31,7 @@ from weakdis_core.training.trainer import Trainer
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
 STUDY_EXPORT = "study.json"
+CONFIRM_TABLE = "confirm.csv"
 _MODELS = "models"
 _BEST = "best trial"
 
@@ -39,38 +41,34 @@ class Best:
     """The best trial.
 
     Attributes:
-        record: What became of it.
-        checkpoint: Folder of its last checkpoint, on this machine.
-        test: Its scores on test, `test/...`, evaluated once.
-        oracle: The clean accuracy of the judge behind the pixel accuracies.
+        record: Its record.
+        checkpoint: Folder of its last checkpoint on this machine.
+        test: Its scores on test, `test/...`.
     """
 
     record: TrialRecord
     checkpoint: Path
     test: dict[str, float]
-    oracle: float
 
 
 def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
-    """Evaluate a trial's checkpoint on test, and write `best.yaml` and its pictures."""
+    """Score a trial's checkpoint on test, and write `best.yaml` and its pictures."""
     config = sweep.base.with_values(record.values)
     config.save(sweep.folder / BEST_FILE)
     prepared = open_prepared(sweep.prepared)
     oracle = prepare_oracle(prepared, sweep.base.data)
     trainer = Trainer(config, prepared, oracle)
-    if record.checkpoint is None:
-        raise ValueError(f"trial {record.trial_id} has no checkpoint")
+    assert record.checkpoint is not None, record.trial_id
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
-    # Trials may have run on GPUs that the driver has not.
+    # Trials may have run on a GPU that this machine does not have.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
     scores = score_on_test(trainer, oracle, prepared)
     write_pictures(trainer, oracle, sweep.folder / FOLDER)
-    test = {f"test/{name}": value for name, value in scores.items()}
-    return Best(record, checkpoint, test, oracle.clean_accuracy)
+    return Best(record, checkpoint, {f"test/{name}": value for name, value in scores.items()})
 
 
 def write_trials(ledger: Ledger, path: Path) -> None:
-    """Write every trial as a row of CSV: how it ended, its settings and its last metrics.
+    """Write a row of CSV for every trial: outcome, settings and last metrics.
 
     Raises:
         UserError: The file cannot be written.
@@ -89,28 +87,33 @@ def write_trials(ledger: Ledger, path: Path) -> None:
     write_text(path, text.getvalue())
 
 
-def log_tables(run: StageRun, tracking: RunTracker) -> None:
-    """Write the tables of the trials into the sweep's folder, and store them with its run.
+def log_tables(run: StageRun, tracking: RunTracker, console: Console) -> None:
+    """Write the tables of a stage's trials into the sweep's folder, and log them with its run.
 
-    Raises:
-        UserError: They cannot be written.
+    An error is printed: a full disk must not cost the result.
     """
-    folder = run.sweep.folder
-    write_trials(run.ledger, folder / TRIALS_FILE)
-    export_study(run.study, folder / STUDY_EXPORT)
-    for file in (TRIALS_FILE, STUDY_EXPORT):
-        tracking.log_files(PARENT, folder / file)
+    folder, search = run.sweep.folder, run.stage == "search"
+    files = [folder / TRIALS_FILE, folder / STUDY_EXPORT] if search else [folder / CONFIRM_TABLE]
+    try:
+        write_trials(run.ledger, files[0])
+        if search:
+            export_study(run.study, files[1])
+    except UserError as error:
+        console.print(Text(f"tables not written: {error}"))
+        return
+    for file in files:
+        tracking.log_files(PARENT, file)
 
 
 def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
-    """Track the test scores and the files of the best trial, on its run and on the parent."""
+    """Log the test scores and files of the best trial with its run and the sweep's."""
     study, folder, trial = run.study, run.sweep.folder, best.record.trial_id
     for key in (trial, PARENT):
         tracking.log_metrics(key, best.test, best.record.step)
     tracking.describe(best.record, best.test)
     earlier = study.user_attrs.get(_BEST, trial)
     if earlier != trial:
-        # The best before the sweep was extended.
+        # It was the best before the sweep was extended.
         tracking.set_tags(earlier, {"best": "false"})
     tracking.set_tags(trial, {"best": "true"})
     tracking.set_tags(PARENT, {"best_trial_id": trial})
@@ -127,20 +130,20 @@ def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
 def log_model(
     sweep: Sweep, tracking: RunTracker, record: TrialRecord, stage: Stage, test: Mapping[str, float]
 ) -> None:
-    """Write a trial's model into the sweep's folder, store it with its run, and register it.
+    """Write a trial's model into the sweep's folder, log it with its run, and register it.
 
     Args:
         sweep: The sweep.
-        tracking: That of its parent run.
+        tracking: Tracking of the search.
         record: The trial; it has a checkpoint.
-        stage: What it was for.
+        stage: Stage of the trial.
         test: Its scores on test, `test/...`.
 
     Raises:
         OSError: The disk is full.
     """
     assert record.checkpoint is not None
-    # Never rewritten: an entry of the outbox that is not delivered yet may point to it.
+    # Never rewritten, since an undelivered entry of the outbox may point to it.
     folder = sweep.folder / _MODELS / f"{record.trial_id}-{record.step}"
     if not folder.exists():
         checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)

@@ -1,7 +1,5 @@
 """`python sweeps/run.py`: search a variant's settings on Ray, or train a study of the paper."""
 
-from __future__ import annotations
-
 import sys
 
 from rich.console import Console
@@ -11,7 +9,7 @@ from weakdis_core.cli.console import main
 
 
 def run() -> None:
-    """Read the flags, then plan or run a sweep of each variant."""
+    """Read the flags, then list, plan or run sweeps."""
     settings = parse_arguments()
     if settings.list or settings.status is not None:
         from sweeps.cli.status import print_status
@@ -26,7 +24,7 @@ def run() -> None:
     for each in sweeps:
         for variant in each.variants:
             each.base_config(variant)
-    # Ray, MLflow and torch take seconds to load: not before the flags are known to be right.
+    # Ray and MLflow take seconds to load, so the flags are checked first.
     if settings.plan:
         from sweeps.cli.study_plan import print_study_plan
         from sweeps.cli.sweep_plan import print_plan

@@ -1,6 +1,4 @@
-"""One session of a sweep or study: what it works with, how it shows and ends its trials."""
-
-from __future__ import annotations
+"""One session of a sweep or study, from its images to the end of its trials."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -21,8 +19,8 @@ from sweeps.cli.view import View
 from sweeps.cluster.addresses import explain_errors, without_password
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.locks import acquire_sweep_lock
+from sweeps.cluster.ray_cluster import explain_wait
 from sweeps.cluster.storage_errors import explain_storage_errors
-from sweeps.cluster.waits import WaitNotice, explain_wait
 from sweeps.names import Space
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space
@@ -49,13 +47,13 @@ from weakdis_core.evaluation.oracle import prepare_oracle
 
 @dataclass
 class Session(StageRun):
-    """What one session of a sweep works with, beside the trials of a stage.
+    """A stage of a sweep in this session, with its tracking and its console.
 
     Attributes:
-        tracking: Of these trials.
-        writer: Delivers what is tracked to MLflow.
+        tracking: Sends the events of the trials to MLflow.
+        writer: Delivers what `tracking` sends.
         console: Where to print.
-        found: Whether it has a result, which decides the state of its run in MLflow.
+        found: Whether there is a result, which decides the state of the sweep's run in MLflow.
     """
 
     tracking: RunTracker
@@ -68,10 +66,10 @@ class Session(StageRun):
 def open_sweep(
     settings: SweepSettings, variant: str, name: str, allotment: Allotment
 ) -> Iterator[Sweep]:
-    """Prepare a sweep's data, and keep other programs from running it.
+    """Prepare the data of a sweep, and hold its lock.
 
     Raises:
-        UserError: A setting, the data, the storage or the database is at fault, or another program
+        UserError: A setting, the data, the storage or a database is at fault, or another program
             runs the sweep.
     """
     folder = settings.folder / name
@@ -79,41 +77,38 @@ def open_sweep(
     if settings.study is None:
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
-    base, prepared = _prepare(settings, variant, name)
+    continues = settings.resume is not None or settings.study is not None
+    base, prepared = _prepare(settings, variant, name, continues)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
-    begun = settings.resume is not None or settings.study is not None
-    moved = begun and not (folder / OUTBOX_FILE).exists()
+    moved = continues and not (folder / OUTBOX_FILE).exists()
     folder.mkdir(parents=True, exist_ok=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     with (
         explain_storage_errors(folder),
-        acquire_sweep_lock(folder, settings.study_storage) as claim,
+        acquire_sweep_lock(folder, settings.study_storage) as lock,
     ):
-        yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, claim)
+        yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, lock)
 
 
-def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, Path]:
-    """Make the images, the oracle and the experiment that are missing.
-
-    Returns:
-        The settings that all trials share, and the folder of the images.
-    """
-    base, resumed = settings.base_config(variant), settings.resume is not None
-    if resumed:
-        # The official files may lie elsewhere now; all else is as it began.
+def _prepare(
+    settings: SweepSettings, variant: str, name: str, continues: bool
+) -> tuple[Config, Path]:
+    """Make the images, oracle and experiment that are missing; return the config and the folder."""
+    base = settings.base_config(variant)
+    if settings.resume is not None:
+        # Only the folder of the official files may be another one now.
         base = find_sweep(settings, name).base.with_values(settings.places())
     with ThreadPoolExecutor(1) as other:
-        # A new database takes seconds to make: meanwhile the data are prepared.
-        known = resumed or settings.study is not None
+        # A new database takes seconds to create, in which the data can be prepared.
         opening = other.submit(
-            open_experiment, settings.tracking, variant, name, known, settings.folder
+            open_experiment, settings.tracking, variant, name, continues, settings.folder
         )
         images, judge = f"images of {variant}", f"oracle of {variant}"
         with explain_wait(f"the {images}"), progress(images) as advance:
             prepared = prepare(base.data, base.runtime.data_dir, advance)
-        # `auto` is no source that a table can name, and may mean another one tomorrow.
+        # Tables name the source, and `auto` may be another one next time.
         base = base.with_values({"data.source": prepared.source})
         with explain_wait(f"the {judge}"), progress(judge) as advance:
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -125,14 +120,14 @@ def _prepare(settings: SweepSettings, variant: str, name: str) -> tuple[Config, 
 
 @contextmanager
 def open_session(sweep: Sweep, interruption: Interruption, console: Console) -> Iterator[Session]:
-    """Open the study, the records and the MLflow run of a held sweep; end the run afterwards."""
+    """Open the study, the records and the MLflow run of a locked sweep, and end the run."""
     session = _open(sweep, interruption, console)
     try:
         yield session
         if interruption.signal is None:
             note_end(session.study)
     finally:
-        # Whatever happened, no run is left RUNNING.
+        # No run stays RUNNING, even after an error.
         status: Status = "FINISHED" if session.found else "FAILED"
         try:
             session.tracking.close("KILLED" if interruption.signal is not None else status)
@@ -145,10 +140,10 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
     if not searches:
         store_settings(study, sweep.settings, sweep.base)
-    run = stage_run(sweep, "search" if searches else "study", study, interruption)
-    outbox, delivery = _delivered_by(sweep)
-    repeat_deleted(sweep, outbox, delivery, console)
-    writer = DeliveryWorker(outbox, delivery)
+    run = open_stage(sweep, "search" if searches else "study", study, interruption)
+    outbox, client = _open_outbox(sweep)
+    resend_deleted_runs(sweep, outbox, client, console)
+    writer = DeliveryWorker(outbox, client)
     tracking = RunTracker(writer, sweep_run(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
@@ -156,23 +151,25 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
 
 
 def open_runs(sweep: Sweep, name: str) -> Study:
-    """Open the Optuna study of given runs, or make it."""
+    """Open or create an Optuna study of given runs."""
     storage = open_storage(sweep.folder, sweep.settings.study_storage)
     return open_study(storage, name, sweep.settings.objective)
 
 
 def open_writer(sweep: Sweep) -> DeliveryWorker:
-    """Start to deliver what waits in a sweep's outbox."""
-    return DeliveryWorker(*_delivered_by(sweep))
+    """Start to deliver the entries that wait in a sweep's outbox."""
+    return DeliveryWorker(*_open_outbox(sweep))
 
 
-def _delivered_by(sweep: Sweep) -> tuple[Outbox, RunClient]:
-    delivery = RunClient(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
-    return Outbox(sweep.folder), delivery
+def _open_outbox(sweep: Sweep) -> tuple[Outbox, RunClient]:
+    client = RunClient(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
+    return Outbox(sweep.folder), client
 
 
-def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: Console) -> None:
-    """Make the entries of runs that were deleted in MLflow wait again, and print which.
+def resend_deleted_runs(
+    sweep: Sweep, outbox: Outbox, delivery: RunClient, console: Console
+) -> None:
+    """Send the entries of runs that were deleted in MLflow again, and print which runs.
 
     Raises:
         UserError: MLflow cannot be read.
@@ -185,7 +182,7 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: C
     if not lacking:
         return
     gone = outbox.repeat(lacking)
-    # The sweep's own is the most important.
+    # The sweep's own run comes first.
     first = sorted(lacking, key=lambda key: (key != PARENT, key))
     names = ", ".join(first[:5]) + ", ..." * (len(first) > 5)
     without = f", without {gone} files that are gone" if gone else ""
@@ -196,13 +193,13 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: C
     console.print(Text(line), soft_wrap=True)
 
 
-def stage_run(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
-    """Load what earlier sessions left of the trials of a study, and start their budget."""
+def open_stage(sweep: Sweep, stage: Stage, study: Study, interruption: Interruption) -> StageRun:
+    """Load the trials that earlier sessions stored in a study, and their time spent."""
     settings, records = sweep.settings, TrialStore(study, stage)
-    # Given runs are few: nothing but their end limits them.
+    # Given runs have no limit of time: they are few.
     seconds = settings.time_budget if stage == "search" else math.inf
     budget = Budget(seconds, interruption, records.seconds)
-    # A study's run is trained once, and its row replaces its checkpoint.
+    # A study's run is never continued once its scores are in a table.
     kept = 1 if stage == "study" else CHECKPOINTS_KEPT
     ledger = Ledger(settings.objective, sweep.base.training.steps, budget, records.load(), kept)
     if sweep.moved:
@@ -219,36 +216,34 @@ def train_runs(
     """Train the runs that wait in a study to their last step and score them.
 
     Args:
-        session: The session, of the stage that the runs belong to.
-        listeners: Receive what happens between tracking and console.
+        session: The session, of the runs' stage.
+        listeners: Receive events after the tracking and before the console.
         wanted: Keys of the runs; by default all.
-        trainable: What a run is.
+        trainable: What a run executes.
     """
     source = QueuedTrials(session.study, session.sweep.base, wanted)
     session.tracking.end_all()
     if source.left:
-        with show_trials(
-            session, len(session.ledger.ended()) + source.left, *listeners
-        ) as everybody:
+        trials = len(session.ledger.ended()) + source.left
+        with show_trials(session, trials, *listeners) as everybody:
             run_trials(session, source, everybody, trainable)
 
 
 @contextmanager
 def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator[list[Listener]]:
-    """Show a stage's trials while they run, and end their runs in MLflow, whatever happens.
+    """Show the trials of a stage while they run, and end their runs in MLflow.
 
-    The first signal is left to the budget, which stops the trials.
+    The first signal only stops the trials, through the budget.
 
     Args:
         session: The session, of the stage.
         trials: Most trials to run.
-        listeners: Receive what happens between tracking and console.
+        listeners: Receive events after the tracking and before the console.
 
     Yields:
-        All who are to receive what happens.
+        All listeners, in order.
     """
-    sweep, tracking = session.sweep, session.tracking
-    view = View(session.console, session, trials)
+    tracking, view = session.tracking, View(session.console, session, trials)
 
     def rescue() -> None:
         view.close()
@@ -258,19 +253,14 @@ def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator
 
     try:
         with session.budget.interruption.deferred(rescue):
-            yield [
-                tracking,
-                *listeners,
-                view,
-                WaitNotice(session.console, sweep.name, sweep.allotment, sweep.resume_command),
-            ]
+            yield [tracking, *listeners, view]
     finally:
         view.close()
         tracking.cut_short()
 
 
 def print_interrupted(session: Session) -> None:
-    """Print that the user interrupted a sweep, where its trials are, and how to go on with it."""
+    """Print that a sweep was interrupted, where its trials are, and how to continue it."""
     sweep = session.sweep
     session.console.print(
         f"{sweep.name}: interrupted; {WORDS[session.stage]}s are in {sweep.folder}; "

@@ -1,6 +1,4 @@
-"""What may be asked of a declared study on the command line, and the names of studies."""
-
-from __future__ import annotations
+"""The flags of a declared study, and the names of studies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from weakdis_core.studies import StudyName
 from weakdis_core.version import CODE_VERSION
 
 STUDY_PREFIX = "study-"
-"""Beginning of the name of every study's sweep."""
+"""Beginning of the name of each study's sweep."""
 
 _ALLOWED = {
     "study", "variant", "seeds", "plan", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
@@ -22,11 +20,11 @@ _ALLOWED = {
 
 
 def check_study(study: StudyName | None, seeds: Sequence[int] | None, given: set[str]) -> None:
-    """Refuse what belongs to a search, and seeds that no table shows.
+    """Refuse flags of a search, and seeds that no table shows.
 
     Args:
-        study: The study, if one is asked for.
-        seeds: Its training seeds, if not the declared ones.
+        study: The study; None for a search.
+        seeds: The training seeds; None for the declared ones.
         given: Names of the settings that differ from their defaults.
 
     Raises:
@@ -48,12 +46,10 @@ def check_study(study: StudyName | None, seeds: Sequence[int] | None, given: set
 
 
 def study_name(study: StudyName, variant: str, source: Source, data_dir: Path | None) -> str:
-    """Return the name of a study's sweep of one variant, with images from the source asked for.
-
-    Another version of the core begins a study anew, and so do official images.
+    """Return the name of a study's sweep of a variant, with the core's version and data source.
 
     Raises:
-        UserError: Official images are asked for and their file is nowhere.
+        UserError: The source is official and there is no official file.
     """
     data = DataSettings.model_validate({"variant": variant, "source": source})
     found = plan(data, data_dir).source

@@ -1,6 +1,4 @@
-"""A declared study of the paper on one variant: train the runs that are missing or stale."""
-
-from __future__ import annotations
+"""Training of a declared study on one variant: its missing and stale runs."""
 
 from rich.text import Text
 
@@ -10,15 +8,14 @@ from sweeps.search.run_queue import QueuedRun, enqueue_runs, key_of, with_runtim
 from sweeps.session import Session, print_interrupted, train_runs
 from sweeps.trial import trial_id_of
 from weakdis_core.errors import UserError
-from weakdis_core.rows import DeclaredRun
 from weakdis_core.studies import declared_runs
 
 
 def train_study(session: Session) -> bool:
-    """Train the declared runs of a study that have no scores on a variant.
+    """Train the declared runs of a study that have no scores.
 
     Returns:
-        Whether every run of the study has its scores, and the user did not interrupt.
+        Whether every run of the study has scores, and the user did not interrupt.
 
     Raises:
         UserError: MLflow does not answer.
@@ -28,14 +25,17 @@ def train_study(session: Session) -> bool:
     declared = declared_runs(
         sweep.settings.study, base.data.variant, base.data.source, sweep.settings.seeds
     )
-    # What an interrupted session has trained counts once MLflow has it.
+    # Runs of an interrupted session count only once MLflow has received them.
     if not session.writer.flush():
         raise UserError(
             f"tracking_uri: MLflow does not answer, so what {sweep.name} still needs is unknown; "
             "run the same command again when it does"
         )
     missing, stale = missing_and_stale(read_frame(sweep.settings.tracking), declared)
-    queued = [QueuedRun(with_runtime(run, base.runtime), _shown(run)) for run in missing + stale]
+    queued = [
+        QueuedRun(with_runtime(run, base.runtime), {"row": run.row, "seed": run.config.seed})
+        for run in missing + stale
+    ]
     enqueue_runs(session.study, queued, base, retrain=True)
     train_runs(session, wanted={run.key for run in queued})
     if session.budget.interrupted:
@@ -57,7 +57,3 @@ def train_study(session: Session) -> bool:
         line = f"{run.values['row']}, seed {run.values['seed']} {run.outcome}: {run.error}"
         console.print(Text(line), soft_wrap=True)
     return not failed
-
-
-def _shown(run: DeclaredRun) -> dict[str, object]:
-    return {"row": run.row, "seed": run.config.seed}

@@ -1,49 +1,60 @@
-"""One variant's sweep from its data to its result."""
+"""The sweep of one variant, from its data to its result and report."""
 
-from __future__ import annotations
-
+import time
 from collections.abc import Sequence
 from math import ceil
 
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from optuna.trial import TrialState
 from rich.console import Console
 from rich.text import Text
 
+from analysis.data.tracked_sweep import TrackedSweep
 from sweeps.budget import Interruption
 from sweeps.cli.summary import print_results
-from sweeps.cluster.allotment import Allotment, allot
+from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.nodes import check_fits
 from sweeps.cluster.ray_cluster import LOCAL, address_of, cluster
 from sweeps.confirm import confirm
-from sweeps.page import make_page, print_undelivered
 from sweeps.results import evaluate_best, log_best, log_model, log_tables
 from sweeps.search.tuner import run_search
-from sweeps.session import Session, open_session, open_sweep, print_interrupted, show_trials
+from sweeps.session import (
+    Session,
+    open_session,
+    open_sweep,
+    open_writer,
+    print_interrupted,
+    show_trials,
+)
 from sweeps.state.catalog import check_names_are_free, check_not_running
 from sweeps.state.resume import check_gpus
-from sweeps.state.stage import StageRun
+from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.experiments import ui_command
+from sweeps.tracking.outbox import PARENT, Entry
+from sweeps.tracking.worker import DeliveryWorker
 from weakdis_core.errors import UserError
+
+REPORT_FILE = "report.html"
 
 
 def run_sweeps(sweeps: Sequence[SweepSettings], console: Console) -> int:
-    """Run the sweeps asked for, one after another.
+    """Run sweeps, one after another.
 
     Returns:
-        The exit code: 0, 1 where a sweep has no result, 128 + signal where one stopped it.
+        The exit code: 0; 1 if a sweep has no result; 128 + signal after a signal.
 
     Raises:
-        UserError: A setting, the data, the storage or the tracking database is at fault.
+        UserError: A setting, the data, the storage or a database is at fault.
     """
     for settings in sweeps:
         (check_not_running if settings.resume or settings.study else check_names_are_free)(settings)
     address = sweeps[0].address
     with cluster(address) as available, Interruption() as interruption:
         joined = address_of(address) != LOCAL
-        allotments = [allot(settings.demand, available, grows=joined) for settings in sweeps]
+        allotments = [settings.allot(available, grows=joined) for settings in sweeps]
         for settings, allotment in zip(sweeps, allotments, strict=True):
             if settings.max_concurrent is None:
                 check_fits(allotment)
@@ -70,13 +81,13 @@ def _run(
     interruption: Interruption,
     console: Console,
 ) -> bool:
-    """Run one variant's sweep, or study of the paper; whether it has a result."""
+    """Run the sweep or study of one variant; return whether it has a result."""
     searches = settings.study is None
     with open_sweep(settings, variant, name, allotment) as sweep:
         with open_session(sweep, interruption, console) as session:
             session.found = search(session) if searches else train_study(session)
         if searches and session.found and not session.writer.undelivered:
-            make_page(sweep, console)
+            write_report(sweep, console)
     print_undelivered(sweep, session.writer, console)
     if searches and session.found:
         console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
@@ -84,14 +95,14 @@ def _run(
 
 
 def search(session: Session) -> bool:
-    """Search, evaluate the best trial, confirm the best configurations and print the result.
+    """Search, score the best trial on test, confirm the best configurations, and print the result.
 
     Returns:
-        Whether it has a result: some trial got as far as a score, some confirm run (where asked
-        for) to its end, and the user did not interrupt.
+        Whether a trial has a score and, if asked for, a confirm run is complete, and the user did
+        not interrupt.
     """
     sweep, ledger, budget, console = session.sweep, session.ledger, session.budget, session.console
-    if trials := without_time(session):
+    if trials := count_without_time(session):
         console.print(
             f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
             f"{budget.seconds:g} s are spent; go on with {_more_time(session)}",
@@ -104,7 +115,7 @@ def search(session: Session) -> bool:
         return False
     if record is None:
         reasons = [record.error for record in ledger.records.values() if record.error][:1]
-        if without_time(session):
+        if count_without_time(session):
             over = f"the time budget of {budget.seconds:g} s ended before any trial had a score"
             reasons.append(f"{over}; go on with {_more_time(session)}")
         line = Text(f"{sweep.name}: no trial has a result: {'; '.join(reasons) or 'no score'}")
@@ -118,29 +129,75 @@ def search(session: Session) -> bool:
 
 
 def _more_time(run: StageRun) -> str:
-    """The command that goes on with a sweep whose time is over: with twice the time."""
+    """Return the command that continues a sweep with twice the time."""
     seconds = ceil(2 * max(run.budget.seconds, run.budget.spent))
     return f"{run.sweep.resume_command} --time-budget {seconds}"
 
 
-def without_time(run: StageRun) -> int:
-    """How many trials are left that the time budget lets none of run; 0 where it lets some."""
+def count_without_time(run: StageRun) -> int:
+    """Count the trials left if the time budget lets none of them run; else return 0."""
     states = [trial.state for trial in run.study.get_trials(deepcopy=False)]
-    # What was cut short goes on as long as there is any time.
+    # A trial that was cut short continues as long as there is any time.
     some = run.budget.left > 0 and (TrialState.RUNNING in states or run.enough_time())
     return 0 if some else count_remaining(run.study, run.sweep.settings.trials)
 
 
 def _run_trials(session: Session) -> None:
-    """Run the trials, until they have ended or something ends them."""
     try:
         with show_trials(session, session.sweep.settings.trials) as listeners:
             run_search(session, listeners)
-            # What an interruption or an error stopped goes on when the sweep is resumed.
+            # After an interruption or an error, trials stay open for a resumed sweep.
             end_out_of_time(session)
     finally:
-        try:
-            log_tables(session, session.tracking)
-        except UserError as error:
-            # A full disk must not cost the result.
-            session.console.print(Text(f"tables not written: {error}"))
+        log_tables(session, session.tracking, session.console)
+
+
+def write_report(sweep: Sweep, console: Console) -> None:
+    """Write the report of a sweep from its runs in MLflow, and log it with the sweep's run.
+
+    An error is printed, since the report can be made again at any time.
+    """
+    # Loads the libraries for drawing.
+    from analysis.report.sweep_page import make_report
+
+    path = sweep.folder / REPORT_FILE
+    try:
+        made = make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
+        made.write(path)
+    except Exception as error:
+        # Of any class: the sweep itself has ended well.
+        again = f"python -m analysis report --sweep {sweep.name}"
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        console.print(Text(f"report not made ({reason}); make it with {again}"), soft_wrap=True)
+        return
+    writer = open_writer(sweep)
+    at = int(time.time() * 1000)
+    writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
+    writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
+    writer.close()
+    console.print(Text(f"report: {path}"), soft_wrap=True)
+    print_undelivered(sweep, writer, console)
+
+
+def _linked(tracked: TrackedSweep) -> str:
+    """Return a sweep's description with links to its report and its best trial in MLflow's UI."""
+    run, best = tracked.run, tracked.best
+    runs = f"#/experiments/{run.info.experiment_id}/runs"
+    note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
+    note += f"\n\n[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
+    if best is not None:
+        note += f", [trial {best['trial_id']}, the best]({runs}/{best['run_id']})"
+    return note
+
+
+def print_undelivered(sweep: Sweep, writer: DeliveryWorker, console: Console) -> None:
+    """Print how many entries of a sweep MLflow refused or has not received."""
+    if writer.failures:
+        refused = f"MLflow refused {len(writer.failures)} entries: {writer.failures[0]}"
+        console.print(Text(refused), soft_wrap=True)
+    if writer.undelivered:
+        waiting = (
+            f"MLflow does not answer: {writer.undelivered} entries wait in {sweep.folder}; "
+            f"deliver them with {sweep.resume_command}"
+        )
+        console.print(Text(waiting), soft_wrap=True)

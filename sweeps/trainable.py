@@ -1,6 +1,4 @@
-"""One trial: what Ray runs in its worker processes. It forwards what the Trainer yields."""
-
-from __future__ import annotations
+"""The functions that Ray runs in its worker processes: one call trains one trial."""
 
 import functools
 import math
@@ -16,7 +14,7 @@ import torch
 from ray import tune
 from ray.tune import Checkpoint
 
-from sweeps.cluster.storage import Storage, siblings
+from sweeps.cluster.storage import Storage, list_session_checkpoints
 from sweeps.cluster.storage_errors import disk_error
 from weakdis_core.config.config import validated
 from weakdis_core.data.prepared import Prepared, prepare
@@ -31,27 +29,26 @@ Trainable = Callable[[dict[str, Any]], object]
 
 CHECKPOINT_FILE = "checkpoint.pt"
 CONFIG_FILE = "config.yaml"
+# Seconds; the sweep stops such a trial within moments.
 _UNTIL_STOPPED = 3600
 
 
 def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
-    """Train one trial and report each evaluation with a checkpoint.
+    """Train one trial from its newest readable checkpoint; report evaluations with checkpoints.
 
-    It goes on from the newest of its checkpoints that can be read.
-
-    The process is used for trial after trial, so nothing is kept between them: the Trainer draws
-    every random number from generators seeded by its config, sets the threads and builds its
-    networks anew, and the images are a memory map.
+    A process trains one trial after another and keeps no state between them: the Trainer seeds its
+    generators from the config, sets the threads and builds new networks, and the images are a
+    memory map.
 
     Args:
-        parameters: The trial's `config`, the `checkpoints` of an earlier session, and `storage`,
-            where they lie.
+        parameters: The trial's `config`, the paths of its `checkpoints` from earlier sessions, and
+            the root of their `storage`.
 
     Raises:
         UserError: The values drawn do not fit together, or the data cannot be opened.
     """
     config = validated(parameters["config"])
-    # The prepared images are opened; on a machine that lacks them they are made.
+    # A machine without the prepared images makes them.
     prepared = prepare(config.data, config.runtime.data_dir)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
@@ -65,25 +62,22 @@ def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
 
 
 def train_and_score(parameters: dict[str, Any]) -> None:
-    """Train as a trial does, then score on test, once, and report the scores.
+    """Train a trial, then score it once on test and report the scores.
 
     Args:
-        parameters: As for `train_trial`; `disentanglement`, for `score_on_test`; and `keep_files`,
-            whether the run leaves its last checkpoint, its settings and pictures.
+        parameters: Those of `train_trial`; `disentanglement`, for `score_on_test`; and
+            `keep_files`, whether to keep the last checkpoint, the settings and pictures.
     """
     trainer, oracle, prepared = train_trial(parameters)
     started = time.perf_counter()
     scores = score_on_test(trainer, oracle, prepared, parameters["disentanglement"])
-    seconds = {
-        "cpu_seconds": trainer.cpu_seconds,
-        "scoring_seconds": time.perf_counter() - started,
-    }
-    result = _finite({f"test/{name}": value for name, value in scores.items()} | seconds)
+    result = _finite({f"test/{name}": value for name, value in scores.items()})
+    result |= {"cpu_seconds": trainer.cpu_seconds, "scoring_seconds": time.perf_counter() - started}
     result |= {"step": trainer.step, "stage": "test", **_machine(trainer.device)}
     if not parameters["keep_files"]:
         tune.report(result)
         return
-    # Draws, which takes a second to load: no other trial needs it.
+    # Loading matplotlib takes a second, and other trials do not need it.
     from weakdis_core.pictures.write import FOLDER, write_pictures
 
     with _saved(trainer) as folder:
@@ -93,10 +87,10 @@ def train_and_score(parameters: dict[str, Any]) -> None:
 
 
 def reporting_errors(trainable: Trainable) -> Trainable:
-    """The trainable, its errors reported instead of raised.
+    """Return a trainable that reports its errors instead of raising them.
 
-    What failed by itself would fail again, but Tune would try it again like a trial whose process
-    died. Errors of the storage, which may pass, are raised.
+    Tune retries a trial that raises, as it does one whose process died, but the same error would
+    come again. An OSError is raised: the storage may answer the next time.
     """
 
     @functools.wraps(trainable)
@@ -105,11 +99,10 @@ def reporting_errors(trainable: Trainable) -> Trainable:
             trainable(parameters)
         except Exception as error:
             if (reason := disk_error(error)) is not None:
-                # Of no trial's making, and the end of every other one too: the sweep stops.
+                # Every other trial would fail too: the sweep stops.
                 tune.report({"disk": f"{reason} on {platform.node()}"})
                 time.sleep(_UNTIL_STOPPED)
             if isinstance(error, OSError):
-                # A storage that does not answer now may do so in a moment.
                 raise
             traceback.print_exc()
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
@@ -119,17 +112,14 @@ def reporting_errors(trainable: Trainable) -> Trainable:
 
 
 def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
-    """A trial's checkpoints, the newest first: this session's, then those of earlier ones."""
+    """Return a trial's checkpoints, the newest first: of this session, then of earlier ones."""
     last = tune.get_checkpoint()
     earlier = map(Storage(parameters["storage"]).checkpoint, reversed(parameters["checkpoints"]))
-    return [*(siblings(last) if last else []), *earlier]
+    return [*(list_session_checkpoints(last) if last else []), *earlier]
 
 
 def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]:
-    """Load the newest checkpoint that can be read.
-
-    Returns:
-        A `note` on those that could not be read; nothing where all is well.
+    """Load the newest readable checkpoint, if any; return a `note` about unreadable ones.
 
     Raises:
         UserError: There are checkpoints, and none can be read.
@@ -139,24 +129,22 @@ def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]
         try:
             with checkpoint.as_directory() as folder:
                 trainer.load(Path(folder) / CHECKPOINT_FILE)
+            break
         except (UserError, FileNotFoundError) as error:
             unreadable.append(str(error))
-            continue
-        if not unreadable:
-            return {}
-        return {"note": f"went on from step {trainer.step}: {'; '.join(unreadable)}"}
-    if unreadable:
-        raise UserError(f"no checkpoint can be read: {'; '.join(unreadable)}")
-    return {}
+    reasons = "; ".join(unreadable)
+    if unreadable and len(unreadable) == len(checkpoints):
+        raise UserError(f"no checkpoint can be read: {reasons}")
+    return {"note": f"went on from step {trainer.step}: {reasons}"} if unreadable else {}
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, Any]:
-    # Metrics that do not exist (yet) are absent, never NaN.
+    # Metrics that do not exist yet are absent, never NaN.
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _machine(device: torch.device) -> dict[str, str]:
-    """What a run is computed on, as its tags name it."""
+    """Return the device and machine of a run, for its tags."""
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else f"cpu {platform.machine()}"
     return {"device": name, "machine": processor()}
@@ -164,7 +152,7 @@ def _machine(device: torch.device) -> dict[str, str]:
 
 @contextmanager
 def _saved(trainer: Trainer) -> Iterator[Path]:
-    """A temporary folder with the checkpoint, which Tune copies."""
+    """Save a checkpoint in a temporary folder, from which Tune copies it."""
     with temporary_folder("weakdis-checkpoint-") as folder:
         trainer.save(folder / CHECKPOINT_FILE)
         yield folder

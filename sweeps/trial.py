@@ -1,6 +1,4 @@
-"""What became of a trial."""
-
-from __future__ import annotations
+"""The state of a trial, and the interface of listeners to its events."""
 
 import math
 import time
@@ -16,38 +14,37 @@ Stage = Literal["search", "confirm", "study"]
 
 Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "interrupted"]
 
-
 WORDS: dict[Stage, str] = {"search": "trial", "confirm": "confirm run", "study": "run"}
-"""What a trial is called, by what it is for."""
+"""The word for a trial of each stage."""
 
 VALUES = "values"
-"""User attribute of a trial whose settings are given, not drawn: what distinguishes it."""
+"""User attribute of a trial whose settings are given, not drawn: the values that identify it."""
 
 
 @dataclass
 class TrialRecord:
-    """A trial so far.
+    """The state of a trial.
 
     Attributes:
-        number: Position among the sweep's trials, from 1; the study's number and one.
-        trial_id: What it is called in MLflow and on disk; the same in every session of the sweep.
-        values: The settings searched, by dotted name; of a given run, what distinguishes it.
+        number: Position among the sweep's trials, from 1; the study's number plus one.
+        trial_id: Its name in MLflow and on disk, the same in every session of the sweep.
+        values: The settings searched, by dotted name; of a given run, the values that identify it.
         outcome: How it ended; `complete` means that it reached its last step with a score.
         step: Training step of the last report.
-        steps: Training steps of the whole trial; 0 where an earlier version stored the record.
+        steps: Training steps of the whole trial; 0 if an earlier version stored the record.
         stage: Stage of training at the last report.
         metrics: Numbers of the last report that has the objective, else of the last report.
         score: The objective at the last report that has it.
-        rungs: Step and value of each report that early stopping judges.
-        test: Scores on test, `test/...`; of given runs only.
-        seconds: Seconds that it took so far, in all sessions.
+        rungs: Step and value of each report that early stopping uses.
+        test: Scores on test, `test/...`; only of given runs.
+        seconds: Seconds so far, in all sessions.
         checkpoints: Paths of its last checkpoints within the storage, the newest last.
         hosts: Names of the machines that it ran on, in order.
         error: Why it failed, in one line.
-        note: What else there is to say of it: a checkpoint that could not be read.
-        mended: Whether the session in which it ended was killed before it could say so.
-        started: When it started, on the clock of this session; its earlier seconds are taken off.
-        config: Its whole settings, nested; empty where it has not run in this session.
+        note: A remark, such as which checkpoint could not be read.
+        mended: Whether its session was killed before it sent the end of the trial to MLflow.
+        started: When it started, on the clock of this session, minus its earlier seconds.
+        config: All its settings, nested; empty if it has not run in this session.
     """
 
     number: int
@@ -72,16 +69,16 @@ class TrialRecord:
 
     @property
     def checkpoint(self) -> str | None:
-        """Path of its last checkpoint within the storage."""
+        """Path of the last checkpoint within the storage."""
         return self.checkpoints[-1] if self.checkpoints else None
 
 
 def outcome_of(record: TrialRecord) -> Outcome:
-    """How a trial ended that Tune ended: neither the user nor the end of time cut it short.
+    """Return the outcome of a trial that neither the user nor the end of time cut short.
 
     Args:
-        record: The trial at its end. One with fewer than its steps was stopped early; one that was
-            scored on test is complete, whatever it scored on validation.
+        record: The trial at its end. With steps left it was stopped early; with scores on test it
+            is complete even without one on validation.
     """
     if record.error:
         return "failed"
@@ -92,48 +89,49 @@ def outcome_of(record: TrialRecord) -> Outcome:
 
 
 def highest(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The one with the best score; None where none has any."""
+    """Return the trial with the best score; None if none has a score."""
     scored = (record for record in records if record.score is not None)
     return max(scored, key=attrgetter("score"), default=None)
 
 
 def seconds_of_a_trial(records: Iterable[TrialRecord]) -> float:
-    """What the complete ones among trials took on average; 0 where none is."""
+    """Return the mean seconds of the complete trials; 0 if there are none."""
     return fmean([each.seconds for each in records if each.outcome == "complete"] or [0.0])
 
 
 def trial_id_of(number: int, stage: Stage = "search") -> str:
-    """What a trial is called in MLflow and on disk, by its number in the study."""
+    """Return the name in MLflow and on disk of a trial, given its number in the study."""
     prefix = {"search": "", "confirm": "confirm-", "study": "run-"}[stage]
     return f"{prefix}{number + 1:05d}"
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what distinguishes a trial: the settings drawn, or the values of a given run."""
+    """Return the values that identify a trial: its drawn settings, or those of a given run."""
+    # Optuna 5.0 stores the values of an enqueued trial there until they are drawn.
     fixed = trial.system_attrs.get("fixed_params", {})
     return dict(trial.user_attrs.get(VALUES, fixed | trial.params))
 
 
 class Listener:
-    """Receives events, in the order of `sweeps.callback.TrialEvents`; each does nothing here."""
+    """Receives the events of `sweeps.search.tune_events.TuneEvents`; by default it ignores them."""
 
     def session_started(self) -> None:
-        """Receive the start of the session, before that of any trial."""
+        """Receive the start of the session, before any trial starts."""
 
     def step_started(self) -> None:
-        """Receive the start of a step of Tune's loop, which waits for one event at most."""
+        """Receive the start of a step of Tune's loop, which handles at most one event."""
 
     def trial_started(self, record: TrialRecord) -> None:
-        """Receive a trial that starts, or goes on in another process."""
+        """Receive a trial that starts, or continues in another process."""
 
     def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
-        """Receive a report of a trial, with what Tune adds to it."""
+        """Receive a report of a trial, with the entries that Tune adds."""
 
     def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
-        """Receive the path, within the storage, of a checkpoint that a trial has saved."""
+        """Receive the path within the storage of a checkpoint that a trial has saved."""
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """Receive a trial that has ended by itself: it completed, failed or was stopped early."""
+        """Receive a trial that completed, failed or was stopped early."""
 
     def session_ended(self) -> None:
-        """Receive the end of the session; trials that still ran are cut short."""
+        """Receive the end of the session, which cuts running trials short."""

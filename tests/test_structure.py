@@ -26,7 +26,7 @@ ORDER = {
     "analysis": "statistics data tables figures serving served report commands __main__",
     "sweeps": (
         "names trial text compat study_names budget cluster sweep_settings state trainable search "
-        "tracking results cli session page confirm study_training sweep run"
+        "tracking results cli session confirm study_training sweep run"
     ),
 }
 LARGEST_FOLDER = 15

@@ -1,8 +1,4 @@
-"""Looking at sweeps without starting anything: `--list` and `--status NAME`."""
-
-from __future__ import annotations
-
-from collections import Counter
+"""The flags `--list` and `--status NAME`, which show sweeps without starting anything."""
 
 from optuna import logging as optuna_logging
 from rich.console import Console
@@ -18,13 +14,13 @@ from sweeps.state.catalog import (
     stored_names,
 )
 from sweeps.sweep_settings import SweepSettings
-from sweeps.text import format_duration, format_settings
+from sweeps.text import format_duration, format_outcomes, format_settings
 from sweeps.trial import TrialRecord
 from weakdis_core.errors import UserError
 
 
 def print_status(settings: SweepSettings, console: Console) -> None:
-    """Print what the user asks to see.
+    """Print the list of sweeps, or the trials of the sweep that `status` names.
 
     Raises:
         UserError: There is no such sweep.
@@ -41,7 +37,7 @@ def print_status(settings: SweepSettings, console: Console) -> None:
         except UserError as error:
             table.add_row(name, Text(str(error)))
     for name in names_without_study(settings):
-        table.add_row(name, "its study lies elsewhere: see --optuna-storage")
+        table.add_row(name, "its study is in another database: see --optuna-storage")
     console.print(table if table.row_count else f"no sweeps in {settings.folder}")
 
 
@@ -53,7 +49,7 @@ def _row(stored: StoredSweep, settings: SweepSettings) -> tuple[str, ...]:
         stored.name,
         _state(stored, known, settings),
         str(stored.settings.trials),
-        _ends(known),
+        format_outcomes(known) or "none",
         "-" if best is None else f"{best:.3f}",
         format_duration(records.seconds),
     )
@@ -67,32 +63,26 @@ def _state(stored: StoredSweep, known: list[TrialRecord], settings: SweepSetting
     if stored.ended is not None:
         return "ended" if stored.ended else f"interrupted: --resume {stored.name}"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
-    if not cut and stored.confirm is not None:
-        # All confirm runs are in their study, waiting, before the first of them starts.
-        cut = any(
-            not each.state.is_finished() for each in stored.confirm.get_trials(deepcopy=False)
-        )
+    if stored.confirm is not None:
+        # All confirm runs wait in their study before the first of them starts.
+        trials = stored.confirm.get_trials(deepcopy=False)
+        cut = cut or not all(each.state.is_finished() for each in trials)
     return f"interrupted: --resume {stored.name}" if cut else "ended"
-
-
-def _ends(known: list[TrialRecord]) -> str:
-    counts = Counter(record.outcome.replace("_", " ") for record in known)
-    return ", ".join(f"{number} {end}" for end, number in counts.items()) or "none"
 
 
 def _status(stored: StoredSweep, settings: SweepSettings) -> Table:
     known = list(stored.records.load().values())
-    title = f"{stored.name}: {_state(stored, known, settings)}; {_ends(known)}"
+    title = f"{stored.name}: {_state(stored, known, settings)}; {format_outcomes(known) or 'none'}"
     table = Table(
         "trial", "state", "step", "score", "time", "settings",
         title=title, title_justify="left", box=None,
     )  # fmt: skip
     for record in known:
         score = "-" if record.score is None else f"{record.score:.3f}"
-        told = "; ".join(filter(None, (format_settings(record.values), record.error, record.note)))
+        remarks = filter(None, (format_settings(record.values), record.error, record.note))
         state = record.outcome.replace("_", " ")
         steps = f"{record.step}/{record.steps or stored.base.training.steps}"
         row = (str(record.number), state, steps, score, format_duration(record.seconds))
-        # An error may hold what would be markup.
-        table.add_row(*row, Text(told))
+        # As plain text: an error may contain markup.
+        table.add_row(*row, Text("; ".join(remarks)))
     return table

@@ -1,6 +1,4 @@
-"""What a study of the paper still needs and what that will cost, before anything is trained."""
-
-from __future__ import annotations
+"""The flag `--plan` of a study: which runs are missing, and how long they will take."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +14,6 @@ from rich.table import Table
 from analysis.data.archive import Archive, read_frame
 from analysis.data.declared import missing_and_stale, on_cpu
 from analysis.data.runs import finished_runs
-from sweeps.cluster.allotment import allot
 from sweeps.sweep_settings import SweepSettings
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.source import plan as data_plan
@@ -31,14 +28,14 @@ _SCORING_SECONDS = {"none": 10.0, "converted": 60.0, "raw": 400.0}
 
 @dataclass(frozen=True)
 class VariantPlan:
-    """A study's work on one variant.
+    """The work of a study on one variant.
 
     Attributes:
         variant: The variant.
         runs: Number of declared runs.
-        missing: Runs that have no result.
-        stale: Runs whose result has other settings or versions.
-        seconds: Estimated core-seconds of both.
+        missing: Number of runs without a result.
+        stale: Number of runs whose result has other settings or versions.
+        seconds: Estimated core-seconds of missing and stale runs.
     """
 
     variant: str
@@ -49,18 +46,18 @@ class VariantPlan:
 
 
 def print_study_plan(settings: SweepSettings, console: Console) -> None:
-    """Print the plan of a study; nothing is started.
+    """Print the plan of a study, without starting anything.
 
     Raises:
-        UserError: The store or the archive cannot be read, or a setting is at fault.
+        UserError: The store or the archive cannot be read, or a setting is not allowed.
     """
     cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
     if settings.address is not None and settings.gpus_per_trial:
-        # A cluster that is not joined yet may have the GPUs that are asked for.
+        # The cluster, which is not joined yet, may have the GPUs asked for.
         gpus = max(gpus, 1)
-    allotment = allot(settings.demand, {"CPU": float(cpus), "GPU": float(gpus)})
+    allotment = settings.allot({"CPU": float(cpus), "GPU": float(gpus)})
     scheme, _, database = settings.tracking.partition(":///")
-    # A store that is made with the first sweep has no runs.
+    # Before the first sweep there is no store.
     begun = scheme != "sqlite" or Path(database).exists()
     runs = read_frame(settings.tracking) if begun else Archive().frame()
     console.print(_table(make_plan(settings, runs), allotment.concurrent))
@@ -70,11 +67,11 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
     """Plan a study, variant by variant.
 
     Args:
-        settings: What the user asked for; `study` is set.
+        settings: The flags; `study` is set.
         runs: The frame of `analysis.data.archive.read_frame`.
 
     Raises:
-        UserError: Official images are asked for and their file is nowhere.
+        UserError: The source is official and there is no official file.
     """
     assert settings.study is not None
     plans = []
@@ -83,20 +80,20 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
         source = data_plan(data, settings.data_dir).source
         declared = declared_runs(settings.study, variant, source, settings.seeds)
         missing, stale = missing_and_stale(runs, declared)
-        seconds = sum(estimate(run, runs) for run in missing + stale)
+        seconds = sum(estimate_seconds(run, runs) for run in missing + stale)
         plans.append(VariantPlan(variant, len(declared), len(missing), len(stale), seconds))
     return plans
 
 
-def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
-    """Estimate the core-seconds of a run.
+def estimate_seconds(run: DeclaredRun, runs: pd.DataFrame) -> float:
+    """Estimate the core-seconds of a run, training and scores.
 
-    Earlier runs of the same row serve, else those of the same variant and kind of model, a step
-    each; without any, constants of the variant's family.
+    From earlier runs of its row, else from the seconds a step of those with its variant and kind of
+    model, else from constants of the variant's family.
     """
     config, kind = run.config, run.config.model.kind
     known = finished_runs(runs)
-    # On a GPU the CPU's seconds say nothing of a CPU's.
+    # CPU seconds of runs on a GPU are no estimate for those on a CPU.
     timed = known[on_cpu(known)]
     same = timed[timed["row"].eq(run.row)]
     alike = same
@@ -110,26 +107,18 @@ def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
 
 
 def _table(plans: Sequence[VariantPlan], concurrent: int) -> Table:
-    table = Table(box=None, title_justify="left", title="plan")
-    table.add_column("variant")
+    numbers = ("runs", "missing", "stale", "seconds")
+    total = VariantPlan("all", *(sum(getattr(plan, name) for plan in plans) for name in numbers))
+    table = Table("variant", box=None, title_justify="left", title="plan")
     for column in ("runs", "done", "missing", "stale", "core-hours"):
         table.add_column(column, justify="right")
-    for plan in plans:
-        table.add_row(plan.variant, *_numbers([plan]))
-    table.add_section()
-    table.add_row("all", *_numbers(plans))
-    to_do = sum(plan.missing + plan.stale for plan in plans)
-    hours = sum(plan.seconds for plan in plans) / 3600
-    longest = ceil(to_do / concurrent) * hours / max(to_do, 1)
+    for plan in (*plans, total):
+        done = plan.runs - plan.missing - plan.stale
+        counts = map(str, (plan.runs, done, plan.missing, plan.stale))
+        table.add_row(plan.variant, *counts, f"{plan.seconds / 3600:.1f}")
+    to_do = total.missing + total.stale
+    hours = ceil(to_do / concurrent) * total.seconds / 3600 / max(to_do, 1)
     table.caption = (
-        f"{concurrent} at once: about {longest:.1f} hours" if to_do else "nothing left to train"
+        f"{concurrent} at once: about {hours:.1f} hours" if to_do else "nothing left to train"
     )
     return table
-
-
-def _numbers(plans: Sequence[VariantPlan]) -> list[str]:
-    runs, missing, stale = (
-        sum(getattr(plan, name) for plan in plans) for name in ("runs", "missing", "stale")
-    )
-    hours = sum(plan.seconds for plan in plans) / 3600
-    return [str(n) for n in (runs, runs - missing - stale, missing, stale)] + [f"{hours:.1f}"]

@@ -1,11 +1,8 @@
-"""What a sweep found, printed beside what the paper reports."""
-
-from __future__ import annotations
+"""The result of a sweep, printed beside the numbers of the paper."""
 
 import math
 import os
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -17,7 +14,7 @@ from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
-from sweeps.text import format_duration, format_settings
+from sweeps.text import format_duration, format_outcomes, format_settings
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.trial import TrialRecord
 from weakdis_core import paper
@@ -25,31 +22,33 @@ from weakdis_core.config.config import Config
 from weakdis_core.pictures.write import FOLDER
 
 
-def front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
-    """The front of accuracy against labels: complete trials that none beats with fewer labels.
+def pareto_front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
+    """Return the Pareto front of score against labels, over complete trials.
 
-    Where the number of labels is not searched it is `fixed_labels`.
+    Args:
+        ledger: The trials.
+        fixed_labels: Number of labels, if it is not searched.
 
     Returns:
-        (labels, best score) by labels, each score higher than those before.
+        Labels and best score, by labels; each score is higher than those before.
     """
-    best: dict[int, float] = {}
-    for record in ledger.complete():
-        labels = int(record.values.get("data.labels", fixed_labels))
-        best[labels] = max(best.get(labels, 0.0), record.score or 0.0)
+    scores = [
+        (int(record.values.get("data.labels", fixed_labels)), record.score or 0.0)
+        for record in ledger.complete()
+    ]
     points: list[tuple[int, float]] = []
-    for labels in sorted(best):
-        if not points or best[labels] > points[-1][1]:
-            points.append((labels, best[labels]))
+    for labels, score in sorted(scores, key=lambda each: (each[0], -each[1])):
+        if not points or score > points[-1][1]:
+            points.append((labels, score))
     return points
 
 
 def print_results(console: Console, run: StageRun, best: Best) -> None:
     """Print the best configuration, its scores beside the paper's, and the front."""
     sweep, ledger, record = run.sweep, run.ledger, best.record
-    ends = Counter(ended.outcome.replace("_", " ") for ended in ledger.ended())
-    counts = ", ".join(f"{number} {end}" for end, number in ends.items())
-    console.print(f"\n[bold]{sweep.name}[/bold]: {ends.total()} trials ended ({counts})")
+    ended = ledger.ended()
+    outcomes = format_outcomes(ended)
+    console.print(f"\n[bold]{sweep.name}[/bold]: {len(ended)} trials ended ({outcomes})")
     console.print(
         f"best: trial {record.number} ({record.outcome.replace('_', ' ')}, "
         f"{format_duration(record.seconds)}), {format_settings(record.values)}",
@@ -62,16 +61,16 @@ def print_results(console: Console, run: StageRun, best: Best) -> None:
     }
     _print_accuracies(console, sweep, rows, labels)
     console.print(
-        f"A search result of one seed, not a table row. {_origin(sweep, best.oracle)}",
+        f"A search result of one seed, not a table row. {_origin(sweep, best.test)}",
         highlight=False,
     )
-    points = front(ledger, sweep.base.data.labels)
+    points = pareto_front(ledger, sweep.base.data.labels)
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"validation accuracy against labels: {shown}", highlight=False)
     file = os.path.relpath(best.checkpoint / CHECKPOINT_FILE)
     console.print(
-        f"pictures: {sweep.folder / FOLDER}; another: "
+        f"pictures: {sweep.folder / FOLDER}; to draw more: "
         f"python -m weakdis_core manipulate --checkpoint {file}",
         highlight=False,
         soft_wrap=True,
@@ -80,12 +79,12 @@ def print_results(console: Console, run: StageRun, best: Best) -> None:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """A configuration and the confirm runs that reached their end.
+    """A configuration and its complete confirm runs.
 
     Attributes:
         trial: The search's trial of this configuration.
         config: Its settings.
-        runs: One a seed.
+        runs: Its runs, one for each seed.
     """
 
     trial: TrialRecord
@@ -93,42 +92,39 @@ class Confirmed:
     runs: list[TrialRecord]
 
     def interval(self, kind: str) -> Interval:
-        """A relation accuracy's mean over the seeds with its 95% t-interval."""
+        """Return the mean of a relation accuracy over the seeds, with its 95% t-interval."""
         name = f"test/relation_accuracy_{kind}"
         return t_interval([run.test.get(name, math.nan) for run in self.runs])
 
     def note(self) -> str:
-        """The configuration and its means in one line."""
+        """Describe the configuration and its means in one line."""
         parts = ", ".join(f"{kind} {mean(self.interval(kind))}" for kind in KINDS)
         return f"Config {self.config.hash()} on {len(self.runs)} fresh seeds: {parts}."
 
 
-def print_confirmed(console: Console, sweep: Sweep, confirmed: Confirmed) -> None:
-    """Print a configuration's accuracies on test: each seed's, their mean, and the paper's."""
-    seeds = len(confirmed.runs)
+def print_confirmed(console: Console, sweep: Sweep, confirmed: Sequence[Confirmed]) -> None:
+    """Print accuracies on test of each configuration: of each seed, their mean, and the paper's."""
+    for each in confirmed:
+        seeds = len(each.runs)
+        console.print(
+            f"\n[bold]confirmed[/bold] on fresh seeds: config {each.config.hash()} "
+            f"(trial {each.trial.number}), {format_settings(each.trial.values)}",
+            highlight=False,
+        )
+        rows = {f"seed {run.values['seed']}, test": _cells(run.test, "test") for run in each.runs}
+        means = [mean(each.interval(kind)) for kind in KINDS]
+        rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
+        _print_accuracies(console, sweep, rows, each.config.data.labels)
+    origin = _origin(sweep, confirmed[0].runs[0].test)
     console.print(
-        f"\n[bold]confirmed[/bold] on fresh seeds: config {confirmed.config.hash()} "
-        f"(trial {confirmed.trial.number}), {format_settings(confirmed.trial.values)}",
-        highlight=False,
-    )
-    rows = {f"seed {run.values['seed']}, test": _cells(run.test, "test") for run in confirmed.runs}
-    means = [mean(confirmed.interval(kind)) for kind in KINDS]
-    rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
-    _print_accuracies(console, sweep, rows, confirmed.config.data.labels)
-
-
-def print_notes(console: Console, sweep: Sweep, confirmed: Confirmed) -> None:
-    """Print what the numbers of a confirmed configuration mean."""
-    oracle = confirmed.runs[0].test.get("test/oracle_accuracy", math.nan)
-    console.print(
-        f"± is half the width of the 95% t-interval over seeds. {_origin(sweep, oracle)} "
+        f"± is half the width of the 95% t-interval over seeds. {origin} "
         "`python -m analysis table1` shows these runs.",
         highlight=False,
     )
 
 
 def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None:
-    """Print which of the runs asked for have no result and why."""
+    """Print which of the runs asked for have no result, and why."""
     complete = sum(run.outcome == "complete" for run in runs)
     if complete == asked:
         return
@@ -142,7 +138,7 @@ def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None
 def _print_accuracies(
     console: Console, sweep: Sweep, rows: Mapping[str, list[str]], labels: int
 ) -> None:
-    """Print rows of relation accuracies, the last one in bold, and the paper's below them."""
+    """Print rows of relation accuracies, the last in bold, and the paper's rows below."""
     table = Table("relation accuracy", *KINDS, "labels")
     last = list(rows)[-1]
     for name, cells in rows.items():
@@ -156,12 +152,13 @@ def _print_accuracies(
 
 
 def _cells(scores: Mapping[str, float], part: str) -> list[str]:
-    """The relation accuracies of a part, `val` or `test`, in the order of `KINDS`."""
+    """Format the relation accuracies of a part, `val` or `test`, in the order of `KINDS`."""
     found = [scores.get(f"{part}/relation_accuracy_{kind}") for kind in KINDS]
     return ["-" if score is None else f"{score:.3f}" for score in found]
 
 
-def _origin(sweep: Sweep, oracle: float) -> str:
+def _origin(sweep: Sweep, test: Mapping[str, float]) -> str:
+    oracle = test.get("test/oracle_accuracy", math.nan)
     return (
         f"Data: {sweep.base.data.source}. Pixel accuracies are judged by an oracle that is "
         f"right on {oracle:.3f} of test images. Paper: {paper.load().cite()}."

@@ -1,13 +1,11 @@
-"""What a sweep will cost, before it is paid: trials, steps, time and disk."""
-
-from __future__ import annotations
+"""The flag `--plan` of a search: its trials, steps, time and disk."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from timeit import timeit
 
 import numpy as np
 import torch
@@ -20,7 +18,7 @@ from optuna.distributions import (
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.cluster.allotment import Allotment, allot
+from sweeps.cluster.allotment import Allotment
 from sweeps.search.scheduler import REDUCTION_FACTOR
 from sweeps.search.space import build_space, first_rung
 from sweeps.state.catalog import find_sweep
@@ -45,8 +43,8 @@ _STATE_BYTES = 100_000
 
 
 @dataclass(frozen=True)
-class Left:
-    """What is still to be done of a sweep; of a new one all.
+class WorkLeft:
+    """The work left of a sweep; all of it for a new one.
 
     Attributes:
         trials: Trials that have not ended.
@@ -61,11 +59,11 @@ class Left:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a few training steps on made-up images cost.
+    """The cost of a trial, measured by a few steps on noise.
 
     Attributes:
-        trial: Seconds of a full trial, by the steps and evaluations timed.
-        test: Seconds of a confirm run's evaluation on test; 0 where it was not timed.
+        trial: Seconds of a full trial.
+        test: Seconds of a confirm run's evaluation on test; 0 if it was not timed.
         checkpoint: Bytes of a checkpoint.
     """
 
@@ -75,92 +73,99 @@ class Probe:
 
 
 def print_plan(settings: SweepSettings, console: Console) -> None:
-    """Print the plan of the sweeps that the settings ask for; nothing is started.
+    """Print the plan of each sweep that the settings ask for, without starting anything.
 
     Raises:
-        UserError: A setting is at fault.
+        UserError: A setting is not allowed.
     """
     cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
-    # A cluster's machines are not known before it is joined: as if it were this one.
-    allotment = allot(settings.demand, {"CPU": float(cpus), "GPU": float(gpus)})
+    # The machines of a cluster are unknown before it is joined: plan as if it were this one.
+    allotment = settings.allot({"CPU": float(cpus), "GPU": float(gpus)})
     where = f"{cpus} CPUs, {gpus} GPUs" + (" of this machine" if settings.address else "")
+    what = "what is left" if settings.resume else "plan"
     for variant, name in settings.sweep_names().items():
-        what = "what is left" if settings.resume else "plan"
-        table = Table(
-            title=f"{what} of {name if settings.name else variant}",
-            box=None,
-            show_header=False,
-            title_justify="left",
-        )
-        for row in _rows(settings, variant, name, allotment, where):
+        title = f"{what} of {name if settings.name else variant}"
+        table = Table(title=title, box=None, show_header=False, title_justify="left")
+        for row in _rows(settings, variant, find_work_left(settings, name), allotment, where):
             table.add_row(*row)
         console.print(table)
 
 
-def left_of(settings: SweepSettings, name: str) -> Left:
-    """What is left of the sweep called `name`, going by its studies if it is resumed."""
+def find_work_left(settings: SweepSettings, name: str) -> WorkLeft:
+    """Return the work left of the sweep called `name`, from its studies if it is resumed."""
     runs = settings.confirm_seeds * settings.confirm_top
     if not settings.resume:
-        return Left(settings.trials, settings.time_budget, runs)
+        return WorkLeft(settings.trials, settings.time_budget, runs)
     stored = find_sweep(settings, name)
     trials = count_remaining(stored.study, settings.trials)
     seconds = max(0.0, settings.time_budget - stored.records.seconds)
     # More trials may find better configurations, which have no runs yet.
     if stored.confirm is not None and not trials:
         runs = count_remaining(stored.confirm, runs)
-    return Left(trials, seconds, runs)
+    return WorkLeft(trials, seconds, runs)
 
 
 def probe(config: Config, test: bool = False) -> Probe:
-    """Time a few steps of a configuration on made-up images, and weigh its checkpoint.
+    """Time a few training steps on noise, and measure the size of a checkpoint.
 
     Args:
         config: The settings of a trial.
         test: Whether to time the evaluation of a confirm run too, which takes longer.
     """
     training = config.training
+    labels = min(config.data.labels, _PROBE_IMAGES // 4)
     changes = {
-        "training.steps": _PROBE_STEPS,
-        "training.evaluations": 3,
-        "data.labels": min(config.data.labels, _PROBE_IMAGES // 4),
-    }
-    prepared = _made_up(config)
+        "training.steps": _PROBE_STEPS, "training.evaluations": 3, "data.labels": labels,
+    }  # fmt: skip
+    prepared = _noise(config)
     oracle = Oracle(build_network(prepared.variant), prepared.variant.n_values, 0.0, 0.0)
     trainer = Trainer(config.with_values(changes), prepared, oracle)
-    # The first third pays for what happens once; the other two hold an evaluation each.
+    # The first third includes what happens once; the other two hold an evaluation each.
     first, _, last = trainer.fit()
-    evaluation = _seconds(lambda: trainer.evaluate("validation"))
+    evaluation = timeit(lambda: trainer.evaluate("validation"), number=1)
     step = max(1e-4, (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step))
+    image = evaluation / len(trainer.splits.validation)
+    # Validation and test have a tenth of the images each, train the rest.
     images = plan(config.data, config.runtime.data_dir).n_images
     evaluated = min(training.evaluation_samples, images // 10)
-    evaluation *= evaluated / len(trainer.splits.validation)
+    test_seconds = 0.0
+    if test:
+        scoring = timeit(lambda: disentanglement_scores(trainer, raw=True), number=1)
+        # Nearly all of it is spent on latent codes, in proportion to their rows.
+        rows = min(RAW_ROWS, 0.8 * images) / (0.8 * _PROBE_IMAGES - labels)
+        test_seconds = image * images / 10 + scoring * rows
     with temporary_folder("weakdis-checkpoint-") as folder:
-        file = folder / "checkpoint"
-        trainer.save(file)
-        size = file.stat().st_size
-    spent = training.steps * step + training.evaluations * evaluation
-    return Probe(spent, _test_seconds(trainer, images) if test else 0.0, size)
+        trainer.save(folder / "checkpoint")
+        size = (folder / "checkpoint").stat().st_size
+    trial = training.steps * step + training.evaluations * evaluated * image
+    return Probe(trial, test_seconds, size)
 
 
-def _test_seconds(trainer: Trainer, images: int) -> float:
-    """Seconds of an evaluation on test with so many images, by one on the trainer's few."""
-    accuracies = _seconds(lambda: trainer.evaluate("test"))
-    # Nearly all of it goes to the latent codes, and grows with their rows.
-    disentanglement = _seconds(lambda: disentanglement_scores(trainer, raw=True))
-    rows = min(RAW_ROWS, 0.8 * images)
-    probed = 0.8 * _PROBE_IMAGES - trainer.config.data.labels
-    return accuracies * images / _PROBE_IMAGES + disentanglement * rows / probed
+def _noise(config: Config) -> Prepared:
+    """Make noise images with real factor values."""
+    variant = get_variant(config.data.variant)
+    generator = np.random.default_rng(0)
+    indices = generator.choice(variant.indices(), _PROBE_IMAGES, replace=False)
+    scale = 1 if variant.channels == 1 else 255
+    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
+    images = generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True)
+    digests = np.arange(_PROBE_IMAGES, dtype=np.uint64)
+    values = variant.values(indices)
+    return Prepared(
+        variant, "rendered", Path(), images, values, indices, digests, float(scale), digest=""
+    )
 
 
 def _rows(
-    settings: SweepSettings, variant: str, name: str, allotment: Allotment, where: str
+    settings: SweepSettings, variant: str, left: WorkLeft, allotment: Allotment, where: str
 ) -> Iterator[tuple[str, str]]:
-    left, base = left_of(settings, name), settings.base_config(variant)
+    """Yield the rows of a plan: a word and its text."""
+    base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
     measured = probe(base, test=left.runs > 0)
     steps, rung, full = base.training.steps, first_rung(space, base), measured.trial
     rounds = ceil(left.trials / allotment.concurrent)
-    # Of the trials that reach the rung ASHA lets one in REDUCTION_FACTOR go on.
+    # ASHA lets one of REDUCTION_FACTOR trials that reach the rung continue.
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
     longest, shortest = rounds * full, rounds * full * stopped
     more = f" more of {settings.trials}" if settings.resume else ""
@@ -174,13 +179,11 @@ def _rows(
     yield "steps", f"{steps} a full trial; early stopping from step {rung}"
     yield (
         "time",
-        f"{format_duration(full)} a full trial, by {_PROBE_STEPS} steps on this machine; "
-        f"{format_duration(shortest)} to {format_duration(longest)} for all trials, as early "
-        "stopping has it; "
-        f"the search ends after {format_duration(left.seconds)} in any case",
+        f"{format_duration(full)} a full trial, estimated from {_PROBE_STEPS} steps here; "
+        f"{format_duration(shortest)} to {format_duration(longest)} for all trials, depending on "
+        f"early stopping; the search ends after {format_duration(left.seconds)} in any case",
     )
     if left.runs:
-        # Nothing of it is in the time budget.
         spent = ceil(left.runs / allotment.concurrent) * (full + measured.test)
         yield (
             "confirmation",
@@ -199,39 +202,11 @@ def _rows(
     )
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
-def _made_up(config: Config) -> Prepared:
-    """Noise with real factor values: enough to time and to weigh."""
-    variant = get_variant(config.data.variant)
-    generator = np.random.default_rng(0)
-    every = variant.indices()
-    indices = every[generator.choice(len(every), _PROBE_IMAGES, replace=False)]
-    scale = 1 if variant.channels == 1 else 255
-    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
-    return Prepared(
-        variant=variant,
-        source="rendered",
-        path=Path(),
-        images=generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True),
-        factors=variant.values(indices),
-        indices=indices,
-        digests=np.arange(_PROBE_IMAGES, dtype=np.uint64),
-        scale=float(scale),
-        digest="",
-    )
-
-
 def _range(values: BaseDistribution) -> str:
-    if isinstance(values, CategoricalDistribution):
-        return "{" + ", ".join(str(choice) for choice in values.choices) + "}"
     if isinstance(values, FloatDistribution | IntDistribution):
         return f"{values.low:g} to {values.high:g}" + (", log" if values.log else "")
-    return str(values)
+    assert isinstance(values, CategoricalDistribution)
+    return "{" + ", ".join(str(choice) for choice in values.choices) + "}"
 
 
 def _size(n_bytes: float) -> str:

@@ -1,6 +1,4 @@
-"""`make ui`: MLflow's UI and Optuna's dashboard of the sweeps here, on this machine only."""
-
-from __future__ import annotations
+"""`make ui`: MLflow's UI and Optuna's dashboard on this machine."""
 
 import asyncio
 import logging
@@ -23,36 +21,36 @@ from weakdis_core.config.settings import Settings
 from weakdis_core.errors import UserError
 
 _HOST = "127.0.0.1"
-# MLflow opens for language models, where the registry is not to be seen.
-_TRAINING = "#/experiments?workflowType=machine_learning"
+# The view for training; the default one, for language models, does not show the registry.
+_VIEW = "#/experiments?workflowType=machine_learning"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class UiSettings(Settings):
-    """Look at sweeps in MLflow's UI and in Optuna's dashboard; Ctrl-C ends both."""
+    """Show sweeps in MLflow's UI and in Optuna's dashboard; Ctrl-C ends both."""
 
     port: Port = 5000
     """Port of MLflow's UI (`make ui PORT=`)."""
     optuna_port: Port = 8080
     """Port of Optuna's dashboard (`make ui OPTUNA_PORT=`)."""
     sweep: str = ""
-    """Sweep whose study to show (`make ui SWEEP=`); default: the newest. Where
+    """Sweep whose study is shown (`make ui SWEEP=`); default: the newest. If
     WEAKDIS_OPTUNA_STORAGE names a database, the dashboard lists all of its studies."""
 
 
 def run() -> None:
-    """Serve both from this process, so that nothing of them outlives it, until Ctrl-C.
+    """Serve both from this process until Ctrl-C, so that neither outlives it.
 
     Raises:
-        UserError: A port is taken, or there is no such sweep.
+        UserError: A port is in use, or there is no such sweep.
     """
     settings = parse(UiSettings, prog="python -m sweeps.cli.ui")
     if settings.port == settings.optuna_port:
         raise UserError(f"optuna_port: {settings.optuna_port} is MLflow's port; use another")
     sweeps = SweepSettings(list=True)
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    # Users can do nothing about what MLflow's libraries deprecate.
+    # Deprecations in MLflow's libraries are of no use to users.
     warnings.simplefilter("ignore")
     try:
         asyncio.run(_serve(settings, sweeps))
@@ -61,27 +59,25 @@ def run() -> None:
 
 
 async def _serve(settings: UiSettings, sweeps: SweepSettings) -> None:
-    # Ray and MLflow take seconds to import, and fail where the user has no home folder.
+    # Ray and MLflow take seconds to import, and fail for a user without a home folder.
     from sweeps.compat import mlflow_app
     from sweeps.tracking.experiments import open_store
 
     optuna = _start_dashboard(settings, sweeps)
+    server = None
     mlflow = without_password(sweeps.tracking)
     if not is_server(sweeps.tracking):
         listening = _listen("port", settings.port)
         open_store(sweeps.tracking)
-        config = uvicorn.Config(mlflow_app(sweeps.tracking), log_level="warning")
-        mlflow = f"http://{_HOST}:{settings.port}/{_TRAINING}"
+        server = uvicorn.Server(uvicorn.Config(mlflow_app(sweeps.tracking), log_level="warning"))
+        mlflow = f"http://{_HOST}:{settings.port}/{_VIEW}"
     # The ports accept connections already; requests wait until the servers have started.
     print(f"MLflow: {mlflow}\nOptuna: {optuna}\nCtrl-C ends both", flush=True)
-    if is_server(sweeps.tracking):
-        await asyncio.Event().wait()
-    else:
-        await uvicorn.Server(config).serve([listening])
+    await (asyncio.Event().wait() if server is None else server.serve([listening]))
 
 
 def _start_dashboard(settings: UiSettings, sweeps: SweepSettings) -> str:
-    """Serve Optuna's dashboard from a thread that ends with this process; returns its address."""
+    """Serve Optuna's dashboard from a daemon thread, and return its address."""
     from sweeps.state.catalog import stored_names
     from sweeps.state.study import STUDY_FILE, open_storage
 

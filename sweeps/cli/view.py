@@ -1,21 +1,26 @@
-"""What a user sees while a sweep runs: a live view, or a line per trial where nobody watches."""
+"""The console while a sweep runs: a live view in a terminal, else a line for each trial."""
 
-from __future__ import annotations
-
+import math
 import os
 import time
-from math import isfinite
 
+import ray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.cluster.allotment import Allotment
+from sweeps.cluster.nodes import working_nodes
+from sweeps.compat import log_folder
 from sweeps.state.stage import StageRun
 from sweeps.text import format_duration, format_settings
 from sweeps.trial import WORDS, Listener, TrialRecord
 
 _SHOWN_ENDED = 6
+# Seconds until the first notice that no trial has started, and between two of them.
+_NOTICE_AFTER = 60.0
+_NOTICE_EVERY = 300.0
 _STYLES = {
     "running": "cyan",
     "complete": "green",
@@ -27,16 +32,18 @@ _STYLES = {
 
 
 def is_interactive(console: Console) -> bool:
-    """Whether somebody looks at the console: a terminal, and not a CI job's."""
+    """Check whether a console is a terminal, and not that of a CI job."""
     return console.is_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
 class View(Listener):
-    """Shows running trials, the best so far (of a search) and the time left.
+    """Shows running trials, the best so far of a search and the time left.
+
+    If no trial starts, it prints why: after a minute, then every five minutes.
 
     Args:
         console: Where to show them.
-        run: Their stage.
+        run: The stage of the trials.
         trials: Most trials to run.
     """
 
@@ -49,9 +56,14 @@ class View(Listener):
         self._live: Live | None = None
         # Trials that ended in an earlier session are not printed again.
         self._printed = {record.trial_id for record in run.ledger.ended()}
+        # Start of the wait for the first trial, and time of the next notice.
+        self._since = 0.0
+        self._next = math.inf
 
     def session_started(self) -> None:
-        """Open the live view."""
+        """Open the live view, and start to wait for the first trial."""
+        self._since = time.monotonic()
+        self._next = self._since + _NOTICE_AFTER
         if is_interactive(self._console):
             self._live = Live(
                 get_renderable=self.render, console=self._console, refresh_per_second=2,
@@ -59,12 +71,29 @@ class View(Listener):
             )  # fmt: skip
             self._live.start()
 
+    def step_started(self) -> None:
+        """Print why no trial starts, if that is due."""
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + _NOTICE_EVERY
+        sweep = self._run.sweep
+        line = (
+            f"{sweep.name}: no trial has started for {now - self._since:.0f} seconds. "
+            f"{_describe_wait(sweep.allotment)} The sweep keeps waiting; "
+            f"Ctrl-C ends it, and {sweep.resume_command} continues it."
+        )
+        self._console.print(Text(line), soft_wrap=True)
+
+    def trial_started(self, record: TrialRecord) -> None:
+        """End the wait for the first trial."""
+        self._next = math.inf
+
     def trial_ended(self, record: TrialRecord) -> None:
-        """Without a live view, say how trials ended."""
+        """Print how trials ended, if there is no live view."""
         self._print_ended()
 
     def session_ended(self) -> None:
-        """Close the live view."""
+        """Close the live view and print how trials ended."""
         self.close()
         self._print_ended()
 
@@ -75,11 +104,10 @@ class View(Listener):
             self._live = None
 
     def render(self) -> RenderableType:
-        """The view of this moment."""
-        ledger = self._ledger
-        budget, name = self._run.budget, self._run.sweep.name
+        """Return the view at this moment."""
+        ledger, budget, name = self._ledger, self._run.budget, self._run.sweep.name
         head = f"{name}  {len(ledger.ended())} of {self._trials} {self._word}s ended"
-        left = f", {format_duration(budget.left)} left" if isfinite(budget.left) else ""
+        left = f", {format_duration(budget.left)} left" if math.isfinite(budget.left) else ""
         stop = "  stopping..." if budget.interrupted else ""
         lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
         best = ledger.best() if self._run.stage == "search" else None
@@ -88,9 +116,8 @@ class View(Listener):
         table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
         ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
         for record in [*ended, *ledger.running()]:
-            # As they are: an error may hold what would be markup.
-            cells = map(Text, _cells(record))
-            table.add_row(*cells, style=_STYLES[record.outcome])
+            # As plain text: an error may contain markup.
+            table.add_row(*map(Text, _cells(record)), style=_STYLES[record.outcome])
         return Group(*lines, table)
 
     def _print_ended(self) -> None:
@@ -99,12 +126,11 @@ class View(Listener):
         for record in self._ledger.ended():
             if record.trial_id not in self._printed:
                 self._printed.add(record.trial_id)
-                line = Text(f"{self._word} {summary_line(record)}")
-                self._console.print(line, soft_wrap=True)
+                self._console.print(Text(f"{self._word} {summary_line(record)}"), soft_wrap=True)
 
 
 def summary_line(record: TrialRecord) -> str:
-    """A trial in one line."""
+    """Describe a trial in one line."""
     number, state, step, score, duration, values = _cells(record)
     return f"{number} {state}: {score} at step {step}, {duration}, {values}"
 
@@ -114,12 +140,23 @@ def _cells(record: TrialRecord) -> tuple[str, ...]:
     running = record.outcome == "running"
     seconds = time.monotonic() - record.started if running else record.seconds
     state = record.stage if running else record.outcome.replace("_", " ")
-    told = format_settings(record.values) + (f" ({record.error})" if record.error else "")
-    return (
-        str(record.number),
-        state,
-        f"{record.step}/{record.steps}",
-        score,
-        format_duration(seconds),
-        told,
+    settings = format_settings(record.values) + (f" ({record.error})" if record.error else "")
+    steps = f"{record.step}/{record.steps}"
+    return str(record.number), state, steps, score, format_duration(seconds), settings
+
+
+def _describe_wait(allotment: Allotment) -> str:
+    """Return what Ray has free for a trial, and where to look for why none starts."""
+    total = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    needed = {"CPU": allotment.cpus, "GPU": allotment.gpus}
+    has = ", ".join(
+        f"{free.get(name, 0):g} of {total.get(name, 0):g} {name}s free (a trial takes {amount:g})"
+        for name, amount in needed.items()
+        if amount
     )
+    if any(free.get(name, 0.0) < amount for name, amount in needed.items()):
+        why = "Other programs hold the rest, or machines are still to come: see `ray status`."
+    else:
+        why = f"Ray has not started a process for it; its logs are in {log_folder()}."
+    return f"Ray has {has} on {len(working_nodes())} machines. {why}"

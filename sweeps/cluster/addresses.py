@@ -1,6 +1,4 @@
-"""Addresses as they may be shown: a password in one is for nobody's eyes."""
-
-from __future__ import annotations
+"""Addresses of databases and servers, and how to show them without passwords."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +8,7 @@ from pathlib import Path
 from weakdis_core.errors import UserError
 
 _DECODED = re.compile(r"\?|%[0-9A-Fa-f]{2}")
-# As SQLAlchemy reads them: no slash in the name of the user.
+# As SQLAlchemy reads them: the name of a user holds no slash.
 _CREDENTIALS = re.compile(r"(?<=://)[^:/\s'\"]*(?::[^\s'\"]*)?@")
 _SETTINGS = re.compile(
     r"(?<=[?&])(\w*(?:password|pwd|secret|key|token|odbc_connect)\w*)=[^&\s'\"]*", re.I
@@ -18,24 +16,24 @@ _SETTINGS = re.compile(
 
 
 def without_password(text: str) -> str:
-    """A text whose addresses have `***` for what stands before the @, and for secret settings."""
+    """Replace the credentials and secret options of all addresses in a text by `***`."""
     return _SETTINGS.sub(r"\1=***", _CREDENTIALS.sub("***@", text))
 
 
 def has_secret(address: str) -> bool:
-    """Whether an address holds a password or a key, or `***` for it; that of a file never does."""
+    """Check whether an address, unless of a sqlite file, has credentials or secret options."""
     found = _CREDENTIALS.search(address) or _SETTINGS.search(address)
     return scheme_of(address) != "sqlite" and found is not None
 
 
 def scheme_of(address: str) -> str:
-    """`postgresql` of `postgresql+psycopg://host/name`."""
+    """Return the scheme of an address: `postgresql` for `postgresql+psycopg://host/name`."""
     return address.partition(":")[0].partition("+")[0]
 
 
 @contextmanager
 def explain_errors(field: str, address: str) -> Iterator[None]:
-    """Within it an error of a library that opens an address is a clear one.
+    """Turn the errors of libraries that open an address into one that names the setting.
 
     Raises:
         UserError: The address cannot be used.
@@ -51,10 +49,10 @@ def explain_errors(field: str, address: str) -> Iterator[None]:
 
 
 def check_database_path(field: str, path: Path) -> None:
-    """Refuse a path that SQLAlchemy would read otherwise in an address, and MLflow quotes none.
+    """Refuse a path that SQLAlchemy would decode, because MLflow does not quote paths.
 
     Raises:
-        UserError: The path holds a `?`, or a `%` that would be decoded.
+        UserError: The path holds a `?`, or a `%` with two hexadecimal digits.
     """
     if _DECODED.search(str(path)):
         raise UserError(
@@ -65,5 +63,5 @@ def check_database_path(field: str, path: Path) -> None:
 
 
 def is_server(tracking: str) -> bool:
-    """Whether an address of MLflow is of a server, which keeps its files, and not of a database."""
+    """Check whether an address is that of an MLflow server, which stores files itself."""
     return scheme_of(tracking) in ("http", "https", "databricks")

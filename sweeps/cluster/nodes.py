@@ -1,40 +1,43 @@
-"""The machines of a cluster: whether each of them can do a trial's work."""
-
-from __future__ import annotations
+"""The machines of a cluster, and checks that they can run trials."""
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
+import yaml
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.cluster.allotment import Allotment
-from sweeps.cluster.autoscaler import machine_kinds
 from sweeps.cluster.storage import Storage
 from sweeps.trial import Listener
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
 
-_SECONDS = 30.0
+# Seconds that machines have to answer, and between two checks for new ones.
+_PATIENCE = 30.0
 _EVERY = 10.0
 
+BOOTSTRAP_FILE = Path("~/ray_bootstrap_config.yaml")
+"""The cluster file on a head that `ray up` started: which machines its autoscaler may start."""
 
 Node = dict[str, Any]
 """A machine as `ray.nodes` describes it."""
 
 
 class NodeCheck(Listener):
-    """Makes sure that all machines run this code and reach the storage, late ones included.
+    """Checks that all machines, late ones included, run this code and reach the storage.
 
-    Without it Tune moves the trials of a machine that does not to another one, and says nothing:
-    of a large cluster one machine works.
+    Tune silently moves the trials of a machine that does not to the others, so that in a large
+    cluster one machine may do all the work.
 
     Args:
-        storage: Where checkpoints lie.
+        storage: Where checkpoints are stored.
         folder: Folder of the sweep in the storage, for a file that all machines must see.
     """
 
@@ -45,38 +48,37 @@ class NodeCheck(Listener):
         self._last = 0.0
 
     def step_started(self) -> None:
-        """Look for machines that have come since, from time to time."""
+        """Check new machines from time to time."""
         if time.monotonic() - self._last > _EVERY:
             self.check()
 
     def check(self) -> None:
-        """Ask every machine that has not been asked.
+        """Check every machine that has not answered yet.
 
         Raises:
-            UserError: One has other code, or does not reach the storage.
+            UserError: A machine has other code, or does not reach the storage.
         """
-        # The driver's own has written the storage already.
+        # The driver's machine has written to the storage already.
         known = {*self._checked, ray.get_runtime_context().get_node_id()}
         new = [node for node in working_nodes() if node["NodeID"] not in known]
         if new:
-            # Who does not answer is asked again next time.
-            self._checked |= self._ask(new)
+            self._checked |= self._probe(new)
         self._last = time.monotonic()
 
-    def _ask(self, nodes: list[Node]) -> set[str]:
-        """Ask machines, all at once; the ids of those that answered that all is well."""
+    def _probe(self, nodes: list[Node]) -> set[str]:
+        """Probe machines at the same time; return the ids of those that can run trials."""
         try:
             with self._marked() as mark:
-                asked = {_ask(node, self._storage, mark): node for node in nodes}
-                answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_SECONDS)
-                return {asked[each]["NodeID"] for each in answered if _is_well(each, asked[each])}
+                probes = {_submit_probe(node, self._storage, mark): node for node in nodes}
+                answered, _ = ray.wait(list(probes), num_returns=len(probes), timeout=_PATIENCE)
+                return {probes[each]["NodeID"] for each in answered if _is_well(each, probes[each])}
         except OSError:
-            # The storage itself does not answer: trials will tell, if it stays so.
+            # The storage does not answer. If it stays so, trials report it.
             return set()
 
     @contextmanager
     def _marked(self) -> Iterator[str]:
-        """A file in the storage that every machine must see."""
+        """Write a file that every machine must see, and delete it at the end."""
         system, _ = self._storage.opened()
         mark = f"{self._folder}/.reachable-{uuid.uuid4().hex}"
         system.create_dir(self._folder, recursive=True)
@@ -89,7 +91,7 @@ class NodeCheck(Listener):
 
 
 def working_nodes() -> list[Node]:
-    """The machines that trials can run on."""
+    """Return the machines that trials can run on."""
     return [
         node
         for node in ray.nodes()  # type: ignore[no-untyped-call]
@@ -98,15 +100,13 @@ def working_nodes() -> list[Node]:
 
 
 def check_fits(allotment: Allotment) -> None:
-    """Find out whether some machine, there or still to come, has what a trial gets.
-
-    Together they may have it, and then Ray would wait for ever without a word.
+    """Check that a trial fits on some machine, running or not started yet; else Ray would wait.
 
     Raises:
-        UserError: None has.
+        UserError: No machine has enough CPUs or GPUs.
     """
     machines = [node["Resources"] for node in working_nodes()]
-    machines += [resources for count, resources in machine_kinds() if count]
+    machines += [resources for count, resources in _machine_kinds() if count]
     for field, name, amount in (
         ("cpus_per_trial", "CPU", allotment.cpus),
         ("gpus_per_trial", "GPU", allotment.gpus),
@@ -118,32 +118,69 @@ def check_fits(allotment: Allotment) -> None:
             )
 
 
-def _ask(node: Node, storage: Storage, mark: str) -> Any:
+def largest_resources(
+    available: Mapping[str, float], file: Path = BOOTSTRAP_FILE
+) -> dict[str, float]:
+    """Return the resources of a cluster once all machines of its cluster file have started.
+
+    Without a cluster file they are what is `available`.
+    """
+    most: defaultdict[str, float] = defaultdict(float)
+    for count, resources in _machine_kinds(file):
+        for name, amount in resources.items():
+            most[name] += count * float(amount)
+    return {name: max(available.get(name, 0.0), most[name]) for name in {*available, *most}}
+
+
+def _machine_kinds(file: Path = BOOTSTRAP_FILE) -> list[tuple[int, dict[str, float]]]:
+    """Return for each kind of machine in a cluster file its largest number and its resources."""
+    try:
+        config = yaml.safe_load(file.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    if not isinstance(config, dict):
+        return []
+    kinds = config.get("available_node_types") or {}
+    head = config.get("head_node_type")
+    # The cluster's limit is for all kinds together; those with most GPUs come first.
+    left = int(config.get("max_workers") or 0)
+    machines: list[tuple[int, dict[str, float]]] = []
+    by_gpus = sorted(
+        kinds, key=lambda name: -float((kinds[name].get("resources") or {}).get("GPU", 0))
+    )
+    for name in by_gpus:
+        kind = kinds[name]
+        workers = min(left, int(kind.get("max_workers", 0 if name == head else left)))
+        left -= workers
+        machines.append((workers + (name == head), kind.get("resources") or {}))
+    return machines
+
+
+def _submit_probe(node: Node, storage: Storage, mark: str) -> Any:
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    asked = ray.remote(_probe).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-    return asked.remote(storage.root, mark, Versions.here())
+    probe = ray.remote(_find_fault).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+    return probe.remote(storage.root, mark, Versions.here())
 
 
 def _is_well(answer: Any, node: Node) -> bool:
-    """Whether a machine can do a trial's work; False where it does not say.
+    """Check the answer of a machine; return False if the machine is gone.
 
     Raises:
-        UserError: It cannot.
+        UserError: It cannot run trials.
     """
     try:
-        reason = str(ray.get(answer))
+        fault = str(ray.get(answer))
     except RayTaskError as error:
-        reason = f"cannot run this code: {str(error).strip().splitlines()[-1]}"
+        fault = f"cannot run this code: {str(error).strip().splitlines()[-1]}"
     except RayError:
-        # Gone meanwhile, or going.
         return False
-    if reason:
-        raise UserError(f"storage: node {node['NodeManagerAddress']} {reason}")
+    if fault:
+        raise UserError(f"storage: node {node['NodeManagerAddress']} {fault}")
     return True
 
 
-def _probe(root: str, mark: str, wanted: Versions) -> str:
-    """On a machine: what keeps it from doing a trial's work."""
+def _find_fault(root: str, mark: str, wanted: Versions) -> str:
+    """Return why the machine that runs this function cannot run trials; an empty text if it can."""
     here = Versions.here()
     if here != wanted:
         return (

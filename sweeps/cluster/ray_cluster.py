@@ -1,19 +1,20 @@
-"""Ray: start or join it, and divide the machine between trials."""
-
-from __future__ import annotations
+"""The Ray cluster that trials run on: one of this machine's own, or one that is joined."""
 
 import logging
 import os
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweeps.cluster.autoscaler import largest_resources
-from sweeps.cluster.waits import explain_wait
+import ray
+
+from sweeps.cluster.nodes import largest_resources
 from weakdis_core.errors import UserError
 
-# glibc reads these when a process starts, so trials get them from Ray. By default large tensors
-# are returned to the system after every step and their pages are cleared again in the next one.
+# glibc reads these when a process starts, so Ray sets them for trials. By default large tensors
+# are returned to the system after every step, and their pages are cleared again in the next one.
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
@@ -23,21 +24,19 @@ ALLOCATOR = {
 }
 
 LOCAL = "local"
-"""The address that stands for a Ray of our own on this machine."""
+"""The address at which Ray starts a cluster of its own on this machine."""
 
 _CONNECT_SECONDS = 10
 
 
 @contextmanager
 def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
-    """Ray, started on this machine or joined, with the resources that it has or may grow to.
+    """Start Ray on this machine or join it; yield the resources that it has or may grow to.
 
     Raises:
-        UserError: There is no cluster at the address given, or none could be started.
+        UserError: There is no cluster at the address, or Ray did not start.
     """
-    import ray
-
-    # Failed trials are shown by our own console; Tune would print their tracebacks.
+    # Our own console shows failed trials; Tune would print their tracebacks.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     address = address_of(address)
     _check_reachable(address)
@@ -51,7 +50,7 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
                 include_dashboard=False if address == LOCAL else None,
             )
     except Exception as error:
-        # Of no particular kind where a busy machine takes longer to start it than Ray waits.
+        # On a busy machine, where Ray gives up waiting, the error is of no particular class.
         reason = str(error).splitlines()[0]
         if address == LOCAL:
             raise UserError(f"address: Ray did not start on this machine ({reason})") from None
@@ -64,13 +63,13 @@ def cluster(address: str | None = None) -> Iterator[dict[str, float]]:
 
 
 def address_of(address: str | None) -> str:
-    """Where to join Ray: what is given, else what RAY_ADDRESS says, else a Ray of our own."""
-    # Without an address Ray would join whatever cluster this machine last saw.
+    """Return the address given, else that of RAY_ADDRESS, else `LOCAL`."""
+    # Without an address Ray would join the last cluster that this machine was part of.
     return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def _check_reachable(address: str) -> None:
-    """Ray tries an address that nobody answers for minutes before it says so."""
+    """Refuse an address where nothing listens; Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return
@@ -78,3 +77,16 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"address: {address!r} is not allowed: no Ray there ({error})") from None
+
+
+@contextmanager
+def explain_wait(what: str, seconds: float = 60.0) -> Iterator[None]:
+    """Print on stderr what the program waits for, if that takes longer than a minute."""
+    line = f"waiting for {what}, for {seconds:.0f} seconds so far"
+    timer = threading.Timer(seconds, lambda: print(line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,4 +1,4 @@
-"""Where checkpoints lie: a folder that every node sees, or an object store."""
+"""Where checkpoints are stored: a folder that every node sees, or an object store."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import functools
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weakdis_core.errors import UserError
 
-# Both take long to load, and flags are read before.
+# Both take long to load, and reading flags needs neither.
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
     from ray.tune import Checkpoint
@@ -34,11 +35,11 @@ class Storage:
 
     @property
     def remote(self) -> bool:
-        """Whether it is no folder of this machine."""
+        """Whether the root is an address rather than a folder."""
         return "://" in self.root
 
     def opened(self) -> tuple[FileSystem, str]:
-        """Its file system and the root's path within.
+        """Return the file system and the root's path in it.
 
         Raises:
             UserError: There is no such file system, or it cannot be reached.
@@ -47,30 +48,26 @@ class Storage:
 
         if not self.remote:
             return LocalFileSystem(), str(Path(self.root).absolute())
-        try:
-            return _opened(self.root)
-        except (OSError, ValueError) as error:
-            raise self._refused(error) from None
+        with self._explain_errors():
+            return _open(self.root)
 
     def check(self) -> None:
-        """Find out whether something can be written there.
+        """Check that files can be written to the storage.
 
         Raises:
-            UserError: Nothing can.
+            UserError: They cannot.
         """
         system, path = self.opened()
-        # Of its own name: two sweeps may start at once.
+        # A name of its own: two sweeps may start at once.
         probe = f"{path}/.writable-{uuid.uuid4().hex}"
-        try:
+        with self._explain_errors():
             system.create_dir(path)
             with system.open_output_stream(probe):
                 pass
             system.delete_file(probe)
-        except OSError as error:
-            raise self._refused(error) from None
 
     def holds(self, name: str) -> bool:
-        """Whether something of a sweep lies there.
+        """Check whether the storage has a folder of a sweep.
 
         Raises:
             UserError: The storage cannot be reached.
@@ -78,27 +75,24 @@ class Storage:
         from pyarrow.fs import FileType
 
         system, root = self.opened()
-        try:
-            found = system.get_file_info(f"{root}/{name}").type
-        except OSError as error:
-            raise self._refused(error) from None
-        return bool(found != FileType.NotFound)
+        with self._explain_errors():
+            return bool(system.get_file_info(f"{root}/{name}").type != FileType.NotFound)
 
     def checkpoint(self, path: str) -> Checkpoint:
-        """A checkpoint by the path that a record keeps of it: `path_within` this storage."""
+        """Return the checkpoint at a path within this storage, as `path_within` returns it."""
         from ray.tune import Checkpoint
 
         system, root = self.opened()
         return Checkpoint(f"{root}/{path}", system)
 
     def delete(self, path: str) -> None:
-        """Delete a checkpoint; one that is gone, or cannot be deleted, is no reason to stop."""
+        """Delete a checkpoint, if it exists and can be deleted."""
         system, root = self.opened()
         with contextlib.suppress(OSError):
             system.delete_dir(f"{root}/{path}")
 
     def fetch(self, path: str, folder: Path) -> Path:
-        """The folder of a checkpoint on this machine: itself, or a copy of it under `folder`."""
+        """Return a checkpoint's folder on this machine; one elsewhere is copied under `folder`."""
         checkpoint = self.checkpoint(path)
         if not self.remote:
             return Path(checkpoint.path)
@@ -106,30 +100,34 @@ class Storage:
         checkpoint.to_directory(own)
         return own
 
-    def _refused(self, error: Exception) -> UserError:
-        # pyarrow's own words repeat the path and more.
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else str(error).splitlines()[0]
-        where = self.root if self.remote else str(Path(self.root).absolute())
-        return UserError(f"storage: {where} cannot be written ({reason})")
+    @contextlib.contextmanager
+    def _explain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            # The messages of pyarrow repeat the path and more.
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else str(error).splitlines()[0]
+            where = self.root if self.remote else str(Path(self.root).absolute())
+            raise UserError(f"storage: {where} cannot be written ({reason})") from None
 
 
 def path_within(path: str) -> str:
-    """The path of a checkpoint within its storage, wherever that lies: it may be moved."""
+    """Return the path of a checkpoint within its storage, which may be moved."""
     return "/".join(Path(path).parts[-_PARTS:])
 
 
 @functools.cache
-def _opened(address: str) -> tuple[FileSystem, str]:
-    # A client of an object store takes a moment to make.
+def _open(address: str) -> tuple[FileSystem, str]:
+    # A client of an object store takes a moment to create.
     from pyarrow.fs import FileSystem
 
     system, path = FileSystem.from_uri(address)
     return system, str(path)
 
 
-def siblings(checkpoint: Checkpoint) -> list[Checkpoint]:
-    """The checkpoints of a trial's session, the given one among them, the newest first."""
+def list_session_checkpoints(checkpoint: Checkpoint) -> list[Checkpoint]:
+    """Return all checkpoints of a trial's session, given one of them, the newest first."""
     from pyarrow.fs import FileSelector
     from ray.tune import Checkpoint
 

@@ -1,6 +1,4 @@
-"""Errors of disks and databases, as a user can act on them."""
-
-from __future__ import annotations
+"""Errors of disks and databases, turned into messages that a user can act on."""
 
 import errno
 import os
@@ -15,7 +13,7 @@ from weakdis_core.errors import UserError
 
 _KEPT = "what has ended is kept; go on with --resume"
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
-# How the system and SQLite name the fault, and what a user does about it.
+# Messages of the system and of SQLite, and what a user does about them.
 _CURES = {
     os.strerror(errno.ENOSPC): "make room",
     os.strerror(errno.EDQUOT): "make room",
@@ -30,14 +28,10 @@ _CURES = {
 
 @contextmanager
 def explain_storage_errors(folder: Path) -> Iterator[None]:
-    """Within it a full or read-only disk, or a database that is gone, is a clear error.
-
-    Args:
-        folder: What is written.
+    """Turn errors of the disk that holds `folder`, or of the study's database, into UserErrors.
 
     Raises:
-        UserError: The disk is full, or does not let itself be written, or the study's database
-            does not answer.
+        UserError: The disk is full or cannot be written, or the database does not answer.
     """
     try:
         yield
@@ -53,17 +47,17 @@ def explain_storage_errors(folder: Path) -> Iterator[None]:
 
 
 def cannot_be_written(place: str, reason: str) -> str:
-    """What a user is told of a disk that filled up, or failed, under a sweep."""
+    """Return the message about a disk that failed, or filled up, while a sweep ran."""
     cure = next((_CURES[fault] for fault in _CURES if fault in reason), "make room")
     return f"storage: {place} cannot be written any more ({reason}); {cure}: {_KEPT}"
 
 
 def disk_error(error: BaseException | None, folder: Path | None = None) -> str | None:
-    """What is wrong with a sweep's disk, if that is what an error is about, or what led to it.
+    """Return the fault of a sweep's disk that an error, or one of its causes, is about.
 
     Args:
         error: The error.
-        folder: The sweep's folder, where this process writes to it.
+        folder: The sweep's folder, if this process writes to it.
     """
     for each in causes(error):
         if isinstance(each, OSError) and each.errno and _is_of_disk(each, folder):
@@ -75,7 +69,7 @@ def disk_error(error: BaseException | None, folder: Path | None = None) -> str |
 
 
 def _is_of_disk(error: OSError, folder: Path | None) -> bool:
-    """Whether an error is about what a sweep writes, and not a device or a file of the user."""
+    """Check that an error is about files of a sweep, not about a device or files of the user."""
     if os.strerror(error.errno or 0) not in _CURES:
         return False
     forbidden = error.errno in _FORBIDDEN
@@ -84,23 +78,24 @@ def _is_of_disk(error: OSError, folder: Path | None) -> bool:
         # Checkpoints are written to a temporary folder first.
         temporary = not forbidden and file.is_relative_to(tempfile.gettempdir())
         return temporary or (folder is not None and file.is_relative_to(folder))
-    # Sockets and signals may be forbidden too; pyarrow names its files in the message alone.
+    # Sockets and signals may be forbidden too; pyarrow names its files only in the message.
     return not forbidden or "Detail: [errno" in str(error)
 
 
 def database_error(error: BaseException) -> str | None:
-    """What is wrong with the study's database, if that is what an error is about."""
+    """Return the fault of the study's database that an error, or one of its causes, is about."""
+    # Trials, which import this module, do without it.
     from sqlalchemy.exc import InterfaceError, OperationalError
 
     for each in causes(error):
         if isinstance(each, (InterfaceError, OperationalError)):
-            # The driver's own words, without the statement and its values.
+            # The driver's message, without the statement and its values.
             return str(each.orig).strip().splitlines()[0]
     return None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what led to it."""
+    """Yield an error and the errors that led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -17,7 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 
 from sweeps.cluster.addresses import explain_errors
-from sweeps.cluster.databases import open_database
+from sweeps.cluster.locks import open_database
 from sweeps.compat import SingleWriterStorage
 from sweeps.names import METRICS, Objective, Space
 from sweeps.sweep_settings import Sampler

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from analysis.data.store import restore_command
 from sweeps.cluster.addresses import explain_errors, is_server, without_password
-from sweeps.cluster.databases import open_database
+from sweeps.cluster.locks import open_database
 from sweeps.compat import move_artifacts
 from sweeps.tracking.client import connect
 from weakdis_core.errors import UserError

@@ -1,4 +1,4 @@
-"""Fixtures of the sweep tests: a cache, a database, Ray, and one real sweep for all to look at."""
+"""Fixtures of the sweep tests: a cache, a database, Ray, and one real sweep for many tests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ VARIANT = "dsprites_v2"
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where prepared images and oracles of these tests lie, made once for all workers.
+    """Folder of prepared images and oracles, made once for all workers.
 
-    The oracle of each data seed is briefly trained: no test here asks how well it reads.
+    The oracles are trained briefly, since no test here depends on their accuracy.
     """
     with pytest.MonkeyPatch.context() as patch:
         place = shared_folder(tmp_path_factory, "cache")
@@ -54,7 +54,7 @@ def database(empty_database: Path, tmp_path: Path) -> str:
 def finished(
     cache: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
-    """A small real sweep with its confirmation, run once by the command a user types."""
+    """A small real sweep with its confirmation, run once by the command that users run."""
     place = shared_folder(tmp_path_factory, "sweep")
     output, errors = place / "output.txt", place / "errors.txt"
     with FileLock(place / ".lock"):
@@ -85,6 +85,6 @@ def resources() -> Iterator[dict[str, float]]:
 
 
 def pytest_configure() -> None:
-    """Workers and subprocesses must not look for a terminal."""
+    """Set the width of the console for workers and subprocesses."""
     os.environ["COLUMNS"] = "120"
     assert sys.version_info >= (3, 11)

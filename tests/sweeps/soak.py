@@ -1,4 +1,4 @@
-"""`make soak`: a long sweep whose processes are killed one after another, and what must hold.
+"""`make soak`: kill the processes of a long sweep one after another, and check its invariants.
 
 Between two sessions some of its runs are deleted in MLflow.
 """
@@ -38,14 +38,14 @@ from tests.sweeps.support.faulty import (
 from tests.sweeps.support.finished import runs_of
 
 TARGETS = {"training process": 8, "console": 1, "driver": 1, "raylet": 1}
-"""What is killed, and how often in proportion. The console is what reads the sweep's output."""
+"""Targets of the kills, with weights. The console is the process that reads the sweep's output."""
 
 _STARTING = 20.0
-"""Seconds within which the first of a session is killed: starting takes ten or so."""
+"""Seconds within which the first process of a session is killed; a start takes about ten."""
 
 
 def main() -> None:
-    """Kill for as long as asked, then let the sweep end and check it."""
+    """Kill processes for some minutes, then let the sweep end and check it."""
     parser = argparse.ArgumentParser(prog="python -m tests.sweeps.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--pause", type=float, default=6.0, help="most seconds between two kills")
@@ -55,8 +55,8 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="weakdis-soak-"))
     print(f"in {place}", flush=True)
     kills = soak(place, 60 * asked.minutes, asked.pause, random.Random(asked.seed))
-    told = ", ".join(f"{number} of a {target}" for target, number in sorted(kills.items()))
-    print(f"{sum(kills.values())} kills ({told})", flush=True)
+    counts = ", ".join(f"{number} of a {target}" for target, number in sorted(kills.items()))
+    print(f"{sum(kills.values())} kills ({counts})", flush=True)
     trials = known_trials(place)
     resume(place, "--trials", str(trials), "--time-budget", "1000000")
     check_invariants(place, trials)
@@ -65,19 +65,19 @@ def main() -> None:
 
 
 def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Counter[str]:
-    """Run a sweep, and kill parts of it until the time is over; how often what was killed."""
+    """Run a sweep and kill its processes until the time is over; return the number of kills."""
     kills: Counter[str] = Counter()
     deadline = time.monotonic() + seconds
     start = [*flags(100_000), "--time-budget", "1000000"]
     while time.monotonic() < deadline:
         with reader(place) as console, started(place, *start, console=console.stdin) as process:
-            # Most sessions get as far as training, or nothing would ever be seen to go on.
+            # Most sessions must reach training, so that trials continue.
             time.sleep(choice.uniform(0.0, _STARTING))
             target = ""
             while process.poll() is None and time.monotonic() < deadline:
                 target = target or choice.choices(list(TARGETS), list(TARGETS.values()))[0]
                 if not kill(process, console, target, choice):
-                    # None of that kind yet: the next one trains in a moment.
+                    # There is none yet.
                     time.sleep(0.5)
                     continue
                 kills[target] += 1
@@ -98,7 +98,7 @@ def soak(place: Path, seconds: float, pause: float, choice: random.Random) -> Co
 
 @contextmanager
 def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that reads the output of a session, as a terminal does."""
+    """Start a process that reads the output of a session, as a terminal does."""
     call = ["tee", "-a", str(place / "output.txt")]
     with subprocess.Popen(
         call, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -108,7 +108,7 @@ def reader(place: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def delete_runs(place: Path, choice: random.Random) -> int:
-    """Delete up to two runs of the sweep in MLflow, and purge some of the trials'; how many."""
+    """Delete up to two of the sweep's runs in MLflow, and purge some of them; return how many."""
     client = MlflowClient(tracking_uri=f"sqlite:///{place / 'mlflow.db'}")
     runs = runs_in(client)
     gone = choice.sample(runs, min(len(runs), choice.randint(0, 2)))
@@ -120,7 +120,7 @@ def delete_runs(place: Path, choice: random.Random) -> int:
 
 
 def runs_in(client: MlflowClient) -> list[Run]:
-    """The runs of the sweep that MLflow has."""
+    """Return the runs of the sweep in MLflow."""
     experiment = client.get_experiment_by_name(VARIANT)
     places = [experiment.experiment_id] if experiment else []
     return list(client.search_runs(places, "tags.sweep = 'faulty'")) if places else []
@@ -132,9 +132,9 @@ def kill(
     target: str,
     choice: random.Random,
 ) -> bool:
-    """Kill -9 one process of the sweep, or the reader of its output, if there is one of that kind.
+    """Kill a process of the sweep, or the reader of its output; return whether there was one.
 
-    A console that is gone already counts as killed.
+    A console that is already gone counts as killed.
     """
     with contextlib.suppress(psutil.NoSuchProcess):
         if target == "console":
@@ -154,14 +154,14 @@ def kill(
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End what a killed driver leaves: without it Ray's processes take a while to notice."""
+    """End the processes that a killed driver leaves; they would take a while to end themselves."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def sweep_exists(place: Path) -> bool:
-    """Whether a sweep was killed late enough to be gone on with."""
+    """Check whether the sweep was stored before it was killed, so that it can be resumed."""
     if not (place / "runs/faulty/study.db").exists():
         return False
     with contextlib.suppress(KeyError), study_of(own_studies(place)) as study:
@@ -170,29 +170,29 @@ def sweep_exists(place: Path) -> bool:
 
 
 def known_trials(place: Path) -> int:
-    """How many trials the study has."""
+    """Return the number of trials in the study."""
     with study_of(own_studies(place)) as study:
         return len(study.trials)
 
 
 def ends(place: Path) -> str:
-    """How many trials ended how."""
+    """Count the trials by their state, as text."""
     with study_of(own_studies(place)) as study:
         states = Counter(trial.state for trial in study.trials)
     return ", ".join(f"{states[state]} {state.name.lower()}" for state in TrialState)
 
 
 def check_best(place: Path) -> None:
-    """The best score of the sweep never gets worse in MLflow."""
+    """Check that the best score of the sweep never gets worse in MLflow."""
     uri = f"sqlite:///{place / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=uri)
     if all(MLFLOW_PARENT_RUN_ID in run.data.tags for run in runs_in(client)):
-        # Deleted; the session was killed before it could restore it.
+        # The parent was deleted, and the session was killed before it restored it.
         return
     parent, _ = runs_of(uri, VARIANT, "faulty")
     name = "best/relation_accuracy_pixels"
-    told = client.get_metric_history(parent.info.run_id, name)
-    values = [point.value for point in sorted(told, key=lambda point: point.timestamp)]
+    history = client.get_metric_history(parent.info.run_id, name)
+    values = [point.value for point in sorted(history, key=lambda point: point.timestamp)]
     assert values == sorted(values), values
 
 

@@ -1,4 +1,4 @@
-"""Confirm runs of a whole sweep: runs of their own in MLflow, and rows of the tables."""
+"""Confirm runs of a real sweep: their MLflow runs, and their rows in the tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VARIANT = "dsprites_v2"
 
 
 @pytest.mark.slow
-def test_confirm_runs_are_runs_of_their_own(finished: Finished) -> None:
+def test_confirm_runs_have_their_own_mlflow_runs(finished: Finished) -> None:
     assert len(finished.confirmed) == 2
     best = finished.best.data
     assert {run.data.tags["seed"] for run in finished.confirmed} == set(map(str, fresh_seeds(0, 2)))
@@ -43,7 +43,7 @@ def test_confirm_runs_are_runs_of_their_own(finished: Finished) -> None:
 
 
 @pytest.mark.slow
-def test_a_confirm_run_is_evaluated_on_test_once_at_its_last_step(finished: Finished) -> None:
+def test_a_confirm_run_is_scored_on_test_once_at_its_last_step(finished: Finished) -> None:
     wanted = {"test/oracle_accuracy", "test/oracle_accuracy_softened", "test/factor_accuracy"}
     wanted |= {f"test/relation_accuracy_{kind}" for kind in ("latent", "encoded", "pixels")}
     for run in finished.confirmed:
@@ -55,7 +55,7 @@ def test_a_confirm_run_is_evaluated_on_test_once_at_its_last_step(finished: Fini
 
 
 @pytest.mark.slow
-def test_the_search_result_stays_the_searchs(finished: Finished) -> None:
+def test_confirm_runs_do_not_change_the_result_of_the_search(finished: Finished) -> None:
     best = finished.client.get_metric_history(
         finished.parent.info.run_id, "best/relation_accuracy_pixels"
     )
@@ -78,7 +78,7 @@ def test_artifacts_of_a_confirm_run(finished: Finished) -> None:
 
 
 @pytest.mark.slow
-def test_the_numbers_are_printed_beside_the_papers(finished: Finished) -> None:
+def test_scores_are_printed_beside_those_of_the_paper(finished: Finished) -> None:
     printed = finished.output[finished.output.index("confirming on 2 fresh seeds: 2 runs") :]
     found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
     mean = t_interval(found)
@@ -96,7 +96,7 @@ def test_the_numbers_are_printed_beside_the_papers(finished: Finished) -> None:
 
 
 @pytest.mark.slow
-def test_table1_shows_the_confirm_runs_and_nothing_else(finished: Finished) -> None:
+def test_table1_shows_only_the_confirm_runs(finished: Finished) -> None:
     table = table1(read_runs(finished.uri), load()).set_index("variant")
     row = table.loc[VARIANT]
     found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
@@ -106,7 +106,7 @@ def test_table1_shows_the_confirm_runs_and_nothing_else(finished: Finished) -> N
 
 
 @pytest.mark.slow
-def test_a_confirm_run_equals_a_single_run(finished: Finished, tmp_path: Path) -> None:
+def test_a_confirm_run_equals_a_single_training_run(finished: Finished, tmp_path: Path) -> None:
     run = finished.confirmed[0]
     config = finished.client.download_artifacts(run.info.run_id, "config.yaml", str(tmp_path))
     assert Config.load(Path(config)).hash() == run.data.tags["config_hash"]

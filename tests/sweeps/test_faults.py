@@ -1,4 +1,4 @@
-"""What dies in the middle of a sweep, really killed: nothing finished is lost, all else goes on."""
+"""Real kills and outages in the middle of a sweep: finished trials are kept, others continue."""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ pytestmark = pytest.mark.slow
 OUTAGE = 40.0
 
 
-def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_path: Path) -> None:
+def test_trials_continue_after_kills_and_interruptions(
+    cache: Path, database: str, tmp_path: Path
+) -> None:
     steps, evaluations = 800, 40
     first = tmp_path / "runs/faulty/search-1"
     hold(tmp_path, 80)
     with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:
         wait_for(tmp_path, reports=0)
-        # While it runs nobody else may touch it.
+        # While it runs, no other program may run it.
         call = call_of("--resume", "faulty")
         with subprocess.Popen(call, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as second:
             for trial in ("00001", "00002"):
                 wait_for(tmp_path, trial, reports=3)
-            # A process that trains: its trial goes on in another one.
+            # A process that trains: its trial continues in another process.
             training = max(workers(process), key=lambda each: float(sum(each.cpu_times()[:2])))
             training.kill()
             hold(tmp_path, 160)
@@ -56,13 +58,13 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
         assert second.returncode == 2
         assert "error: name: the sweep 'faulty' is running already" in errors
         os.kill(process.pid, signal.SIGKILL)
-    # The last checkpoint of one that ran is cut off.
+    # Truncate the last checkpoint of a trial that ran.
     last = record_of(own_studies(tmp_path), "00001")["checkpoints"][-1]
     truncated = tmp_path / "runs" / last / "checkpoint.pt"
     truncated.write_bytes(truncated.read_bytes()[: truncated.stat().st_size // 2])
     interrupt_twice(tmp_path, database)
     release(tmp_path)
-    # Of the second trial no checkpoint can be read any more.
+    # Damage all checkpoints of the second trial.
     for file in tmp_path.glob("runs/faulty/search-*/00002/checkpoint_*/checkpoint.pt"):
         file.write_bytes(b"")
     resume(tmp_path)
@@ -70,8 +72,8 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
     assert {run.data.tags["outcome"] for run in (one, three)} <= {"complete", "pruned"}
     assert (two.info.status, two.data.tags["outcome"]) == ("FAILED", "failed")
     assert two.data.tags["reason"].startswith("no checkpoint can be read: ")
-    # Each process went on from the last checkpoint, or the one before where that was cut off. The
-    # one report that was not stored yet is all that each of the four ends cost.
+    # Each process continued from the last checkpoint, or from the one before if that was truncated.
+    # Each of the four ends cost at most the one report that was not stored yet.
     sessions = [first.with_name(f"search-{number}") for number in (1, 2, 3, 4)]
     reports = sum(last_checkpoint(session, "00001") + 1 for session in sessions)
     assert reports <= evaluations + 4 + 1
@@ -82,7 +84,7 @@ def test_what_is_killed_or_interrupted_goes_on(cache: Path, database: str, tmp_p
 
 
 def interrupt_twice(place: Path, database: str) -> None:
-    """Interrupt a sweep that was killed, and again when it has gone on."""
+    """Resume and interrupt a sweep that was killed, twice."""
     # SIGTERM, as `timeout` sends it, reaches Ray's processes too and kills them. SIGUSR1, which
     # SLURM sends, is a signal that Tune would take for an orderly end.
     for session, number in enumerate((signal.SIGTERM, signal.SIGUSR1), start=2):
@@ -98,7 +100,7 @@ def interrupt_twice(place: Path, database: str) -> None:
         assert "RUNNING" not in {run.info.status for run in children}
 
 
-def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path) -> None:
+def test_mlflow_may_be_down_for_a_while_or_stay_down(cache: Path, tmp_path: Path) -> None:
     steps, evaluations = 1000, 50
     long = flags(trials=2, steps=steps, evaluations=evaluations)
     with Server(tmp_path) as server:
@@ -107,14 +109,14 @@ def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path
             wait_for(tmp_path, reports=3)
             server.kill()
             down = time.monotonic()
-            # Training goes on meanwhile.
+            # Training continues meanwhile.
             hold(tmp_path, 260)
             wait_for(tmp_path, reports=12)
             assert process.poll() is None
             time.sleep(max(0.0, OUTAGE - (time.monotonic() - down)))
-            told = delivered(tmp_path)
+            before = delivered(tmp_path)
             server.start()
-            while delivered(tmp_path) < told + 5:
+            while delivered(tmp_path) < before + 5:
                 assert process.poll() is None
                 time.sleep(0.1)
             # And now it stays away.
@@ -128,7 +130,7 @@ def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path
         server.start()
         ended = rows(tmp_path)
         resume(tmp_path)
-        # What has ended stays as it is.
+        # Ended trials have not changed.
         assert rows(tmp_path) == ended
         runs = check_invariants(tmp_path, trials=2, uri=server.database)
     for run, row in zip(runs, rows(tmp_path), strict=True):
@@ -137,5 +139,5 @@ def test_mlflow_may_be_down_for_a_while_and_for_good(cache: Path, tmp_path: Path
 
 
 def delivered(place: Path) -> int:
-    """How much MLflow has been told."""
+    """Return the number of entries that MLflow has received."""
     return int((place / "runs/faulty/mlflow.delivered").read_text())

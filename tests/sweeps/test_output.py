@@ -1,4 +1,4 @@
-"""A sweep whose terminal is closed, or whose output nobody reads any more, goes on to its end."""
+"""A sweep continues to its end when its terminal is closed, or the reader of its output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("opened", [os.pipe, os.openpty])
-def test_a_sweep_without_its_output_is_confirmed(
+def test_a_sweep_without_a_reader_of_its_output_is_confirmed(
     opened: Callable[[], tuple[int, int]], cache: Path, database: str, tmp_path: Path
 ) -> None:
     reader, output = opened()

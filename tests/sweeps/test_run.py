@@ -1,4 +1,4 @@
-"""A real sweep by the command a user types, and what it leaves in MLflow."""
+"""A real sweep by the command that users run, and its runs in MLflow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weakdis_core.training.trainer import Trainer
 pytestmark = pytest.mark.slow
 
 
-def test_the_output(finished: Finished) -> None:
+def test_the_output_shows_scores_and_the_paper(finished: Finished) -> None:
     for word in (
         "best: trial",
         "this sweep, validation",
@@ -34,21 +34,21 @@ def test_the_output(finished: Finished) -> None:
     assert finished.errors == ""
 
 
-def test_a_parent_and_its_finished_children(finished: Finished) -> None:
+def test_mlflow_has_a_parent_run_and_finished_children(finished: Finished) -> None:
     assert finished.parent.info.status == "FINISHED"
     assert len(finished.children) == 3
     assert {run.info.status for run in finished.children} == {"FINISHED"}
     assert {run.data.tags["outcome"] for run in finished.children} <= {"complete", "pruned"}
 
 
-def test_params_are_the_config(finished: Finished) -> None:
+def test_params_of_a_run_are_its_config(finished: Finished) -> None:
     config = Config.load(finished.folder / "best.yaml")
     expected = {name: str(value) for name, value in config.flat().items()}
     assert finished.best.data.params == expected
     assert finished.parent.data.params["objective"] == "pixels"
 
 
-def test_tags(finished: Finished) -> None:
+def test_tags_describe_a_run(finished: Finished) -> None:
     config = Config.load(finished.folder / "best.yaml")
     tags = finished.best.data.tags
     assert tags["config_hash"] == config.hash()
@@ -60,7 +60,7 @@ def test_tags(finished: Finished) -> None:
     assert {"git_commit", "version.torch", "version.ray", "version.python"} <= set(tags)
 
 
-def test_metrics_over_steps(finished: Finished) -> None:
+def test_metrics_are_logged_at_each_evaluation(finished: Finished) -> None:
     history = finished.client.get_metric_history(
         finished.best.info.run_id, "val/relation_accuracy_pixels"
     )
@@ -70,7 +70,7 @@ def test_metrics_over_steps(finished: Finished) -> None:
     assert losses
 
 
-def test_test_scores_and_best_so_far(finished: Finished) -> None:
+def test_the_parent_has_the_scores_of_the_best_trial(finished: Finished) -> None:
     for kind in ("latent", "encoded", "pixels"):
         name = f"test/relation_accuracy_{kind}"
         assert finished.best.data.metrics[name] == finished.parent.data.metrics[name]
@@ -78,7 +78,7 @@ def test_test_scores_and_best_so_far(finished: Finished) -> None:
     assert finished.parent.data.metrics["best/relation_accuracy_pixels"] == best
 
 
-def test_artifacts(finished: Finished) -> None:
+def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
     def names(run_id: str, folder: str | None = None) -> set[str]:
         return {file.path for file in finished.client.list_artifacts(run_id, folder)}
 
@@ -97,7 +97,7 @@ def test_artifacts(finished: Finished) -> None:
     assert f"trial {finished.best.data.tags['trial_id']}".lower() in page.lower()
 
 
-def test_the_study(finished: Finished) -> None:
+def test_the_study_has_all_trials(finished: Finished) -> None:
     storage = open_storage(finished.folder)
     assert set(optuna.get_all_study_names(storage)) == {"small", "small/confirm"}
     trials = optuna.load_study(study_name="small", storage=storage).trials
@@ -106,7 +106,7 @@ def test_the_study(finished: Finished) -> None:
     assert ids == {run.data.tags["trial_id"] for run in finished.children}
 
 
-def test_the_best_runs_again_to_the_same_score(finished: Finished) -> None:
+def test_the_best_config_trains_again_to_the_same_scores(finished: Finished) -> None:
     config = Config.load(finished.folder / "best.yaml")
     prepared = prepare(config.data)
     trainer = Trainer(config, prepared, prepare_oracle(prepared, config.data))
@@ -119,7 +119,7 @@ def test_the_best_runs_again_to_the_same_score(finished: Finished) -> None:
         assert value != value or found[f"test/{name}"] == value
 
 
-def test_a_name_is_used_once(finished: Finished) -> None:
+def test_a_name_in_use_is_refused(finished: Finished) -> None:
     done = subprocess.run(
         command("--name", "small"),
         cwd=finished.folder.parents[1], capture_output=True, text=True, check=False,
@@ -128,7 +128,7 @@ def test_a_name_is_used_once(finished: Finished) -> None:
     assert done.stderr.startswith("error: name: there is a sweep 'small' already")
 
 
-def test_gpus_are_asked_for_in_vain(cache: Path, tmp_path: Path) -> None:
+def test_more_gpus_than_there_are_is_refused(cache: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command("--gpus-per-trial", "64"),
         cwd=tmp_path, capture_output=True, text=True, check=False,

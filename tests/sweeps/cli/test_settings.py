@@ -1,4 +1,4 @@
-"""Flags: what they mean, and one readable line for each that is wrong."""
+"""The flags of a sweep, and the errors about wrong ones."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
 
-def test_a_variant_is_all_that_is_needed() -> None:
+def test_a_variant_is_the_only_required_flag() -> None:
     settings = parse_arguments(["--variant", "dsprites_v4"])
     assert settings.variants == ("dsprites_v4",)
     assert settings.base_config("dsprites_v4").data.variant == "dsprites_v4"
-    # `make sweep` has its time; confirmation is asked for.
+    # Confirmation is off by default.
     assert settings.confirm_seeds == 0
     assert settings.tracking == f"sqlite:///{Path.cwd() / 'mlflow.db'}"
 
 
-def test_all_means_a_sweep_of_each_named_after_their_variants() -> None:
+def test_all_makes_a_sweep_of_each_variant_with_its_name() -> None:
     names = SweepSettings(variant="all", name="N").sweep_names()
     assert list(names) == list(VARIANTS)
     assert names["shapes3d_v5"] == "N-shapes3d_v5"
@@ -89,7 +89,7 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
         ("--objective pareto --set data.labels=100", r"objective: pareto weighs"),
     ],
 )
-def test_bad_values_are_named(flags: str, message: str) -> None:
+def test_values_out_of_range_are_refused(flags: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_arguments(["--variant", "dsprites_v2", *flags.split()]).base_config("dsprites_v2")
 
@@ -103,11 +103,11 @@ def test_bad_values_are_named(flags: str, message: str) -> None:
         ("'http://u:p@h' and sqlite:///m.db", "'http://***@h' and sqlite:///m.db"),
     ],
 )
-def test_no_password_is_shown(address: str, shown: str) -> None:
+def test_passwords_are_hidden(address: str, shown: str) -> None:
     assert without_password(address) == shown
 
 
-def test_a_variant_is_needed() -> None:
+def test_a_missing_variant_is_refused() -> None:
     with pytest.raises(UserError, match=r"variant: it is needed, one of .*dsprites_v2, .*resume"):
         parse_arguments([])
 
@@ -123,7 +123,7 @@ def test_a_variant_is_needed() -> None:
         ("--variant all --colour red", ("--colour",)),
     ],
 )
-def test_unknown_choices_are_named(
+def test_unknown_choices_are_refused(
     flags: str, words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -134,14 +134,14 @@ def test_unknown_choices_are_named(
     assert "Traceback" not in errors
 
 
-def test_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = SweepSettings(variant="dsprites_v2", storage=str(tmp_path / "file" / "runs"))
     with pytest.raises(UserError, match=r"storage: .*file/runs cannot be written"):
         settings.check_storage()
 
 
-def test_an_error_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_an_error_is_one_line_with_exit_code_2(tmp_path: Path) -> None:
     call = [sys.executable, str(SCRIPT), "--variant", "dsprites_v2", "--trials", "0"]
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""What a study still needs, and the estimate of its cost."""
+"""The plan of a study: missing and stale runs, and their estimated time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from analysis.data.runs import frame
-from sweeps.cli.study_plan import estimate, make_plan
+from sweeps.cli.study_plan import estimate_seconds, make_plan
 from sweeps.sweep_settings import SweepSettings
 from tests.analysis.studied import studied
 from weakdis_core import rows
@@ -24,7 +24,7 @@ def asked(study: StudyName, **more: object) -> SweepSettings:
     return SweepSettings.model_validate({"study": study, "data_source": "rendered", **more})
 
 
-def test_a_new_study_lacks_everything() -> None:
+def test_all_runs_of_a_new_study_are_missing() -> None:
     plans = make_plan(asked("models"), NONE)
     assert [(plan.variant, plan.runs, plan.missing, plan.stale) for plan in plans] == [
         (variant, 5, 5, 0) for variant in rows.VARIANTS
@@ -32,7 +32,7 @@ def test_a_new_study_lacks_everything() -> None:
     assert all(plan.seconds > 0 for plan in plans)
 
 
-def test_finished_runs_are_done_and_those_of_other_settings_are_stale() -> None:
+def test_finished_runs_count_and_those_of_other_settings_are_stale() -> None:
     done = studied((ROW[:2], {"factor_accuracy": [0.9, 0.9]}))
     stale = studied((ROW[2:3], {"factor_accuracy": [0.9]}), config_hash="of another")
     runs = pd.concat([done, stale], ignore_index=True)
@@ -53,18 +53,18 @@ def test_a_study_uses_its_own_variants() -> None:
     ]
 
 
-def test_estimates_follow_what_was_measured() -> None:
-    built_in = estimate(ROW[0], NONE)
+def test_estimates_use_earlier_runs() -> None:
+    built_in = estimate_seconds(ROW[0], NONE)
     assert built_in > STEPS * 0.01
     scored = {"factor_accuracy": [0.9]}
     same = studied((ROW[1:2], scored), cpu_seconds=3.0 * STEPS, scoring_seconds=7.0)
-    assert estimate(ROW[0], same) == pytest.approx(3.0 * STEPS + 7.0)
+    assert estimate_seconds(ROW[0], same) == pytest.approx(3.0 * STEPS + 7.0)
     gpu = studied((ROW[1:2], scored), cpu_seconds=9.0 * STEPS, device="NVIDIA H100")
-    assert estimate(ROW[0], gpu) == built_in
+    assert estimate_seconds(ROW[0], gpu) == built_in
     # Another configuration of the variant: its step, as many times as this one takes.
     config = rows.with_labels("dsprites_v4", "rendered", 30)[0].config
     twice = DeclaredRun("twice the steps", config.with_values({"training.steps": 2 * STEPS}))
-    assert estimate(twice, same) == pytest.approx(6.0 * STEPS + 10.0)
+    assert estimate_seconds(twice, same) == pytest.approx(6.0 * STEPS + 10.0)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_estimates_follow_what_was_measured() -> None:
         ({"set": ("model.hidden=16",)}, "set: it is not allowed with study"),
     ],
 )
-def test_a_study_is_declared(flags: dict[str, object], message: str) -> None:
+def test_flags_that_a_study_declares_are_refused(flags: dict[str, object], message: str) -> None:
     with pytest.raises((UserError, ValidationError), match=message):
         asked("models", **flags)
 
 
-def test_seeds_and_names_of_studies_are_no_sweep_s() -> None:
+def test_seeds_and_names_of_studies_are_refused_for_a_search() -> None:
     with pytest.raises(UserError, match="seeds: they are the seeds of a study"):
         SweepSettings.model_validate({"variant": "dsprites_v4", "seeds": (11,)})
     with pytest.raises(UserError, match=r"name: 'study-mine' is not allowed: study-\.\.\. are"):

@@ -1,4 +1,4 @@
-"""`make ui`: both UIs come up, on loopback only, and nothing of them is left after Ctrl-C."""
+"""`make ui`: both UIs start, on loopback only, and no process is left after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.sweeps.support.services import free_port
 from weakdis_core.errors import UserError
 
 ROOT = SCRIPT.parents[1]
-# What is installed is not looked at again.
+# Skip the installation.
 MAKE = ["make", "-C", str(ROOT), "-o", ".venv/project", "ui"]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *flags: str) -> str:
-    """Start the UIs with flags that are refused; why."""
+    """Start the UIs with flags that are refused, and return the error."""
     monkeypatch.setattr(sys, "argv", ["python -m sweeps.cli.ui", *flags])
     with pytest.raises(UserError) as refused:
         run()
@@ -40,7 +40,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *flags: str) -> str:
 
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Whatever happens, nothing of the process is left for others to wait for."""
+    """Kill the process group at the end, whatever happens."""
     try:
         yield
     finally:
@@ -52,7 +52,7 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 def started(
     finished: Finished, ports: tuple[int, int], log: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`make ui` of a finished sweep, once both answer."""
+    """Start `make ui` for a finished sweep, and wait until both answer."""
     settings = [f"PORT={ports[0]}", f"OPTUNA_PORT={ports[1]}"]
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": finished.uri,
@@ -60,7 +60,7 @@ def started(
     }
     with log.open("w") as output, subprocess.Popen(
         [*MAKE, *settings], stdout=output, stderr=output, env=environment, start_new_session=True,
-        # Tests run in the background may ignore it, and so would what they start.
+        # Tests that run in the background may ignore SIGHUP, and their children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process, ended(process):  # fmt: skip
         deadline = time.monotonic() + PATIENCE
@@ -78,13 +78,15 @@ def started(
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder without sweeps."""
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     return tmp_path
 
 
-def test_ports_and_sweeps_that_cannot_be(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_and_sweeps_that_cannot_be_used_are_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "port: 80000 is not allowed" in call(monkeypatch, "--port", "80000")
     assert "optuna_port: 0 is not allowed" in call(monkeypatch, "--optuna-port", "0")
     assert "8080 is MLflow's port" in call(monkeypatch, "--port", "8080")
@@ -99,7 +101,7 @@ def test_ports_and_sweeps_that_cannot_be(place: Path, monkeypatch: pytest.Monkey
     assert list(place.iterdir()) == []
 
 
-def test_a_mistake_in_make_ui_is_an_error_without_a_traceback() -> None:
+def test_make_ui_prints_errors_without_a_traceback() -> None:
     done = subprocess.run([*MAKE, "PORT=80000"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "error: port: 80000 is not allowed" in done.stderr
@@ -108,7 +110,7 @@ def test_a_mistake_in_make_ui_is_an_error_without_a_traceback() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
-def test_both_answer_and_end_with_a_signal(
+def test_both_answer_until_a_signal(
     finished: Finished, tmp_path: Path, number: signal.Signals
 ) -> None:
     ports, log = (free_port(), free_port()), tmp_path / "log"
@@ -133,7 +135,7 @@ def test_both_answer_and_end_with_a_signal(
 
 @pytest.mark.slow
 @pytest.mark.needs_command("chromium", "chromium")
-def test_runs_and_pictures_in_a_browser(finished: Finished, tmp_path: Path) -> None:
+def test_a_browser_shows_runs_and_pictures(finished: Finished, tmp_path: Path) -> None:
     ports, log = (free_port(), free_port()), tmp_path / "log"
     best = finished.best.info
     runs = f"http://127.0.0.1:{ports[0]}/#/experiments/{best.experiment_id}/runs"

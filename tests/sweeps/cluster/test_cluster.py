@@ -1,4 +1,4 @@
-"""Dividing the machine between trials, and stopping in time."""
+"""The resources of trials, the start of Ray, and the signals and the time that stop a sweep."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sweeps.budget import ENDING, Budget, Interruption
-from sweeps.cluster.allotment import Allotment, allot
-from sweeps.cluster.autoscaler import largest_resources
-from sweeps.cluster.ray_cluster import ALLOCATOR, cluster
-from sweeps.cluster.waits import WaitNotice, explain_wait
-from sweeps.compat import log_folder
+from sweeps.cluster.allotment import Allotment
+from sweeps.cluster.nodes import largest_resources
+from sweeps.cluster.ray_cluster import ALLOCATOR, cluster, explain_wait
 from sweeps.sweep_settings import SweepSettings
-from sweeps.trial import TrialRecord
 from tests.patience import PATIENCE
 from weakdis_core.errors import UserError
 
@@ -49,36 +44,38 @@ def settings(**flags: Any) -> SweepSettings:
         ({"gpus_per_trial": 0.1}, {"CPU": 64.0, "GPU": 1.0}, Allotment(1.0, 0.1, 10)),
     ],
 )
-def test_allotment(flags: dict[str, Any], available: dict[str, float], expected: Allotment) -> None:
-    assert allot(settings(**flags).demand, available) == expected
+def test_resources_are_divided_between_trials(
+    flags: dict[str, Any], available: dict[str, float], expected: Allotment
+) -> None:
+    assert settings(**flags).allot(available) == expected
 
 
-def test_machines_that_are_still_to_come_are_believed() -> None:
+def test_a_growing_cluster_has_room_for_the_trials_asked_for() -> None:
     asked = settings(gpus_per_trial=0.25, max_concurrent=32)
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.25 is not allowed"):
-        allot(asked.demand, {"CPU": 2.0})
-    assert allot(asked.demand, {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.25, 32)
-    # What is there already is used as always.
-    assert allot(settings().demand, {"CPU": 2.0}, grows=True) == Allotment(1.0, 0.0, 2)
+        asked.allot({"CPU": 2.0})
+    assert asked.allot({"CPU": 2.0}, grows=True) == Allotment(1.0, 0.25, 32)
+    # Without --max-concurrent only the machines that are there count.
+    assert settings().allot({"CPU": 2.0}, grows=True) == Allotment(1.0, 0.0, 2)
 
 
-def test_a_cluster_counts_as_what_it_may_grow_to(tmp_path: Path) -> None:
+def test_resources_include_machines_that_may_still_start(tmp_path: Path) -> None:
     file = tmp_path / "bootstrap.yaml"
     file.write_text((ROOT / "cluster.yaml").read_text())
-    # Eight machines in all, whatever kind they are; the head does no trials.
+    # Eight machines in all, of any kind; the head runs no trials.
     assert largest_resources({"CPU": 0.0, "memory": 5.0}, file) == {
         "CPU": 32.0,
         "GPU": 8.0,
         "memory": 5.0,
     }
-    assert allot(settings().demand, largest_resources({}, file)) == Allotment(1.0, 0.25, 32)
+    assert settings().allot(largest_resources({}, file)) == Allotment(1.0, 0.25, 32)
     assert largest_resources({"CPU": 2.0}, tmp_path / "none") == {"CPU": 2.0}
 
 
 @pytest.mark.parametrize(
     ("content", "cpus"), [("# für später".encode(), 3.0), (b"# f\xfcr sp\xe4ter", 1.0)]
 )
-def test_a_cluster_file_means_the_same_in_every_locale(
+def test_a_cluster_file_is_read_the_same_in_every_locale(
     content: bytes, cpus: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(io, "text_encoding", lambda given, *_: given or "ascii")
@@ -88,29 +85,29 @@ def test_a_cluster_file_means_the_same_in_every_locale(
     assert largest_resources({"CPU": 1.0}, file) == {"CPU": cpus}
 
 
-def test_gpus_that_are_not_there() -> None:
+def test_more_gpus_than_there_are_are_refused() -> None:
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.5 is not allowed: there are 0 GPUs"):
-        allot(settings(gpus_per_trial=0.5).demand, {"CPU": 2.0})
+        settings(gpus_per_trial=0.5).allot({"CPU": 2.0})
 
 
-def test_cpus_that_are_not_there() -> None:
+def test_more_cpus_than_there_are_are_refused() -> None:
     with pytest.raises(UserError, match="cpus_per_trial: 3 is not allowed: there are 2 CPUs"):
-        allot(settings(cpus_per_trial=3.0).demand, {"CPU": 2.0})
+        settings(cpus_per_trial=3.0).allot({"CPU": 2.0})
 
 
-def test_an_address_where_nobody_answers_is_said_at_once() -> None:
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     with socket.socket() as taken:
-        # Bound but not listening: whoever connects is refused.
+        # Bound but not listening: connections are refused.
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         refused = pytest.raises(UserError, match=f"address: '{address}' is not allowed: no Ray")
         with refused, cluster(address):
-            raise AssertionError("joined nothing")
+            raise AssertionError("joined a cluster")
 
 
 def test_a_ray_that_does_not_start_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/dev/null/nowhere")
-    # In a process of its own, where no other Ray runs.
+    # In a process of its own, in which Ray does not run yet.
     script = "from sweeps.cluster.ray_cluster import cluster\nwith cluster('local'): pass"
     call = [sys.executable, "-c", script]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -131,40 +128,7 @@ def test_trials_get_the_allocator_settings(resources: dict[str, float]) -> None:
     assert found.items() >= ALLOCATOR.items()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("cpus", "reason"), [(1.0, "Ray has not started a process for it"), (64.0, "hold the rest")]
-)
-def test_a_wait_for_the_first_trial_is_explained(
-    resources: dict[str, float], monkeypatch: pytest.MonkeyPatch, cpus: float, reason: str
-) -> None:
-    console = Console(file=io.StringIO(), width=80)
-    assert isinstance(console.file, io.StringIO)
-    notice = WaitNotice(
-        console, "one", Allotment(cpus, 0.0, 1), "python sweeps/run.py --resume one"
-    )
-    now = 1000.0
-    monkeypatch.setattr("sweeps.cluster.waits.time", SimpleNamespace(monotonic=lambda: now))
-    notice.step_started()
-    notice.session_started()
-    notice.step_started()
-    assert console.file.getvalue() == ""
-    now += 61
-    notice.step_started()
-    notice.step_started()
-    shown = console.file.getvalue()
-    assert shown.startswith("one: no trial has started for 61 seconds")
-    assert f"CPUs free (a trial takes {cpus:g})" in shown
-    assert reason in shown
-    assert shown.count("python sweeps/run.py --resume one goes on") == 1
-    assert Path(log_folder()).is_dir()
-    notice.trial_started(TrialRecord(1, "00001", {}))
-    now += 1000
-    notice.step_started()
-    assert console.file.getvalue() == shown
-
-
-def test_a_wait_of_another_kind_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_wait_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     with explain_wait("nothing", seconds=60.0):
         pass
     with explain_wait("a lock", seconds=0.0):
@@ -174,8 +138,8 @@ def test_a_wait_of_another_kind_is_explained(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "waiting for a lock, for 0 seconds so far\n"
 
 
-def test_uv_does_not_start_trials_elsewhere() -> None:
-    """Ray looks for a parent process called `uv run` as it is imported."""
+def test_uv_run_does_not_change_the_environment_of_trials() -> None:
+    """Ray looks for a parent process called `uv run` when it is imported."""
     script = (
         "import sweeps, ray._private.ray_constants as c; print(c.RAY_ENABLE_UV_RUN_RUNTIME_ENV)"
     )
@@ -187,7 +151,7 @@ def test_uv_does_not_start_trials_elsewhere() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_a_signal_interrupts() -> None:
+def test_a_signal_raises_and_sets_the_exit_code() -> None:
     before = signal.getsignal(signal.SIGINT)
     with Interruption() as interruption:
         with pytest.raises(KeyboardInterrupt):
@@ -198,11 +162,11 @@ def test_a_signal_interrupts() -> None:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_every_signal_that_ends_a_program_interrupts(number: signal.Signals) -> None:
-    # A test run in the background may ignore it.
+    # A test that runs in the background may ignore it.
     before = signal.signal(number, signal.SIG_DFL)
     try:
         with Interruption() as interruption:
-            # As Tune does with SIGUSR1 when it starts.
+            # Tune replaces the handler of SIGUSR1 when it starts.
             signal.signal(number, lambda *_: None)
             interruption.session_started()
             with interruption.deferred():
@@ -213,8 +177,8 @@ def test_every_signal_that_ends_a_program_interrupts(number: signal.Signals) -> 
         signal.signal(number, before)
 
 
-def test_the_signals_that_end_a_program_are_known() -> None:
-    """Each signal whose default action ends a process, tried on one."""
+def test_all_signals_that_end_a_program_are_listed() -> None:
+    """Send each signal to a process to see whether its default action ends it."""
     faults = {"ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS", "KILL", "PIPE", "XFSZ"}
     script = (
         "import os, signal, sys; signal.signal(int(sys.argv[1]), signal.SIG_DFL); "
@@ -236,7 +200,7 @@ def test_the_signals_that_end_a_program_are_known() -> None:
 @pytest.mark.parametrize(
     ("number", "stays"), [(signal.SIGHUP, True), (signal.SIGUSR2, True), (signal.SIGTERM, False)]
 )
-def test_a_signal_that_is_ignored_stays_so(number: signal.Signals, stays: bool) -> None:
+def test_an_ignored_signal_stays_ignored(number: signal.Signals, stays: bool) -> None:
     before = signal.signal(number, signal.SIG_IGN)
     try:
         with Interruption() as interruption, interruption.deferred():
@@ -246,7 +210,7 @@ def test_a_signal_that_is_ignored_stays_so(number: signal.Signals, stays: bool) 
         signal.signal(number, before)
 
 
-def test_a_deferred_signal_is_noted_and_the_second_acts() -> None:
+def test_the_first_deferred_signal_is_recorded_and_the_second_raises() -> None:
     with Interruption() as interruption, interruption.deferred():
         budget = Budget(60, interruption)
         assert not budget.stop_all()
@@ -257,7 +221,7 @@ def test_a_deferred_signal_is_noted_and_the_second_acts() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_the_budget_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_stops_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = Budget(60, Interruption())
     budget.start()
     assert not budget.stop_all()

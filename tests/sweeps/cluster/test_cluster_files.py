@@ -1,4 +1,4 @@
-"""The cluster files, read as Ray and the providers read them: no cloud is asked."""
+"""The cluster files, checked as Ray and the providers check them, without a cloud."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FILES = {
     "local": CLUSTERS / "local.yaml",
 }
 
-# Of https://cloud.google.com/compute/docs/reference/rest/v1/instances, what a node may need.
+# Fields of https://cloud.google.com/compute/docs/reference/rest/v1/instances that a node may need.
 GCP_FIELDS = {
     "machineType", "disks", "scheduling", "guestAccelerators", "metadata", "networkInterfaces",
     "serviceAccounts", "labels", "tags", "minCpuPlatform",
 }  # fmt: skip
 GCP_SCHEDULING = {"provisioningModel", "onHostMaintenance", "preemptible", "automaticRestart"}
 
-# Of KubeRay's RayJob and RayCluster, and of a pod, what the job says.
+# Fields of KubeRay's RayJob and RayCluster, and of a pod, that the job uses.
 RAYJOB = {
     "spec": {
         "entrypoint", "backoffLimit", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished",
@@ -58,7 +58,7 @@ def loaded(name: str) -> dict[str, Any]:
 
 
 def check(config: dict[str, Any]) -> dict[str, Any]:
-    """What Ray makes of a cluster file; fails on whatever Ray or the provider would refuse."""
+    """Prepare a cluster file as Ray does; fail if Ray or the provider would refuse it."""
     provider = config["provider"]["type"]
     assert config["auth"]["ssh_user"]
     ready = prepare_config(copy.deepcopy(config))
@@ -72,7 +72,7 @@ def check(config: dict[str, Any]) -> dict[str, Any]:
 def check_aws(node: Mapping[str, Any]) -> None:
     service = botocore.session.get_session().get_service_model("ec2")
     shape = service.operation_model("RunInstances").input_shape
-    # Ray says how many.
+    # Ray adds the counts.
     report = botocore.validate.ParamValidator().validate(
         {**node, "MinCount": 1, "MaxCount": 1}, shape
     )
@@ -103,7 +103,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 def test_ray_and_the_provider_accept_the_file(name: str) -> None:
     config = check(loaded(name))
     for mounted in config["file_mounts"].values():
-        # The user's own file is made from the example.
+        # Users copy their file from the example.
         assert Path(mounted).exists() or (ROOT / f"{mounted}.example").exists()
     for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
         assert any("ray start" in command for command in config[commands])
@@ -113,7 +113,7 @@ def test_ray_and_the_provider_accept_the_file(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["aws", "gcp"])
-def test_gpu_machines_come_when_needed_and_go_when_idle(name: str) -> None:
+def test_gpu_machines_start_when_needed_and_stop_when_idle(name: str) -> None:
     config = check(loaded(name))
     kinds = config["available_node_types"]
     assert "GPU" not in kinds["head"]["resources"]
@@ -121,7 +121,7 @@ def test_gpu_machines_come_when_needed_and_go_when_idle(name: str) -> None:
     for kind in ("spot", "on_demand"):
         assert kinds[kind]["min_workers"] == 0
         assert kinds[kind]["resources"]["GPU"] >= 1
-    # Ray falls back on the other kind where spot machines are not to be had.
+    # Ray falls back on the other kind if no spot machines are available.
     assert kinds["spot"]["priority"] > kinds["on_demand"]["priority"]
     spot, fallback = (str(kinds[kind]["node_config"]).lower() for kind in ("spot", "on_demand"))
     assert "spot" in spot
@@ -140,7 +140,9 @@ def test_gpu_machines_come_when_needed_and_go_when_idle(name: str) -> None:
         ("local", lambda c: c.pop("auth")),
     ],
 )
-def test_mistakes_are_found(name: str, change: Callable[[dict[str, Any]], object]) -> None:
+def test_mistakes_in_a_file_are_found(
+    name: str, change: Callable[[dict[str, Any]], object]
+) -> None:
     config = loaded(name)
     change(config)
     with pytest.raises(Exception):  # noqa: B017, PT011  # each of another kind
@@ -166,7 +168,7 @@ def test_the_kubernetes_job_is_complete() -> None:
     assert limits["nvidia.com/gpu"] == 1
 
 
-def test_the_kubernetes_job_s_flags_are_flags_of_the_program() -> None:
+def test_the_kubernetes_job_uses_valid_flags() -> None:
     job = yaml.safe_load((CLUSTERS / "rayjob.yaml").read_text())
     script = shlex.split(job["spec"]["entrypoint"])[-1]
     calls = [part.split(";")[0] for part in script.split("python sweeps/run.py")[1:]]
@@ -179,7 +181,7 @@ def test_the_kubernetes_job_s_flags_are_flags_of_the_program() -> None:
     assert asked[2].max_concurrent == workers["maxReplicas"] / share
 
 
-def test_the_example_says_what_a_sweep_elsewhere_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_environment_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     for line in (ROOT / "cluster.env.example").read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):

@@ -1,4 +1,4 @@
-"""The database of a study, really stopped under a sweep."""
+"""The database of a study is stopped while a sweep runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def script(parameters: dict[str, Any]) -> None:
         report(step, **{METRICS["pixels"]: 0.5})
 
 
-def test_a_database_that_goes_away_is_said_and_goes_on_later(
+def test_a_sweep_ends_without_its_database_and_can_be_resumed(
     resources: dict[str, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Postgres() as studies:
@@ -63,19 +63,19 @@ def test_a_database_that_goes_away_is_said_and_goes_on_later(
         budget = Budget(PATIENCE, Interruption())
         study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
         run = StageRun(sweep, "search", study, ledger, budget)
-        told = r"optuna_storage: the database does not answer any more .*go on with --resume"
-        with pytest.raises(UserError, match=told) as caught, explain_storage_errors(place):
+        message = r"optuna_storage: the database does not answer any more .*go on with --resume"
+        with pytest.raises(UserError, match=message) as caught, explain_storage_errors(place):
             run_search(run, [Stopping(studies)], script)
         close(study)
         assert PASSWORD not in str(caught.value)
         studies.start()
-        # What it had been told before is there, and the trial can go on.
+        # The study has the earlier report, and the trial can continue.
         study = search_study(sweep)
         budget = Budget(PATIENCE, Interruption())
         ledger = Ledger("pixels", STEPS, budget, TrialStore(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
         run_search(StageRun(sweep, "search", study, ledger, budget), [], script)
-        # Where another machine runs the sweep meanwhile, this one ends before it writes anything.
+        # If another machine runs the sweep meanwhile, this one ends before it writes anything.
         monkeypatch.setattr("sweeps.cluster.locks._EVERY", 0.0)
         lost = StudyLock("stopped", studies.address)
         settings = settings.model_copy(update={"trials": 2})

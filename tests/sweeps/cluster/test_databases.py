@@ -1,4 +1,4 @@
-"""Several programs open a new database at once, or one is killed while it makes the tables."""
+"""Several programs open a new database at once, or one is killed while it creates the tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_optuna(address: str, name: str) -> None:
 
 
 def open_together(barrier: Barrier, addresses: tuple[str, str], name: str) -> None:
-    """Open both databases when the other programs do, and once more when they are made."""
+    """Open both databases when the other programs do, and again when they have tables."""
     openings: tuple[Callable[[str, str], None], ...] = (open_mlflow, open_optuna)
     for opening, address in zip(openings, addresses, strict=True):
         barrier.wait(PATIENCE)
@@ -41,7 +41,7 @@ def open_together(barrier: Barrier, addresses: tuple[str, str], name: str) -> No
 
 
 def run_together(*addresses: str) -> list[int | None]:
-    """Exit codes of programs that open the same new databases."""
+    """Return the exit codes of programs that open the same new databases."""
     barrier = SPAWN.Barrier(PROGRAMS)
     programs = [
         SPAWN.Process(target=open_together, args=(barrier, addresses, f"sweep-{number}"))
@@ -54,18 +54,18 @@ def run_together(*addresses: str) -> list[int | None]:
     return [program.exitcode for program in programs]
 
 
-def test_programs_that_open_new_files_at_once_all_go_on(tmp_path: Path) -> None:
+def test_programs_may_open_new_files_at_once(tmp_path: Path) -> None:
     addresses = (f"sqlite:///{tmp_path}/mlflow.db", f"sqlite:///{tmp_path}/studies.db")
     assert run_together(*addresses) == [0] * PROGRAMS
 
 
 @pytest.mark.needs_command("initdb", "postgresql")
-def test_programs_that_open_new_databases_of_a_server_at_once_all_go_on() -> None:
+def test_programs_may_open_new_databases_of_a_server_at_once() -> None:
     with Postgres() as server:
         assert run_together(server.add("mlflow"), server.add("studies")) == [0] * PROGRAMS
 
 
-def test_a_program_killed_while_it_makes_the_tables_leaves_no_half_database(tmp_path: Path) -> None:
+def test_a_program_killed_while_it_creates_tables_leaves_no_database(tmp_path: Path) -> None:
     file, partial = tmp_path / "mlflow.db", tmp_path / "mlflow.db.partial"
     program = SPAWN.Process(target=open_mlflow, args=(f"sqlite:///{file}", "killed"))
     program.start()

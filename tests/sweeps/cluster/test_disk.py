@@ -1,4 +1,4 @@
-"""A disk that is full, or does not let itself be written: said clearly, and nothing is lost."""
+"""A full or read-only disk: the error is clear, and no trial is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs_root]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A small disk where a sweep in `tmp_path` puts its results."""
+    """A small disk for the results of a sweep in `tmp_path`."""
     place = tmp_path / "runs"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", place], check=True)
@@ -32,7 +32,7 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(
     filler = disk / "filler"
     hold(tmp_path, 60, "00003")
     with started(tmp_path) as process:
-        # One of the first two has ended, and the other one has, or nearly so.
+        # One of the first two has ended, the other one has ended or is about to.
         wait_for(tmp_path, "00003", reports=1)
         fill(filler)
         release(tmp_path)
@@ -67,7 +67,7 @@ def test_a_read_only_disk_is_refused(
 
 
 def fill(file: Path) -> None:
-    """Leave no room on a file's disk."""
+    """Fill the disk of a file."""
     with file.open("wb", buffering=0) as content:
         try:
             while True:

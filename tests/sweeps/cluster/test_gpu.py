@@ -1,4 +1,4 @@
-"""A real sweep on a real GPU."""
+"""A real sweep on a GPU."""
 
 from __future__ import annotations
 

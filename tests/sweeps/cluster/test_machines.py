@@ -1,4 +1,4 @@
-"""A sweep on several machines: what dies there, and what would go wrong in silence."""
+"""A sweep on several machines: their loss, and faults that would stay unnoticed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def wait_for_record(studies: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Wait until a trial's record in a study is as wanted; the record."""
+    """Wait until a study has a wanted record of a trial, and return it."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(KeyError), study_of(studies) as study:
@@ -51,22 +51,22 @@ def wait_for_record(studies: str, wanted: Callable[[dict[str, Any]], bool]) -> d
             if found := [record for record in records if wanted(record)]:
                 return found[0]
         time.sleep(0.5)
-    raise AssertionError("no trial got so far")
+    raise AssertionError("no record is as wanted")
 
 
 @pytest.fixture
 def machines(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Machines]:
-    """A cluster that sweeps join by the environment, as on the head of `ray up`."""
-    # Where an earlier sweep on this machine made a token, the head would ask the others for it.
+    """A cluster that sweeps join through RAY_ADDRESS, as on the head of `ray up`."""
+    # Otherwise a head asks for the token that an earlier sweep left on this machine.
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with Machines(tmp_path_factory.mktemp("ray")) as nodes:
         monkeypatch.setenv("RAY_ADDRESS", nodes.address)
         yield nodes
 
 
-def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
+def test_a_late_machine_gets_trials_which_move_when_it_dies(
     machines: Machines, cache: Path, database: str, tmp_path: Path
 ) -> None:
     machines.start_head()
@@ -74,7 +74,7 @@ def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
     with started(tmp_path, *flags(trials=2)) as process:
         wait_for(tmp_path, "00001", reports=1)
         machines.start_other()
-        # The first trial, which cannot end, has the head: the second one is on the other machine.
+        # The first trial, which cannot end, occupies the head: the second is on the other machine.
         wait_for(tmp_path, "00002", reports=1)
         machines.kill(OTHER)
         release(tmp_path)
@@ -85,7 +85,7 @@ def test_a_machine_that_comes_late_gets_trials_and_when_it_dies_they_move(
 
 @pytest.mark.needs_root
 @pytest.mark.needs_command("unshare", "util-linux")
-def test_machines_that_cannot_do_the_work_are_said_before_the_first_trial(
+def test_machines_that_cannot_run_trials_are_named_before_the_first_trial(
     machines: Machines, cache: Path, database: str, tmp_path: Path
 ) -> None:
     storage = tmp_path / "runs"
@@ -104,12 +104,12 @@ def test_machines_that_cannot_do_the_work_are_said_before_the_first_trial(
         assert done.returncode == 2, done.stdout + done.stderr
         assert f"error: {reason}" in done.stderr
         assert "Traceback" not in done.stderr
-    # Not a single trial was started: Tune was not asked to.
+    # Tune has not started any trial.
     assert list((storage / "faulty").glob("search-*")) == []
 
 
 def test_four_trials_share_a_gpu(machines: Machines, tmp_path: Path) -> None:
-    # Ray hands out a GPU that it is told of: who gets it when is what is tested.
+    # Ray assigns the GPU that the flag declares; no real one is needed.
     machines.start_head("--num-cpus=4", "--num-gpus=1")
     call = [sys.executable, "-m", "tests.sweeps.support.packing", str(tmp_path)]
     done = subprocess.run(
@@ -122,7 +122,7 @@ def test_four_trials_share_a_gpu(machines: Machines, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs_command("initdb", "postgresql")
-def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
+def test_a_new_head_resumes_the_sweep_of_a_dead_one(
     machines: Machines, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in KEYS.items():
@@ -143,13 +143,13 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
         hold(old, 40, "00002")
         with started(old, *flags(trials=2)) as process:
             wait_for_record(studies, lambda record: record["step"] > 0)
-            # Another head, which lacks the sweep's folder, would be told by the database.
+            # Another head, without the sweep's folder, finds the lock in the database.
             assert is_running(new / "runs/faulty", studies)
             ended = wait_for_record(studies, lambda each: each["outcome"] == "complete")
             machines.kill(HEAD)
             os.kill(process.pid, signal.SIGKILL)
         (old / "runs").rename(tmp_path / "lost")
-        # As if the head had died before it had told MLflow how a trial ended.
+        # As if the head had died before MLflow received the end of a trial.
         client = MlflowClient(tracking_uri=tracking)
         _, children = runs_of(tracking, VARIANT, "faulty")
         (run,) = [each for each in children if each.data.tags["trial_id"] == ended["trial_id"]]
@@ -161,22 +161,22 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
             call, cwd=new, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        # Ends come first: to a session after this one the sweep would not have moved.
+        # Ends come first: for a later session the sweep would not have moved.
         lines = (new / "runs/faulty/mlflow.jsonl").read_text().splitlines()
-        told = [(entry.key, entry.kind) for entry in map(Entry.model_validate_json, lines)]
-        begun = [key for key, kind in told if kind == "begin" and key != PARENT]
-        assert told.index((ended["trial_id"], "end")) < told.index((begun[0], "begin"))
+        sent = [(entry.key, entry.kind) for entry in map(Entry.model_validate_json, lines)]
+        begun = [key for key, kind in sent if kind == "begin" and key != PARENT]
+        assert sent.index((ended["trial_id"], "end")) < sent.index((begun[0], "begin"))
         check_invariants(new, trials=2, uri=tracking, studies=studies)
         check_no_password(done.stdout + done.stderr, tmp_path, storage)
         parent, children = runs_of(tracking, VARIANT, "faulty")
         assert PASSWORD not in repr([run.to_dictionary() for run in (parent, *children)])
         assert PASSWORD not in databases.dump(databases.address) + databases.dump(studies)
-        # No file of MLflow went with a head.
+        # No file of MLflow was on a head.
         assert not list(tmp_path.rglob("mlruns"))
         assert {row["outcome"] for row in rows(new)} <= {"complete", "pruned"}
-        # What has ended stays as it is.
+        # The ended trial has not changed.
         assert record_of(studies, ended["trial_id"]) == known
-        # Somebody else's name is not taken over.
+        # A name in use is refused on another head too.
         call = command(*flags())
         done = subprocess.run(call, cwd=old, capture_output=True, text=True, check=False)
         assert done.returncode == 2
@@ -184,7 +184,7 @@ def test_a_new_head_goes_on_with_the_sweep_of_a_dead_one(
 
 
 def check_no_password(output: str, place: Path, storage: str) -> None:
-    """The databases' password is neither in what was printed nor in any file."""
+    """Check that the databases' password is neither in the output nor in any file."""
     assert PASSWORD not in output
     for file in place.rglob("*"):
         assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file

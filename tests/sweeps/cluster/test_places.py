@@ -1,4 +1,4 @@
-"""Folders of any name, and the places that flags and variables name."""
+"""Folders of any name, and the folders and addresses in flags and variables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFUSED = ["what?", "?key=1", "50%25x", "a%20b"]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder, which holds another one, the current."""
+    """The user's home folder; the current folder is in it."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home" / "here").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "home" / "here")
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_project_may_lie_in_a_folder_of_any_name(
+def test_a_project_folder_may_have_any_name(
     database: str, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "inside" / name
@@ -63,7 +63,7 @@ def test_a_project_may_lie_in_a_folder_of_any_name(
         found = open_store(uri).get_experiment_by_name(VARIANT)
         assert found is not None
         assert found.artifact_location == (folder / "mlruns" / VARIANT).as_uri()
-    # A shell reads the command that is printed as it is meant.
+    # A shell reads the printed command correctly.
     line = f"printf '%s\\n' {ui_command(settings.tracking)}"
     words = subprocess.run(line, shell=True, capture_output=True, text=True, check=True).stdout
     assert words.splitlines() == [
@@ -73,7 +73,7 @@ def test_a_project_may_lie_in_a_folder_of_any_name(
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_folder_whose_name_an_address_cannot_hold_is_refused(
+def test_a_folder_name_that_an_address_would_decode_is_refused(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "inside" / name
@@ -88,9 +88,7 @@ def test_a_folder_whose_name_an_address_cannot_hold_is_refused(
 
 
 @pytest.mark.parametrize("by_flag", [True, False])
-def test_a_tilde_is_the_user_s_folder(
-    home: Path, by_flag: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tilde_is_expanded(home: Path, by_flag: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     places = {
         "WEAKDIS_STORAGE": "~/runs",
         "WEAKDIS_OPTUNA_STORAGE": "~/studies.log",
@@ -120,7 +118,7 @@ def test_a_tilde_is_the_user_s_folder(
         ("here/runs/one", "."), ("here/runs/one/inside", ".."), ("", "here/runs/one"),
     ],
 )  # fmt: skip
-def test_a_sweep_is_named_or_its_folder_is(
+def test_a_sweep_is_found_by_name_or_folder(
     home: Path, current: str, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_stored_sweep(home / "here" / "runs")
@@ -133,7 +131,7 @@ def test_a_sweep_is_named_or_its_folder_is(
 
 
 @pytest.mark.parametrize("storage", ["runs", "else where/runs"])
-def test_the_command_that_goes_on_is_exact(home: Path, storage: str) -> None:
+def test_the_resume_command_finds_the_sweep(home: Path, storage: str) -> None:
     studies = f"sqlite:///{home}/all studies.db"
     flags = ["--variant", VARIANT, "--name", "one", "--storage", storage]
     settings = parse_arguments([*flags, "--optuna-storage", studies])

@@ -1,4 +1,4 @@
-"""The three lines of README.md on two machines: `ray up`, a sweep that loses one, `ray down`."""
+"""`ray up` on two machines, a sweep that loses one of them, and `ray down`."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ENVIRONMENT = os.environ | {"RAY_UP_enable_autoscaler_v2": "0", "RAY_USAGE_STATS
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Laboratory]:
-    """Two machines with nothing on them."""
+    """Two empty machines."""
     with Laboratory(tmp_path, ("head", "worker")) as machines:
         yield machines
 
 
 def cluster_file(lab: Laboratory, place: Path) -> Path:
-    """`sweeps/cluster/local.yaml` for the machines, with what a test must have otherwise."""
+    """Write `sweeps/cluster/local.yaml` for the machines, with the changes that a test needs."""
     config = yaml.safe_load((ROOT / "sweeps/cluster/local.yaml").read_text())
     config["provider"] |= {
         "head_ip": lab.addresses["head"], "worker_ips": [lab.addresses["worker"]],
@@ -67,7 +67,7 @@ def cluster_file(lab: Laboratory, place: Path) -> Path:
 
 
 def ray(*arguments: str) -> str:
-    """Run a command of Ray's in the folder of README.md, as its user does."""
+    """Run a command of Ray in the folder of README.md, and return its output."""
     done = subprocess.run(
         [*RAY, *arguments], cwd=ROOT, env=ENVIRONMENT, text=True, timeout=PATIENCE, check=False,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -76,9 +76,7 @@ def ray(*arguments: str) -> str:
     return done.stdout
 
 
-def test_a_cluster_comes_up_and_a_sweep_survives_the_loss_of_a_machine(
-    lab: Laboratory, tmp_path: Path
-) -> None:
+def test_a_sweep_survives_the_loss_of_a_machine(lab: Laboratory, tmp_path: Path) -> None:
     file = str(cluster_file(lab, tmp_path))
     ray("up", "--yes", "--no-config-cache", file)
     wait_for_nodes(file, 2)
@@ -113,7 +111,7 @@ def test_a_cluster_comes_up_and_a_sweep_survives_the_loss_of_a_machine(
 
 
 def wait_for_nodes(file: str, nodes: int) -> None:
-    """Wait until so many machines are up: `ray up` ends when the head is."""
+    """Wait until that many machines have joined; `ray up` waits for the head only."""
     deadline = time.monotonic() + PATIENCE
     count = "python -c \"import ray; ray.init(); print('nodes', len(ray.nodes()))\""
     while f"nodes {nodes}" not in (output := ray("exec", file, count)):

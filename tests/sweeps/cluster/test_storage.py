@@ -1,4 +1,4 @@
-"""Which errors are the disk's, and what a user does about them."""
+"""Errors of the disk, and what their messages advise."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OF_SOMETHING_ELSE = [
 
 
 @pytest.mark.parametrize(("error", "cure"), OF_THE_DISK, ids=repr)
-def test_an_error_of_the_disk_says_what_to_do(error: Exception, cure: str) -> None:
+def test_an_error_of_the_disk_is_explained(error: Exception, cure: str) -> None:
     with (
         pytest.raises(UserError, match=rf"^storage: {SWEEP} cannot .*\); {cure}: what has ended"),
         explain_storage_errors(SWEEP),
@@ -56,13 +56,13 @@ def test_an_error_of_the_disk_says_what_to_do(error: Exception, cure: str) -> No
 
 
 @pytest.mark.parametrize("error", OF_SOMETHING_ELSE, ids=repr)
-def test_an_error_of_something_else_keeps_its_words(error: Exception) -> None:
+def test_other_errors_are_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, explain_storage_errors(SWEEP):
         raise error
     assert caught.value is error
 
 
-def test_a_trial_knows_its_temporary_folder() -> None:
+def test_a_trial_s_temporary_folder_counts_as_its_disk() -> None:
     assert disk_error(failed(errno.ENOSPC, f"{TEMPORARY}/tmpabc/checkpoint.pt"))
     assert not disk_error(failed(errno.EACCES, f"{TEMPORARY}/tmpabc/checkpoint.pt"))
     assert not disk_error(failed(errno.ENOSPC, "/home/user/.cache/images.npy"))

@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cli.summary import front
+from sweeps.cli.summary import pareto_front
 from sweeps.cli.view import summary_line
 from sweeps.names import METRICS, RUNG_METRICS
 from sweeps.results import write_trials
@@ -169,7 +169,7 @@ def test_the_best_is_a_complete_trial(ran: Ran) -> None:
 
 
 def test_the_front_of_accuracy_against_labels(ran: Ran) -> None:
-    points = front(ran.ledger, 1000)
+    points = pareto_front(ran.ledger, 1000)
     assert points == sorted(points)
     assert points[-1][1] == 0.25
 

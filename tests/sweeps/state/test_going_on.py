@@ -24,7 +24,7 @@ from sweeps.state.trial_store import (
     end_out_of_time,
     enqueue_failed_for_time,
 )
-from sweeps.sweep import search, without_time
+from sweeps.sweep import count_without_time, search
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trainable import CHECKPOINT_FILE, _saved
 from tests.sweeps.support.played import BASE, SPACE, STEPS, Playing, a_study
@@ -74,7 +74,7 @@ def test_trials_without_a_score_go_on_however_often_the_time_ends(
         end_out_of_time(session.run)
         assert (record.number, record.outcome) == (1, "out_of_time")
         assert record.values == starting_point(SPACE, BASE)
-        assert without_time(session.run) == 100
+        assert count_without_time(session.run) == 100
     again = Playing(study)
     again.play("t1", (STEPS, 0.5))
     assert [trial.value for trial in study.trials] == [0.5]

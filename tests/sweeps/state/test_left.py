@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cli.sweep_plan import Left, left_of, print_plan
+from sweeps.cli.sweep_plan import WorkLeft, find_work_left, print_plan
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import build_space
 from sweeps.state.catalog import find_sweep
@@ -18,7 +18,7 @@ from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
-from sweeps.sweep import without_time
+from sweeps.sweep import count_without_time
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import TrialRecord
 from tests.sweeps.support.kept import VARIANT, a_stored_sweep
@@ -46,18 +46,18 @@ def test_a_plan_of_a_resumed_sweep_is_of_what_is_left(cut: SweepSettings) -> Non
     text = file.getvalue()
     for word in ("what is left of one", "at most 6 more of 7, 1 at once", "ends after 4:00 in any"):
         assert word in text
-    assert left_of(cut.model_copy(update={"resume": None}), "one") == Left(7, 840.0, 0)
+    assert find_work_left(cut.model_copy(update={"resume": None}), "one") == WorkLeft(7, 840.0, 0)
 
 
 def test_confirm_runs_are_left_too(cut: SweepSettings) -> None:
     asked = cut.model_copy(update={"trials": 1, "confirm_seeds": 3})
-    assert left_of(asked, "one") == Left(0, 240.0, 3)
+    assert find_work_left(asked, "one") == WorkLeft(0, 240.0, 3)
     space = build_space(asked.base_config(VARIANT), {})
     confirm = open_study(open_storage(cut.folder / "one"), "one/confirm", "pixels", space)
     for _ in range(3):
         confirm.enqueue_trial({})
     confirm.tell(confirm.ask(space), 0.5)
-    assert left_of(asked, "one") == Left(0, 240.0, 2)
+    assert find_work_left(asked, "one") == WorkLeft(0, 240.0, 2)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_time_that_lets_nothing_run_is_noticed(
     spent = Budget(budget, Interruption(), TrialStore(study).seconds)
     ledger = Ledger("pixels", base.training.steps, spent, TrialStore(study).load())
     run = StageRun(sweep, "search", study, ledger, spent)
-    assert without_time(run) == without
+    assert count_without_time(run) == without
     if budget > 600:
         study.tell(1, state=TrialState.FAIL)
-    assert without_time(run) == all_ended
+    assert count_without_time(run) == all_ended

@@ -244,7 +244,9 @@ def test_sweeps_are_listed_and_looked_at(
     (tmp_path / "two").mkdir()
     Outbox(tmp_path / "two")
     print_status(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
-    assert "two    its study lies elsewhere: see --optuna-storage" in capsys.readouterr().out
+    assert (
+        "two    its study is in another database: see --optuna-storage" in capsys.readouterr().out
+    )
 
 
 def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:

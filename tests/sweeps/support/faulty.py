@@ -1,4 +1,4 @@
-"""A sweep made to fail: how to start it, what it is waited for, and what must hold afterwards."""
+"""A sweep made to fail: how to start it, wait for its trials, and check its invariants."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def flags(trials: int = 3, steps: int = STEPS, evaluations: int = EVALUATIONS) -
 
 
 def call_of(*given: str) -> list[str]:
-    """The command that a user types, but for the trials waiting where `hold` says."""
+    """Return the command of a sweep whose trials wait where `hold` asks them to."""
     python, _, *sizes = command()
     # A resumed sweep has its sizes already.
     return [python, str(SCRIPT), *([] if "--resume" in given else sizes), *given]
@@ -45,7 +45,7 @@ def call_of(*given: str) -> list[str]:
 def started(
     place: Path, *given: str, console: IO[str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a session of its own, so that it can be killed with all that it started."""
+    """Start a sweep in a session of its own, so that it can be killed with its processes."""
     output = console or (place / "output.txt").open("a")
     with output, subprocess.Popen(
         call_of(*(given or flags())), cwd=place, stdout=output, stderr=output, text=True,
@@ -54,7 +54,7 @@ def started(
         try:
             yield process
         except BaseException:
-            # A test that has failed does not wait for the end of its sweep, which may never come.
+            # A failed test must not wait for the end of its sweep.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
@@ -69,13 +69,13 @@ def wait_for(place: Path, trial: str = "*", reports: int = 3) -> None:
 
 
 def last_checkpoint(folder: Path, trial: str) -> int:
-    """Number of the newest checkpoint of a session, from 0; -1 without one."""
+    """Return the number of the newest checkpoint of a session, from 0; -1 without one."""
     found = (each.name.rpartition("_")[2] for each in folder.glob(f"{trial}/checkpoint_*"))
     return max((int(number) for number in found if number.isdigit()), default=-1)
 
 
 def resume(place: Path, *more: str) -> str:
-    """Go on with the sweep, by the command a user types; what it prints."""
+    """Resume the sweep by the command that users run; return its output."""
     call = call_of("--resume", "faulty", *more)
     done = subprocess.run(
         call, cwd=place, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -87,21 +87,22 @@ def resume(place: Path, *more: str) -> str:
 
 def rows(place: Path) -> list[dict[str, str]]:
     with (place / "runs/faulty/trials.csv").open() as file:
-        # A column that other trials alone have is no change of this one.
+        # Without the columns that only other trials have.
         return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def check_invariants(
     place: Path, trials: int = 3, uri: str | None = None, studies: str | None = None
 ) -> list[Run]:
-    """One run per searched trial, each with a true end, each step told once; the study agrees."""
+    """Check that each trial has one run, with its true end and each step once, as in the study."""
     uri = uri or f"sqlite:///{place / 'mlflow.db'}"
     parent, children = runs_of(uri, VARIANT, "faulty")
     assert parent.info.status == "FINISHED"
     children = of_stage(children, "search")
     children.sort(key=lambda run: str(run.data.tags["trial_id"]))
-    told = [run.data.tags["trial_id"] for run in children]
-    assert told == [row["trial_id"] for row in rows(place)]
+    assert [run.data.tags["trial_id"] for run in children] == [
+        row["trial_id"] for row in rows(place)
+    ]
     assert len(children) == trials
     client = MlflowClient(tracking_uri=uri)
     for run in children:
@@ -121,19 +122,19 @@ def check_invariants(
 
 
 def own_studies(place: Path) -> str:
-    """Where the study lies if nothing else is said."""
+    """Return the default address of the study."""
     return f"sqlite:///{place / 'runs/faulty/study.db'}"
 
 
 def record_of(studies: str, trial: str) -> dict[str, Any]:
-    """What the study keeps of a trial."""
+    """Return the record of a trial in the study."""
     with study_of(studies) as study:
         return dict(study.user_attrs[f"trial {trial}"])
 
 
 @contextmanager
 def study_of(studies: str) -> Iterator[optuna.Study]:
-    """The sweep's study, its connections closed afterwards."""
+    """Load the sweep's study, and close its connections afterwards."""
     storage = RDBStorage(studies)
     try:
         yield optuna.load_study(study_name="faulty", storage=storage)
@@ -143,12 +144,12 @@ def study_of(studies: str) -> Iterator[optuna.Study]:
 
 
 def workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes of a sweep that train: the others that Ray starts have other names."""
+    """Return the processes of a sweep that train."""
     family = psutil.Process(process.pid).children(recursive=True)
     return [each for each in family if "ray::ImplicitFunc" in " ".join(each.cmdline())]
 
 
 def reported(uri: str, run: Run) -> list[int]:
-    """The steps of a run's reports that MLflow has."""
+    """Return the steps of a run's reports in MLflow."""
     client = MlflowClient(tracking_uri=uri)
     return [point.step for point in client.get_metric_history(run.info.run_id, "seconds")]

@@ -1,4 +1,4 @@
-"""A sweep that was run, and how to run and find one."""
+"""A sweep that has ended, and functions to run and find one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPT = Path(__file__).parents[3] / "sweeps" / "run.py"
 
 @dataclass(frozen=True)
 class Finished:
-    """What a sweep left behind."""
+    """A sweep that has ended, with its output and its runs."""
 
     folder: Path
     uri: str
@@ -44,7 +44,7 @@ class Finished:
 
 
 def command(*flags: str) -> list[str]:
-    """A sweep small enough for a test: a thousand rendered images, the smallest networks."""
+    """Return the command of a small sweep: a thousand rendered images, the smallest networks."""
     sizes = ("data.max_images=1000", "model.channels=8", "model.hidden=32")
     fixed = [part for size in sizes for part in ("--set", size)]
     base = ["--variant", "dsprites_v2", "--preset", "quick", "--data-source", "rendered"]
@@ -54,16 +54,16 @@ def command(*flags: str) -> list[str]:
 def interrupted(
     call: list[str], place: Path, until: str, number: signal.Signals = signal.SIGINT
 ) -> tuple[int, str]:
-    """Send a signal to a sweep and all its processes, and see how it ends.
+    """Send a signal to a sweep and all its processes, and wait for its end.
 
     Args:
         call: The sweep's command.
         place: Its working folder.
-        until: Pattern of files in there: the signal is sent when the first exists.
+        until: Pattern of files in that folder; the signal is sent when one exists.
         number: The signal.
 
     Returns:
-        The exit code, and what was printed.
+        The exit code and the output.
     """
     with subprocess.Popen(
         call,
@@ -84,12 +84,12 @@ def interrupted(
 
 
 def of_stage(runs: list[Run], stage: str) -> list[Run]:
-    """The runs of a stage: search or confirm."""
+    """Return the runs of a stage: search or confirm."""
     return [run for run in runs if run.data.tags["stage"] == stage]
 
 
 def runs_of(uri: str, variant: str, sweep: str) -> tuple[Run, list[Run]]:
-    """The parent run of a sweep and its children, in the order they started."""
+    """Return the parent run of a sweep and its children, in the order of their start."""
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(variant)
     assert experiment is not None

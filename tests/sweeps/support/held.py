@@ -1,6 +1,6 @@
-"""`python held.py FLAGS`: `sweeps/run.py` whose trials wait at a step until a test lets them go on.
+"""`python held.py FLAGS`: `sweeps/run.py` whose trials wait at a step until a test releases them.
 
-A test says so with `hold` and `release`, so that none depends on how long training takes.
+Tests call `hold` and `release`, so that they do not depend on how long training takes.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from sweeps.trainable import Trainable, reporting_errors
 from weakdis_core.cli.console import main
 
 FOLDER = "HOLD_FOLDER"
-"""Environment variable that names the folder of the files of `hold`, else the working folder."""
+"""Environment variable with the folder of the files of `hold`; default: the working folder."""
 
 
 def hold(folder: Path, step: int, trial: str = "all") -> None:
-    """Have trials wait after their report at `step`, or at any later one.
+    """Make trials wait after their report at `step`, or at any later step.
 
     Args:
         folder: The working folder of the sweep.
-        step: Where they wait.
-        trial: One trial alone.
+        step: Step at which they wait.
+        trial: Name of a single trial; by default all of them wait.
     """
     draft = folder / f"hold.{trial}.tmp"
     draft.write_text(str(step))
@@ -38,13 +38,13 @@ def hold(folder: Path, step: int, trial: str = "all") -> None:
 
 
 def release(folder: Path) -> None:
-    """Let all trials go on to their end."""
+    """Let all trials continue to their end."""
     for file in folder.glob("hold.*"):
         file.unlink()
 
 
 def waiting(trainable: Trainable, folder: Path) -> Trainable:
-    """The trainable, waiting where a test says."""
+    """Return a trainable that waits where a test asks it to."""
 
     def step_of(file: Path) -> float:
         with contextlib.suppress(FileNotFoundError):
@@ -71,7 +71,7 @@ def waiting(trainable: Trainable, folder: Path) -> Trainable:
 
 
 def hold_trials() -> None:
-    """Have the trials of this process's sweeps wait where a test asks for it."""
+    """Make the trials of sweeps of this process wait where a test asks them to."""
     place = Path(os.environ.get(FOLDER, "")).absolute()
     launch.reporting_errors = lambda trainable: (  # type: ignore[attr-defined]
         reporting_errors(waiting(trainable, place))

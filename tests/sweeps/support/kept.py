@@ -1,4 +1,4 @@
-"""Sweeps as they are kept, without running any."""
+"""Stored sweeps, made without running any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VARIANT = "dsprites_v2"
 def a_stored_sweep(
     storage: Path, name: str = "one", *flags: str, variant: str = VARIANT, begun: int = 6
 ) -> SweepSettings:
-    """What is there of a sweep that was killed in its first trial; of all so many have begun."""
+    """Store a sweep as if it was killed in its first trial; with `all`, that many have begun."""
     asked = ["--variant", variant, "--name", name, "--storage", str(storage), "--trials", "7"]
     settings = parse_arguments([*asked, *flags])
     for each, own in list(settings.sweep_names().items())[:begun]:

@@ -22,7 +22,7 @@ class Machines:
     """The nodes of a cluster, as `ray start` makes them.
 
     Args:
-        place: Where their logs lie.
+        place: Folder of their logs.
     """
 
     def __init__(self, place: Path) -> None:
@@ -34,7 +34,7 @@ class Machines:
 
     @property
     def address(self) -> str:
-        """Where a driver joins."""
+        """Address at which a driver joins."""
         return f"{HEAD}:{self.port}"
 
     def start_head(self, *flags: str) -> None:
@@ -46,8 +46,8 @@ class Machines:
         """Start a second node.
 
         Args:
-            hidden: A folder that it does not share: it sees another, empty one in its place.
-            flags: More for `ray start`.
+            hidden: A folder that the node does not share: an empty one takes its place.
+            flags: More flags of `ray start`.
         """
         around: list[str] = []
         if hidden is not None:
@@ -56,10 +56,10 @@ class Machines:
         self._start(OTHER, around, [f"--address={self.address}", *flags])
 
     def kill(self, address: str) -> None:
-        """Kill -9 a node with all that runs on it."""
+        """Kill a node with all its processes."""
         node = self._nodes.pop(address)
         if node.poll() is None:
-            # Ray puts some of them into sessions of their own.
+            # Some of them are in sessions of their own.
             family = psutil.Process(node.pid).children(recursive=True)
             node.kill()
             for each in family:
@@ -71,7 +71,7 @@ class Machines:
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         own = [f"--node-ip-address={address}", "--num-cpus=1"]
         environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
-        # GPUs that are hidden Ray would not be told of either.
+        # It would hide GPUs from Ray.
         environment.pop("CUDA_VISIBLE_DEVICES", None)
         log = self._place / f"{address}.log"
         with log.open("ab") as file:

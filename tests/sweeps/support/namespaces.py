@@ -1,4 +1,4 @@
-"""Two machines out of namespaces: own network, processes, home and name, and SSH between them."""
+"""Machines made of Linux namespaces: own network, processes, home and name, and SSH."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ BRIDGE = "weakdis"
 USER = "lab"
 _CHECKOUT = Path(__file__).parents[3]
 
-# Runs as the first process of a machine: when it ends, so does all else there. The checkout and its
-# .venv stay in sight where they lie below /home or /tmp, which each machine has for itself.
+# Runs as the first process of a machine, with which all others end. The checkout and its .venv stay
+# visible even below /home or /tmp, which each machine has for itself.
 _BOOT = """
 set -e
 hostname {name}
@@ -48,7 +48,7 @@ PidFile none
 
 
 class Laboratory:
-    """Machines on a network of their own, this one at its `.1`.
+    """Machines on a network of their own, in which this one has the address `.1`.
 
     Args:
         root: A folder for keys and logs.
@@ -63,14 +63,14 @@ class Laboratory:
         self._machines: dict[str, subprocess.Popen[bytes]] = {}
 
     def kill(self, name: str) -> None:
-        """Cut a machine's power."""
+        """Kill all processes of a machine."""
         machine = self._machines.pop(name)
-        # The parent of its first process; that one dies with it.
+        # The parent of its first process, which ends with it.
         os.killpg(machine.pid, signal.SIGKILL)
         machine.wait()
 
     def log(self, name: str) -> str:
-        """What the SSH server of a machine said."""
+        """Return the log of a machine's SSH server."""
         return (self.root / f"{name}.log").read_text()
 
     def __enter__(self) -> Laboratory:
@@ -79,7 +79,7 @@ class Laboratory:
         for file in ("key", "host_key"):
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.root / file))
         (self.root / "sshd_config").write_text(_SSHD)
-        # Root by another name: with a home of its own, and no file that it may not read.
+        # Root under another name: it has a home of its own and may read every file.
         entry = f"{USER}:*:0:0::/home/{USER}:/bin/bash\n"
         (self.root / "passwd").write_text(entry + Path("/etc/passwd").read_text())
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
@@ -103,7 +103,7 @@ class Laboratory:
             f"address add {address}/24 dev eth0",
             "link set eth0 up",
             "link set lo up",
-            # It leads nowhere, but without one Ray does not find the machine's address.
+            # It leads nowhere, but Ray needs one to find the machine's address.
             f"route add default via {NETWORK}.1",
         ):
             _run("ip", "-n", space, *command.split())
@@ -131,7 +131,7 @@ class Laboratory:
         )  # fmt: skip
 
     def _clean(self) -> None:
-        # What a test that was killed left behind, processes included.
+        # Remove what a killed test left behind, processes included.
         for space in (f"{BRIDGE}-{name}" for name in self.addresses):
             pids = subprocess.run(
                 ["ip", "netns", "pids", space], capture_output=True, text=True, check=False

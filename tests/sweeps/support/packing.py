@@ -1,4 +1,4 @@
-"""Run by a test: four trials that each want a quarter of a GPU, and end only when all have met."""
+"""Run by a test: four trials that take a quarter of a GPU each and end when all have started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from ray import tune
 
 from sweeps.budget import Budget, Interruption
-from sweeps.cluster.allotment import allot
 from sweeps.cluster.ray_cluster import cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
@@ -24,20 +23,20 @@ VARIANT, TRIALS = "dsprites_v2", 4
 
 
 def meeting_trial(parameters: dict[str, Any]) -> None:
-    """Wait for the others, then end."""
+    """Wait until all trials have started, then end."""
     place = Path(parameters["storage"])
     (place / f"here-{parameters['trial_id']}").touch()
     deadline = time.monotonic() + PATIENCE
     while len(list(place.glob("here-*"))) < TRIALS:
         if time.monotonic() > deadline:
-            raise TimeoutError("the others never came")
+            raise TimeoutError("the other trials have not started")
         time.sleep(0.1)
     steps = parameters["config"]["training"]["steps"]
     tune.report({METRICS["pixels"]: 0.5, "step": steps, "stage": "full"})
 
 
 def main(folder: Path) -> None:
-    """Run them on the cluster of the environment."""
+    """Run the trials on the cluster of the environment."""
     settings = SweepSettings(variant=VARIANT, name="packed", trials=TRIALS, storage=str(folder))
     base = settings.base_config(VARIANT)
     place = folder / "packed"
@@ -45,7 +44,7 @@ def main(folder: Path) -> None:
     budget = Budget(PATIENCE, Interruption())
     ledger = Ledger("pixels", base.training.steps, budget)
     with cluster() as available:
-        allotment = allot(settings.demand, available)
+        allotment = settings.allot(available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
         run = StageRun(sweep, "search", search_study(sweep), ledger, budget)

@@ -1,4 +1,4 @@
-"""A searcher and its ledger, played as Tune does."""
+"""A searcher and its ledger, called as Tune calls them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def a_study(folder: Path, objective: Objective = "pixels") -> Study:
 def a_run(
     study: Study, objective: Objective = "pixels", seconds: float = math.inf, trials: int = 100
 ) -> StageRun:
-    """The search of a study, in a session of its own."""
+    """Return the search of a study, in a session of its own."""
     settings = SweepSettings(variant="dsprites_v4", objective=objective, trials=trials)
     sweep = Sweep("a sweep", Path(), settings, BASE, SPACE, Path(), Allotment(1.0, 0.0, 1))
     budget = Budget(seconds, Interruption())
@@ -46,7 +46,7 @@ def a_run(
 
 
 class Playing:
-    """A searcher and its ledger, told of a trial as Tune tells them: by names of its own."""
+    """Calls a searcher and its ledger as Tune does, with Tune's own ids of trials."""
 
     def __init__(self, study: Study, objective: Objective = "pixels") -> None:
         self.run = a_run(study, objective)
@@ -66,7 +66,7 @@ class Playing:
         record.step, record.score = step, score if score is not None else record.score
 
     def die(self, tune_id: str, trial_id: str = "00001") -> None:
-        """Lose its process, and wait for another one, which Tune does by itself."""
+        """Report that the process of a trial died and that Tune waits for another one."""
         trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
         self.events.on_step_begin()
         self.events.on_trial_recover(trial=trial)

@@ -1,4 +1,4 @@
-"""Scripted trials, run as a sweep runs its own: through the real Tune, Optuna and MLflow."""
+"""Scripted trials, run as those of a sweep: with the real Tune, Optuna and MLflow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STEPS = 400
 
 @dataclass(frozen=True)
 class Ran:
-    """What scripted trials left behind."""
+    """The results of scripted trials."""
 
     ledger: Ledger
     states: list[TrialState]
@@ -54,7 +54,7 @@ def run_script(
     folder: Path,
     listeners: Sequence[Listener] = (),
 ) -> Ran:
-    """Run one trial after another, their latent sizes given, as a sweep does."""
+    """Run scripted trials of the given latent sizes one after another, as a sweep does."""
     settings = SweepSettings(
         variant=VARIANT, name="scripted", trials=len(sizes), preset="quick", sampler="random",
         time_budget=PATIENCE, max_steps=STEPS, storage=str(folder),
@@ -89,7 +89,7 @@ def run_script(
 
 
 def report(step: int, **metrics: float) -> None:
-    """What a trial reports, with a checkpoint."""
+    """Report metrics and a checkpoint, as a trial does."""
     result = {"step": step, "stage": "full", "seconds": 1.0, "device": "none"}
     named = {name.replace("__", "/"): value for name, value in metrics.items()}
     with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,7 @@ class Server:
     """`make tracking` on this machine.
 
     Args:
-        folder: Where artifacts and log lie.
+        folder: Folder of artifacts and log.
         database: Its database; by default a sqlite file in the folder.
         settings: Variables for `make`.
     """
@@ -34,12 +34,12 @@ class Server:
 
     @property
     def uri(self) -> str:
-        """Its address."""
+        """Address of the server."""
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        # What is installed is not looked at again.
+        """Start the server and wait until it answers."""
+        # Skip the installation.
         make = ["make", "-C", str(ROOT), "-o", ".venv/project", "tracking"]
         make += [f"PORT={self.port}", f"ARTIFACTS={self.folder / 'artifacts'}", *self.settings]
         with (self.folder / "server.log").open("ab") as log:
@@ -58,7 +58,7 @@ class Server:
                 time.sleep(0.2)
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """Kill the server."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()

@@ -1,4 +1,4 @@
-"""Real services that a cluster keeps its sweeps in, on loopback: PostgreSQL and an object store."""
+"""Real services for the sweeps of a cluster, on loopback: PostgreSQL and an object store."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.conftest import program
 from tests.patience import PATIENCE
 
 PASSWORD = "swordfish"
-"""Of the database; it may turn up nowhere."""
+"""Password of the database, which must not appear anywhere."""
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
-"""What the environment must hold to use the object store."""
+"""Environment variables with the keys of the object store."""
 
 
 def free_port() -> int:
-    """A port that nobody uses."""
+    """Return a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
@@ -48,7 +48,7 @@ class Postgres:
         return f"postgresql://weakdis:{PASSWORD}@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         folder = self._folder
         options = [f"-p{self._port}", f"-k{folder}", "-clisten_addresses=127.0.0.1", "-cfsync=off"]
         with (folder / "log").open("ab") as log:
@@ -64,7 +64,7 @@ class Postgres:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it, and with it all connections."""
+        """Stop the server, which ends all connections."""
         if self._server is not None:
             # SIGINT is its fast shutdown; killed, it would leave shared memory behind.
             self._server.send_signal(signal.SIGINT)
@@ -72,12 +72,12 @@ class Postgres:
             self._server = None
 
     def add(self, name: str) -> str:
-        """Make another database; its address."""
+        """Create another database and return its address."""
         self._run("psql", self.address, "-c", f"create database {name}")
         return self.address.replace("/postgres", f"/{name}")
 
     def dump(self, address: str) -> str:
-        """All that a database holds."""
+        """Return the contents of a database."""
         return self._run("pg_dump", address)
 
     @staticmethod
@@ -105,7 +105,7 @@ class Postgres:
 
 @contextmanager
 def object_store(place: Path) -> Iterator[str]:
-    """An S3 server with a bucket; yields an address for `--storage`."""
+    """Start an S3 server with a bucket, and yield an address for `--storage`."""
     port = free_port()
     with (
         (place / "s3.log").open("wb") as log,
@@ -124,7 +124,7 @@ def object_store(place: Path) -> Iterator[str]:
 
 
 def found(name: str) -> str:
-    """A program that is there: tests that use it need the command."""
+    """Return the path of a program that the test requires."""
     place = program(name)
     assert place is not None
     return place

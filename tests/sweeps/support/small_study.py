@@ -21,17 +21,17 @@ from weakdis_core.presets import PresetName, preset
 
 CHANGES = "SMALL_CHANGES"
 COMMIT = "0123456789" * 4
-"""The commit of the runs: that of a tree with changes would be refused by the archive."""
+"""The commit of the runs; the archive refuses that of a work tree with changes."""
 
 
 def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Config:
-    """A preset, everything small."""
+    """Return a preset made small."""
     changes = json.loads(os.environ.get(CHANGES, "{}")).get(name, {})
     return preset(name, variant, model).with_values({**SMALL, **changes})
 
 
 def use_small_studies() -> None:
-    """Declare small runs; dsprites_v2 has the controls, the literal objective among them."""
+    """Declare small runs; the controls, and the literal objective, use dsprites_v2."""
     rows.preset = small_preset  # type: ignore[attr-defined]
     rows.LITERAL_VARIANT, rows.LITERAL = "dsprites_v2", {}
     rows.CONTROL_VARIANTS = ("dsprites_v2",)  # type: ignore[assignment]

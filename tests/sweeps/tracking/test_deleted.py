@@ -15,7 +15,7 @@ from rich.console import Console
 
 from analysis.data.outbox_files import undelivered
 from sweeps.cluster.allotment import Allotment
-from sweeps.session import repeat_deleted
+from sweeps.session import resend_deleted_runs
 from sweeps.state.stage import Sweep
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
@@ -105,7 +105,7 @@ def resume(sweep: Sweep) -> str:
     console = Console(file=io.StringIO(), width=200)
     outbox = Outbox(sweep.folder)
     delivery = RunClient(sweep.settings.tracking, VARIANT, "one")
-    repeat_deleted(sweep, outbox, delivery, console)
+    resend_deleted_runs(sweep, outbox, delivery, console)
     writer = DeliveryWorker(outbox, delivery)
     writer.close()
     assert writer.failures == []
@@ -182,7 +182,7 @@ def test_a_session_that_is_killed_as_it_sends_again_is_followed_by_one_that_does
     before = state(uri)
     remove(uri, purge, "00001", "00002")
     outbox, delivery = Outbox(sweep.folder), RunClient(uri, VARIANT, "one")
-    repeat_deleted(sweep, outbox, delivery, Console(quiet=True))
+    resend_deleted_runs(sweep, outbox, delivery, Console(quiet=True))
     for _, entry in zip(range(3), outbox.waiting(), strict=False):
         delivery(entry)
         outbox.delivered()

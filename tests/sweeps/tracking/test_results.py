@@ -42,7 +42,7 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
         (place / folder).mkdir()
     run = StageRun(sweep, "search", find_sweep(settings, "one").study, ledger, budget)
     first = TrialRecord(1, "00001", {}, "complete", 30, score=0.5)
-    best = Best(first, place / "checkpoint", {}, 1.0)
+    best = Best(first, place / "checkpoint", {})
     # The second is found when the sweep has been extended.
     for number in (1, 1, 2):
         record = dataclasses.replace(first, number=number, trial_id=f"0000{number}")

@@ -1,4 +1,4 @@
-"""What is said at the end of a sweep: its report, and what MLflow was not told."""
+"""Messages at the end of a sweep: its report, and what MLflow has not received."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
 from analysis.report.sweep_page import SweepPage
 from sweeps.cluster.allotment import Allotment
-from sweeps.page import make_page, print_undelivered
 from sweeps.search.space import build_space
 from sweeps.state.stage import Sweep
+from sweeps.sweep import print_undelivered, write_report
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.worker import DeliveryWorker
@@ -37,32 +37,32 @@ def sweep(tmp_path: Path, database: str) -> Sweep:
     return Sweep("tried", folder, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
 
 
-def test_a_report_that_mlflow_does_not_take_is_said(
+def test_a_report_that_mlflow_refuses_is_printed(
     sweep: Sweep, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     client = MlflowClient(tracking_uri=database)
     search(Store(tmp_path, database, client), trials=1)
-    # Its drawings take long, and are tested elsewhere.
+    # The real drawings take long and are tested elsewhere.
     made = SweepPage(find_sweep(client, read_runs(database), "tried"), "page", [])
     monkeypatch.setattr("analysis.report.sweep_page.make_report", lambda *_: made)
-    # Where MLflow would have its folder of files.
+    # A file in place of the folder of MLflow's files.
     (tmp_path / "mlruns").write_text("")
-    said = io.StringIO()
-    make_page(sweep, Console(file=said, width=80))
+    output = io.StringIO()
+    write_report(sweep, Console(file=output, width=80))
     assert (sweep.folder / "report.html").exists()
-    assert f"report: {sweep.folder / 'report.html'}\n" in said.getvalue()
-    assert "MLflow refused 1 entries: NotADirectoryError: " in said.getvalue()
+    assert f"report: {sweep.folder / 'report.html'}\n" in output.getvalue()
+    assert "MLflow refused 1 entries: NotADirectoryError: " in output.getvalue()
 
 
-def test_what_waits_is_said_with_where_and_how_it_is_delivered(sweep: Sweep) -> None:
+def test_undelivered_entries_are_printed_with_their_folder_and_a_command(sweep: Sweep) -> None:
     writer = DeliveryWorker(Outbox(sweep.folder), Mlflow(), pause=0.01)
     writer.submit(numbered(1))
     writer.close(grace=0.05)
     writer.failures.append("HTTPError: 413 for [/tmp/x]")
-    said = io.StringIO()
-    print_undelivered(sweep, writer, Console(file=said, width=80))
-    assert said.getvalue().splitlines() == [
+    output = io.StringIO()
+    print_undelivered(sweep, writer, Console(file=output, width=80))
+    assert output.getvalue().splitlines() == [
         "MLflow refused 1 entries: HTTPError: 413 for [/tmp/x]",
         f"MLflow does not answer: 1 entries wait in {sweep.folder}; deliver them with "
         f"python sweeps/run.py --resume {sweep.folder}",

@@ -1,4 +1,4 @@
-"""The plan before the spend, and the console's small words."""
+"""The plan of a search, and short texts of the console."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sweeps.trial import TrialRecord
 SMALL = ("data.max_images=1000", "model.channels=8", "model.hidden=32")
 
 
-def test_a_plan_tells_trials_steps_time_and_disk() -> None:
+def test_a_plan_shows_trials_steps_time_and_disk() -> None:
     settings = SweepSettings(
         variant="dsprites_v2", name="N", trials=7, preset="quick", set_=SMALL,
         data_source="rendered", max_concurrent=1,
@@ -36,7 +36,7 @@ def test_a_plan_tells_trials_steps_time_and_disk() -> None:
     assert "confirmation" not in text
 
 
-def test_a_plan_tells_what_confirming_adds() -> None:
+def test_a_plan_shows_the_cost_of_confirmation() -> None:
     settings = SweepSettings(
         variant="dsprites_v2", preset="quick", set_=SMALL, data_source="rendered",
         max_concurrent=1, confirm_seeds=5, confirm_top=2,
@@ -49,7 +49,7 @@ def test_a_plan_tells_what_confirming_adds() -> None:
 
 
 @pytest.mark.slow
-def test_the_probe_weighs_and_times() -> None:
+def test_the_probe_measures_time_and_size() -> None:
     config = SweepSettings(variant="shapes3d_v3", preset="quick", set_=SMALL).base_config(
         "shapes3d_v3"
     )
@@ -63,7 +63,7 @@ def test_the_probe_weighs_and_times() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0:00"), (65.4, "1:05"), (3600, "1:00:00"), (3725, "1:02:05")]
 )
-def test_clock(seconds: float, shown: str) -> None:
+def test_durations_are_formatted(seconds: float, shown: str) -> None:
     assert format_duration(seconds) == shown
 
 
@@ -73,14 +73,14 @@ def test_settings_are_shown_without_their_groups() -> None:
     )
 
 
-def test_a_failed_trial_tells_why() -> None:
+def test_the_line_of_a_failed_trial_has_the_reason() -> None:
     record = TrialRecord(
         3, "id", {"data.labels": 300}, outcome="failed", step=5, steps=10, error="no luck"
     )
     assert summary_line(record) == "3 failed: no score yet at step 5/10, 0:00, labels=300 (no luck)"
 
 
-def test_nobody_watches_a_file_or_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_or_ci_is_not_interactive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     assert not is_interactive(Console(file=io.StringIO()))
     assert is_interactive(Console(force_terminal=True))
