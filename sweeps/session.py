@@ -181,7 +181,7 @@ def repeat_deleted(sweep: Sweep, outbox: Outbox, delivery: RunClient, console: C
     if not begun:
         return
     with explain_errors("tracking_uri", sweep.settings.tracking):
-        lacking = delivery.lacking(begun)
+        lacking = delivery.find_lacking(begun)
     if not lacking:
         return
     gone = outbox.repeat(lacking)

@@ -1,4 +1,4 @@
-"""A sweep and its trials as MLflow shows them: params, and descriptions in Markdown."""
+"""Descriptions of a sweep and its trials in Markdown, which MLflow shows as notes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", 
 
 
 def sweep_run(sweep: Sweep) -> SweepRun:
-    """What its runs have in common, and the params of its own: asked for, searched, fixed."""
+    """Describe a sweep for MLflow; its params are what was asked for, searched and fixed."""
     settings = sweep.settings
     tags = common_tags(sweep.base, sweep.base.data.source)
     images = training_images(open_prepared(sweep.prepared), sweep.base)
@@ -37,14 +37,13 @@ def sweep_run(sweep: Sweep) -> SweepRun:
         tags |= {"study": settings.study}
         return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_study(sweep))
     params |= settings.model_dump(include=_ASKED)
-    # Optuna's own words, from which `json_to_distribution` makes the distributions again.
+    # `optuna.distributions.json_to_distribution` restores them.
     params |= {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
     params |= {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
     return SweepRun(sweep.name, sweep.base, tags, params, images, _describe_sweep(sweep))
 
 
 def _describe_sweep(sweep: Sweep) -> str:
-    """What is searched and how, and how to go on with it."""
     settings, data, resume = sweep.settings, sweep.base.data, sweep.resume_command
     return (
         f"Sweep `{sweep.name}` of {data.variant} ({data.source} images): up to {settings.trials} "
@@ -58,7 +57,6 @@ def _describe_sweep(sweep: Sweep) -> str:
 
 
 def _describe_study(sweep: Sweep) -> str:
-    """Say what a study trains, and how to go on with it."""
     data = sweep.base.data
     return (
         f"Runs of the study `{sweep.settings.study}` on {data.variant} ({data.source} images). The "
@@ -68,7 +66,7 @@ def _describe_study(sweep: Sweep) -> str:
 
 
 def best_so_far(ledger: Ledger) -> str:
-    """The best complete trial, and how all ended that have; empty where none has."""
+    """Describe the best complete trial and count the outcomes; empty if no trial has ended."""
     ends = Counter(record.outcome.replace("_", " ") for record in ledger.ended())
     best = ledger.best()
     found = "No complete trial so far" if best is None else (
@@ -81,7 +79,7 @@ def best_so_far(ledger: Ledger) -> str:
 def describe_trial(
     sweep: SweepRun, record: TrialRecord, stage: Stage, test: Mapping[str, float]
 ) -> str:
-    """Describe a trial: what it is, how it ended and its scores, those on test as `test/...`."""
+    """Describe a trial: its settings, outcome and scores; `test` holds `test/...`."""
     settings = sweep.base.flat() | record.values
     shown = record.values if stage == "study" else {name: settings[name] for name in _SHOWN}
     kind = {"search": "Search trial", "confirm": "Confirm run", "study": "Run"}[stage]

@@ -1,4 +1,4 @@
-"""Where a run comes from, for MLflow: code, libraries and seed as tags, images as a dataset."""
+"""What MLflow stores of a run's origin: code, libraries and seed as tags, images as a dataset."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ _LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-le
 
 @dataclass(frozen=True)
 class SweepRun:
-    """What the runs of a sweep have in common.
+    """The parts that the MLflow runs of a sweep share.
 
     Attributes:
         name: Name of the sweep.
         base: Settings that its trials share.
         tags: Tags of the parent and of every child.
-        params: Params of the parent: what was searched and how.
-        dataset: The images, as `training_images` describes them.
-        description: What is searched and how, in words.
+        params: Params of the parent.
+        dataset: The images, as `training_images` returns them.
+        description: Description of the parent.
     """
 
     name: str
@@ -50,7 +50,7 @@ class SweepRun:
 
 
 def common_tags(config: Config, source: str) -> dict[str, str]:
-    """Tags of every run: variant, data source, seed, commit, versions of core and libraries."""
+    """Return the tags of every run: variant, data source, seed, commit and versions."""
     versions = {f"version.{name}": importlib.metadata.version(name) for name in _LIBRARIES}
     return {
         "variant": config.data.variant,
@@ -65,12 +65,10 @@ def common_tags(config: Config, source: str) -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`.
-
-    Installed code may lie inside another repository, which does not track it.
-    """
+    """Return the commit of this code, with `-dirty` if it was changed; `unknown` without one."""
     describe = ("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     try:
+        # Fails for installed code inside a repository that does not track it.
         _git("ls-files", "--error-unmatch", Path(__file__).name)
         return _git(*describe) or "unknown"
     except (OSError, subprocess.SubprocessError):
@@ -86,9 +84,9 @@ def _git(*words: str) -> str:
 
 
 def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
-    """A variant's prepared images, by the fields of `mlflow.entities.Dataset`.
+    """Describe a variant's images with the fields of `mlflow.entities.Dataset`.
 
-    The number of labelled images is not among them, as trials of one sweep differ in it.
+    The number of labels is left out, as it differs between trials.
     """
     variant = prepared.variant
     images = TensorSpec(prepared.images.dtype, (-1, *prepared.images.shape[1:]), "images")
@@ -105,7 +103,7 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         "test": len(parts.test),
     }
     schema = TensorDatasetSchema(Schema([images]), Schema([factors]))
-    # `profile` is abstract by its type only: MLflow's documentation makes instances too.
+    # Its type is abstract, but MLflow's documentation creates instances.
     known = MetaDataset(_source(prepared), variant.name, prepared.digest)  # type: ignore[abstract]
     return known.to_dict() | {
         "schema": json.dumps(schema.to_dict()),
@@ -114,7 +112,7 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
 
 
 def _source(prepared: Prepared) -> DatasetSource:
-    """The published file, or the code that drew the images."""
+    """Return the published file, or the code that rendered the images."""
     if prepared.source == "official":
         family = prepared.variant.family
         url = next(file.url for file in FILES if file.family == family)
