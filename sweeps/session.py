@@ -35,8 +35,8 @@ from sweeps.state.trial_store import TrialStore
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
-from sweeps.tracking.notes import sweep_run
 from sweeps.tracking.outbox import PARENT, Outbox
+from sweeps.tracking.run_info import describe_sweep
 from sweeps.tracking.run_tracker import RunTracker, Status
 from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trainable import Trainable, train_and_score
@@ -149,7 +149,7 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     outbox, delivery = _delivered_by(sweep)
     repeat_deleted(sweep, outbox, delivery, console)
     writer = DeliveryWorker(outbox, delivery)
-    tracking = RunTracker(writer, sweep_run(sweep), run.ledger, run.stage)
+    tracking = RunTracker(writer, describe_sweep(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
     return Session(**vars(run), tracking=tracking, writer=writer, console=console)
