@@ -9,9 +9,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from sweeps.budget import Budget
 from sweeps.names import METRICS, RUNG_METRICS, Objective
 from sweeps.trial import Listener, Outcome, TrialRecord, highest, outcome_of
 
@@ -20,6 +19,20 @@ CHECKPOINTS_KEPT = 2
 
 STARTS = 4
 """Most processes of a trial in a session: Tune retries a trial whose process died three times."""
+
+
+class Stop(Protocol):
+    """The part of `sweeps.budget.Budget` that the records need.
+
+    Attributes:
+        disk_error: Why a trial could not write its checkpoint.
+    """
+
+    disk_error: str
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether the time is over, and the user has not stopped the sweep."""
 
 
 class Ledger(Listener):
@@ -37,7 +50,7 @@ class Ledger(Listener):
         self,
         objective: Objective,
         steps: int,
-        budget: Budget,
+        budget: Stop,
         records: Mapping[str, TrialRecord] | None = None,
         checkpoints: int = CHECKPOINTS_KEPT,
     ) -> None:
