@@ -83,34 +83,23 @@ class StudySearcher(Searcher):
         self._study, self._ledger, self._stage = run.study, run.ledger, run.stage
         self._source = source
         self._pareto = len(run.study.directions) > 1
-        # With the last step that the study has a value of, which the record may lack.
-        self._unfinished = deque(
-            (
-                running_trial(run.study, known, source.space),
-                max(known.intermediate_values, default=0),
-            )
-            for known in source.unfinished()
-        )
         # By Tune's id of the trial, which is another in every session.
         self._running: dict[str, Trial] = {}
-        self._reported: dict[str, int] = {}
+        unfinished = source.unfinished()
+        self._unfinished = deque(running_trial(run.study, t, source.space) for t in unfinished)
+        # Last step that the study has a value of, by number of the trial; the record may lack it.
+        self._reported = {t.number: max(t.intermediate_values, default=0) for t in unfinished}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the settings, number, id and checkpoints of the next trial."""
-        if trial_id not in self._running:
-            if self._unfinished:
-                trial, self._reported[trial_id] = self._unfinished.popleft()
-            elif (taken := self._source.take()) is not None:
-                trial = taken
-            elif all(map(self._ledger.has_started, self._running)):
-                return FINISHED
-            else:
-                # A trial that fails to start may have to be suggested again.
-                return None
-            self._running[trial_id] = trial
-        trial = self._running[trial_id]
+        trial = self._running.get(trial_id)
+        if trial is None:
+            trial = self._unfinished.popleft() if self._unfinished else self._source.take()
+        if trial is None:
+            # A trial that fails to start may have to be suggested again.
+            return FINISHED if all(map(self._ledger.has_started, self._running)) else None
+        self._running[trial_id] = trial
         record = self._record(trial)
-        self._reported.setdefault(trial_id, 0)
         return self._source.settings(trial) | {
             "number": trial.number + 1,
             "trial_id": trial_id_of(trial.number, self._stage),
@@ -121,7 +110,7 @@ class StudySearcher(Searcher):
         """Report a trial's value at a step to the study, if it has one."""
         trial, value = self._running.get(trial_id), result.get(self._ledger.metric)
         if trial is not None and value is not None:
-            self._report(trial_id, trial, int(result["step"]), float(value))
+            self._report(trial, int(result["step"]), float(value))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -131,19 +120,19 @@ class StudySearcher(Searcher):
         if trial is None:
             return
         if error and self._ledger.starts_again(trial_id):
-            self._unfinished.append((trial, self._reported[trial_id]))
+            self._unfinished.append(trial)
         else:
-            self._tell(trial_id, trial, error)
+            self._tell(trial, error)
         # Last, because Tune calls this again if the database does not answer.
         del self._running[trial_id]
 
-    def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
+    def _tell(self, trial: Trial, error: bool) -> None:
         record, values = self._record(trial), None
         outcome = outcome_of(record, error)
         if record is not None and record.score is not None:
             if outcome == "pruned":
                 # The last intermediate value of a pruned trial becomes its value.
-                self._report(trial_id, trial, record.step, record.score)
+                self._report(trial, record.step, record.score)
             elif outcome == "complete":
                 labels = [float(record.values["data.labels"])] if self._pareto else []
                 values = [record.score, *labels]
@@ -160,10 +149,9 @@ class StudySearcher(Searcher):
     def _record(self, trial: Trial) -> TrialRecord | None:
         return self._ledger.records.get(trial_id_of(trial.number, self._stage))
 
-    def _report(self, trial_id: str, trial: Trial, step: int, value: float) -> None:
+    def _report(self, trial: Trial, step: int, value: float) -> None:
         # Optuna takes one value a step, and none of a trial with several objectives.
-        if self._pareto or step <= self._reported[trial_id]:
-            return
-        if math.isfinite(value):
+        new = step > self._reported.get(trial.number, 0)
+        if new and not self._pareto and math.isfinite(value):
             trial.report(value, step)
-            self._reported[trial_id] = step
+            self._reported[trial.number] = step

@@ -9,6 +9,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Collection
+from http import HTTPStatus
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
@@ -33,9 +34,6 @@ _ENVIRONMENT = {
     # MLflow would print the address of every run that ends.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_REQUEST_TIMEOUT = 408
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
 # Attempts to register a model while its run can be read.
 _REGISTRY_TRIES = 3
 
@@ -217,7 +215,8 @@ def may_work_later(error: Exception) -> bool:
     chain = list(causes(error))
     status = next((status for each in chain if (status := _status(each)) is not None), None)
     if status is not None:
-        return status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS)
+        busy = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in busy
     # HTTPError is urllib3's.
     passing = (RequestException, ConnectionError, HTTPError, TimeoutError, socket.gaierror)
     return any(isinstance(each, passing) for each in chain)

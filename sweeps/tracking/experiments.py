@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from analysis.data.store import restore_command
@@ -47,16 +46,21 @@ def open_experiment(
         UserError: MLflow cannot be used, the experiment is deleted, or it holds the sweep already.
     """
     client = open_store(uri)
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    place = folder if database is None else database.parent
+    artifacts = None
+    if place is not None and not is_server(uri):
+        artifacts = place.absolute() / "mlruns" / name
     with explain_errors("tracking_uri", uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            _create(client, uri, name, folder)
+            _create(client, name, artifacts)
             return
         if experiment.lifecycle_stage != "active":
             command = restore_command(uri, "", experiment)
             raise UserError(f"MLflow experiment {name} was deleted; restore it with {command}")
-        if uri.startswith("sqlite:///"):
-            _follow_moved_artifacts(Path(uri.removeprefix("sqlite:///")), experiment)
+        if database is not None and artifacts is not None:
+            _follow_moved_artifacts(database, artifacts, str(experiment.artifact_location))
         known = str(experiment.experiment_id)
         # Trials without a parent count too, as they would become this sweep's.
         query = f"tags.sweep = '{sweep}'"
@@ -73,39 +77,28 @@ def _connect(uri: str) -> MlflowClient:
     return client
 
 
-def _follow_moved_artifacts(database: Path, experiment: Experiment) -> None:
-    """Replace the address of artifacts that were copied or moved together with a database.
+def _follow_moved_artifacts(database: Path, here: Path, location: str) -> None:
+    """Replace the location of artifacts that were copied or moved together with a database.
 
     Raises:
         UserError: Only the database was copied or moved.
     """
-    location, name = str(experiment.artifact_location), str(experiment.name)
-    here = _artifacts_beside(database, name)
-    if location == here or not location.endswith(f"/mlruns/{quote(name)}"):
+    if location == here.as_uri() or not location.endswith(f"/mlruns/{quote(here.name)}"):
         return
     there = Path(unquote(location.removeprefix("file://")))
-    own = database.absolute().parent / "mlruns" / name
     if there.exists():
-        if own.exists() and own.samefile(there):
+        if here.exists() and here.samefile(there):
             return
-        if not own.exists():
+        if not here.exists():
             raise UserError(
                 f"tracking_uri: {database} was brought here without its artifacts, which are in "
-                f"{there}; bring that folder to {own}, or name the database that lies beside it"
+                f"{there}; bring that folder to {here}, or name the database that lies beside it"
             )
-    move_artifacts(database, location, here)
+    move_artifacts(database, location, here.as_uri())
 
 
-def _artifacts_beside(database: Path, name: str) -> str:
-    return (database.absolute().parent / "mlruns" / name).as_uri()
-
-
-def _create(client: MlflowClient, uri: str, name: str, folder: Path | None) -> None:
-    place = None
-    if uri.startswith("sqlite:///"):
-        place = _artifacts_beside(Path(uri.removeprefix("sqlite:///")), name)
-    elif folder is not None and not is_server(uri):
-        place = (folder.absolute() / "mlruns" / name).as_uri()
+def _create(client: MlflowClient, name: str, artifacts: Path | None) -> None:
+    place = None if artifacts is None else artifacts.as_uri()
     # The UI opens the view for training instead of that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     try:

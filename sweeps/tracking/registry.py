@@ -70,10 +70,7 @@ def _store_model(client: MlflowClient, run: str, entry: Entry) -> LoggedModel:
 
 
 def _scores(client: MlflowClient, run: str, model_id: str, entry: Entry) -> list[Metric]:
-    """Return the run's last scores as metrics of its model.
-
-    They are the same points, as the run would show others in addition.
-    """
+    """Return the run's last scores, as the same points: the run would show others twice."""
     scores = []
     for name in _SHOWN:
         history = client.get_metric_history(run, name) if name in entry.metrics else []

@@ -98,14 +98,11 @@ class DeliveryWorker:
                     return True
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     return False
-                self._wait(pause)
+                # `close` ends one pause; then the event stays set, and `wait` would return at once.
+                if self._closing.is_set():
+                    time.sleep(min(pause, 1.0))
+                else:
+                    self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 return True
-
-    def _wait(self, seconds: float) -> None:
-        # `close` ends the current pause; then the event stays set, so `wait` would return at once.
-        if self._closing.is_set():
-            time.sleep(min(seconds, 1.0))
-        else:
-            self._closing.wait(seconds)
