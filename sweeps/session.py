@@ -26,7 +26,7 @@ from sweeps.cluster.waits import WaitNotice, explain_wait
 from sweeps.names import Space
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space
-from sweeps.search.tuner import run_trials, search_study
+from sweeps.search.tuner import open_search_study, run_trials
 from sweeps.state.catalog import find_sweep, note_end, store_settings
 from sweeps.state.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.state.stage import StageRun, Sweep
@@ -142,7 +142,7 @@ def open_session(sweep: Sweep, interruption: Interruption, console: Console) -> 
 
 def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session:
     searches = sweep.settings.study is None
-    study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
+    study = open_search_study(sweep) if searches else open_runs(sweep, sweep.name)
     if not searches:
         store_settings(study, sweep.settings, sweep.base)
     run = stage_run(sweep, "search" if searches else "study", study, interruption)

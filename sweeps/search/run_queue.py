@@ -43,7 +43,7 @@ class QueuedRun:
 
 
 def with_runtime(run: DeclaredRun, runtime: RuntimeSettings | None = None) -> DeclaredRun:
-    """Return a run in float32, on all devices, with other runtime settings if given."""
+    """Return a run in float32, with the given runtime settings or its own ones."""
     own = (runtime or run.config.runtime).model_copy(update={"precision": "float32"})
     return replace(run, config=run.config.model_copy(update={"runtime": own}))
 
@@ -69,10 +69,10 @@ def enqueue_runs(
 
 def key_of(trial: FrozenTrial, base: Config) -> str:
     """Return the identifier of a trial's run, under the versions that it was declared with."""
-    return str(trial.user_attrs.get(_KEY) or queued_run(trial, base).key)
+    return str(trial.user_attrs.get(_KEY) or load_run(trial, base).key)
 
 
-def queued_run(trial: FrozenTrial, base: Config) -> QueuedRun:
+def load_run(trial: FrozenTrial, base: Config) -> QueuedRun:
     """Load the run of a trial.
 
     Raises:
@@ -119,7 +119,7 @@ class QueuedTrials:
 
     def settings(self, trial: Trial) -> dict[str, Any]:
         """Return the configuration of a run, its values, and how it is scored."""
-        queued = queued_run(self._study.get_trials(deepcopy=False)[trial.number], self._base)
+        queued = load_run(self._study.get_trials(deepcopy=False)[trial.number], self._base)
         config, values = queued.run.config.to_dict(), dict(queued.values)
         return {"config": config, "values": values, "disentanglement": queued.run.disentanglement}
 

@@ -31,7 +31,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
 
-def search_study(sweep: Sweep) -> Study:
+def open_search_study(sweep: Sweep) -> Study:
     """Open the Optuna study of a sweep's search; a new one starts with the preset's values."""
     settings = sweep.settings
     storage = open_storage(sweep.folder, settings.study_storage)

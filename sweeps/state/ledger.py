@@ -130,13 +130,13 @@ class Ledger(Listener):
         record.stage = str(result.get("stage", "training"))
         score = result.get(self.metric)
         if score is not None or record.score is None:
-            record.metrics = numbers(result)
+            record.metrics = finite_metrics(result)
         if score is not None:
             record.score = float(score)
         rung = result.get(self._rung_metric)
         if rung is not None and all(step < record.step for step, _ in record.rungs):
             record.rungs.append((record.step, float(rung)))
-        record.test |= numbers(result, ("test",))
+        record.test |= finite_metrics(result, ("test",))
 
     def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
         """Store the path of a new checkpoint in the record."""
@@ -192,7 +192,7 @@ class Ledger(Listener):
         record.seconds = time.monotonic() - record.started
 
 
-def numbers(
+def finite_metrics(
     result: Mapping[str, Any], groups: Sequence[str] = ("train", "val")
 ) -> dict[str, float]:
     """Return the finite metrics of a report whose names begin with `GROUP/`."""

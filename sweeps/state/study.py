@@ -36,8 +36,7 @@ def make_sampler(name: Sampler, seed: int, trials: int) -> BaseSampler:
     Args:
         name: Its kind: tpe, random or nsga2.
         seed: Seed of its draws.
-        trials: Trials of the sweep. A short sweep starts with fewer random trials, or has smaller
-            generations.
+        trials: Trials of the sweep; a short sweep has fewer random ones, or smaller generations.
     """
     if name == "random":
         return RandomSampler(seed=seed)

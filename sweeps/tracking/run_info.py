@@ -176,7 +176,7 @@ def _source(prepared: Prepared) -> DatasetSource:
     return CodeDatasetSource(tags)
 
 
-def best_so_far(ledger: Ledger) -> str:
+def describe_best(ledger: Ledger) -> str:
     """Describe the best complete trial and count the outcomes; empty if no trial has ended."""
     ends = Counter(record.outcome.replace("_", " ") for record in ledger.ended())
     best = ledger.best()

@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from sweeps.state.ledger import Ledger, numbers
+from sweeps.state.ledger import Ledger, finite_metrics
 from sweeps.text import format_settings
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry, Kind
-from sweeps.tracking.run_info import SweepRun, best_so_far, describe_trial
+from sweeps.tracking.run_info import SweepRun, describe_best, describe_trial
 from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trial import Listener, Outcome, Stage, TrialRecord
 from weakdis_core.config.config import replaced, validated
@@ -105,7 +105,7 @@ class RunTracker(Listener):
         if "device" in tags and not self._device:
             self._device = tags["device"]
             self.set_tags(PARENT, {"device": self._device})
-        metrics = numbers(result, _GROUPS)
+        metrics = finite_metrics(result, _GROUPS)
         # The report of the test scores lacks `OF_REPORT`.
         costs = (OF_REPORT, "cpu_seconds", "scoring_seconds")
         metrics |= {name: float(result[name]) for name in costs if name in result}
@@ -135,7 +135,7 @@ class RunTracker(Listener):
 
     def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
         """Log metrics on a run, given by its trial's id or `PARENT`."""
-        self._submit(key, "log", metrics=numbers(metrics, _GROUPS), step=step)
+        self._submit(key, "log", metrics=finite_metrics(metrics, _GROUPS), step=step)
 
     def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder, as artifacts of a run."""
@@ -171,7 +171,7 @@ class RunTracker(Listener):
         own = self._tags({"trial_id": record.trial_id, **_text(tags)})
         self._submit(
             record.trial_id, "model", file=str(folder), model=name, step=record.step,
-            metrics=numbers(scores, _GROUPS), tags=own,
+            metrics=finite_metrics(scores, _GROUPS), tags=own,
         )  # fmt: skip
 
     def close(self, status: Status) -> None:
@@ -204,7 +204,7 @@ class RunTracker(Listener):
         return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
 
     def _description(self) -> str:
-        found = best_so_far(self._ledger) if self._stage == "search" else ""
+        found = describe_best(self._ledger) if self._stage == "search" else ""
         return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
 
     def _open_run(self, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import starting_point
-from sweeps.search.tuner import search_study
+from sweeps.search.tuner import open_search_study
 from sweeps.state.ledger import STARTS
 from sweeps.state.stage import Sweep
 from sweeps.state.trial_store import (
@@ -248,7 +248,7 @@ def test_a_resumed_search_draws_other_settings(tmp_path: Path) -> None:
     base = preset("default", "dsprites_v4")
     sweep = Sweep("one", tmp_path, settings, base, SPACE, tmp_path, Allotment(1.0, 0.0, 1))
     # Of three sessions the first starts from the preset's values.
-    drawn = [search_study(sweep).ask(SPACE).params for _ in range(3)]
+    drawn = [open_search_study(sweep).ask(SPACE).params for _ in range(3)]
     assert drawn[1] != drawn[2]
 
 
