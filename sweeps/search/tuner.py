@@ -85,20 +85,14 @@ def run_trials(
     """
     sweep, allotment = run.sweep, run.sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-    system, place = sweep.storage.opened()
-    place = f"{place}/{sweep.name}"
+    system, root = sweep.storage.opened()
+    place = f"{root}/{sweep.name}"
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
-    # The first three raise errors that end the sweep before anything is written. Then the ledger
-    # updates the record that the listeners read, and last the record is stored.
-    everybody = [
-        run.budget.interruption,
-        sweep.claim,
-        nodes,
-        run.ledger,
-        *listeners,
-        TrialStoreListener(run),
-    ]
+    # Guards raise errors that end the sweep before anything is written. Then the record is updated,
+    # the listeners read it, and last it is stored.
+    guards = [run.budget.interruption, sweep.claim, nodes]
+    everybody = [*guards, run.ledger, *listeners, TrialStoreListener(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
