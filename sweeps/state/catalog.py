@@ -207,15 +207,15 @@ def check_names_are_free(settings: SweepSettings) -> None:
                 raise kept
             if kept is not None:
                 raise UserError(
-                    f"name: there is a sweep {name!r} already; go on with --resume {name}"
+                    f"name: there is a sweep {name!r} already; resume it with --resume {name}"
                 )
             if (folder / OUTBOX_FILE).exists():
-                raise UserError(f"name: {folder} holds a sweep of another database already")
+                raise UserError(f"name: {folder} holds a sweep whose study is in another database")
             if name in studies and not _delete_leftover(settings, name):
                 where = "in that database" if settings.study_storage else f"({folder / STUDY_FILE})"
                 raise UserError(
-                    f"name: {name!r} is taken by a study {where} that is no sweep; use another "
-                    "name, or move it away"
+                    f"name: {name!r} is not allowed: a study of this name {where} is not a sweep; "
+                    "choose another name, or move the study"
                 )
 
 

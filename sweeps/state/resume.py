@@ -35,7 +35,7 @@ def resume_settings(asked: SweepSettings) -> list[SweepSettings]:
     asked, name = parse_sweep_path(asked, asked.resume)
     if name.startswith(STUDY_PREFIX):
         raise UserError(
-            f"resume: {name!r} is a study of the paper; the command that began it goes on with it: "
+            f"resume: {name!r} is a study of the paper; resume it with the command that began it: "
             "python sweeps/run.py --study STUDY --variant VARIANT"
         )
     begun = _sweeps_of_all(asked, name)
@@ -67,7 +67,7 @@ def check_gpus(settings: SweepSettings, gpus: float) -> None:
         if not gpus and find_sweep(settings, name).base.runtime.device != "cpu":
             raise UserError(
                 f"gpus_per_trial: 0 is not allowed with resume: {name} began on GPUs, "
-                "and can go on only there"
+                "and continues only on GPUs"
             )
 
 
@@ -86,9 +86,9 @@ def _sweeps_of_all(asked: SweepSettings, name: str) -> dict[str, StoredSweep]:
 def _resumed_settings(asked: SweepSettings, stored: StoredSweep) -> SweepSettings:
     if stored.core != CODE_VERSION:
         raise UserError(
-            f"resume: {stored.name!r} was begun with version {stored.core} of the core, this is "
-            f"version {CODE_VERSION}, and their numbers do not compare; go on with it from a "
-            f"commit of version {stored.core}, or begin another sweep"
+            f"resume: {stored.name!r} began with version {stored.core} of the core, and numbers of "
+            f"version {CODE_VERSION} do not compare; resume it from a commit of version "
+            f"{stored.core}, or begin another sweep"
         )
     own = {"variant": stored.base.data.variant, "name": stored.name, "resume": stored.name}
     kept = stored.settings.model_copy(update=own)
@@ -122,13 +122,12 @@ def _check_devices(changes: dict[str, Any], stored: StoredSweep) -> None:
     gpus, cpus = changes.get("gpus_per_trial"), changes.get("cpus_per_trial")
     if gpus and runtime.device == "cpu":
         raise UserError(
-            f"gpus_per_trial: {gpus:g} is not allowed with resume: {name} began without GPUs, "
-            "and goes on without"
+            f"gpus_per_trial: {gpus:g} is not allowed with resume: {name} began without GPUs"
         )
     if cpus is not None and cpus > runtime.threads:
         raise UserError(
-            f"cpus_per_trial: {cpus:g} is not allowed with resume: the trials of {name} keep "
-            f"their threads, {runtime.threads}; more CPUs would lie idle"
+            f"cpus_per_trial: {cpus:g} is not allowed with resume: a trial of {name} has "
+            f"{runtime.threads} threads"
         )
 
 
@@ -142,8 +141,8 @@ def _storage(asked: SweepSettings, stored: StoredSweep) -> str:
         return kept.root
     if not asked.checkpoints.holds(stored.name):
         raise UserError(
-            f"storage: {asked.storage!r} is not allowed with resume: {stored.name} is not there; "
-            f"it was in {kept.root!r}"
+            f"storage: {asked.storage!r} is not allowed with resume: it does not hold "
+            f"{stored.name}, which was in {kept.root!r}"
         )
     return asked.checkpoints.root
 
@@ -165,9 +164,9 @@ def _tracking_uri(stored: StoredSweep, root: str) -> str:
         if given is not None and kept in (None, without_password(given)):
             return given
         raise UserError(
-            f"tracking_uri: {stored.name} has its runs at {kept or 'an address with a password'}, "
-            "and no password is ever stored; give the whole address in MLFLOW_TRACKING_URI or "
-            "with --tracking-uri"
+            f"tracking_uri: the runs of {stored.name} are at {kept or 'an address'}, whose "
+            "password is not stored; set the whole address with MLFLOW_TRACKING_URI or "
+            "--tracking-uri"
         )
     database, project = kept.partition(":///")[2], Path(begun_in).parent
     if scheme_of(kept) != "sqlite" or root == begun_in or project not in Path(database).parents:
@@ -176,9 +175,9 @@ def _tracking_uri(stored: StoredSweep, root: str) -> str:
     here = Path(os.path.normpath(Path(root) / os.path.relpath(database, begun_in)))
     if not here.is_file():
         raise UserError(
-            f"tracking_uri: {stored.name} was begun in {begun_in} and has its runs in {database}; "
-            f"now it is in {root}, and there is no {here}. Bring the database here with the folder "
-            f"mlruns beside it, or go on in the old one with --tracking-uri {kept}"
+            f"tracking_uri: there is no {here}: {stored.name} was moved from {begun_in} to {root}, "
+            f"but its runs are in {database}. Move this file and the folder mlruns beside it too, "
+            f"or use them where they are with --tracking-uri {kept}"
         )
     return f"sqlite:///{here}"
 
@@ -190,5 +189,5 @@ def _check_time_is_left(stored: StoredSweep, settings: SweepSettings) -> None:
     if records.seconds + trial >= settings.time_budget:
         raise UserError(
             f"time_budget: {settings.time_budget:g} is not allowed with more trials: "
-            f"{stored.name} has taken {records.seconds:.0f} s of it, and a trial takes {trial:.0f}"
+            f"{stored.name} has used {records.seconds:.0f} s, and a trial takes {trial:.0f} s"
         )

@@ -66,7 +66,8 @@ def open_experiment(
         query = f"tags.sweep = '{sweep}'"
         if not resumed and client.search_runs([known], query, max_results=1):
             raise UserError(
-                f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"
+                f"name: there is a sweep {sweep!r} of {name} already in MLflow at "
+                f"{without_password(uri)}"
             )
 
 
@@ -91,8 +92,8 @@ def _follow_moved_artifacts(database: Path, here: Path, location: str) -> None:
             return
         if not here.exists():
             raise UserError(
-                f"tracking_uri: {database} was brought here without its artifacts, which are in "
-                f"{there}; bring that folder to {here}, or name the database that lies beside it"
+                f"tracking_uri: {database} was moved without its artifacts, which are in {there}; "
+                f"move that folder to {here}, or name the database beside it"
             )
     move_artifacts(database, location, here.as_uri())
 

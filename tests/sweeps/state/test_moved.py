@@ -93,7 +93,7 @@ def test_a_sweep_moved_without_its_database_is_refused(project: Path) -> None:
     there.mkdir()
     shutil.copytree(project / "runs", there / "runs")
     old = f"sqlite:///{project}/mlflow.db"
-    with pytest.raises(UserError, match=f"go on in the old one with --tracking-uri {old}"):
+    with pytest.raises(UserError, match=f"use them where they are with --tracking-uri {old}"):
         resume_in(there)
     assert resume_in(there, "--tracking-uri", old).tracking == old
     assert contents(project) == before

@@ -74,7 +74,7 @@ def test_a_sweep_of_another_core_is_not_resumed(tmp_path: Path) -> None:
     assert kept["core"] == CODE_VERSION
     asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path)])
     study.set_user_attr("sweep", {**kept, "core": CODE_VERSION - 1})
-    with pytest.raises(UserError, match=f"'one' was begun with version {CODE_VERSION - 1} of the"):
+    with pytest.raises(UserError, match=f"'one' began with version {CODE_VERSION - 1} of the"):
         resume_settings(asked)
     # Sweeps of earlier versions lack the version.
     study.set_user_attr("sweep", {name: kept[name] for name in kept if name != "core"})
@@ -84,7 +84,7 @@ def test_a_sweep_of_another_core_is_not_resumed(tmp_path: Path) -> None:
 def test_the_name_of_a_sweep_is_taken(tmp_path: Path) -> None:
     settings = a_stored_sweep(tmp_path, "N-shapes3d_v3")
     check_names_are_free(settings.model_copy(update={"name": "free"}))
-    with pytest.raises(UserError, match="there is a sweep 'N-shapes3d_v3' already; go on with"):
+    with pytest.raises(UserError, match="there is a sweep 'N-shapes3d_v3' already; resume it"):
         check_names_are_free(
             parse_arguments(["--variant", "all", "--name", "N", "--storage", str(tmp_path)])
         )
@@ -319,7 +319,9 @@ def test_a_file_that_is_no_sweep_is_left_unchanged(
     make(file)
     before = file.read_bytes()
     new = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
-    with pytest.raises(UserError, match=r"name: 'one' is taken by a study .* that is no sweep"):
+    with pytest.raises(
+        UserError, match=r"name: 'one' is not allowed: a study of .* is not a sweep"
+    ):
         check_names_are_free(new)
     assert stored_names(new) == []
     with pytest.raises(UserError, match="there is no sweep 'one'"):
@@ -331,7 +333,7 @@ def test_a_study_that_is_no_sweep_is_left_unchanged(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'shared.db'}"
     close_study(optuna.create_study(storage=database, study_name="precious"))
     flags = ["--variant", VARIANT, "--name", "precious", "--storage", str(tmp_path)]
-    with pytest.raises(UserError, match="'precious' is taken by a study in that database"):
+    with pytest.raises(UserError, match=r"'precious' is not allowed: .* in that database is not"):
         check_names_are_free(parse_arguments([*flags, "--optuna-storage", database]))
     assert optuna.get_all_study_names(open_storage(tmp_path, database)) == ["precious"]
 

@@ -206,5 +206,5 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(sweep: 
 
 def test_trials_of_a_deleted_parent_block_the_name_of_the_sweep(sweep: Sweep) -> None:
     remove(sweep.settings.tracking, delete, PARENT)
-    with pytest.raises(UserError, match="name: MLflow has a sweep 'one'"):
+    with pytest.raises(UserError, match=r"name: there is a sweep 'one' of .* in MLflow"):
         open_experiment(sweep.settings.tracking, VARIANT, "one")

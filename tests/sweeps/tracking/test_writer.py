@@ -282,7 +282,7 @@ def test_an_experiment_is_made_once_with_artifacts_beside_the_database(
 def test_a_sweep_is_not_tracked_twice(database: str) -> None:
     open_experiment(database, VARIANT, "one")
     RunClient(database, VARIANT, "one")(begin(PARENT))
-    with pytest.raises(UserError, match="name: MLflow has a sweep 'one' of dsprites_v2 already"):
+    with pytest.raises(UserError, match="name: there is a sweep 'one' of dsprites_v2 already"):
         open_experiment(database, VARIANT, "one")
     open_experiment(database, VARIANT, "one", resumed=True)
     open_experiment(database, VARIANT, "two")
