@@ -88,8 +88,8 @@ def store_settings(study: Study, settings: SweepSettings, base: Config) -> None:
         # --resume finds all sweeps of a `--variant all` by the variant of one of them.
         asked |= {field: before["settings"][field] for field in ("variant", "name")}
     begun = time.time() if before is None else before.get(_BEGUN, 0.0)
-    kept = {"settings": asked, "base": base.to_dict(), _BEGUN: begun, _CORE: CODE_VERSION}
-    study.set_user_attr(_SWEEP, kept | {_ENDED: False})
+    stored = {"settings": asked, "base": base.to_dict(), _BEGUN: begun, _CORE: CODE_VERSION}
+    study.set_user_attr(_SWEEP, stored | {_ENDED: False})
 
 
 def note_end(study: Study) -> None:
@@ -104,10 +104,10 @@ def find_sweep(settings: SweepSettings, name: str) -> StoredSweep:
         UserError: There is no such sweep, or it is of another version.
     """
     asked = "resume" if settings.status is None else "status"
-    kept = _studies(settings).get(name)
-    if isinstance(kept, UserError):
-        raise kept
-    if kept is None:
+    stored = _studies(settings).get(name)
+    if isinstance(stored, UserError):
+        raise stored
+    if stored is None:
         where = "that database" if settings.study_storage else settings.folder
         among = ", ".join(stored_names(settings)) or "none"
         raise UserError(f"{asked}: there is no sweep {name!r} in {where}; there are: {among}")
@@ -117,13 +117,13 @@ def find_sweep(settings: SweepSettings, name: str) -> StoredSweep:
     with contextlib.suppress(KeyError):
         confirm = optuna.load_study(study_name=f"{name}/confirm", storage=storage)
     try:
-        own = _StoredSettings.model_validate(kept["settings"])
-        base = Config.model_validate(kept["base"])
+        own = _StoredSettings.model_validate(stored["settings"])
+        base = Config.model_validate(stored["base"])
     except ValidationError as error:
         reason = describe(error).replace("\n", "; ")
         raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
-    core = kept.get(_CORE, _FIRST_CORE)
-    return StoredSweep(name, study, confirm, own, base, core, kept.get(_ENDED))
+    core = stored.get(_CORE, _FIRST_CORE)
+    return StoredSweep(name, study, confirm, own, base, core, stored.get(_ENDED))
 
 
 def parse_sweep_path(settings: SweepSettings, named: str) -> tuple[SweepSettings, str]:
@@ -181,8 +181,8 @@ def _read_file(file: Path) -> dict[str, Any] | UserError | None:
             f"storage: {file} is locked by another program (a dashboard, sqlite3?); close it and "
             "try again"
         )
-    kept: dict[str, Any] | None = json.loads(value)
-    return kept
+    stored: dict[str, Any] | None = json.loads(value)
+    return stored
 
 
 def names_without_study(settings: SweepSettings) -> list[str]:
@@ -202,10 +202,10 @@ def check_names_are_free(settings: SweepSettings) -> None:
         folder = settings.folder / name
         with acquire_sweep_lock(folder, settings.study_storage):
             studies = _studies(settings)
-            kept = studies.get(name)
-            if isinstance(kept, UserError):
-                raise kept
-            if kept is not None:
+            stored = studies.get(name)
+            if isinstance(stored, UserError):
+                raise stored
+            if stored is not None:
                 raise UserError(
                     f"name: there is a sweep {name!r} already; resume it with --resume {name}"
                 )
