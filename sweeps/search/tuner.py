@@ -92,7 +92,7 @@ def run_trials(
     # Guards raise errors that end the sweep before anything is written. Then the record is updated,
     # the listeners read it, and last it is stored.
     guards = [run.budget.interruption, sweep.claim, nodes]
-    everybody = [*guards, run.ledger, *listeners, TrialStoreListener(run)]
+    in_order = [*guards, run.ledger, *listeners, TrialStoreListener(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
@@ -114,7 +114,7 @@ def run_trials(
             storage_filesystem=system if sweep.storage.remote else None,
             stop=run.budget,
             verbose=0,
-            callbacks=[TuneEvents(run.ledger, everybody)],
+            callbacks=[TuneEvents(run.ledger, in_order)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
