@@ -19,7 +19,7 @@ from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.ray_cluster import LOCAL, cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
-from sweeps.search.tuner import run_search, search_study
+from sweeps.search.tuner import open_search_study, run_search
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import STUDY_FILE
@@ -111,7 +111,7 @@ def _timed(settings: SweepSettings) -> tuple[float, float, float]:
     run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
     writer = DeliveryWorker(Outbox(folder), RunClient(settings.tracking, _VARIANT, _NAME))
     tracking = RunTracker(writer, run, ledger)
-    study, clock = search_study(sweep), _Clock()
+    study, clock = open_search_study(sweep), _Clock()
     started = time.perf_counter()
     tracking.open()
     try:

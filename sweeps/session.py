@@ -24,7 +24,7 @@ from sweeps.cluster.storage_errors import explain_storage_errors
 from sweeps.names import Space
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space
-from sweeps.search.tuner import run_trials, search_study
+from sweeps.search.tuner import open_search_study, run_trials
 from sweeps.state.catalog import find_sweep, note_end, store_settings
 from sweeps.state.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.state.stage import StageRun, Sweep
@@ -33,8 +33,8 @@ from sweeps.state.trial_store import TrialStore
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
-from sweeps.tracking.notes import sweep_run
 from sweeps.tracking.outbox import PARENT, Outbox
+from sweeps.tracking.run_info import describe_sweep
 from sweeps.tracking.run_tracker import RunTracker, Status
 from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trainable import Trainable, train_and_score
@@ -137,14 +137,14 @@ def open_session(sweep: Sweep, interruption: Interruption, console: Console) -> 
 
 def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session:
     searches = sweep.settings.study is None
-    study = search_study(sweep) if searches else open_runs(sweep, sweep.name)
+    study = open_search_study(sweep) if searches else open_runs(sweep, sweep.name)
     if not searches:
         store_settings(study, sweep.settings, sweep.base)
     run = open_stage(sweep, "search" if searches else "study", study, interruption)
     outbox, client = _open_outbox(sweep)
     resend_deleted_runs(sweep, outbox, client, console)
     writer = DeliveryWorker(outbox, client)
-    tracking = RunTracker(writer, sweep_run(sweep), run.ledger, run.stage)
+    tracking = RunTracker(writer, describe_sweep(sweep), run.ledger, run.stage)
     tracking.open()
     tracking.end_all()
     return Session(**vars(run), tracking=tracking, writer=writer, console=console)
@@ -178,7 +178,7 @@ def resend_deleted_runs(
     if not begun:
         return
     with explain_errors("tracking_uri", sweep.settings.tracking):
-        lacking = delivery.lacking(begun)
+        lacking = delivery.find_lacking(begun)
     if not lacking:
         return
     gone = outbox.repeat(lacking)

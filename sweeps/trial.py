@@ -73,14 +73,18 @@ class TrialRecord:
         return self.checkpoints[-1] if self.checkpoints else None
 
 
-def outcome_of(record: TrialRecord) -> Outcome:
-    """Return the outcome of a trial that neither the user nor the end of time cut short.
+def outcome_of(record: TrialRecord | None, error: bool = False) -> Outcome:
+    """Decide how a trial ended that Tune ended.
+
+    Nothing else decides it: the searcher stores this outcome in the study, and the trial's record
+    takes the same one. A trial that the time or the user cuts short never comes here.
 
     Args:
-        record: The trial at its end. With steps left it was stopped early; with scores on test it
-            is complete even without one on validation.
+        record: The trial at its end; None if it never started. A trial with fewer than its steps
+            was stopped early. One with scores on test is complete, whatever its objective.
+        error: Whether the trial's process raised an error or died.
     """
-    if record.error:
+    if record is None or error or record.error:
         return "failed"
     if record.step < record.steps:
         return "pruned"

@@ -1,7 +1,7 @@
-"""Declared runs as trials of an Optuna study: whole configurations, and nothing is drawn.
+"""Declared runs as trials of an Optuna study.
 
-Each run is a trial without parameters, its configuration a user attribute: a study whose parameters
-change from trial to trial cannot be read by Optuna's samplers and importances.
+Each is a trial without parameters, with the configuration as a user attribute: Optuna's samplers
+and importances cannot read a study whose parameters change from trial to trial.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ class QueuedRun:
 
     Attributes:
         run: The run.
-        values: What distinguishes it within its study, for people: settings by dotted name, or its
-            row and seed.
+        values: Settings by dotted name that distinguish it in its study, or its row and seed.
     """
 
     run: DeclaredRun
@@ -39,15 +38,12 @@ class QueuedRun:
 
     @property
     def key(self) -> str:
-        """What identifies the run among those of its study."""
+        """Identifier of the run within its study."""
         return f"{self.run.key().run_id} {self.run.row}"
 
 
 def with_runtime(run: DeclaredRun, runtime: RuntimeSettings | None = None) -> DeclaredRun:
-    """Return a run with other runtime settings, by default its own, and in float32.
-
-    Runs of all devices share a table, so they need the same precision.
-    """
+    """Return a run in float32, with the given runtime settings or its own ones."""
     own = (runtime or run.config.runtime).model_copy(update={"precision": "float32"})
     return replace(run, config=run.config.model_copy(update={"runtime": own}))
 
@@ -55,9 +51,9 @@ def with_runtime(run: DeclaredRun, runtime: RuntimeSettings | None = None) -> De
 def enqueue_runs(
     study: Study, runs: Iterable[QueuedRun], base: Config, retrain: bool = False
 ) -> None:
-    """Add the runs that a study does not have yet; with `retrain`, ended ones a second time.
+    """Add the runs that a study does not have yet; with `retrain`, ended ones again.
 
-    The trials of earlier versions hold no run, only what they change of `base`.
+    Trials of earlier versions store only their changes to `base`.
     """
     known = {
         key_of(trial, base)
@@ -72,20 +68,20 @@ def enqueue_runs(
 
 
 def key_of(trial: FrozenTrial, base: Config) -> str:
-    """Return what identifies the run of a trial, under the versions that it was declared with."""
-    return str(trial.user_attrs.get(_KEY) or queued_run(trial, base).key)
+    """Return the identifier of a trial's run, under the versions that it was declared with."""
+    return str(trial.user_attrs.get(_KEY) or load_run(trial, base).key)
 
 
-def queued_run(trial: FrozenTrial, base: Config) -> QueuedRun:
-    """Read the run of a trial, which in earlier versions is what it changes of `base`.
+def load_run(trial: FrozenTrial, base: Config) -> QueuedRun:
+    """Load the run of a trial.
 
     Raises:
-        UserError: Its settings are not those of this version.
+        UserError: Its settings are those of another version.
     """
-    values, kept = values_of(trial), trial.user_attrs.get(_RUN)
-    if kept is None:
+    values, stored = values_of(trial), trial.user_attrs.get(_RUN)
+    if stored is None:
         return QueuedRun(DeclaredRun("", base.with_values(values), "raw"), values)
-    return QueuedRun(DeclaredRun(**kept | {"config": validated(kept["config"])}), values)
+    return QueuedRun(DeclaredRun(**stored | {"config": validated(stored["config"])}), values)
 
 
 class QueuedTrials:
@@ -94,7 +90,7 @@ class QueuedTrials:
     Args:
         study: The study.
         base: Settings of the sweep, for the trials of earlier versions.
-        wanted: Keys of the runs to train; the others wait on. By default all.
+        wanted: Keys of the runs to train, by default all.
     """
 
     def __init__(self, study: Study, base: Config, wanted: Collection[str] | None = None) -> None:
@@ -114,7 +110,7 @@ class QueuedTrials:
         return self._trials(TrialState.RUNNING)
 
     def take(self) -> Trial | None:
-        """Start the next run that waits."""
+        """Start the next waiting run; None if none is left."""
         while self._waiting:
             trial = start_waiting(self._study, self._waiting.popleft())
             if trial is not None:
@@ -122,8 +118,8 @@ class QueuedTrials:
         return None
 
     def settings(self, trial: Trial) -> dict[str, Any]:
-        """Return the configuration of a run, and how it is scored."""
-        queued = queued_run(self._study.get_trials(deepcopy=False)[trial.number], self._base)
+        """Return the configuration of a run, its values, and how it is scored."""
+        queued = load_run(self._study.get_trials(deepcopy=False)[trial.number], self._base)
         config, values = queued.run.config.to_dict(), dict(queued.values)
         return {"config": config, "values": values, "disentanglement": queued.run.disentanglement}
 

@@ -1,4 +1,4 @@
-"""Early stopping: ASHA over training steps, fair to long warmups and to the first trials."""
+"""Early stopping: ASHA over training steps."""
 
 from __future__ import annotations
 
@@ -19,24 +19,20 @@ REDUCTION_FACTOR = 3
 
 
 class _PatientBracket(Bracket):
-    """Stops nobody until a third can be told: Ray's compares the second trial with the first."""
+    """Stops no trial before three have reached a rung; Ray's bracket stops the second one."""
 
     def cutoff(self, recorded: dict[str, float]) -> Any:
         return super().cutoff(recorded) if len(recorded) >= self.rf else None
 
 
 class Halving(ASHAScheduler):
-    """Lets the best third of the trials go on at each rung.
-
-    The horizon is the full trial's, whatever the time budget: learning rates and stages are
-    defined on it, so that values at equal steps compare.
+    """Continues the best third of the trials at each rung.
 
     Args:
-        objective: What the sweep optimises; decides the metric of the rungs.
+        objective: The objective, which decides the metric of the rungs.
         config: The settings that every trial shares.
-        space: What is searched.
-        earlier: What earlier sessions saw: step and value of each report, by trial id. Tune saves
-            no rungs.
+        space: The settings that are searched.
+        earlier: Step and value of each report of earlier sessions, by trial id.
     """
 
     def __init__(
@@ -63,14 +59,14 @@ class Halving(ASHAScheduler):
                 self._bracket.on_result(seen, step, value)
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
-        """Take a trial in. One that goes on stays on the rungs that it has reached."""
+        """Add a trial; one of an earlier session keeps the rungs that it has reached."""
         super().on_trial_add(tune_controller, trial)
         for recorded in rungs_of(self._bracket):
             if (value := recorded.pop(trial.config["trial_id"], None)) is not None:
                 recorded[trial.trial_id] = value
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """Choose the first pending trial. Ray's scans all trials, ended ones too, at each step."""
+        """Choose a pending trial; without any, skip Ray's slow scan of all trials."""
         live = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         pending = any(trial.status == Trial.PENDING for trial in live)
         return super().choose_trial_to_run(tune_controller) if pending else None

@@ -1,7 +1,7 @@
-"""The searcher through which Ray Tune asks an Optuna study.
+"""The searcher that connects Ray Tune to an Optuna study.
 
 Ray's own OptunaSearch reports trials that were stopped early as complete, leaves trials whose
-value is NaN running for ever, and fails on results without the metric; hence this one.
+value is NaN running, and fails on results without the metric.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from weakdis_core.config.config import replaced
 
 
 class DrawnTrials:
-    """Trials of a search, whose settings the study's sampler draws.
+    """Trials of a search; the study's sampler draws their settings.
 
     Args:
         run: The search.
@@ -37,16 +37,16 @@ class DrawnTrials:
         self._left = count_remaining(run.study, run.sweep.settings.trials) - len(self.unfinished())
 
     def unfinished(self) -> list[FrozenTrial]:
-        """List the trials that an earlier session left RUNNING, and that are not refused."""
+        """List the trials that an earlier session left RUNNING, without those to refuse."""
         running = self._run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
         return [trial for trial in running if not self._refuse(trial.number)]
 
     def take(self) -> Trial | None:
-        """Draw another trial; None where there is none left, or no time for it."""
+        """Draw another trial; None if none is left, or no time for it."""
         if self._left <= 0 or not self._run.enough_time():
             return None
         self._left -= 1
-        # Asked for without the space: with it Optuna raises an error at values outside.
+        # Without the space, because `ask` raises an error if enqueued values are outside it.
         while self._refuse((trial := self._run.study.ask()).number):
             pass
         return draw(trial, self.space)
@@ -57,7 +57,7 @@ class DrawnTrials:
         return {"config": replaced(self._base, values), "values": values}
 
     def _refuse(self, number: int) -> bool:
-        """Whether a RUNNING trial is outside the space, as others may enqueue it: then it fails."""
+        """Fail a RUNNING trial if it was enqueued outside the space; return whether it was."""
         study, trial_id = self._run.study, trial_id_of(number)
         trial = study.get_trials(deepcopy=False)[number]
         if reason := why_outside(self.space, values_of(trial)):
@@ -68,54 +68,38 @@ class DrawnTrials:
 
 
 class StudySearcher(Searcher):
-    """Hands out the trials of an Optuna study and stores there how each one ended.
+    """Suggests the trials of an Optuna study, and stores in the study how each one ended.
 
-    Trials of an earlier session that have not ended come first, with their checkpoints. A trial
-    that reaches its last step with a finite value is COMPLETE; one that ends earlier (stopped by
-    ASHA) is PRUNED with the values seen; an error, and a value that is missing or not finite at
-    the end, is FAIL. One that Tune gives up too early is suggested again (`Ledger.starts_again`).
+    Trials that an earlier session left unfinished come first, with their checkpoints.
 
     Args:
         run: The stage that the trials belong to.
-        source: Where they come from.
+        source: Source of the trials.
     """
 
     def __init__(self, run: StageRun, source: DrawnTrials | QueuedTrials) -> None:
-        # No metric and mode for Tune: a list of them is for multi-objective searchers only, and
-        # this one reads its results itself.
+        # Without metric and mode, as this searcher reads the results itself.
         super().__init__()
         self._study, self._ledger, self._stage = run.study, run.ledger, run.stage
         self._source = source
         self._pareto = len(run.study.directions) > 1
-        # With the last step that the study has a value of: a record may be a report behind, where
-        # the session was killed in between. Values that were not drawn yet are drawn now.
-        self._unfinished = deque(
-            (
-                running_trial(run.study, known, source.space),
-                max(known.intermediate_values, default=0),
-            )
-            for known in source.unfinished()
-        )
-        # By the trial's id of Tune, which is another in every session.
+        # By Tune's id of the trial, which is another in every session.
         self._running: dict[str, Trial] = {}
-        self._reported: dict[str, int] = {}
+        unfinished = source.unfinished()
+        self._unfinished = deque(running_trial(run.study, t, source.space) for t in unfinished)
+        # Last step that the study has a value of, by number of the trial; the record may lack it.
+        self._reported = {t.number: max(t.intermediate_values, default=0) for t in unfinished}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """Return what a new trial is given: its settings, number, id and checkpoints."""
-        if trial_id not in self._running:
-            if self._unfinished:
-                trial, self._reported[trial_id] = self._unfinished.popleft()
-            elif (taken := self._source.take()) is not None:
-                trial = taken
-            elif all(map(self._ledger.has_started, self._running)):
-                return FINISHED
-            else:
-                # Not yet: one that does not get as far as its start comes back.
-                return None
-            self._running[trial_id] = trial
-        trial = self._running[trial_id]
+        """Return the settings, number, id and checkpoints of the next trial."""
+        trial = self._running.get(trial_id)
+        if trial is None:
+            trial = self._unfinished.popleft() if self._unfinished else self._source.take()
+        if trial is None:
+            # A trial that fails to start may have to be suggested again.
+            return FINISHED if all(map(self._ledger.has_started, self._running)) else None
+        self._running[trial_id] = trial
         record = self._record(trial)
-        self._reported.setdefault(trial_id, 0)
         return self._source.settings(trial) | {
             "number": trial.number + 1,
             "trial_id": trial_id_of(trial.number, self._stage),
@@ -123,55 +107,51 @@ class StudySearcher(Searcher):
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Remember a trial's value at a step, where it exists already."""
+        """Report a trial's value at a step to the study, if it has one."""
         trial, value = self._running.get(trial_id), result.get(self._ledger.metric)
         if trial is not None and value is not None:
-            self._report(trial_id, trial, int(result["step"]), float(value))
+            self._report(trial, int(result["step"]), float(value))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Store in the study how a trial ended."""
+        """Store in the study how a trial ended, or keep the trial to suggest it again."""
         trial = self._running.get(trial_id)
         if trial is None:
             return
         if error and self._ledger.starts_again(trial_id):
-            self._unfinished.append((trial, self._reported[trial_id]))
+            self._unfinished.append(trial)
         else:
-            self._tell(trial_id, trial, error)
-        # Last: Tune calls this again where the database did not answer.
+            self._tell(trial, error)
+        # Last, because Tune calls this again if the database does not answer.
         del self._running[trial_id]
 
-    def _tell(self, trial_id: str, trial: Trial, error: bool) -> None:
+    def _tell(self, trial: Trial, error: bool) -> None:
         record, values = self._record(trial), None
-        outcome = "failed" if record is None or error else outcome_of(record)
+        outcome = outcome_of(record, error)
         if record is not None and record.score is not None:
             if outcome == "pruned":
-                # Optuna takes the last intermediate value of a pruned trial as its value.
-                self._report(trial_id, trial, record.step, record.score)
+                # The last intermediate value of a pruned trial becomes its value.
+                self._report(trial, record.step, record.score)
             elif outcome == "complete":
                 labels = [float(record.values["data.labels"])] if self._pareto else []
                 values = [record.score, *labels]
         self._study.tell(trial, values, state=STATES[outcome])
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune writes what it pickles into the storage, and the study knows a password.
+        # Tune pickles the searcher into the storage, but the study holds a password.
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing is kept that the study does not hold: no sweep is resumed from Tune's files."""
+        """Write an empty file: a sweep is resumed from its study."""
         Path(checkpoint_path).touch()
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to read."""
 
     def _record(self, trial: Trial) -> TrialRecord | None:
         return self._ledger.records.get(trial_id_of(trial.number, self._stage))
 
-    def _report(self, trial_id: str, trial: Trial, step: int, value: float) -> None:
-        # Optuna has no intermediate values of several objectives, and one for each step.
-        if self._pareto or step <= self._reported[trial_id]:
-            return
-        if math.isfinite(value):
+    def _report(self, trial: Trial, step: int, value: float) -> None:
+        # Optuna takes one value a step, and none of a trial with several objectives.
+        new = step > self._reported.get(trial.number, 0)
+        if new and not self._pareto and math.isfinite(value):
             trial.report(value, step)
-            self._reported[trial_id] = step
+            self._reported[trial.number] = step

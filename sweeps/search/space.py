@@ -1,4 +1,4 @@
-"""What is searched: ranges, the point to start from, and the first rung of early stopping."""
+"""The search space: ranges, starting point, and first rung of early stopping."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weakdis_core.errors import UserError
 LATENT_SIZES = (4, 6, 8, 12, 16)
 LABELS = (100, 300, 1000)
 # In README's sweep (commit 2839440) the four best trials had lambda from .4 to 7.7 and warmups from
-# .02 to .07; those with a warmup of .12 or more were stopped early, or had fewer labels.
+# .02 to .07. Those with a warmup of .12 or more were stopped early, or had fewer labels.
 LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
 WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
@@ -28,19 +28,19 @@ LEARNING_RATE_RANGE = (3e-4, 3e-3)
 def build_space(
     config: Config, fixed: Mapping[str, Any], search_learning_rate: bool = False
 ) -> Space:
-    """The settings to search, by dotted name, with their ranges.
+    """Return the settings to search, by dotted name, with their ranges.
 
     Args:
-        config: The settings that every trial shares; they decide the range of lambda, whose
-            meaning depends on how codes are held to the prior, and the room left for warmup.
-        fixed: Settings the user fixed, which are not searched.
-        search_learning_rate: Search the autoencoder's learning rate too.
+        config: The settings that every trial shares. Its prior matching decides the range of
+            lambda, its ending the range of warmup, and its number of images the labels.
+        fixed: Settings that the user fixed, which are not searched.
+        search_learning_rate: Whether to search the autoencoder's learning rate too.
 
     Raises:
-        UserError: Everything is fixed and there is nothing to search, or no room for warmup.
+        UserError: Everything is fixed, or the ending leaves no room for warmup.
     """
     lowest, highest = WARMUP_RANGE
-    # Warmup and ending together must leave steps between them.
+    # Steps must remain between warmup and ending.
     highest = min(highest, 0.9 * (1 - config.training.ending))
     if highest <= lowest and "training.warmup" not in fixed:
         raise UserError(
@@ -48,11 +48,13 @@ def build_space(
             f"warmup of at least {lowest}"
         )
     low, high = LAMBDA_RANGES[config.loss.prior_matching]
+    # Labels come from the train split, 80% of the images; a few less, as it keeps copies together.
+    labels = [number for number in LABELS if number <= 0.75 * config.data.max_images]
     space: Space = {
         "model.latent_size": CategoricalDistribution(LATENT_SIZES),
         "loss.lambda": FloatDistribution(low, high, log=True),
         "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
-        "data.labels": CategoricalDistribution(_available_labels(config)),
+        "data.labels": CategoricalDistribution(labels),
     }
     if search_learning_rate:
         space["training.learning_rate"] = FloatDistribution(*LEARNING_RATE_RANGE, log=True)
@@ -62,26 +64,17 @@ def build_space(
     return space
 
 
-def _available_labels(config: Config) -> tuple[int, ...]:
-    """The sizes of the labelled subset that the train split can give."""
-    # A little less than the 80% of the split, which keeps copies of an image together.
-    return tuple(labels for labels in LABELS if labels <= 0.75 * config.data.max_images)
-
-
 def starting_point(space: Space, config: Config) -> dict[str, Any] | None:
-    """The preset's own values, tried first so that no search ends below them.
-
-    None where one of them lies outside its range.
-    """
+    """Return the preset's values, to try first; None if one is outside its range."""
     settings = config.flat()
     point = {name: settings[name] for name in space}
     return None if why_outside(space, point) else point
 
 
 def why_outside(space: Space, point: Mapping[str, Any]) -> str:
-    """Name the first value of a point that its space does not allow; empty where it allows all.
+    """Return why a point is outside the space; empty if it is inside.
 
-    Names that are not searched are no concern of the space.
+    Settings that the space does not contain are ignored.
     """
     for name, value in point.items():
         values = space.get(name)
@@ -98,18 +91,17 @@ def why_outside(space: Space, point: Mapping[str, Any]) -> str:
 
 
 def longest_warmup(space: Space, config: Config) -> int:
-    """Steps of the longest warmup a trial may have."""
+    """Return the steps of the longest warmup in the space."""
     warmup = space.get("training.warmup")
     fraction = warmup.high if isinstance(warmup, FloatDistribution) else config.training.warmup
     return ceil(fraction * config.training.steps)
 
 
 def first_rung(space: Space, config: Config) -> int:
-    """Step from which early stopping may judge a trial: an evaluation beyond the longest warmup.
+    """Return the step of the first evaluation at twice the longest warmup of the space or later.
 
-    The objective exists only after warmup, so earlier there is nothing to compare. It is the first
-    evaluation at twice the longest warmup of the space: a trial that had it has then trained for
-    as long after it.
+    The objective exists only after warmup. By this step even a trial with the longest warmup has
+    trained as many steps after it.
     """
     training = config.training
     longest = longest_warmup(space, config)

@@ -1,4 +1,4 @@
-"""Tune's callbacks, passed on as events of records."""
+"""The adapter that receives Tune's callbacks and calls the listeners."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sweeps.trial import Listener, TrialRecord
 
 
 class TuneEvents(Callback):
-    """Turns each trial of Tune into its record and calls all listeners, in their order.
+    """Finds the record of each trial of Tune and calls all listeners in order.
 
     Args:
-        ledger: Holds the records.
-        listeners: Receive what happens, the ledger among them.
+        ledger: The records.
+        listeners: The listeners, including `ledger`.
     """
 
     def __init__(self, ledger: Ledger, listeners: Sequence[Listener]) -> None:
@@ -27,52 +27,51 @@ class TuneEvents(Callback):
         self._listeners = listeners
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tune pickles its callbacks; threads and connections cannot be pickled, and a resumed sweep
-        # makes new listeners.
+        # Tune pickles its callbacks, but threads and connections cannot be pickled.
         return {}
 
     def setup(self, *_: Any, **info: Any) -> None:
-        """Start the session."""
+        """Call `session_started`."""
         for each in self._listeners:
             each.session_started()
 
     def on_step_begin(self, *_: Any, **info: Any) -> None:
-        """Start a step."""
+        """Call `step_started`."""
         for each in self._listeners:
             each.step_started()
 
     def on_trial_recover(self, *_: Any, **info: Any) -> None:
-        """Count a process that died: Tune has its trial wait for another one."""
+        """Count the death of a process, after which Tune reschedules its trial."""
         trial: Trial = info["trial"]
         self._ledger.count_death(trial.trial_id, trial.config["trial_id"])
 
     def on_trial_start(self, *_: Any, **info: Any) -> None:
-        """Open the trial's record."""
+        """Open the trial's record and call `trial_started`."""
         trial: Trial = info["trial"]
         record = self._ledger.open_record(trial.trial_id, trial.config)
         for each in self._listeners:
             each.trial_started(record)
 
     def on_trial_result(self, *_: Any, **info: Any) -> None:
-        """Pass on a report."""
+        """Call `trial_reported`."""
         record = self._ledger.records[info["trial"].config["trial_id"]]
         for each in self._listeners:
             each.trial_reported(record, info["result"])
 
     def on_checkpoint(self, *_: Any, **info: Any) -> None:
-        """Pass on where a checkpoint lies."""
+        """Call `checkpoint_saved`."""
         record = self._ledger.records[info["trial"].config["trial_id"]]
         for each in self._listeners:
             each.checkpoint_saved(record, path_within(info["checkpoint"].path))
 
     def on_trial_complete(self, *_: Any, **info: Any) -> None:
-        """End a trial whose process raised no error; one that never started has no record."""
+        """Call `trial_ended`, unless the trial never started and so has no record."""
         record = self._ledger.records.get(info["trial"].config["trial_id"])
         if record is not None:
             self._end(record)
 
     def on_trial_error(self, *_: Any, **info: Any) -> None:
-        """End a trial whose process raised an error or died, unless it is suggested again."""
+        """Store the error and call `trial_ended`, unless the trial is suggested again."""
         trial: Trial = info["trial"]
         if self._ledger.starts_again(trial.trial_id):
             return
@@ -81,7 +80,7 @@ class TuneEvents(Callback):
         self._end(record)
 
     def on_experiment_end(self, *_: Any, **info: Any) -> None:
-        """End the session."""
+        """Call `session_ended`."""
         for each in self._listeners:
             each.session_ended()
 
@@ -91,11 +90,9 @@ class TuneEvents(Callback):
 
 
 def _reason_of(trial: Trial) -> str:
-    """The last line of a failed trial's error, without the traceback."""
-    # `Trial.get_error` looks in the storage, where the file arrives later.
-    file = trial.error_file
-    there = file and Path(file).is_file()
-    # Libraries write in the encoding of the machine where the trial ran.
-    text = Path(file).read_text(encoding="utf-8", errors="replace") if there else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "the trial's process died"
+    """Return the last line of a failed trial's error."""
+    # `Trial.get_error` reads the storage, where the file arrives later.
+    file = Path(trial.error_file or "")
+    # The file has the encoding of the machine on which the trial ran.
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return text.strip().splitlines()[-1].strip() if text.strip() else "the trial's process died"

@@ -1,7 +1,6 @@
-"""Run a sweep's trials: Tune, with Optuna's suggestions and ASHA's early stopping.
+"""Run trials with Ray Tune: Optuna suggests them, ASHA stops them early.
 
-Confirm runs and the runs of a declared study are trials too, of given settings and without early
-stopping. Where a session was cut short, the same call runs what its study still has.
+Confirm runs and the runs of a declared study are trials with given settings and no early stopping.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from weakdis_core.errors import UserError
 from weakdis_core.seeding import derive
 
 
-def search_study(sweep: Sweep) -> Study:
-    """The Optuna study of a sweep's search; of a new one the first trial is the preset's values."""
+def open_search_study(sweep: Sweep) -> Study:
+    """Open the Optuna study of a sweep's search; a new one starts with the preset's values."""
     settings = sweep.settings
     storage = open_storage(sweep.folder, settings.study_storage)
     study = open_study(storage, sweep.name, settings.objective, sweep.space)
-    # Before the first trial: a study that is no sweep's is never touched.
+    # Before the first trial, because a study with trials but no settings is no sweep's.
     store_settings(study, settings, sweep.base)
     known = len(study.get_trials(deepcopy=False))
-    # A session that repeated the draws of the one before would search the same places again.
+    # With the same seed, a resumed session would repeat the draws of the first one.
     seed = derive(settings.seed, f"sampler/{known}") % 2**31 if known else settings.seed
     study.sampler = make_sampler(settings.sampler, seed, settings.trials)
     point = starting_point(sweep.space, sweep.base)
@@ -53,9 +52,12 @@ def search_study(sweep: Sweep) -> Study:
 def run_search(
     run: StageRun, listeners: Sequence[Listener], trainable: Trainable = train_trial
 ) -> None:
-    """Run what is left of a search's trials, until they end, time is over, or the user interrupts.
+    """Run the remaining trials of a search, until they end, time is over, or the user interrupts.
 
-    Arguments are those of `run_trials`.
+    Args:
+        run: The search.
+        listeners: As for `run_trials`.
+        trainable: As for `run_trials`.
     """
     sweep = run.sweep
     if not count_remaining(run.study, sweep.settings.trials) or not run.budget.left:
@@ -72,43 +74,36 @@ def run_trials(
     trainable: Trainable,
     scheduler: Halving | None = None,
 ) -> None:
-    """Run the trials of a source under Tune; one that fails stops no other.
+    """Run the trials of a source under Tune; a failed trial does not stop the others.
 
     Args:
-        run: The stage that they belong to.
-        source: The trials.
-        listeners: Receive what happens, after the ledger.
-        trainable: What a trial runs.
-        scheduler: Stops trials early; without it each runs to its last step.
+        run: The stage that the trials belong to.
+        source: Source of the trials.
+        listeners: Listeners to call, in this order.
+        trainable: The function that a trial runs.
+        scheduler: Stops trials early; by default each runs to its last step.
     """
     sweep, allotment = run.sweep, run.sweep.allotment
     resources = {"cpu": allotment.cpus, "gpu": allotment.gpus}
-    system, place = sweep.storage.opened()
-    place = f"{place}/{sweep.name}"
+    system, root = sweep.storage.opened()
+    place = f"{root}/{sweep.name}"
     nodes = NodeCheck(sweep.storage, place)
     nodes.check()
-    # Guards first: one that raises ends the sweep before anything is written. The ledger updates
-    # the record that the others read, and the keeper stores what they have received.
-    everybody = [
-        run.budget.interruption,
-        sweep.claim,
-        nodes,
-        run.ledger,
-        *listeners,
-        TrialStoreListener(run),
-    ]
+    # Guards raise errors that end the sweep before anything is written. Then the record is updated,
+    # the listeners read it, and last it is stored.
+    guards = [run.budget.interruption, sweep.claim, nodes]
+    in_order = [*guards, run.ledger, *listeners, TrialStoreListener(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(run, source),
             scheduler=scheduler,
-            # The searcher counts: what fails before it starts is suggested again.
+            # The searcher decides when to end.
             num_samples=-1,
-            # Without a limit Tune keeps one trial waiting at a time, whatever the resources.
+            # Without a limit Tune keeps only one trial pending, whatever the resources.
             max_concurrent_trials=allotment.concurrent,
-            # A process that has loaded torch serves trial after trial; one that saw an error of
-            # CUDA would hand it on.
+            # Loading torch takes seconds, but a process with a CUDA error fails later trials too.
             reuse_actors=not allotment.gpus,
             trial_name_creator=_trial_id,
             trial_dirname_creator=_trial_id,
@@ -119,7 +114,7 @@ def run_trials(
             storage_filesystem=system if sweep.storage.remote else None,
             stop=run.budget,
             verbose=0,
-            callbacks=[TuneEvents(run.ledger, everybody)],
+            callbacks=[TuneEvents(run.ledger, in_order)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )
@@ -129,7 +124,7 @@ def run_trials(
 
 
 def _session(system: FileSystem, place: str, stage: Stage) -> str:
-    """Name of a folder for the checkpoints of this session, beside those of earlier ones."""
+    """Return the first unused folder name `STAGE-NUMBER`, for this session's checkpoints."""
     there = system.get_file_info(FileSelector(place, allow_not_found=True))
     taken = {each.base_name for each in there}
     names = (f"{stage}-{number}" for number in itertools.count(1))

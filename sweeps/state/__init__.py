@@ -1,1 +1,1 @@
-"""What a sweep is and what became of its trials, kept in the Optuna study."""
+"""The state of a sweep and its trials, stored in the Optuna study."""

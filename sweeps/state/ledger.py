@@ -1,6 +1,6 @@
-"""What became of every trial: the one account that tracking, console and results read.
+"""The records of all trials of a stage, which tracking, console and results read.
 
-The study keeps it (`sweeps/state/trial_store.py`), so that a resumed sweep goes on with it.
+The study stores them (`sweeps/state/trial_store.py`), so that a resumed sweep continues them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sweeps.names import METRICS, RUNG_METRICS, Objective
 from sweeps.trial import Listener, Outcome, TrialRecord, highest, outcome_of
 
 CHECKPOINTS_KEPT = 2
-"""Of each trial: the last, and the one before it for where the last cannot be read."""
+"""Checkpoints kept of a trial: the last, and one to fall back on if the last cannot be read."""
 
 STARTS = 4
-"""Of a trial in a session: one whose process died is tried again, three times."""
+"""Most processes of a trial in a session: Tune retries a trial whose process died three times."""
 
 
 class Stop(Protocol):
-    """What ends trials before their end; `sweeps.budget.Budget` is one.
+    """The part of `sweeps.budget.Budget` that the records need.
 
     Attributes:
         disk_error: Why a trial could not write its checkpoint.
@@ -36,14 +36,14 @@ class Stop(Protocol):
 
 
 class Ledger(Listener):
-    """Keeps a record of each trial.
+    """Keeps the record of each trial.
 
     Args:
-        objective: What the sweep optimises.
+        objective: The objective of the sweep.
         steps: Training steps of a trial, for records of earlier versions, which lack them.
-        budget: Tells why trials are cut short: their time is over, or something stopped them.
-        records: What earlier sessions of the sweep left, by trial id.
-        checkpoints: Checkpoints kept of a trial while it trains.
+        budget: Decides whether a trial that is cut short ran out of time or was interrupted.
+        records: Records of earlier sessions, by trial id.
+        checkpoints: Number of checkpoints to keep of a trial while it trains.
     """
 
     def __init__(
@@ -55,12 +55,12 @@ class Ledger(Listener):
         checkpoints: int = CHECKPOINTS_KEPT,
     ) -> None:
         self.metric = METRICS[objective]
-        self._checkpoints = checkpoints
         self.records: dict[str, TrialRecord] = dict(records or {})
+        self._checkpoints = checkpoints
         self._rung_metric = RUNG_METRICS[objective]
         self._budget = budget
         self._deaths: Counter[str] = Counter()
-        # By the trial's id of Tune, which is another whenever it is suggested.
+        # By Tune's id of the trial, which changes whenever the trial is suggested again.
         self._started: set[str] = set()
         self._died: dict[str, str] = {}
         for record in self.records.values():
@@ -69,29 +69,29 @@ class Ledger(Listener):
             record.started = time.monotonic() - record.seconds
 
     def has_started(self, tune_id: str) -> bool:
-        """Whether a trial of Tune's has started in this session."""
+        """Check whether a trial of Tune has started in this session."""
         return tune_id in self._started
 
     def starts_again(self, tune_id: str) -> bool:
-        """Whether a trial of Tune's that has failed is to be suggested again.
+        """Check whether to suggest a failed trial of Tune again.
 
-        If the process of an earlier trial dies as this trial takes it over, Tune handles the death
-        twice in one step: it has the trial wait for another process, then marks it failed.
+        If a reused process dies while it takes over a trial, Tune handles the death twice in one
+        step: it reschedules the trial, then marks it failed.
         """
         trial_id = self._died.get(tune_id)
         return trial_id is not None and self._deaths[trial_id] < STARTS
 
     def count_death(self, tune_id: str, trial_id: str) -> None:
-        """Count a process of a trial that died; Tune has the trial wait for another one."""
+        """Count the death of a trial's process, after which Tune reschedules the trial."""
         self._died[tune_id] = trial_id
         self._deaths[trial_id] += 1
 
     def open_record(self, tune_id: str, given: Mapping[str, Any]) -> TrialRecord:
-        """Open a trial's record; a trial that goes on keeps its own.
+        """Create the record of a trial that starts, or reopen that of a trial that continues.
 
         Args:
             tune_id: Tune's id of the trial.
-            given: What the searcher suggested: its number, id, values and settings.
+            given: The searcher's suggestion: the trial's number, id, values and settings.
         """
         trial_id = given["trial_id"]
         record = self.records.get(trial_id)
@@ -99,7 +99,7 @@ class Ledger(Listener):
             record = TrialRecord(given["number"], trial_id, dict(given["values"]))
             self.records[trial_id] = record
         else:
-            # Killed after it had reported an error, it may end well now.
+            # A trial that was killed after it reported an error may end well now.
             record.error = ""
             if tune_id not in self._started:
                 record.outcome = "running"
@@ -110,11 +110,11 @@ class Ledger(Listener):
         return record
 
     def step_started(self) -> None:
-        """Forget deaths: Tune handles one death twice in one step only."""
+        """Forget deaths: Tune handles a death twice only within one step."""
         self._died.clear()
 
     def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
-        """Note a report's step, metrics and score."""
+        """Store a report's step, metrics and score in the record."""
         record.seconds = time.monotonic() - record.started
         host = result.get("hostname")
         if host is not None and host not in record.hosts[-1:]:
@@ -130,60 +130,60 @@ class Ledger(Listener):
         record.stage = str(result.get("stage", "training"))
         score = result.get(self.metric)
         if score is not None or record.score is None:
-            record.metrics = numbers(result)
+            record.metrics = finite_metrics(result)
         if score is not None:
             record.score = float(score)
         rung = result.get(self._rung_metric)
         if rung is not None and all(step < record.step for step, _ in record.rungs):
             record.rungs.append((record.step, float(rung)))
-        record.test |= numbers(result, ("test",))
+        record.test |= finite_metrics(result, ("test",))
 
     def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
-        """Note where the last checkpoints lie."""
+        """Store the path of a new checkpoint in the record."""
         if path not in record.checkpoints:
             record.checkpoints = [*record.checkpoints, path][-self._checkpoints :]
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """Note how a trial ended, and why it failed."""
+        """Store a trial's outcome in the record, and a reason if it failed without an error."""
         outcome = outcome_of(record)
         if outcome == "failed" and not record.error:
             record.error = f"{self.metric} is {record.score} at the last step"
         self._end(record, outcome)
 
     def session_ended(self) -> None:
-        """Close the records of trials that were still running."""
+        """End the records of trials that are still running."""
         self.cut_short()
 
     def cut_short(self) -> None:
-        """End the records of trials still running: the time is over, or the user stopped them."""
-        # An error that ends the sweep is none of the trials': they can go on.
+        """End the records of running trials, which the time, the user or an error stopped."""
+        # Trials that an error of the sweep stopped continue when it is resumed.
         outcome: Outcome = "out_of_time" if self._budget.ran_out else "interrupted"
         for record in self.running():
             self._end(record, outcome)
 
     def mend(self) -> None:
-        """Note that MLflow may not know how trials ended: the machine that told it is gone."""
+        """Mark all ends for sending again: the outbox of the lost machine is lost as well."""
         for record in self.ended():
             record.mended = True
 
     def running(self) -> list[TrialRecord]:
-        """Trials that have not ended."""
+        """Return the trials that have not ended."""
         return [record for record in self.records.values() if record.outcome == "running"]
 
     def ended(self) -> list[TrialRecord]:
-        """Trials that have ended, whatever way."""
+        """Return the trials that have ended, with any outcome."""
         return [record for record in self.records.values() if record.outcome != "running"]
 
     def complete(self) -> list[TrialRecord]:
-        """Trials that reached their last step with a score."""
+        """Return the trials that reached their last step with a score."""
         return [record for record in self.records.values() if record.outcome == "complete"]
 
     def best(self) -> TrialRecord | None:
-        """The complete trial with the best score; it never gets worse as the sweep goes on."""
+        """Return the complete trial with the best score."""
         return highest(self.complete())
 
     def best_of_any(self) -> TrialRecord | None:
-        """The best complete trial or, where there is none, the best of those cut short."""
+        """Return the best complete trial, or else the best with a checkpoint that did not fail."""
         cut = (record for record in self.ended() if record.outcome != "failed")
         return self.best() or highest(record for record in cut if record.checkpoint is not None)
 
@@ -192,10 +192,10 @@ class Ledger(Listener):
         record.seconds = time.monotonic() - record.started
 
 
-def numbers(
+def finite_metrics(
     result: Mapping[str, Any], groups: Sequence[str] = ("train", "val")
 ) -> dict[str, float]:
-    """The metrics of a report by group, `train/...` and `val/...`: finite ones only."""
+    """Return the finite metrics of a report whose names begin with `GROUP/`."""
     return {
         name: float(value)
         for name, value in result.items()

@@ -1,4 +1,4 @@
-"""A sweep that is resumed: what it keeps of its settings, and what may be asked anew."""
+"""The settings of a resumed sweep: which ones it keeps, and which ones may change."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _MAY_CHANGE = {
     "trials", "time_budget", "confirm_seeds", "confirm_top", "cpus_per_trial", "gpus_per_trial",
     "max_concurrent", "address", "tracking_uri", "data_dir",
 }  # fmt: skip
-"""Settings that a resumed sweep may be given anew: they change no trial's numbers."""
+"""Settings that may change on resume, as they change no trial's numbers."""
 _FINDS = {"resume", "storage", "optuna_storage", "plan"}
 
 
 def resume_settings(asked: SweepSettings) -> list[SweepSettings]:
-    """The settings of the sweeps to resume: each one's own, with what the user asks for now.
+    """Return the settings of the sweeps to resume: their own, updated with those asked for now.
 
-    The name given to a `--variant all` stands for all its sweeps, also those not yet begun.
+    The name of a `--variant all` stands for all its sweeps, even those not yet begun.
 
     Raises:
-        UserError: There is no such sweep, or a setting is given that cannot change.
+        UserError: There is no such sweep, or a setting cannot change on resume.
     """
     assert asked.resume is not None
     asked, name = parse_sweep_path(asked, asked.resume)
     if name.startswith(STUDY_PREFIX):
         raise UserError(
-            f"resume: {name!r} is a study of the paper; the command that began it goes on with it: "
+            f"resume: {name!r} is a study of the paper; resume it with the command that began it: "
             "python sweeps/run.py --study STUDY --variant VARIANT"
         )
     begun = _sweeps_of_all(asked, name)
@@ -44,7 +44,7 @@ def resume_settings(asked: SweepSettings) -> list[SweepSettings]:
     if asked.variant == "all":
         asked = SweepSettings.model_construct(asked.model_fields_set - {"variant"}, **dict(asked))
     own = {variant: _resumed_settings(asked, stored) for variant, stored in begun.items()}
-    # The last to begin is the least likely to have been given more by itself.
+    # The last one to begin most likely still has the settings that all were given.
     *_, last = own.values()
     return [
         own.get(variant)
@@ -54,33 +54,31 @@ def resume_settings(asked: SweepSettings) -> list[SweepSettings]:
 
 
 def check_gpus(settings: SweepSettings, gpus: float) -> None:
-    """Find out whether a resumed sweep gets GPUs again, if it began on some.
-
-    Its checkpoints can be continued nowhere else, and new trials would have other numbers.
+    """Reject resuming without GPUs what began on GPUs: its numbers would change.
 
     Args:
-        settings: Those of the sweep.
+        settings: Settings of the sweep.
         gpus: GPUs of a trial.
 
     Raises:
-        UserError: It gets none.
+        UserError: The sweep began on GPUs, and a trial gets none.
     """
     for name in settings.sweep_names().values():
         if not gpus and find_sweep(settings, name).base.runtime.device != "cpu":
             raise UserError(
                 f"gpus_per_trial: 0 is not allowed with resume: {name} began on GPUs, "
-                "and can go on only there"
+                "and continues only on GPUs"
             )
 
 
 def _sweeps_of_all(asked: SweepSettings, name: str) -> dict[str, StoredSweep]:
-    """The sweeps of a `--variant all` of that name, by variant; none where it is a sweep's own."""
+    """Find the sweeps of a `--variant all`, by variant; none if `name` is that of one sweep."""
     known = stored_names(asked)
     if name in known:
         return {}
     parts = {variant: f"{name}-{variant}" for variant in VARIANTS}
     found = {variant: find_sweep(asked, part) for variant, part in parts.items() if part in known}
-    # Sweeps that were begun alone, under such names, are no parts of anything.
+    # Sweeps with such names may also have begun one by one.
     together = any(stored.settings.variant == "all" for stored in found.values())
     return found if together else {}
 
@@ -88,9 +86,9 @@ def _sweeps_of_all(asked: SweepSettings, name: str) -> dict[str, StoredSweep]:
 def _resumed_settings(asked: SweepSettings, stored: StoredSweep) -> SweepSettings:
     if stored.core != CODE_VERSION:
         raise UserError(
-            f"resume: {stored.name!r} was begun with version {stored.core} of the core, this is "
-            f"version {CODE_VERSION}, and their numbers do not compare; go on with it from a "
-            f"commit of version {stored.core}, or begin another sweep"
+            f"resume: {stored.name!r} began with version {stored.core} of the core, and numbers of "
+            f"version {CODE_VERSION} do not compare; resume it from a commit of version "
+            f"{stored.core}, or begin another sweep"
         )
     own = {"variant": stored.base.data.variant, "name": stored.name, "resume": stored.name}
     kept = stored.settings.model_copy(update=own)
@@ -102,15 +100,15 @@ def _resumed_settings(asked: SweepSettings, stored: StoredSweep) -> SweepSetting
             f"the sweep keeps what it has ({getattr(kept, field)!r})"
         )
     changes: dict[str, Any] = {field: getattr(asked, field) for field in given & _MAY_CHANGE}
-    _check_same_computing(changes, stored)
+    _check_devices(changes, stored)
     if stored.base.runtime.device == "cpu":
-        # Also where there are GPUs now.
+        # Even if this machine has GPUs.
         changes["gpus_per_trial"] = 0.0
     changes |= {"plan": asked.plan, "optuna_storage": asked.optuna_storage}
-    changes["storage"] = _place(asked, stored)
+    changes["storage"] = _storage(asked, stored)
     if "tracking_uri" not in asked.model_fields_set:
         changes["tracking_uri"] = _tracking_uri(stored, changes["storage"])
-    # Each part was allowed where it was said; together they may not be.
+    # Old and new settings are each valid, but may not be so together.
     changed = kept.model_copy(update=changes).model_dump(by_alias=True)
     settings = SweepSettings.model_validate(changed)
     if settings.trials > stored.settings.trials:
@@ -118,79 +116,78 @@ def _resumed_settings(asked: SweepSettings, stored: StoredSweep) -> SweepSetting
     return settings
 
 
-def _check_same_computing(changes: dict[str, Any], stored: StoredSweep) -> None:
-    """Neither the kind of device nor the threads change: a trial's numbers depend on both."""
+def _check_devices(changes: dict[str, Any], stored: StoredSweep) -> None:
+    """Reject another kind of device, or more threads: a trial's numbers depend on both."""
     name, runtime = stored.name, stored.base.runtime
     gpus, cpus = changes.get("gpus_per_trial"), changes.get("cpus_per_trial")
     if gpus and runtime.device == "cpu":
         raise UserError(
-            f"gpus_per_trial: {gpus:g} is not allowed with resume: {name} began without GPUs, "
-            "and goes on without"
+            f"gpus_per_trial: {gpus:g} is not allowed with resume: {name} began without GPUs"
         )
     if cpus is not None and cpus > runtime.threads:
         raise UserError(
-            f"cpus_per_trial: {cpus:g} is not allowed with resume: the trials of {name} keep "
-            f"their threads, {runtime.threads}; more CPUs would lie idle"
+            f"cpus_per_trial: {cpus:g} is not allowed with resume: a trial of {name} has "
+            f"{runtime.threads} threads"
         )
 
 
-def _place(asked: SweepSettings, stored: StoredSweep) -> str:
-    """Where the sweep's checkpoints lie now."""
+def _storage(asked: SweepSettings, stored: StoredSweep) -> str:
+    """Return the folder or address that holds the sweep's checkpoints now."""
     if asked.study_storage is None:
-        # A folder is where it was found, whatever it was called then.
+        # The folder may have been moved, and the sweep was found in it.
         return str(asked.folder)
     kept = stored.settings.checkpoints
     if "storage" not in asked.model_fields_set or asked.checkpoints == kept:
         return kept.root
     if not asked.checkpoints.holds(stored.name):
         raise UserError(
-            f"storage: {asked.storage!r} is not allowed with resume: {stored.name} is not there; "
-            f"it was in {kept.root!r}"
+            f"storage: {asked.storage!r} is not allowed with resume: it does not hold "
+            f"{stored.name}, which was in {kept.root!r}"
         )
     return asked.checkpoints.root
 
 
 def _tracking_uri(stored: StoredSweep, root: str) -> str:
-    """Where MLflow keeps the sweep's runs: a database that was copied or moved with it is its own.
+    """Return the address of MLflow; a database that moved along with the sweep has a new one.
 
     Args:
         stored: The sweep.
-        root: Where it lies now.
+        root: Storage of its checkpoints.
 
     Raises:
-        UserError: Its address held a password, or its database stayed where it was.
+        UserError: The address held a password, or the database did not move along.
     """
     kept, begun_in = stored.settings.tracking_uri, stored.settings.checkpoints.root
-    # Earlier versions stored nothing instead of an address with a password.
+    # Earlier versions stored None for an address with a password.
     if kept is None or has_secret(kept):
         given = os.environ.get("MLFLOW_TRACKING_URI")
         if given is not None and kept in (None, without_password(given)):
             return given
         raise UserError(
-            f"tracking_uri: {stored.name} has its runs at {kept or 'an address with a password'}, "
-            "and no password is ever stored; give the whole address in MLFLOW_TRACKING_URI or "
-            "with --tracking-uri"
+            f"tracking_uri: the runs of {stored.name} are at {kept or 'an address'}, whose "
+            "password is not stored; set the whole address with MLFLOW_TRACKING_URI or "
+            "--tracking-uri"
         )
     database, project = kept.partition(":///")[2], Path(begun_in).parent
     if scheme_of(kept) != "sqlite" or root == begun_in or project not in Path(database).parents:
-        # A database outside the folder that holds the sweeps does not move with them.
+        # A database outside the project folder does not move with the sweep.
         return kept
     here = Path(os.path.normpath(Path(root) / os.path.relpath(database, begun_in)))
     if not here.is_file():
         raise UserError(
-            f"tracking_uri: {stored.name} was begun in {begun_in} and has its runs in {database}; "
-            f"now it is in {root}, and there is no {here}. Bring the database here with the folder "
-            f"mlruns beside it, or go on in the old one with --tracking-uri {kept}"
+            f"tracking_uri: there is no {here}: {stored.name} was moved from {begun_in} to {root}, "
+            f"but its runs are in {database}. Move this file and the folder mlruns beside it too, "
+            f"or use them where they are with --tracking-uri {kept}"
         )
     return f"sqlite:///{here}"
 
 
 def _check_time_is_left(stored: StoredSweep, settings: SweepSettings) -> None:
-    """More trials need time: the search starts none that it does not expect to end."""
+    """Reject more trials without time for them: the search would start none."""
     records = stored.records
     trial = seconds_of_a_trial(records.load().values())
     if records.seconds + trial >= settings.time_budget:
         raise UserError(
             f"time_budget: {settings.time_budget:g} is not allowed with more trials: "
-            f"{stored.name} has taken {records.seconds:.0f} s of it, and a trial takes {trial:.0f}"
+            f"{stored.name} has used {records.seconds:.0f} s, and a trial takes {trial:.0f} s"
         )

@@ -1,4 +1,4 @@
-"""A sweep, and the trials of one of its stages: what the rest of the package works with."""
+"""A sweep, and the trials of one of its stages."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Sweep:
 
     Attributes:
         name: Its name.
-        folder: Where everything about it lies.
+        folder: Its folder on this machine.
         settings: What the user asked for.
-        base: The settings its trials share, with the data source resolved.
-        space: What is searched.
+        base: The settings that its trials share, with the data source resolved.
+        space: The settings that it searches.
         prepared: Folder of the prepared images.
-        allotment: What a trial gets.
-        moved: Whether another machine ran it before, and is gone.
-        claim: What keeps other machines from running it.
+        allotment: Resources of a trial.
+        moved: Whether another machine ran it before and is gone.
+        claim: The lock that keeps other machines from running it.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Sweep:
 
     @property
     def resume_command(self) -> str:
-        """The command that goes on with it, from this folder; a password is left out."""
+        """Command that resumes the sweep from this folder, without any password."""
         settings, usual = self.settings, self.folder.parent == Path("runs").absolute()
         words = ["--resume", self.name if usual else str(self.folder)]
         if settings.study is not None:
@@ -60,7 +60,7 @@ class Sweep:
 
     @property
     def storage(self) -> Storage:
-        """Where its checkpoints lie."""
+        """Storage of the checkpoints."""
         return self.settings.checkpoints
 
 
@@ -72,8 +72,8 @@ class StageRun:
         sweep: The sweep.
         stage: What the trials are for.
         study: Their Optuna study.
-        ledger: Account of what became of each.
-        budget: When to stop.
+        ledger: Their records.
+        budget: Decides when to stop.
     """
 
     sweep: Sweep
@@ -83,5 +83,5 @@ class StageRun:
     budget: Budget
 
     def enough_time(self) -> bool:
-        """Whether another trial can end in the time left, going by the complete ones."""
+        """Check whether the time left suffices for an average complete trial."""
         return self.budget.left > seconds_of_a_trial(self.ledger.complete())

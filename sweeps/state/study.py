@@ -1,4 +1,4 @@
-"""The Optuna study of a sweep: where it lies, how it samples, and how it is written out."""
+"""The Optuna study of a sweep: its storage, sampler and export."""
 
 from __future__ import annotations
 
@@ -30,46 +30,38 @@ SPACE = "space"
 _LOCKED_SECONDS = 100.0
 
 
-def directions(objective: Objective) -> list[StudyDirection]:
-    """Accuracy up; under pareto also labels down."""
-    if objective == "pareto":
-        return [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
-    return [StudyDirection.MAXIMIZE]
-
-
 def make_sampler(name: Sampler, seed: int, trials: int) -> BaseSampler:
-    """A sampler of the given kind.
+    """Return a sampler.
 
     Args:
-        name: tpe, random or nsga2.
+        name: Its kind: tpe, random or nsga2.
         seed: Seed of its draws.
-        trials: Trials of the sweep: a short one cannot afford ten random ones first.
+        trials: Trials of the sweep; a short sweep has fewer random ones, or smaller generations.
     """
     if name == "random":
         return RandomSampler(seed=seed)
     if name == "nsga2":
         return NSGAIISampler(seed=seed, population_size=min(50, max(4, trials // 4)))
-    # The liar keeps trials that run at once from trying the same place.
+    # The constant liar keeps parallel trials from similar suggestions.
     return TPESampler(seed=seed, n_startup_trials=min(10, max(3, trials // 4)), constant_liar=True)
 
 
 def open_storage(folder: Path, url: str | None = None, writer: bool = True) -> BaseStorage:
-    """Where a sweep's study lies, so that optuna-dashboard can read it.
+    """Open the Optuna storage of a sweep's study.
 
     Args:
-        folder: Folder of the sweep, for a database beside it.
-        url: A database of the user's, which outlives the machine, or a journal file.
+        folder: Folder of the sweep, for a database in it.
+        url: Another database, or a journal file.
         writer: Whether this process alone writes the study.
 
     Raises:
-        UserError: It cannot be opened.
+        UserError: The storage cannot be opened.
     """
     address = url or f"sqlite:///{folder / STUDY_FILE}"
     with explain_errors("optuna_storage", address):
         if "://" not in address:
             return JournalStorage(JournalFileBackend(address))
-        # Another program may lock a file for a while. A connection that a database, or a router,
-        # has cut meanwhile is made anew.
+        # Other programs may lock a file for a while. Pre-ping replaces connections that were cut.
         wait: dict[str, Any] = {"connect_args": {"timeout": _LOCKED_SECONDS}}
         options = wait if address.startswith("sqlite") else {"pool_pre_ping": True}
         storage = SingleWriterStorage if writer else RDBStorage
@@ -79,27 +71,23 @@ def open_storage(folder: Path, url: str | None = None, writer: bool = True) -> B
 def open_study(
     storage: BaseStorage, name: str, objective: Objective, space: Space | None = None
 ) -> Study:
-    """Open a study, or make it.
-
-    Optuna silently keeps the direction of a study it finds, and lets a changed space change what
-    its trials mean, so both are checked.
+    """Open a study, or create it.
 
     Args:
-        storage: Where it lies.
+        storage: Its storage.
         name: Its name.
-        objective: What it optimises.
-        space: What it searches; None for a study of given runs.
+        objective: Its objective.
+        space: The settings that it searches; None for a study of given runs.
 
     Raises:
-        UserError: A study of that name optimises in another direction, or searches another space.
+        UserError: The study has other directions, or searches another space.
     """
-    wanted = directions(objective)
+    accuracy, labels = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+    wanted = [accuracy, labels] if objective == "pareto" else [accuracy]
     study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        directions=wanted,
-        load_if_exists=True,
+        storage=storage, study_name=name, directions=wanted, load_if_exists=True
     )
+    # Optuna ignores the directions asked for if the study exists.
     if study.directions != wanted:
         found = ", ".join(direction.name.lower() for direction in study.directions)
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
@@ -109,14 +97,14 @@ def open_study(
             raise UserError(f"study {name}: it searches {study.user_attrs[SPACE]}, not {described}")
         study.set_user_attr(SPACE, described)
     with warnings.catch_warnings():
-        # Optuna may change how; its dashboard shows them.
+        # The interface may change. optuna-dashboard shows the names.
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([METRICS[objective], "data.labels"][: len(wanted)])
     return study
 
 
 def export_study(study: Study, path: Path) -> None:
-    """Write every trial of the study as JSON, readable without Optuna."""
+    """Write every trial of the study as JSON."""
     trials = [
         {
             "number": trial.number,

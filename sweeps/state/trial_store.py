@@ -1,8 +1,7 @@
-"""The records of a sweep's trials, kept by its Optuna study: they survive any crash.
+"""The records of a sweep's trials, stored in its Optuna study: they survive any crash.
 
-The study is the authority on which trials have ended: it is written first, in one transaction.
-What it cannot hold of a trial (reports, checkpoints, the reason of a failure) lies beside it, among
-the study's user attributes.
+The state of a trial in the study decides whether it has ended, and is written first. The rest
+(reports, checkpoints, the reason of a failure) is in the study's user attributes.
 """
 
 from __future__ import annotations
@@ -28,51 +27,51 @@ STATES: dict[Outcome, TrialState] = {
     "failed": TrialState.FAIL,
 }
 """State in the study of a trial that has ended by itself."""
-REFUSED = "refused"
-"""User attribute of a trial that another program enqueued outside the search space: the reason."""
-_INSTEAD = "instead of"
 _OUTCOMES = {state: outcome for outcome, state in STATES.items()}
+REFUSED = "refused"
+"""User attribute of a trial that was enqueued outside the search space: the reason."""
+_INSTEAD = "instead of"
 
 
 class TrialStore:
-    """The records of a study's trials, in its user attributes."""
+    """Saves and loads the records of a study's trials, as user attributes of the study."""
 
     def __init__(self, study: Study, stage: Stage = "search") -> None:
         self._study = study
         self._stage = stage
 
     def save(self, record: TrialRecord, seconds: float) -> None:
-        """Store a record, and the seconds that trials have been running in all sessions."""
+        """Store a record, and the seconds that all sessions have spent on trials."""
         content = dataclasses.asdict(record)
         del content["started"], content["mended"], content["config"]
         self._study.set_user_attr(f"{_PREFIX}{record.trial_id}", content | {_SPENT: seconds})
 
     @property
     def seconds(self) -> float:
-        """How long trials have been running, in all sessions so far."""
-        kept = self._study.user_attrs
-        spent = (
-            content.get(_SPENT, 0.0) for key, content in kept.items() if key.startswith(_PREFIX)
-        )
+        """Seconds that all sessions have spent on trials."""
+        stored = self._study.user_attrs
+        records = (content for key, content in stored.items() if key.startswith(_PREFIX))
+        spent = max((content.get(_SPENT, 0.0) for content in records), default=0.0)
         # Earlier versions stored it as an attribute of its own.
-        return float(max(spent, default=0.0) or kept.get(_SECONDS, 0.0))
+        return float(spent or stored.get(_SECONDS, 0.0))
 
     def load(self) -> dict[str, TrialRecord]:
-        """All records by trial id, in the order the trials started.
+        """Return all records by trial id, in the order in which the trials started.
 
-        A process that was killed after it had stored an end in the study left a record without
-        it, or none where the trial had not started: that is put right here.
+        A process that was killed after it ended a trial in the study left a record without the
+        end, or none if the trial had not started. Such records are completed here.
         """
-        kept = self._study.user_attrs
+        stored = self._study.user_attrs
         records = {}
         for trial in self._study.get_trials(deepcopy=False):
             number, trial_id = trial.number + 1, trial_id_of(trial.number, self._stage)
-            content, ended = kept.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
-            if content is None and ended is None:
+            content, ended = stored.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
+            if content is not None:
+                record = _record(content)
+            elif ended is not None:
+                record = TrialRecord(number, trial_id, values_of(trial))
+            else:
                 continue
-            record = (
-                _record(content) if content else TrialRecord(number, trial_id, values_of(trial))
-            )
             if ended is not None and record.outcome in ("running", "interrupted"):
                 record.outcome, record.mended = ended, True
                 if record.outcome == "failed" and not record.error:
@@ -84,14 +83,14 @@ class TrialStore:
 
 def _record(content: dict[str, Any]) -> TrialRecord:
     rungs = [(int(step), float(value)) for step, value in content["rungs"]]
-    # An earlier version kept paths from the root on.
+    # An earlier version stored absolute paths.
     checkpoints = [path_within(path) for path in content["checkpoints"]]
     content = {name: value for name, value in content.items() if name != _SPENT}
     return TrialRecord(**content | {"rungs": rungs, "checkpoints": checkpoints})
 
 
 def count_remaining(study: Study, wanted: int) -> int:
-    """Return how many of the trials asked for have not ended; refused ones were not asked for."""
+    """Return how many of the wanted trials have not ended; refused trials do not count."""
     ended = sum(
         trial.state.is_finished() and REFUSED not in trial.user_attrs
         for trial in study.get_trials(deepcopy=False)
@@ -100,18 +99,18 @@ def count_remaining(study: Study, wanted: int) -> int:
 
 
 def _failed_for_time(study: Study) -> list[TrialRecord]:
-    """List the trials without a score that an earlier version failed at the end of the time."""
+    """List the trials without a score that an earlier version failed when time ran out."""
     trials = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
-    # Reading all records takes a while, and most sweeps have no failed trial.
+    # Loading all records is slow, and most sweeps have no failed trial.
     known = TrialStore(study).load() if trials else {}
     records = (known[trial_id_of(trial.number)] for trial in trials)
     return [each for each in records if each.outcome == "out_of_time" and each.score is None]
 
 
 def enqueue_failed_for_time(study: Study) -> None:
-    """Enqueue once more, with their checkpoints, the trials that `_failed_for_time` lists.
+    """Enqueue the trials of `_failed_for_time` again, with their checkpoints.
 
-    Optuna lets no trial that has ended go on, so these get new numbers.
+    They get new numbers, because Optuna cannot restart a trial that has ended.
     """
     records, trials = TrialStore(study), study.get_trials(deepcopy=False)
     again = {trial.user_attrs.get(_INSTEAD) for trial in trials}
@@ -125,10 +124,9 @@ def enqueue_failed_for_time(study: Study) -> None:
 
 
 def end_out_of_time(run: StageRun) -> None:
-    """End the search's trials that the time stopped: those with a score are PRUNED.
+    """End the search's trials that ran out of time, which Tune does not end.
 
-    Tune does not end them. The others go on, or start, in a session with more time; where time is
-    left, so does what an earlier session was interrupted in.
+    Trials with a score are PRUNED. The others continue in a session with more time.
     """
     if not run.budget.ran_out:
         return
@@ -137,7 +135,7 @@ def end_out_of_time(run: StageRun) -> None:
         if record is None:
             set_waiting(run.study, trial)
             continue
-        # First: killed in between, it goes on from here as any that has not ended.
+        # The record first: if the program is killed in between, the trial simply continues.
         record.outcome = "out_of_time"
         TrialStore(run.study).save(record, run.budget.spent)
         if trial.intermediate_values or record.score is not None:
@@ -145,10 +143,10 @@ def end_out_of_time(run: StageRun) -> None:
 
 
 class TrialStoreListener(Listener):
-    """Stores a trial's record after whatever happened to it.
+    """Stores a trial's record after each event, and deletes checkpoints that are not needed.
 
-    It deletes the checkpoints that no record names any more, and those of a study's complete runs.
-    (Tune would delete them too, but then it writes all that it knows at every checkpoint.)
+    Those are old checkpoints, and all of a study's complete runs. If Tune deleted them, it would
+    write a snapshot of all trials at every checkpoint.
 
     Args:
         run: The stage of the trials.
@@ -162,32 +160,32 @@ class TrialStoreListener(Listener):
         self._named = {key: record.checkpoints for key, record in run.ledger.records.items()}
 
     def trial_started(self, record: TrialRecord) -> None:
-        """Start the clock, and store that it runs."""
+        """Start the clock, and store the record."""
         self._run.budget.start()
         self._save(record)
 
     def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
-        """Store a report."""
+        """Store the record."""
         self._save(record)
 
     def checkpoint_saved(self, record: TrialRecord, path: str) -> None:
-        """Store where the last checkpoints lie, and delete what came before them."""
+        """Store the record, and delete the checkpoints that it no longer names."""
         self._save(record)
         for old in set(self._named.get(record.trial_id, ())) - set(record.checkpoints):
             self._storage.delete(old)
         self._named[record.trial_id] = record.checkpoints
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """Store how it ended, and why it failed."""
-        scored = self._run.stage == "study" and record.outcome == "complete"
-        old = record.checkpoints if scored else []
-        record.checkpoints = [path for path in record.checkpoints if path not in old]
+        """Store the record; delete the checkpoints of a complete run of a study."""
+        old: list[str] = []
+        if self._run.stage == "study" and record.outcome == "complete":
+            old, record.checkpoints = record.checkpoints, []
         self._save(record)
         for path in old:
             self._storage.delete(path)
 
     def session_ended(self) -> None:
-        """Store the ends of trials that were cut short or refused; the others are stored."""
+        """Store the records of trials that were cut short or refused; the others are stored."""
         for record in self._run.ledger.ended():
             refused = record.mended and f"{_PREFIX}{record.trial_id}" not in self._stored
             if refused or record.outcome in ("out_of_time", "interrupted"):

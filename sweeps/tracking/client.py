@@ -1,4 +1,4 @@
-"""Entries of the outbox as calls of MLflow."""
+"""The client that sends entries of the outbox to MLflow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Collection
+from http import HTTPStatus
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
@@ -26,28 +27,24 @@ from sweeps.cluster.storage_errors import causes
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry
 from sweeps.tracking.registry import publish
 
-# The outbox repeats by itself, in order; MLflow's own repetition would hold up the thread that
-# makes the calls for minutes.
+# The outbox retries in order. MLflow's own retries would block its thread for minutes.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    # The address of every run that ends, between the lines of the console.
+    # MLflow would print the address of every run that ends.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-_REQUEST_TIMEOUT = 408
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
-# Of one model, where the registry fails while its run can be read.
+# Attempts to register a model while its run can be read.
 _REGISTRY_TRIES = 3
 
 
 class RunClient:
-    """Makes the calls of MLflow that entries stand for.
+    """Sends entries of the outbox to MLflow.
 
     Args:
         uri: MLflow's database or server.
         experiment: Name of the experiment, which exists.
-        sweep: Name of the sweep, by which its runs are found again.
+        sweep: Name of the sweep, the tag of its runs.
     """
 
     def __init__(self, uri: str, experiment: str, sweep: str) -> None:
@@ -61,25 +58,21 @@ class RunClient:
         self._last_steps: dict[str, int] = {}
         self._registry_errors: Counter[str] = Counter()
 
-    def lacking(self, keys: Collection[str]) -> set[str]:
-        """Find the runs that were deleted in MLflow; the next entry of each restores or makes it.
+    def find_lacking(self, keys: Collection[str]) -> set[str]:
+        """Find the runs that MLflow lacks; the next entry of each restores or creates it.
 
         Args:
-            keys: The runs that MLflow had.
-
-        Returns:
-            Those that it has no more.
+            keys: Keys of the runs that MLflow had.
         """
-        query, place = f"tags.sweep = '{self._sweep}'", [self._experiment_id]
-        found = every(self._client.search_runs, experiment_ids=place, filter_string=query)
-        self._lacking = set(keys) - {run.data.tags.get("trial_id", PARENT) for run in found}
+        found = {run.data.tags.get("trial_id", PARENT) for run in self._search()}
+        self._lacking = set(keys) - found
         return self._lacking
 
     def __call__(self, entry: Entry) -> None:
         """Send an entry to MLflow.
 
         Raises:
-            Exception: It refuses, or is not there; `may_work_later` distinguishes them.
+            Exception: MLflow refuses or is away; `may_work_later` distinguishes them.
         """
         client, run = self._client, self._run_id(entry)
         if entry.kind == "model":
@@ -87,25 +80,9 @@ class RunClient:
             return
         params, tags, metrics = entry.params, entry.tags, entry.metrics
         if entry.kind == "begin":
-            self._begun.add(run)
-            if run in self._new:
-                # If what follows fails, the retry has to look at what MLflow has.
-                self._new.remove(run)
-            else:
-                self._last_steps[run] = _last_report(client, run)
-                # The run of an interrupted trial goes on. Params cannot be changed: what a resumed
-                # sweep has otherwise is a tag.
-                client.update_run(run, status="RUNNING")
-                known = client.get_run(run).data.params
-                changed = {k: v for k, v in params.items() if known.get(k, v) != v}
-                tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
-                params = {name: value for name, value in params.items() if name not in known}
-            if entry.key == PARENT:
-                self._attach_trials(run)
-            if entry.dataset:
-                client.log_inputs(run, [_input(entry)])
+            params, tags = self._begin(run, entry)
         elif OF_REPORT in metrics and entry.step <= self._last_steps.get(run, 0):
-            # A trial that goes on from a checkpoint reports some steps again.
+            # A trial that continues from a checkpoint reports some steps again.
             metrics = {}
         if metrics or params or tags:
             client.log_batch(
@@ -116,16 +93,47 @@ class RunClient:
             )
         if entry.file is not None:
             client.log_artifact(run, entry.file, entry.folder)
-        if entry.kind == "end" and not self._has_ended(run, entry):
+        # A run that an earlier process ended in the same state has the right end time.
+        if entry.kind == "end" and (
+            run in self._begun or client.get_run(run).info.status != entry.status
+        ):
             client.set_terminated(run, entry.status, end_time=entry.at)
 
+    def _begin(self, run: str, entry: Entry) -> tuple[dict[str, str], dict[str, str]]:
+        """Reopen a run that is not new; return the params and tags to log."""
+        client, params, tags = self._client, entry.params, entry.tags
+        self._begun.add(run)
+        if run in self._new:
+            # If a later call fails, the retry must look at what MLflow has.
+            self._new.remove(run)
+        else:
+            history = client.get_metric_history(run, OF_REPORT)
+            self._last_steps[run] = max((point.step for point in history), default=0)
+            client.update_run(run, status="RUNNING")
+            # Params cannot change, so a resumed sweep's changes become tags.
+            known = client.get_run(run).data.params
+            changed = {k: v for k, v in params.items() if known.get(k, v) != v}
+            tags = tags | {f"resumed.{name}": value for name, value in changed.items()}
+            params = {name: value for name, value in params.items() if name not in known}
+        if entry.key == PARENT:
+            # The parent may be new, and the old one purged.
+            orphaned = f"tags.`{MLFLOW_PARENT_RUN_ID}` != '{run}'"
+            for child in self._search("tags.kind = 'trial'", orphaned):
+                client.set_tag(child.info.run_id, MLFLOW_PARENT_RUN_ID, run)
+        if entry.dataset:
+            usage = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
+            if "data.labels" in entry.params:
+                usage.append(InputTag("labels", entry.params["data.labels"]))
+            client.log_inputs(run, [DatasetInput(Dataset(**entry.dataset), usage)])
+        return params, tags
+
     def _publish(self, run: str, entry: Entry) -> None:
-        """Store and register a model; a registry that keeps failing must not hold up the rest."""
+        """Store and register a model; give up if only the registry keeps failing."""
         client = self._client
         try:
             publish(client, run, entry)
         except MlflowException as error:
-            # Fails too where all of MLflow is away: that is no error of the registry.
+            # Raises an error if all of MLflow is away, which is no error of the registry.
             note = client.get_run(run).data.tags.get(MLFLOW_RUN_NOTE, "")
             self._registry_errors[run] += 1
             if may_work_later(error) and self._registry_errors[run] < _REGISTRY_TRIES:
@@ -133,12 +141,6 @@ class RunClient:
             reason = f"The model is not registered: {error}".splitlines()[0]
             client.set_tag(run, MLFLOW_RUN_NOTE, f"{note}\n\n{reason}")
             raise MlflowException.invalid_parameter_value(reason) from error
-
-    def _has_ended(self, run: str, entry: Entry) -> bool:
-        """Whether a run of an earlier process has ended just so: then the time is right too."""
-        if run in self._begun:
-            return False
-        return bool(self._client.get_run(run).info.status == entry.status)
 
     @functools.cached_property
     def _client(self) -> MlflowClient:
@@ -151,40 +153,38 @@ class RunClient:
             raise ValueError(f"MLflow has no experiment {self._experiment} any more")
         return str(experiment.experiment_id)
 
+    def _query(self, *conditions: str) -> str:
+        return " and ".join([f"tags.sweep = '{self._sweep}'", *conditions])
+
+    def _search(self, *conditions: str) -> list[Run]:
+        place, query = [self._experiment_id], self._query(*conditions)
+        return list(every(self._client.search_runs, experiment_ids=place, filter_string=query))
+
     def _run_id(self, entry: Entry) -> str:
-        """The run of a trial: known, found by its trial id, or made."""
         key = entry.key
         if key not in self._run_ids:
-            self._run_ids[key] = self._found(key) or self._made(entry)
+            self._run_ids[key] = self._find_run(key) or self._create_run(entry)
         return self._run_ids[key]
 
-    def _found(self, key: str) -> str | None:
+    def _find_run(self, key: str) -> str | None:
+        """Find the run of a key; restore one that was deleted, if `find_lacking` found it gone."""
+        client, place = self._client, [self._experiment_id]
         own = "tags.kind != 'trial'" if key == PARENT else f"tags.trial_id = '{key}'"
-        query = f"tags.sweep = '{self._sweep}' and {own}"
-        place = [self._experiment_id]
-        runs = self._client.search_runs(place, query, max_results=1)
+        query = self._query(own)
+        runs = client.search_runs(place, query, max_results=1)
         if not runs and key in self._lacking:
             # The newest: an earlier sweep of this name may have been deleted too.
-            runs = self._client.search_runs(place, query, ViewType.DELETED_ONLY, max_results=1)
+            runs = client.search_runs(place, query, ViewType.DELETED_ONLY, max_results=1)
             for run in runs:
-                self._client.restore_run(run.info.run_id)
+                client.restore_run(run.info.run_id)
         return runs[0].info.run_id if runs else None
 
-    def _attach_trials(self, parent: str) -> None:
-        """Make the trials' runs children of the parent: it may be new, the old one purged."""
-        own = f"tags.sweep = '{self._sweep}' and tags.kind = 'trial'"
-        others = f"{own} and tags.`{MLFLOW_PARENT_RUN_ID}` != '{parent}'"
-        place = [self._experiment_id]
-        found = every(self._client.search_runs, experiment_ids=place, filter_string=others)
-        for run in list(found):
-            self._client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, parent)
-
-    def _made(self, entry: Entry) -> str:
+    def _create_run(self, entry: Entry) -> str:
         if entry.kind != "begin":
             raise ValueError(f"MLflow has no run of {entry.key} of {self._sweep} any more")
         tags = dict(entry.tags)
         if entry.key != PARENT:
-            parent = self._run_ids.get(PARENT) or self._found(PARENT)
+            parent = self._run_ids.get(PARENT) or self._find_run(PARENT)
             if parent is None:
                 raise ValueError(f"MLflow has no run of {self._sweep} any more")
             tags[MLFLOW_PARENT_RUN_ID] = self._run_ids[PARENT] = parent
@@ -194,52 +194,40 @@ class RunClient:
         return run
 
 
-def _last_report(client: MlflowClient, run: str) -> int:
-    """Step of the last report of training that MLflow has of a run; 0 without any."""
-    return max((point.step for point in client.get_metric_history(run, OF_REPORT)), default=0)
-
-
-def _input(entry: Entry) -> DatasetInput:
-    """The images of a run; how many of them are labelled is the run's own."""
-    tags = [InputTag(MLFLOW_DATASET_CONTEXT, "training")]
-    if "data.labels" in entry.params:
-        tags.append(InputTag("labels", entry.params["data.labels"]))
-    return DatasetInput(Dataset(**entry.dataset), tags)
-
-
 def connect(uri: str) -> MlflowClient:
-    """A client that fails fast."""
+    """Return a client of MLflow that fails fast."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # Their notes about making the tables of a new database are of no use to anyone.
+    # They log the creation of tables.
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(uri)
 
 
 def may_work_later(error: Exception) -> bool:
-    """Whether a call failed because MLflow, or the place of its files, was away or busy.
+    """Check whether a call failed because MLflow or its file store was away or busy.
 
-    Files may go past MLflow, to an object store. What its client raises differs from one to the
-    next, but it is made of an answer's status, or comes of an error of the connection.
+    The clients of file stores raise different errors, but each holds the status of an HTTP answer
+    or comes from an error of the connection.
     """
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     chain = list(causes(error))
     status = next((status for each in chain if (status := _status(each)) is not None), None)
     if status is not None:
-        return status >= _SERVER_ERROR or status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS)
-    # The third is urllib3's, which HTTP clients are made of.
+        busy = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in busy
+    # HTTPError is urllib3's.
     passing = (RequestException, ConnectionError, HTTPError, TimeoutError, socket.gaierror)
     return any(isinstance(each, passing) for each in chain)
 
 
 def _status(error: BaseException) -> int | None:
-    """Status of the HTTP answer that an error tells of, if it does."""
+    """Return the status of the HTTP answer that an error holds, if any."""
     if isinstance(error, MlflowException):
         return int(error.get_http_status_code())  # type: ignore[no-untyped-call]
     answer = getattr(error, "response", None)
-    # Amazon's client has it as a dictionary, others as an object.
+    # Amazon's client holds it in a dictionary, others in an object.
     if isinstance(answer, dict):
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:

@@ -1,4 +1,4 @@
-"""MLflow experiments: one for each variant, and how to look at it."""
+"""The MLflow experiment of a variant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from analysis.data.store import restore_command
@@ -19,106 +18,100 @@ from weakdis_core.errors import UserError
 
 
 def open_store(uri: str) -> MlflowClient:
-    """Open MLflow's database or server, and make the tables of a new database.
+    """Open MLflow's database or server, and create the tables of a new database.
 
     Raises:
         UserError: It cannot be used.
     """
     with explain_errors("tracking_uri", uri):
-        return open_database(uri, _connected)
+        return open_database(uri, _connect)
 
 
 def open_experiment(
     uri: str, name: str, sweep: str, resumed: bool = False, folder: Path | None = None
 ) -> None:
-    """Make sure that there is an experiment for a sweep.
+    """Create the experiment of a sweep, unless it exists.
 
-    Artifacts of a local database lie in `mlruns` beside it, of another one in `mlruns` of the
-    sweeps' folder, which a cluster's machines share; a server knows its own place.
+    Artifacts lie in `mlruns` beside a local database, in `mlruns` of the sweeps' folder for
+    another database, and where the server stores them for a server.
 
     Args:
         uri: MLflow's database or server.
         name: Name of the experiment.
         sweep: Name of the sweep.
-        resumed: Whether it may be there already.
-        folder: Folder of the sweeps; where none is given, MLflow chooses.
+        resumed: Whether the experiment may hold the sweep already.
+        folder: Folder of the sweeps; by default MLflow chooses.
 
     Raises:
-        UserError: MLflow cannot be used, or its experiment is deleted, or holds a sweep of the name
-            `sweep` already.
+        UserError: MLflow cannot be used, the experiment is deleted, or it holds the sweep already.
     """
     client = open_store(uri)
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    place = folder if database is None else database.parent
+    artifacts = None
+    if place is not None and not is_server(uri):
+        artifacts = place.absolute() / "mlruns" / name
     with explain_errors("tracking_uri", uri):
         experiment = client.get_experiment_by_name(name)
         if experiment is None:
-            _create(client, uri, name, folder)
+            _create(client, name, artifacts)
             return
         if experiment.lifecycle_stage != "active":
             command = restore_command(uri, "", experiment)
             raise UserError(f"MLflow experiment {name} was deleted; restore it with {command}")
-        if uri.startswith("sqlite:///"):
-            _bring_artifacts_here(Path(uri.removeprefix("sqlite:///")), experiment)
+        if database is not None and artifacts is not None:
+            _follow_moved_artifacts(database, artifacts, str(experiment.artifact_location))
         known = str(experiment.experiment_id)
-        # Also where only trials are left, whose parent was deleted: they would become this one's.
+        # Trials without a parent count too, as they would become this sweep's.
         query = f"tags.sweep = '{sweep}'"
         if not resumed and client.search_runs([known], query, max_results=1):
             raise UserError(
-                f"name: MLflow has a sweep {sweep!r} of {name} already, in {without_password(uri)}"
+                f"name: there is a sweep {sweep!r} of {name} already in MLflow at "
+                f"{without_password(uri)}"
             )
 
 
-def _connected(uri: str) -> MlflowClient:
+def _connect(uri: str) -> MlflowClient:
     client = connect(uri)
-    # The first call makes the tables.
+    # The first call creates the tables.
     client.search_experiments(max_results=1)
     return client
 
 
-def _bring_artifacts_here(database: Path, experiment: Experiment) -> None:
-    """Make a database that was copied or moved name the artifacts that came with it.
+def _follow_moved_artifacts(database: Path, here: Path, location: str) -> None:
+    """Replace the location of artifacts that were copied or moved together with a database.
 
     Raises:
-        UserError: They stayed where they were.
+        UserError: Only the database was copied or moved.
     """
-    location, name = str(experiment.artifact_location), str(experiment.name)
-    here = _artifacts_beside(database, name)
-    if location == here or not location.endswith(f"/mlruns/{quote(name)}"):
+    if location == here.as_uri() or not location.endswith(f"/mlruns/{quote(here.name)}"):
         return
     there = Path(unquote(location.removeprefix("file://")))
-    own = database.absolute().parent / "mlruns" / name
     if there.exists():
-        if own.exists() and own.samefile(there):
+        if here.exists() and here.samefile(there):
             return
-        if not own.exists():
+        if not here.exists():
             raise UserError(
-                f"tracking_uri: {database} was brought here without its artifacts, which are in "
-                f"{there}; bring that folder to {own}, or name the database that lies beside it"
+                f"tracking_uri: {database} was moved without its artifacts, which are in {there}; "
+                f"move that folder to {here}, or name the database beside it"
             )
-    move_artifacts(database, location, here)
+    move_artifacts(database, location, here.as_uri())
 
 
-def _artifacts_beside(database: Path, name: str) -> str:
-    return (database.absolute().parent / "mlruns" / name).as_uri()
-
-
-def _create(client: MlflowClient, uri: str, name: str, folder: Path | None) -> None:
-    place = None
-    if uri.startswith("sqlite:///"):
-        place = _artifacts_beside(Path(uri.removeprefix("sqlite:///")), name)
-    elif folder is not None and not is_server(uri):
-        place = (folder.absolute() / "mlruns" / name).as_uri()
-    # Opens in the UI's view for training, not in that for language models.
+def _create(client: MlflowClient, name: str, artifacts: Path | None) -> None:
+    place = None if artifacts is None else artifacts.as_uri()
+    # The UI opens the view for training instead of that for language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     try:
         client.create_experiment(name, artifact_location=place, tags=tags)
     except MlflowException as error:
-        # Another sweep has made it meanwhile.
+        # Another sweep may have created it in between.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
 def ui_command(tracking_uri: str) -> str:
-    """How to look at the runs."""
+    """Return the command or address that shows the runs."""
     if tracking_uri.startswith("http"):
         return without_password(tracking_uri)
     return shlex.join(["mlflow", "ui", "--backend-store-uri", without_password(tracking_uri)])

@@ -1,13 +1,15 @@
-"""What is sent to MLflow, kept on disk until it arrives: a crash or a dead server loses none.
+"""The outbox: entries for MLflow, stored on disk until they arrive, so that none is lost.
 
-One line of JSON for each entry, in order, in a file beside the sweep. A second file holds how many
-of them MLflow has.
+One file holds a line of JSON for each entry, in order. A second file holds the number of entries
+that MLflow has received.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +23,7 @@ PARENT = "sweep"
 """Key of the sweep's own run; a trial's key is its id."""
 
 OF_REPORT = "seconds"
-"""Marks an entry as a training report; steps that MLflow has already are not sent again."""
+"""Metric that marks an entry as a training report; repeated steps of these are not sent again."""
 
 Kind = Literal["begin", "log", "file", "model", "end"]
 
@@ -31,20 +33,19 @@ class Entry(BaseModel):
 
     Attributes:
         key: The run: a trial's id, or `PARENT`.
-        kind: `begin` makes the run or takes it up again, `log` adds numbers, params and tags,
-            `file` stores a file, `model` stores and registers a model, `end` sets the run's
-            state.
-        at: Milliseconds since 1970, when it happened: a number sent twice is then one point.
+        kind: `begin` creates or reopens the run, `log` adds metrics, params and tags, `file`
+            stores a file, `model` stores and registers a model, `end` sets the run's status.
+        at: Time in milliseconds since 1970. MLflow keeps one point of a metric sent twice.
         step: Training step of the metrics.
-        metrics: Numbers by name.
-        params: Settings by name.
-        tags: Tags by name; of a model, those of its version.
-        dataset: The images of a run that begins: `mlflow.entities.Dataset` by name of its fields.
-        file: A file to store, relative to the sweep's folder where it lies there; of a model, the
-            folder that MLflow wrote.
-        folder: Where among the run's artifacts; None for the top.
+        metrics: Metrics by name.
+        params: Params by name.
+        tags: Tags by name; tags of the version for a model.
+        dataset: Fields of the `mlflow.entities.Dataset` of a run that begins.
+        file: File to store, relative to the sweep's folder if it lies there; the folder that
+            MLflow wrote for a model.
+        folder: Folder among the run's artifacts; None for the top.
         model: Name in the registry of the model to store.
-        status: State of the run at its end.
+        status: Status of the run at its end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,20 +78,22 @@ class Outbox:
         self._folder = folder
         self.path = folder / OUTBOX_FILE
         self._delivered_path = folder / DELIVERED_FILE
+        self._delivered = 0
         try:
             self.path.touch()
             self._cut_half_line()
             if not self._delivered_path.exists():
                 self._delivered_path.write_text(f"{0:012d}\n")
+            with contextlib.suppress(ValueError):
+                self._delivered = int(self._delivered_path.read_text())
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from None
-        self._delivered = self._read_delivered()
 
     def append(self, entry: Entry) -> None:
-        """Add an entry; it is in the operating system's hands when this returns.
+        """Write an entry to the end of the file.
 
         Raises:
-            OSError: The disk is full; the file is as it was.
+            OSError: The disk is full; the file is unchanged.
         """
         if entry.file is not None and Path(entry.file).is_relative_to(self._folder):
             # The folder may be moved before MLflow answers.
@@ -101,58 +104,55 @@ class Outbox:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(entry.model_dump_json(exclude_defaults=True) + "\n")
         except OSError:
-            # Half a line may be there, to which the next entry would be glued.
+            # Remove a half line, which the next entry would continue.
             os.truncate(self.path, size)
             raise
 
     def waiting(self) -> Iterator[Entry]:
-        """Entries that MLflow has not received, oldest first.
+        """Yield the entries that MLflow has not received, oldest first.
 
         Raises:
-            UserError: The file is not what `append` writes.
+            UserError: A line is not an entry.
         """
-        with self.path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file):
-                if number < self._delivered:
-                    continue
-                yield self._parsed(line, number)
+        return (entry for _, entry in self._read(self._delivered, None))
 
     def begun(self) -> set[str]:
-        """Keys of the runs whose beginning MLflow has received."""
-        return {entry.key for _, entry in self._received() if entry.kind == "begin"}
+        """Return the keys of the runs whose `begin` MLflow has received."""
+        received = self._read(0, self._delivered)
+        return {entry.key for _, entry in received if entry.kind == "begin"}
 
     def repeat(self, keys: Collection[str]) -> int:
-        """Make all entries of some runs wait again, those of the parent first.
+        """Make all received entries of some runs wait again, those of the parent first.
 
-        The file keeps every entry. An entry whose file is gone counts as received.
+        An entry whose file is gone stays received.
 
         Returns:
-            How many entries have lost their file.
+            The number of entries of these runs whose file is gone.
 
         Raises:
-            UserError: The file is not what `append` writes, or the disk is full.
+            UserError: A line is not an entry, or the disk is full.
         """
-        again: list[tuple[bool, bytes]] = []
+        parent: list[bytes] = []
+        trials: list[bytes] = []
         rest: list[bytes] = []
         gone = 0
-        for line, entry in self._received():
-            lost = entry.file is not None and not Path(entry.file).exists()
-            if entry.key in keys and not lost:
-                again.append((entry.key != PARENT, line))
-            else:
-                gone += entry.key in keys
+        for line, entry in self._read(0, self._delivered):
+            if entry.key not in keys:
                 rest.append(line)
-        again.sort(key=lambda each: each[0])
+            elif entry.file is not None and not Path(entry.file).exists():
+                rest.append(line)
+                gone += 1
+            else:
+                (parent if entry.key == PARENT else trials).append(line)
         waiting = self.path.read_bytes().splitlines(keepends=True)[self._delivered :]
-        # First: whoever is killed before the file is replaced sends some entries twice.
+        # The number first: a process that is killed in between sends some entries twice.
         self._set_delivered(len(rest))
-        write_bytes(self.path, b"".join([*rest, *(line for _, line in again), *waiting]))
+        write_bytes(self.path, b"".join([*rest, *parent, *trials, *waiting]))
         return gone
 
     def delivered(self) -> None:
-        """Note that MLflow has the oldest waiting entry."""
-        # One small write in place, which takes no room: whoever is killed meanwhile sends one entry
-        # twice at worst.
+        """Count the oldest waiting entry as received."""
+        # A small write in place takes no room on a full disk.
         self._set_delivered(self._delivered + 1)
 
     def _set_delivered(self, number: int) -> None:
@@ -160,38 +160,27 @@ class Outbox:
         with self._delivered_path.open("r+") as file:
             file.write(f"{number:012d}\n")
 
-    def _received(self) -> Iterator[tuple[bytes, Entry]]:
-        """The entries that MLflow has received, with their lines."""
-        lines = self.path.read_bytes().splitlines(keepends=True)[: self._delivered]
-        for number, line in enumerate(lines):
-            yield line, self._parsed(line, number)
+    def _read(self, first: int, end: int | None) -> Iterator[tuple[bytes, Entry]]:
+        """Yield the lines from `first` to before `end` with their entries."""
+        with self.path.open("rb") as file:
+            for number, line in enumerate(islice(file, first, end), first + 1):
+                try:
+                    entry = Entry.model_validate_json(line)
+                except ValidationError:
+                    where = f"{self.path}, line {number}"
+                    raise UserError(f"{where}: not an entry for MLflow") from None
+                path = entry.file and self._absolute_path(entry.file)
+                yield line, entry.model_copy(update={"file": path})
 
-    def _parsed(self, line: str | bytes, number: int) -> Entry:
-        try:
-            entry = Entry.model_validate_json(line)
-        except ValidationError:
-            where = f"{self.path}, line {number + 1}"
-            raise UserError(f"{where}: not an entry for MLflow") from None
-        return entry.model_copy(update={"file": entry.file and self._located(entry.file)})
-
-    def _located(self, file: str) -> str:
-        """Where a file is now."""
+    def _absolute_path(self, file: str) -> str:
         path = self._folder / file
-        if not path.exists() and self._folder.name in path.parts:
-            # Earlier versions stored the whole path, and the folder was moved since.
-            parts = path.parts
-            name = len(parts) - 1 - parts[::-1].index(self._folder.name)
-            path = self._folder.joinpath(*parts[name + 1 :])
+        if not path.exists():
+            # Earlier versions stored absolute paths, and the folder may have been moved since.
+            path = self._folder / file.rpartition(f"/{self._folder.name}/")[2]
         return str(path)
 
-    def _read_delivered(self) -> int:
-        try:
-            return int(self._delivered_path.read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
-
     def _cut_half_line(self) -> None:
-        """Drop what a process killed while writing left of its last line."""
+        """Remove the half line that a process leaves when it is killed while it writes."""
         with self.path.open("rb+") as file:
             content = file.read()
             end = content.rfind(b"\n") + 1

@@ -1,4 +1,4 @@
-"""A trained model in MLflow: stored with its run, registered, and called `best` if it is.
+"""Trained models in MLflow: stored with their run, and registered; the best gets the alias `best`.
 
 Idempotent: a retry reuses the stored model and the version that an earlier attempt created.
 """
@@ -18,13 +18,13 @@ from sweeps.tracking.outbox import Entry
 
 ALIAS = "best"
 SELECTED_BY = "val/relation_accuracy_pixels"
-"""The tag by which versions are compared: never a score on test."""
+"""Tag by which versions are compared: never a score on test."""
 
 MODEL_FOLDER = "model"
-"""What the model is called among those of its run: `runs:/RUN_ID/model`."""
+"""Name of the model within its run: `runs:/RUN_ID/model`."""
 
 _STEP = "step"
-# Of a version, as tags, and of the stored model.
+# Scores that a version has as tags, and the stored model as metrics.
 _SHOWN = [
     f"{part}/{score}"
     for part in ("val", "test")
@@ -33,22 +33,23 @@ _SHOWN = [
 
 
 def publish(client: MlflowClient, run: str, entry: Entry) -> None:
-    """Store an entry's model with a run, register it, and move the alias to it if it is better.
+    """Store an entry's model with its run, register it, and move the alias to it if it is better.
 
     Raises:
         MlflowException: MLflow, or its registry, refuses or does not answer.
     """
     assert entry.file is not None
     assert entry.model is not None
-    stored = _stored(client, run, entry)
-    version = _version(client, run, stored, entry)
-    best = _best(client, entry.model)
+    stored = _store_model(client, run, entry)
+    version = _register_model(client, run, stored, entry)
+    number = client.get_registered_model(entry.model).aliases.get(ALIAS)
+    best = None if number is None else client.get_model_version(entry.model, str(number))
     if best is None or _is_better(version, best):
         client.set_registered_model_alias(entry.model, ALIAS, version.version)
 
 
-def _stored(client: MlflowClient, run: str, entry: Entry) -> LoggedModel:
-    """The model among those of the run, with all its files: found, or made."""
+def _store_model(client: MlflowClient, run: str, entry: Entry) -> LoggedModel:
+    """Find the run's model of this step, or create it; complete what an earlier attempt lacks."""
     experiment = client.get_run(run).info.experiment_id
     known = client.search_logged_models([experiment], f"source_run_id = '{run}'")
     same = [model for model in known if model.tags.get(_STEP) == str(entry.step)]
@@ -69,7 +70,7 @@ def _stored(client: MlflowClient, run: str, entry: Entry) -> LoggedModel:
 
 
 def _scores(client: MlflowClient, run: str, model_id: str, entry: Entry) -> list[Metric]:
-    """A run's last scores as its model's too: the same points, or the run would have them twice."""
+    """Return the run's last scores, as the same points: the run would show others twice."""
     scores = []
     for name in _SHOWN:
         history = client.get_metric_history(run, name) if name in entry.metrics else []
@@ -79,8 +80,10 @@ def _scores(client: MlflowClient, run: str, model_id: str, entry: Entry) -> list
     return scores
 
 
-def _version(client: MlflowClient, run: str, stored: LoggedModel, entry: Entry) -> ModelVersion:
-    """The version of a stored model: found, or made."""
+def _register_model(
+    client: MlflowClient, run: str, stored: LoggedModel, entry: Entry
+) -> ModelVersion:
+    """Find the version of a stored model, or create it."""
     name = str(entry.model)
     for version in client.search_model_versions(f"name = '{name}' and run_id = '{run}'"):
         if version.tags.get(_STEP) == str(entry.step):
@@ -92,24 +95,17 @@ def _version(client: MlflowClient, run: str, stored: LoggedModel, entry: Entry) 
             raise
     tags = entry.tags | {name: str(entry.metrics[name]) for name in _SHOWN if name in entry.metrics}
     tags |= {_STEP: str(entry.step), "run_id": run, "model_id": stored.model_id}
-    # Not the source models:/ID: on a database MLflow would look for it in its default one.
+    # MLflow would look for the source `models:/ID` in its default database.
     return client.create_model_version(
         name, stored.artifact_location, run, tags, model_id=stored.model_id
     )
 
 
-def _best(client: MlflowClient, name: str) -> ModelVersion | None:
-    number = client.get_registered_model(name).aliases.get(ALIAS)
-    return client.get_model_version(name, str(number)) if number is not None else None
-
-
 def _is_better(version: ModelVersion, best: ModelVersion) -> bool:
-    """Whether the alias moves: official images before rendered ones, then the higher score.
-
-    The scores of the two are never compared.
-    """
-    sources = [each.tags.get("data.source") for each in (version, best)]
-    if sources[0] != sources[1]:
-        return sources[0] == "official"
-    scores = [float(each.tags.get(SELECTED_BY, "-inf")) for each in (version, best)]
-    return scores[0] > scores[1]
+    """Check whether the alias moves: official images before rendered ones, then higher scores."""
+    source = version.tags.get("data.source")
+    if source != best.tags.get("data.source"):
+        # Scores on different images do not compare.
+        return source == "official"
+    new, old = (float(each.tags.get(SELECTED_BY, "-inf")) for each in (version, best))
+    return new > old

@@ -1,4 +1,4 @@
-"""Where a run comes from, for MLflow: code, libraries and seed as tags, images as a dataset."""
+"""What MLflow stores of a sweep and its trials: params, tags, images, and notes in Markdown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +20,37 @@ from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.schema import TensorDatasetSchema
 from mlflow.types import Schema, TensorSpec
+from optuna.distributions import distribution_to_json
 
+from sweeps.names import KINDS, METRICS
+from sweeps.state.ledger import Ledger
+from sweeps.state.stage import Sweep
+from sweeps.text import format_duration, format_settings
+from sweeps.trial import Stage, TrialRecord
 from weakdis_core.config.config import Config
 from weakdis_core.data.official import FILES
-from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.prepared import Prepared, open_prepared
 from weakdis_core.data.splits import split
 from weakdis_core.version import CODE_VERSION
 
 _LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
+_ASKED = {
+    "trials", "time_budget", "confirm_seeds", "confirm_top", "objective", "sampler", "preset",
+}  # fmt: skip
+_SHOWN = ("data.labels", "model.latent_size", "loss.lambda", "training.warmup", "seed")
 
 
 @dataclass(frozen=True)
 class SweepRun:
-    """What the runs of a sweep have in common.
+    """The parts that the MLflow runs of a sweep share.
 
     Attributes:
         name: Name of the sweep.
         base: Settings that its trials share.
         tags: Tags of the parent and of every child.
-        params: Params of the parent: what was searched and how.
-        dataset: The images, as `training_images` describes them.
-        description: What is searched and how, in words.
+        params: Params of the parent.
+        dataset: The images, as `training_images` returns them.
+        description: Description of the parent.
     """
 
     name: str
@@ -49,8 +61,51 @@ class SweepRun:
     description: str = ""
 
 
+def describe_sweep(sweep: Sweep) -> SweepRun:
+    """Describe a sweep for MLflow; its params are what was asked for, searched and fixed."""
+    settings = sweep.settings
+    tags = common_tags(sweep.base, sweep.base.data.source)
+    images = training_images(open_prepared(sweep.prepared), sweep.base)
+    params: dict[str, Any] = {
+        "cpus_per_trial": sweep.allotment.cpus,
+        "gpus_per_trial": sweep.allotment.gpus,
+        "max_concurrent": sweep.allotment.concurrent,
+    }
+    if settings.study is not None:
+        params |= {"study": settings.study, "seeds": settings.seeds}
+        tags |= {"study": settings.study}
+        return SweepRun(sweep.name, sweep.base, tags, params, images, _study_note(sweep))
+    params |= settings.model_dump(include=_ASKED)
+    # `optuna.distributions.json_to_distribution` restores them.
+    params |= {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
+    params |= {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
+    return SweepRun(sweep.name, sweep.base, tags, params, images, _sweep_note(sweep))
+
+
+def _sweep_note(sweep: Sweep) -> str:
+    settings, data, resume = sweep.settings, sweep.base.data, sweep.resume_command
+    return (
+        f"Sweep `{sweep.name}` of {data.variant} ({data.source} images): up to {settings.trials} "
+        f"trials in {format_duration(settings.time_budget)}, suggested by Optuna's "
+        f"{settings.sampler} sampler for the objective {settings.objective} "
+        f"(`{METRICS[settings.objective]}`). Searched: "
+        f"{', '.join(f'`{name}`' for name in sweep.space)}; the rest is the preset "
+        f"`{settings.preset}`. Its trials are the runs with the tag `sweep` = `{sweep.name}`.\n\n"
+        f"Go on: `{resume}`, to a confirmation: `{resume} --confirm-seeds 5`."
+    )
+
+
+def _study_note(sweep: Sweep) -> str:
+    data = sweep.base.data
+    return (
+        f"Runs of the study `{sweep.settings.study}` on {data.variant} ({data.source} images). The "
+        "tag `row` of each is its row in the tables.\n\n"
+        f"Go on: `{sweep.resume_command}`."
+    )
+
+
 def common_tags(config: Config, source: str) -> dict[str, str]:
-    """Tags of every run: variant, data source, seed, commit, versions of core and libraries."""
+    """Return the tags of every run: variant, data source, seed, commit and versions."""
     versions = {f"version.{name}": importlib.metadata.version(name) for name in _LIBRARIES}
     return {
         "variant": config.data.variant,
@@ -65,12 +120,10 @@ def common_tags(config: Config, source: str) -> dict[str, str]:
 
 @functools.cache
 def git_commit() -> str:
-    """The commit of the code that runs, with `-dirty` where it was changed; else `unknown`.
-
-    Installed code may lie inside another repository, which does not track it.
-    """
+    """Return the commit of this code, with `-dirty` if it was changed; `unknown` without one."""
     describe = ("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
     try:
+        # Fails for installed code inside a repository that does not track it.
         _git("ls-files", "--error-unmatch", Path(__file__).name)
         return _git(*describe) or "unknown"
     except (OSError, subprocess.SubprocessError):
@@ -86,9 +139,9 @@ def _git(*words: str) -> str:
 
 
 def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
-    """A variant's prepared images, by the fields of `mlflow.entities.Dataset`.
+    """Describe a variant's images with the fields of `mlflow.entities.Dataset`.
 
-    The number of labelled images is not among them, as trials of one sweep differ in it.
+    The number of labels is left out, as it differs between trials.
     """
     variant = prepared.variant
     images = TensorSpec(prepared.images.dtype, (-1, *prepared.images.shape[1:]), "images")
@@ -105,7 +158,7 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
         "test": len(parts.test),
     }
     schema = TensorDatasetSchema(Schema([images]), Schema([factors]))
-    # `profile` is abstract by its type only: MLflow's documentation makes instances too.
+    # Its type is abstract, but MLflow's documentation creates instances.
     known = MetaDataset(_source(prepared), variant.name, prepared.digest)  # type: ignore[abstract]
     return known.to_dict() | {
         "schema": json.dumps(schema.to_dict()),
@@ -114,10 +167,49 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
 
 
 def _source(prepared: Prepared) -> DatasetSource:
-    """The published file, or the code that drew the images."""
+    """Return the published file, or the code that rendered the images."""
     if prepared.source == "official":
         family = prepared.variant.family
         url = next(file.url for file in FILES if file.family == family)
         return HTTPDatasetSource(url)  # type: ignore[no-untyped-call]
     tags = {"mlflow.source.name": "weakdis_core/data", "mlflow.source.git.commit": git_commit()}
     return CodeDatasetSource(tags)
+
+
+def describe_best(ledger: Ledger) -> str:
+    """Describe the best complete trial and count the outcomes; empty if no trial has ended."""
+    ends = Counter(record.outcome.replace("_", " ") for record in ledger.ended())
+    best = ledger.best()
+    found = "No complete trial so far" if best is None else (
+        f"**Best so far: trial {best.number}** (`{best.trial_id}`), {best.score:.3f} on validation"
+    )  # fmt: skip
+    counts = ", ".join(f"{number} {end}" for end, number in ends.items())
+    return f"{found}; ended: {counts}." if counts else ""
+
+
+def describe_trial(
+    sweep: SweepRun, record: TrialRecord, stage: Stage, test: Mapping[str, float]
+) -> str:
+    """Describe a trial: its settings, outcome and scores; `test` holds `test/...`."""
+    settings = sweep.base.flat() | record.values
+    shown = record.values if stage == "study" else {name: settings[name] for name in _SHOWN}
+    kind = {"search": "Search trial", "confirm": "Confirm run", "study": "Run"}[stage]
+    lines = [
+        f"{kind} {record.number} of the sweep `{sweep.name}` on {sweep.base.data.variant}: "
+        f"`{format_settings(shown)}`."
+    ]
+    if record.outcome == "running":
+        lines.append("It is running.")
+    else:
+        reason = f" ({record.error[:300]})" if record.error else ""
+        end = record.outcome.replace("_", " ") + reason
+        lines.append(
+            f"Ended: {end}, after {record.step} steps in {format_duration(record.seconds)}."
+        )
+    parts = {"validation": ("val", record.metrics), "test": ("test", test)}
+    for words, (part, scores) in parts.items():
+        names = {kind: f"{part}/relation_accuracy_{kind}" for kind in KINDS}
+        found = [f"{kind} {scores[name]:.3f}" for kind, name in names.items() if name in scores]
+        if found:
+            lines.append(f"Relation accuracy on {words}: {', '.join(found)}.")
+    return "\n\n".join(lines)

@@ -1,13 +1,12 @@
-"""MLflow: a parent run for the sweep, a child for each trial and confirm run, true end states.
+"""The listener that tracks a sweep in MLflow: a parent run, and a child run for each trial.
 
-Not Ray's own MLflow callback: that one makes a call for each number on the driver, doubles runs
-after a restore and knows no parent.
+Ray's own MLflow callback blocks the driver with a call for each number, repeats runs after a
+restore, and has no parent run.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from sweeps.state.ledger import Ledger, numbers
+from sweeps.state.ledger import Ledger, finite_metrics
 from sweeps.text import format_settings
-from sweeps.tracking.notes import best_so_far, describe_trial
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry, Kind
-from sweeps.tracking.run_info import SweepRun
+from sweeps.tracking.run_info import SweepRun, describe_best, describe_trial
 from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trial import Listener, Outcome, Stage, TrialRecord
 from weakdis_core.config.config import replaced, validated
@@ -27,7 +25,8 @@ from weakdis_core.errors import UserError
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
-# A trial stopped early by ASHA ended as planned; one that Tune had to cut short was killed.
+_GROUPS = ("train", "val", "test")
+
 STATUS: dict[Outcome, Status] = {
     "complete": "FINISHED",
     "pruned": "FINISHED",
@@ -38,12 +37,12 @@ STATUS: dict[Outcome, Status] = {
 
 
 class RunTracker(Listener):
-    """Submits to MLflow what happens, one entry per report.
+    """Submits entries for MLflow, one for each event of a trial.
 
     Args:
-        writer: Takes entries and delivers them.
-        sweep: What the runs have in common.
-        ledger: Account of the trials.
+        writer: Delivers the entries.
+        sweep: The parts that the runs share.
+        ledger: Records of the trials.
         stage: What the trials are for.
     """
 
@@ -55,35 +54,34 @@ class RunTracker(Listener):
         self._ledger = ledger
         self._stage = stage
         self._notes: list[str] = []
-        # Ended in an earlier session, which sent that to MLflow unless it was killed before.
+        # Outcomes that MLflow has; those of mended records may not have been sent.
         self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
         self._begun: set[str] = set()
         self._device = ""
-        # Tags of reports, by trial id: each is sent when it changes.
+        # Tags of reports by trial id; a tag is sent when it changes.
         self._reported: dict[str, dict[str, str]] = {}
 
     def of_stage(self, stage: Stage, ledger: Ledger) -> RunTracker:
-        """Return the tracking of another stage of the same sweep."""
+        """Return a tracker of another stage of the same sweep."""
         return RunTracker(self._writer, self._sweep, ledger, stage)
 
     def open(self) -> None:
-        """Open the parent run, or take it up again."""
+        """Create the parent run, or reopen it."""
         tags = {"kind": "study" if self._stage == "study" else "sweep"}
-        tags["mlflow.runName"] = self._sweep.name
+        tags |= {"mlflow.runName": self._sweep.name, MLFLOW_RUN_NOTE: self._description()}
         tags |= self._ended()
-        tags[MLFLOW_RUN_NOTE] = self._description()
         self._open_run(PARENT, tags, self._sweep.params)
 
     def trial_started(self, record: TrialRecord) -> None:
-        """Open a trial's run with its params and tags, or take it up again."""
+        """Create a trial's run with its params and tags, or reopen it."""
         key = record.trial_id
         tags = {"kind": "trial", "trial_id": key, "stage": self._stage}
         tags[MLFLOW_RUN_NOTE] = describe_trial(self._sweep, record, self._stage, {})
         tags["mlflow.runName"] = f"trial {record.number}"
         params: Mapping[str, Any] = record.values
-        # Values that do not fit together fail their trial, which reports them itself.
+        # A trial with invalid values fails and reports them itself.
         with contextlib.suppress(UserError):
-            # Nothing of its settings is stored of a trial that a kill ended before it started.
+            # A trial that failed before it started has no config.
             shared = self._sweep.base.to_dict()
             config = validated(record.config or replaced(shared, record.values))
             params = config.flat()
@@ -98,7 +96,7 @@ class RunTracker(Listener):
         self._open_run(key, tags, params)
 
     def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
-        """Log a report: all its numbers in one entry, at the training step."""
+        """Log the metrics of a report, at its training step, and changed tags."""
         key, known = record.trial_id, self._reported.setdefault(record.trial_id, {})
         seen = {name: result.get(name) for name in ("device", "machine")}
         seen |= {"note": record.note, "host": " ".join(record.hosts)}
@@ -107,17 +105,17 @@ class RunTracker(Listener):
         if "device" in tags and not self._device:
             self._device = tags["device"]
             self.set_tags(PARENT, {"device": self._device})
-        metrics = numbers(result, ("train", "val", "test"))
-        # The report of the test scores trains nothing, so it lacks the seconds of a report.
+        metrics = finite_metrics(result, _GROUPS)
+        # The report of the test scores lacks `OF_REPORT`.
         costs = (OF_REPORT, "cpu_seconds", "scoring_seconds")
         metrics |= {name: float(result[name]) for name in costs if name in result}
         if metrics or tags:
             self._submit(key, "log", step=int(result.get("step", 0)), metrics=metrics, tags=tags)
 
     def trial_ended(self, record: TrialRecord) -> None:
-        """End a trial's run, with the reason where it failed; a search logs its best so far."""
+        """End a trial's run with its outcome; log the best so far of a search on the parent."""
         if record.trial_id not in self._begun:
-            # It failed before it started.
+            # The trial failed before it started.
             self.trial_started(record)
         self._end(record)
 
@@ -126,21 +124,21 @@ class RunTracker(Listener):
         self.end_all()
 
     def end_all(self) -> None:
-        """End the run of every trial that has ended."""
+        """End the runs of all trials that have ended."""
         for record in self._ledger.ended():
             self._end(record)
 
     def cut_short(self) -> None:
-        """End every trial and its run, whatever it was doing."""
+        """End all trials and their runs."""
         self._ledger.cut_short()
         self.end_all()
 
     def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
-        """Log metrics on a trial's run, by its id, or on the `PARENT`."""
-        self._submit(key, "log", metrics=_finite(metrics), step=step)
+        """Log metrics on a run, given by its trial's id or `PARENT`."""
+        self._submit(key, "log", metrics=finite_metrics(metrics, _GROUPS), step=step)
 
     def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
-        """Store a file, or all files of a folder, among a run's artifacts."""
+        """Store a file, or all files of a folder, as artifacts of a run."""
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             self._submit(key, "file", file=str(file), folder=folder)
 
@@ -149,12 +147,12 @@ class RunTracker(Listener):
         self._submit(key, "log", tags=_text(tags))
 
     def add_note(self, text: str) -> None:
-        """Add to the parent's note, which MLflow's UI shows as its description."""
+        """Add a paragraph to the parent's note, which the UI of MLflow shows as description."""
         self._notes.append(text)
         self.set_tags(PARENT, {MLFLOW_RUN_NOTE: self._description()})
 
     def describe(self, record: TrialRecord, test: Mapping[str, float]) -> None:
-        """Set a trial's note: what it is, how it ended, and its scores on test."""
+        """Set a trial's note, with its scores on test."""
         text = describe_trial(self._sweep, record, self._stage, test)
         self.set_tags(record.trial_id, {MLFLOW_RUN_NOTE: text})
 
@@ -166,18 +164,18 @@ class RunTracker(Listener):
         scores: Mapping[str, float],
         tags: Mapping[str, Any],
     ) -> None:
-        """Store a trial's model, a folder as MLflow writes it, and register it as `name`.
+        """Store the model in a folder that MLflow wrote with a trial's run, and register it.
 
-        Its scores, `val/...` and `test/...`, and the tags become those of the version.
+        The scores, `val/...` and `test/...`, and the tags become tags of the version.
         """
         own = self._tags({"trial_id": record.trial_id, **_text(tags)})
         self._submit(
             record.trial_id, "model", file=str(folder), model=name, step=record.step,
-            metrics=_finite(scores), tags=own,
+            metrics=finite_metrics(scores, _GROUPS), tags=own,
         )  # fmt: skip
 
     def close(self, status: Status) -> None:
-        """End the parent run, and every trial's that is still open."""
+        """End all trials and their runs, and the parent run."""
         self.cut_short()
         self._submit(PARENT, "end", status=status)
 
@@ -185,7 +183,7 @@ class RunTracker(Listener):
         if self._closed.get(record.trial_id) == record.outcome:
             return
         if record.mended and not record.seconds:
-            # Killed before anything was stored of it, even that it began.
+            # The program was killed before it stored that the trial started.
             self.trial_started(record)
         self._closed[record.trial_id] = record.outcome
         text = describe_trial(self._sweep, record, self._stage, record.test)
@@ -202,12 +200,11 @@ class RunTracker(Listener):
         self._submit(PARENT, "log", metrics=metrics, step=step, tags=tags)
 
     def _ended(self) -> dict[str, str]:
-        """The number of trials that have ended, by which a report finds that some are missing."""
+        """Return the number of ended trials as a tag; reports count missing runs by it."""
         return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
 
     def _description(self) -> str:
-        """The parent's description: what is searched, the best so far, what was found."""
-        found = best_so_far(self._ledger) if self._stage == "search" else ""
+        found = describe_best(self._ledger) if self._stage == "search" else ""
         return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
 
     def _open_run(self, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:
@@ -220,11 +217,6 @@ class RunTracker(Listener):
 
     def _submit(self, key: str, kind: Kind, **content: Any) -> None:
         self._writer.submit(Entry(key=key, kind=kind, at=int(time.time() * 1000), **content))
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    # JSON, in which entries wait, has no NaN; undefined is absent, as in what trials report.
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _text(values: Mapping[str, Any]) -> dict[str, str]:

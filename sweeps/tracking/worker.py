@@ -1,4 +1,4 @@
-"""The background thread that sends the outbox to MLflow: training never waits for it."""
+"""The background thread that sends the outbox to MLflow, so that training never waits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ _LONGEST_PAUSE = 5.0
 class DeliveryWorker:
     """Delivers the entries of an outbox in order, those of an earlier process first.
 
-    Where MLflow does not answer, the same entry is tried again until it does. What it refuses for
-    good is noted in `failures`, and the next one follows.
+    It retries an entry until MLflow answers. It adds entries that MLflow refuses to `failures`.
 
     Args:
         outbox: The entries.
-        deliver: Sends one of them to MLflow.
-        pause: Seconds before the first repetition; they double up to five.
+        deliver: Sends an entry to MLflow.
+        pause: Seconds before the first retry; they double up to five.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class DeliveryWorker:
         self._thread.start()
 
     def submit(self, entry: Entry) -> None:
-        """Store an entry in the outbox, to be delivered after all earlier ones.
+        """Append an entry to the outbox, and deliver it after all earlier ones.
 
         Raises:
             OSError: The disk is full.
@@ -54,21 +53,21 @@ class DeliveryWorker:
         self._queue.put(entry)
 
     def flush(self, patience: float = 60.0) -> bool:
-        """Wait at most `patience` seconds until MLflow has all entries, or refused them.
+        """Wait at most `patience` seconds until MLflow has received or refused all entries.
 
         Returns:
-            Whether that was in time.
+            Whether it has.
         """
         done = self._queue.all_tasks_done
         with done:
             return done.wait_for(lambda: not self._queue.unfinished_tasks, patience)
 
     def close(self, grace: float = 15.0) -> None:
-        """Deliver what is waiting, then end the thread.
+        """Deliver the waiting entries, then end the thread.
 
         Args:
-            grace: Seconds that MLflow is given to answer again where it does not; what it then
-                lacks stays in the outbox, counted in `undelivered`.
+            grace: Seconds to keep retrying if MLflow does not answer. The rest then stays in the
+                outbox; `undelivered` is its number.
         """
         self._deadline = time.monotonic() + grace
         self._closing.set()
@@ -78,8 +77,8 @@ class DeliveryWorker:
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
             if self._send(entry):
+                # If the disk fails, MLflow receives the entry a second time.
                 with contextlib.suppress(OSError):
-                    # On a disk that fails: MLflow then receives the entry a second time.
                     self._outbox.delivered()
                 self._queue.task_done()
             else:
@@ -87,7 +86,7 @@ class DeliveryWorker:
                 return
 
     def _send(self, entry: Entry) -> bool:
-        """Whether the entry is done with: MLflow has it, or will never take it."""
+        """Send an entry until MLflow receives or refuses it; return False if time ran out."""
         pause = self._pause
         while True:
             try:
@@ -99,14 +98,11 @@ class DeliveryWorker:
                     return True
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     return False
-                self._wait(pause)
+                # `close` ends one pause; then the event stays set, and `wait` would return at once.
+                if self._closing.is_set():
+                    time.sleep(min(pause, 1.0))
+                else:
+                    self._closing.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 return True
-
-    def _wait(self, seconds: float) -> None:
-        # Closing cuts a pause short once; from then on its deadline decides.
-        if self._closing.is_set():
-            time.sleep(min(seconds, 1.0))
-        else:
-            self._closing.wait(seconds)

@@ -17,7 +17,7 @@ from sweeps.cluster.locks import StudyLock, acquire_sweep_lock
 from sweeps.cluster.storage_errors import explain_storage_errors
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
-from sweeps.search.tuner import run_search, search_study
+from sweeps.search.tuner import open_search_study, run_search
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.trial_store import TrialStore
@@ -61,7 +61,7 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
         space = build_space(base, {})
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
         budget = Budget(PATIENCE, Interruption())
-        study, ledger = search_study(sweep), Ledger("pixels", STEPS, budget)
+        study, ledger = open_search_study(sweep), Ledger("pixels", STEPS, budget)
         run = StageRun(sweep, "search", study, ledger, budget)
         message = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=message) as caught, explain_storage_errors(place):
@@ -70,7 +70,7 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
         assert PASSWORD not in str(caught.value)
         studies.start()
         # The study has the earlier report, and the trial can continue.
-        study = search_study(sweep)
+        study = open_search_study(sweep)
         budget = Budget(PATIENCE, Interruption())
         ledger = Ledger("pixels", STEPS, budget, TrialStore(study).load())
         assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]

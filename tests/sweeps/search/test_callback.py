@@ -1,4 +1,4 @@
-"""What Tune calls, and the listeners that are called for it: in one order, with one record."""
+"""The adapter of Tune's callbacks, and the order in which it calls the listeners."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PIXELS = METRICS["pixels"]
 
 
 class Recording(Listener):
-    """Notes each event under its own name, with what the record says by then."""
+    """Notes each event under its own name, with the record's state at that time."""
 
     def __init__(self, name: str, events: list[tuple[str, ...]]) -> None:
         self._name = name
@@ -71,7 +71,7 @@ def test_an_error_file_of_any_encoding_is_read(
 
 
 class Refusing(Listener):
-    """A guard that ends the sweep."""
+    """A listener that ends the sweep."""
 
     def step_started(self) -> None:
         raise UserError("no")
@@ -85,9 +85,9 @@ def a_ledger() -> Ledger:
 
 
 def test_listeners_are_called_in_order() -> None:
-    heard: list[tuple[str, ...]] = []
+    noted: list[tuple[str, ...]] = []
     ledger = a_ledger()
-    guard, first, second, keeper = (Recording(name, heard) for name in ("guard", "a", "b", "last"))
+    guard, first, second, keeper = (Recording(name, noted) for name in ("guard", "a", "b", "last"))
     events = TuneEvents(ledger, [guard, ledger, first, second, keeper])
     trial = Trial(
         "stub",
@@ -103,7 +103,7 @@ def test_listeners_are_called_in_order() -> None:
     events.on_checkpoint(trial=trial, checkpoint=Checkpoint(path))
     events.on_trial_complete(trial=trial)
     events.on_experiment_end()
-    told = [
+    expected = [
         ("session_started",),
         ("step_started",),
         ("trial_started", "00001"),
@@ -113,38 +113,40 @@ def test_listeners_are_called_in_order() -> None:
         ("session_ended",),
     ]
     order = ("guard", "a", "b", "last")
-    assert [each[:2] for each in heard] == [(name, event[0]) for event in told for name in order]
-    # What an event says after the guards is what the ledger has noted of it.
-    noted = [each for each in heard if each[0] != "guard"]
-    assert noted == [(name, *event) for event in told for name in order[1:]]
+    assert [each[:2] for each in noted] == [
+        (name, event[0]) for event in expected for name in order
+    ]
+    # Listeners after the ledger receive the updated record.
+    later = [each for each in noted if each[0] != "guard"]
+    assert later == [(name, *event) for event in expected for name in order[1:]]
 
 
-def test_where_a_guard_raises_nothing_else_is_called() -> None:
-    heard: list[tuple[str, ...]] = []
+def test_nothing_is_called_after_a_listener_that_raises() -> None:
+    noted: list[tuple[str, ...]] = []
     ledger = a_ledger()
     ledger.records["00001"] = TrialRecord(1, "00001", {})
-    others = Recording("a", heard), Recording("last", heard)
+    others = Recording("a", noted), Recording("last", noted)
     events = TuneEvents(ledger, [Refusing(), ledger, *others])
     for call in (events.on_step_begin, events.on_experiment_end):
         with pytest.raises(UserError):
             call()
-    assert heard == []
+    assert noted == []
     assert ledger.records["00001"].outcome == "running"
 
 
-def test_a_trial_that_ends_before_it_starts_is_an_event_only_where_it_failed(
+def test_a_trial_that_ends_before_it_starts_is_an_event_only_if_it_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A trial that is no part of an experiment has no file of errors.
+    # A trial without an experiment has no file of errors.
     monkeypatch.setattr("sweeps.search.tune_events._reason_of", lambda trial: "no memory")
-    heard: list[tuple[str, ...]] = []
+    noted: list[tuple[str, ...]] = []
     ledger = a_ledger()
-    events = TuneEvents(ledger, [ledger, Recording("last", heard)])
+    events = TuneEvents(ledger, [ledger, Recording("last", noted)])
     config = {"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG}
     trial = Trial("stub", config=config, trial_id="t", stub=True)
     events.on_trial_complete(trial=trial)
     events.on_trial_error(trial=trial)
-    assert heard == [("last", "trial_ended", "failed")]
+    assert noted == [("last", "trial_ended", "failed")]
 
 
 def test_nothing_of_the_listeners_is_pickled() -> None:

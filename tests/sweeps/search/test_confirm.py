@@ -1,4 +1,4 @@
-"""Confirmation: fresh seeds, the best configurations, and true ends whatever happens."""
+"""Confirmation: fresh seeds, the best configurations, and the ends of confirm runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def a_sweep(folder: Path, **flags: Any) -> Sweep:
 
 
 def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
-    """A search's account: latent size, score and end of each trial."""
+    """Return the records of a search, given latent size, score and outcome of each trial."""
     ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
     for number, (size, score, outcome) in enumerate(trials, 1):
         record = TrialRecord(
@@ -101,7 +101,7 @@ def test_without_a_complete_trial_the_best_cut_short_is_confirmed(tmp_path: Path
 
 
 def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[Run]]:
-    """Confirm one configuration on three seeds with scripted runs; what is printed and tracked."""
+    """Confirm one configuration on three seeds with scripted runs; return what `confirmed` does."""
     return confirmed(a_sweep(folder, confirm_seeds=3), 8, database, script)
 
 
@@ -119,7 +119,7 @@ def confirmed(
     script: Any = None,
     interruption: Interruption | None = None,
 ) -> tuple[bool, str, Run, list[Run]]:
-    """Confirm the winner of a search, by its latent size; what is printed and tracked."""
+    """Confirm a configuration; return the result, the output, the parent and confirm runs."""
     ledger = searched((size, 0.9, "complete"))
     ledger.records["t1"].values = values_of(sweep, size)
     open_experiment(database, VARIANT, "scripted")
@@ -169,7 +169,7 @@ def an_earlier_session(sweep: Sweep, size: int, outcomes: list[Outcome]) -> None
         TrialStore(study, "confirm").save(record, 0.0)
 
 
-def test_fewer_seeds_are_those_that_are_asked_for(database: str, tmp_path: Path) -> None:
+def test_fewer_seeds_than_before_are_shown_alone(database: str, tmp_path: Path) -> None:
     sweep = a_sweep(tmp_path, confirm_seeds=2)
     an_earlier_session(sweep, 8, ["complete"] * 3)
     found, printed, _, _ = confirmed(sweep, 8, database)
@@ -179,7 +179,7 @@ def test_fewer_seeds_are_those_that_are_asked_for(database: str, tmp_path: Path)
     assert "reached their end" not in printed
 
 
-def test_another_winner_s_runs_are_told_alone(database: str, tmp_path: Path) -> None:
+def test_the_runs_of_another_winner_are_shown_alone(database: str, tmp_path: Path) -> None:
     sweep = a_sweep(tmp_path, confirm_seeds=2)
     an_earlier_session(sweep, 4, ["complete"] * 2)
     an_earlier_session(sweep, 8, ["failed"] * 2)
@@ -189,7 +189,9 @@ def test_another_winner_s_runs_are_told_alone(database: str, tmp_path: Path) -> 
     assert printed.count("failed: no luck") == 2
 
 
-def test_an_interrupted_confirmation_says_how_to_go_on(database: str, tmp_path: Path) -> None:
+def test_an_interrupted_confirmation_prints_the_command_that_resumes_it(
+    database: str, tmp_path: Path
+) -> None:
     sweep = a_sweep(tmp_path, confirm_seeds=2)
     an_earlier_session(sweep, 8, ["complete"] * 2)
     interruption = Interruption()

@@ -1,4 +1,4 @@
-"""Early stopping, told of trials as Tune tells it; that a sweep uses it: `test_trials.py`."""
+"""Early stopping, called as Tune calls it. `test_trials.py` tests it within a sweep."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ NOBODY = cast(TuneController, None)
 
 
 def judged(halving: Halving, trial_id: str, value: float) -> str:
-    """What a trial is told at the first rung."""
+    """Return the decision about a trial at the first rung."""
     trial = Trial("stub", stub=True, config={"trial_id": trial_id})
     halving.on_trial_add(NOBODY, trial)
     return halving.on_trial_result(NOBODY, trial, {"step": RUNG, RUNG_METRICS["pixels"]: value})
 
 
-@pytest.mark.parametrize(("value", "told"), [(0.2, "STOP"), (0.8, "CONTINUE")])
-def test_earlier_sessions_count(value: float, told: str) -> None:
+@pytest.mark.parametrize(("value", "decision"), [(0.2, "STOP"), (0.8, "CONTINUE")])
+def test_earlier_sessions_count(value: float, decision: str) -> None:
     earlier = {"00001": [(RUNG, 0.1)], "00002": [(RUNG, 0.3)], "00003": [(RUNG, 0.5)]}
-    assert judged(Halving("pixels", BASE, SPACE, earlier), "00004", value) == told
+    assert judged(Halving("pixels", BASE, SPACE, earlier), "00004", value) == decision
 
 
-def test_nobody_is_stopped_before_a_third_can_be_told() -> None:
+def test_no_trial_is_stopped_before_three_have_reached_the_rung() -> None:
     halving = Halving("pixels", BASE, SPACE)
-    told = [judged(halving, f"{number}", 1 / number) for number in range(1, 5)]
-    assert told == ["CONTINUE", "CONTINUE", "CONTINUE", "STOP"]
+    decisions = [judged(halving, f"{number}", 1 / number) for number in range(1, 5)]
+    assert decisions == ["CONTINUE", "CONTINUE", "CONTINUE", "STOP"]
 
 
-def test_a_trial_that_goes_on_stays_on_the_rungs_that_it_has_reached() -> None:
+def test_a_resumed_trial_keeps_the_rungs_that_it_has_reached() -> None:
     earlier = {"00001": [(RUNG, 0.1)], "00002": [(RUNG, 0.3)], "00003": [(RUNG, 0.5)]}
     assert judged(Halving("pixels", BASE, SPACE, earlier), "00001", 0.1) == "CONTINUE"
 

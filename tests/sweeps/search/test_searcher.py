@@ -1,4 +1,4 @@
-"""The searcher against a real Optuna study: every trial ends in the state that is true."""
+"""The searcher with a real Optuna study: every trial ends in the right state."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_result_after_the_end_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
-    # Even where none has ended that would say how long one takes.
+    # Even if no trial has ended yet.
     run = a_run(a_study(tmp_path), seconds=0.0)
     searcher = StudySearcher(run, DrawnTrials(run))
     suggestion: object = searcher.suggest("t1")
@@ -139,7 +139,7 @@ def test_the_search_refuses_a_trial_outside_the_space(
         study.ask()
     session = session or Playing(study)
     session.play("t1", (STEPS, 0.5))
-    # It is none of the 100 trials that were asked for.
+    # It does not count among the 100 wanted trials.
     source = session.searcher._source
     assert isinstance(source, DrawnTrials)
     assert source._left == 98
@@ -150,7 +150,7 @@ def test_the_search_refuses_a_trial_outside_the_space(
     assert study.trials[2].value == 0.5
     refused = session.ledger.records["00002"]
     assert (refused.outcome, refused.error, refused.mended) == ("failed", reason, True)
-    # So does the record of the next session, which can be opened.
+    # The record of the next session has the same reason.
     again = Playing(study)
     assert TrialStore(study).load()["00002"].error == reason
     assert again.start("t2").number == 4

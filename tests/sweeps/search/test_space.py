@@ -1,4 +1,4 @@
-"""The search space: ranges, what is fixed, the starting point and the first rung."""
+"""The search space: ranges, fixed settings, starting point and first rung."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_learning_rate_is_searched_on_demand() -> None:
     assert space["training.learning_rate"] == FloatDistribution(3e-4, 3e-3, log=True)
 
 
-def test_what_is_fixed_is_not_searched() -> None:
+def test_fixed_settings_are_not_searched() -> None:
     space = build_space(preset("default", "dsprites_v4"), {"data.labels": 100})
     assert "data.labels" not in space
     everything = dict.fromkeys(space) | {"data.labels": 100}

@@ -1,4 +1,4 @@
-"""Declared studies by the command a user types: what is missing is trained, once, whatever dies."""
+"""Declared studies by their command: missing runs are trained once, after any kill."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_study_is_no_sweep_and_no_registered_model(uninterrupted: Path) -> Non
     assert f"{NAME}: ended; 3 complete" in shown
 
 
-def test_what_is_trained_is_left_alone(uninterrupted: Path) -> None:
+def test_trained_runs_are_not_trained_again(uninterrupted: Path) -> None:
     before = {each.info.run_id for each in tracked(uninterrupted)[1]}
     assert "nothing left to train" in run(uninterrupted, *call("--plan"))
     assert "nothing left to train of 3 runs" in run(uninterrupted, *call())
@@ -139,7 +139,7 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
     assert len(export(tmp_path)[0]) == 6
 
 
-def test_a_run_that_fails_stops_no_other_and_is_tried_again(
+def test_a_failed_run_stops_no_other_and_is_retried(
     cache: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
@@ -153,7 +153,7 @@ def test_a_run_that_fails_stops_no_other_and_is_tried_again(
     assert len(export(tmp_path)[0]) == 3
 
 
-def test_a_study_whose_driver_is_killed_goes_on_with_the_same_command(
+def test_a_study_whose_driver_is_killed_is_resumed_by_the_same_command(
     uninterrupted: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")

@@ -1,4 +1,4 @@
-"""Scripted trials through the real Tune, Optuna and MLflow: every end is told truly everywhere."""
+"""Scripted trials with the real Tune, Optuna and MLflow: all of them store the same ends."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def lives(ran: Ran, size: int) -> list[str]:
 def ran(
     resources: dict[str, float], empty_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Ran:
-    """One trial of each kind, the first with a size that does worst."""
+    """One trial of each kind; the first one has the worst score."""
     import shutil
 
     folder = tmp_path_factory.mktemp("scripted")
@@ -91,11 +91,11 @@ def test_outcomes(ran: Ran) -> None:
     }  # fmt: skip
 
 
-def test_what_fails_by_itself_is_not_tried_again(ran: Ran) -> None:
+def test_a_trial_that_raises_an_error_is_not_retried(ran: Ran) -> None:
     assert lives(ran, 6) == [""]
 
 
-def test_a_storage_that_does_not_answer_is_raised_for_tune_to_try_again() -> None:
+def test_an_error_of_the_storage_is_raised_so_that_tune_retries() -> None:
     def lost(parameters: dict[str, Any]) -> None:
         raise ConnectionError("no answer")
 
@@ -103,8 +103,8 @@ def test_a_storage_that_does_not_answer_is_raised_for_tune_to_try_again() -> Non
         reporting_errors(lost)({})
 
 
-def test_what_is_killed_goes_on_from_its_last_checkpoint(ran: Ran) -> None:
-    # Where that cannot be read, it has the one before.
+def test_a_killed_trial_continues_from_its_last_checkpoint(ran: Ran) -> None:
+    # It also gets the one before, in case the last cannot be read.
     assert lives(ran, 4) == ["", "134 50"]
 
 
@@ -139,7 +139,7 @@ def test_metrics_lie_at_their_training_steps(ran: Ran, resources: dict[str, floa
 
     client = MlflowClient(tracking_uri=uri)
     scores = client.get_metric_history(run.info.run_id, PIXELS)
-    # Before warmup ends there is no score, and nothing stands in for it.
+    # There is no score before warmup ends.
     assert [(metric.step, metric.value) for metric in scores] == [
         (134, 0.25),
         (267, 0.25),
@@ -158,7 +158,7 @@ def test_the_last_two_checkpoints_are_kept_of_each_trial(ran: Ran) -> None:
     storage = ran.folder.parent
     assert (storage / record.checkpoint / "file").read_text() == "400"
     kept = (storage / record.checkpoint).parent.glob("checkpoint_*")
-    # Paths within the storage, which may be moved.
+    # Paths are relative to the storage, which may be moved.
     assert sorted(str(path.relative_to(storage)) for path in kept) == record.checkpoints
     assert len(record.checkpoints) == 2
 
@@ -183,7 +183,7 @@ def test_the_table_of_trials(ran: Ran, tmp_path: Path) -> None:
     assert float(rows[1][PIXELS]) == 0.25
 
 
-def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
+def test_no_trial_is_started_without_time_to_end(ran: Ran) -> None:
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     for seconds, enough in ((3600, True), (0.001, False)):
         budget = Budget(seconds, Interruption())
@@ -191,7 +191,7 @@ def test_no_trial_is_started_that_cannot_end(ran: Ran) -> None:
         assert run.enough_time() == enough
 
 
-def test_a_resumed_search_judges_by_all_that_was_seen(
+def test_a_resumed_search_stops_trials_by_reports_of_earlier_sessions(
     ran: Ran, resources: dict[str, float]
 ) -> None:
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
@@ -202,7 +202,7 @@ def test_a_resumed_search_judges_by_all_that_was_seen(
     more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
     sweep = dataclasses.replace(ran.sweep, settings=more)
     run_search(StageRun(sweep, "search", study, ledger, budget), [], doing_by_size())
-    # Alone on its rungs it would have got to the end.
+    # Without the earlier reports it would not have been stopped.
     outcomes = {key: record.outcome for key, record in ledger.records.items()}
     assert outcomes == ended | {"00006": "pruned"}
 
@@ -220,13 +220,13 @@ def test_a_trial_outside_the_space_fails_everywhere_and_the_sweep_goes_on(
     assert run.info.status == "FAILED"
     assert reason in run.data.tags["reason"]
     assert reason in summary_line(refused)
-    # The next session has nothing more to send of it.
+    # The next session does not send its end again.
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     assert not TrialStore(study).load()["00001"].mended
 
 
 class KillingIdleProcesses(Listener):
-    """Kills the process of the first trial that ends, which the next one was to have."""
+    """Kills the process of the first trial that ends, before the next trial reuses it."""
 
     pid = killed = 0
 
@@ -239,7 +239,7 @@ class KillingIdleProcesses(Listener):
             os.kill(self.killed, signal.SIGKILL)
 
 
-def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
+def test_a_trial_whose_reused_process_died_starts_again(
     resources: dict[str, float], database: str, tmp_path: Path
 ) -> None:
     killing = KillingIdleProcesses()
@@ -254,7 +254,7 @@ def test_a_trial_that_was_to_have_the_process_of_an_earlier_one_starts_again(
 
 
 class EndingTime(Listener):
-    """Ends the time when a report has been stored."""
+    """Ends the time after the first checkpoint."""
 
     over = False
 

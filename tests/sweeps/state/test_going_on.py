@@ -1,4 +1,4 @@
-"""Trials that a kill, a death or the end of time cut short: they go on, and none is lost."""
+"""Trials that were killed or ran out of time continue, and none is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import starting_point
-from sweeps.search.tuner import search_study
+from sweeps.search.tuner import open_search_study
 from sweeps.state.ledger import STARTS
 from sweeps.state.stage import Sweep
 from sweeps.state.trial_store import (
@@ -31,7 +31,7 @@ from tests.sweeps.support.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
 
-def test_the_end_of_time_ends_what_has_a_score_and_keeps_the_rest_for_more_time(
+def test_trials_without_a_score_continue_when_there_is_more_time(
     tmp_path: Path,
 ) -> None:
     study = a_study(tmp_path)
@@ -47,9 +47,9 @@ def test_the_end_of_time_ends_what_has_a_score_and_keeps_the_rest_for_more_time(
     assert states == [TrialState.PRUNED, TrialState.RUNNING, TrialState.WAITING]
     known = TrialStore(study).load().values()
     assert [(each.outcome, each.mended) for each in known] == [("out_of_time", False)] * 2
-    # The plan counts them.
+    # The plan counts trials without a score.
     assert (count_remaining(study, 3), count_remaining(study, 30)) == (2, 29)
-    # With more time they are the next ones, the unseen one from its checkpoint.
+    # With more time they come next, the started one from its checkpoint.
     again = Playing(study)
     given = again.searcher.suggest("again")
     assert given is not None
@@ -60,7 +60,7 @@ def test_the_end_of_time_ends_what_has_a_score_and_keeps_the_rest_for_more_time(
 
 
 @pytest.mark.parametrize("reports", [[], [(25, None)]])
-def test_trials_without_a_score_go_on_however_often_the_time_ends(
+def test_trials_without_a_score_continue_after_every_end_of_time(
     reports: list[tuple[int, float | None]], tmp_path: Path
 ) -> None:
     study = a_study(tmp_path)
@@ -81,7 +81,7 @@ def test_trials_without_a_score_go_on_however_often_the_time_ends(
     assert again.start("t2").number == 2
 
 
-def test_what_an_earlier_version_failed_for_want_of_time_is_tried_again(tmp_path: Path) -> None:
+def test_trials_that_an_earlier_version_failed_for_time_are_retried(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     study.enqueue_trial(starting_point(SPACE, BASE) or {})
     earlier = Playing(study)
@@ -93,7 +93,7 @@ def test_what_an_earlier_version_failed_for_want_of_time_is_tried_again(tmp_path
         study.tell(record.number - 1, state=TrialState.FAIL)
     assert count_remaining(study, 2) == 1
     for _ in range(2):
-        # Once only.
+        # Only the first call enqueues it.
         enqueue_failed_for_time(study)
         assert (len(study.trials), count_remaining(study, 2)) == (3, 1)
     given = Playing(study).searcher.suggest("again")
@@ -125,8 +125,8 @@ def test_a_sweep_without_a_score_prints_the_command_that_goes_on(
     )
 
 
-def test_where_time_is_left_what_was_interrupted_can_go_on(tmp_path: Path) -> None:
-    # As when a sweep is resumed with no more trials than have ended.
+def test_an_interrupted_trial_keeps_running_in_the_study_while_time_is_left(tmp_path: Path) -> None:
+    # This happens if a sweep is resumed with no more trials than have ended.
     study = a_study(tmp_path)
     playing = Playing(study)
     playing.start("a")
@@ -136,7 +136,7 @@ def test_where_time_is_left_what_was_interrupted_can_go_on(tmp_path: Path) -> No
     assert study.trials[0].state is TrialState.RUNNING
 
 
-def test_what_was_interrupted_is_out_of_time_when_there_is_none_to_go_on(tmp_path: Path) -> None:
+def test_an_interrupted_trial_runs_out_of_time_if_none_is_left(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     record = playing.start("a")
@@ -151,18 +151,18 @@ def test_what_was_interrupted_is_out_of_time_when_there_is_none_to_go_on(tmp_pat
     assert (kept.outcome, kept.mended) == ("out_of_time", False)
 
 
-def test_what_was_to_have_a_dead_process_is_suggested_again(tmp_path: Path) -> None:
+def test_a_trial_whose_reused_process_died_is_suggested_again(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     first = playing.searcher.suggest("t0")
     for number in range(1, STARTS):
         playing.die(f"t{number - 1}")
-        # Asking changes nothing.
+        # The check changes nothing.
         assert all(playing.ledger.starts_again(f"t{number - 1}") for _ in range(2 * STARTS))
         playing.searcher.on_trial_complete(f"t{number - 1}", None, error=True)
         assert playing.searcher.suggest(f"t{number}") == first
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
-    # Enough: what is wrong is not the process of an earlier trial.
+    # After STARTS deaths the trial fails.
     playing.die(f"t{STARTS - 1}")
     playing.searcher.on_trial_complete(f"t{STARTS - 1}", None, error=True)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
@@ -173,7 +173,7 @@ def test_what_was_to_have_a_dead_process_is_suggested_again(tmp_path: Path) -> N
     assert second["number"] == 2
 
 
-def test_a_trial_that_went_on_and_then_gets_a_dead_process_goes_on_too(tmp_path: Path) -> None:
+def test_a_resumed_trial_whose_reused_process_died_continues_too(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     record = playing.start("t0")
@@ -189,11 +189,11 @@ def test_a_trial_that_went_on_and_then_gets_a_dead_process_goes_on_too(tmp_path:
     assert (given["trial_id"], given["checkpoints"]) == ("00001", record.checkpoints)
 
 
-def test_a_process_that_dies_again_and_again_as_it_starts_fails_its_trial(tmp_path: Path) -> None:
+def test_a_trial_whose_processes_all_die_at_the_start_fails(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     playing = Playing(study)
     playing.searcher.suggest("t0")
-    # Tune tries as often as it is told to, and hears of the last death once.
+    # Tune retries STARTS - 1 times, and handles the last death once.
     for _ in range(STARTS - 1):
         playing.die("t0")
     playing.events.on_step_begin()
@@ -201,18 +201,18 @@ def test_a_process_that_dies_again_and_again_as_it_starts_fails_its_trial(tmp_pa
     assert study.trials[0].state is TrialState.FAIL
 
 
-def test_what_fails_after_its_start_is_not_suggested_again(tmp_path: Path) -> None:
+def test_a_trial_that_fails_after_its_start_is_not_suggested_again(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     Playing(study).play("t1", error=True)
     assert study.trials[0].state is TrialState.FAIL
 
 
-def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> None:
+def test_trials_of_a_killed_session_come_first_in_the_next(tmp_path: Path) -> None:
     killed = Playing(a_study(tmp_path))
     killed.play("a", (STEPS, 0.4))
     running = killed.start("b")
     killed.report("b", running, 50, 0.3)
-    # Killed before its record knew of the report.
+    # The program is killed before it stores the report in the record.
     running.step = 25
     running.checkpoints = ["/somewhere/checkpoint_000001"]
     study = a_study(tmp_path)
@@ -223,7 +223,7 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
         "config": BASE.with_values(running.values).to_dict(), "values": running.values,
         "number": 2, "trial_id": "00002", "checkpoints": running.checkpoints,
     }  # fmt: skip
-    # It reports the step after its checkpoint again, which the study has, and Optuna warns of.
+    # It reports a step again that the study has, about which Optuna would warn.
     again.report("x", running, 50, 0.3)
     again.report("x", running, STEPS, 0.6)
     again.searcher.on_trial_complete("x", {})
@@ -231,7 +231,7 @@ def test_a_killed_session_s_trials_come_first_in_the_next(tmp_path: Path) -> Non
     assert again.start("y").number == 3
 
 
-def test_of_a_trial_killed_while_its_settings_were_drawn_the_rest_are_drawn(tmp_path: Path) -> None:
+def test_settings_that_a_killed_trial_lacks_are_drawn(tmp_path: Path) -> None:
     study = a_study(tmp_path)
     study.enqueue_trial({"model.latent_size": 8, "data.labels": 100})
     first, *_ = SPACE
@@ -239,16 +239,16 @@ def test_of_a_trial_killed_while_its_settings_were_drawn_the_rest_are_drawn(tmp_
     record = Playing(study).start("x")
     assert record.number == 1
     assert record.values.keys() == SPACE.keys()
-    # What was asked for is kept: a confirm run's seed, the preset's values.
+    # Enqueued values are kept.
     assert (record.values["model.latent_size"], record.values["data.labels"]) == (8, 100)
 
 
-def test_a_resumed_search_does_not_draw_the_same_again(tmp_path: Path) -> None:
+def test_a_resumed_search_draws_other_settings(tmp_path: Path) -> None:
     settings = SweepSettings(variant="dsprites_v4", sampler="random")
     base = preset("default", "dsprites_v4")
     sweep = Sweep("one", tmp_path, settings, base, SPACE, tmp_path, Allotment(1.0, 0.0, 1))
     # Of three sessions the first starts from the preset's values.
-    drawn = [search_study(sweep).ask(SPACE).params for _ in range(3)]
+    drawn = [open_search_study(sweep).ask(SPACE).params for _ in range(3)]
     assert drawn[1] != drawn[2]
 
 

@@ -1,4 +1,4 @@
-"""What is left of a sweep: for the plan, and for whoever resumes it when its time is over."""
+"""What is left of a sweep: in the plan, and when its time is over."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cut(tmp_path: Path) -> SweepSettings:
     return settings.model_copy(update={"resume": "one"})
 
 
-def test_a_plan_of_a_resumed_sweep_is_of_what_is_left(cut: SweepSettings) -> None:
+def test_the_plan_of_a_resumed_sweep_shows_what_is_left(cut: SweepSettings) -> None:
     file = io.StringIO()
     print_plan(cut, Console(file=file, width=200))
     text = file.getvalue()
@@ -49,7 +49,7 @@ def test_a_plan_of_a_resumed_sweep_is_of_what_is_left(cut: SweepSettings) -> Non
     assert find_work_left(cut.model_copy(update={"resume": None}), "one") == WorkLeft(7, 840.0, 0)
 
 
-def test_confirm_runs_are_left_too(cut: SweepSettings) -> None:
+def test_the_plan_counts_remaining_confirm_runs(cut: SweepSettings) -> None:
     asked = cut.model_copy(update={"trials": 1, "confirm_seeds": 3})
     assert find_work_left(asked, "one") == WorkLeft(0, 240.0, 3)
     space = build_space(asked.base_config(VARIANT), {})
@@ -65,7 +65,7 @@ def test_confirm_runs_are_left_too(cut: SweepSettings) -> None:
     [(600.0, 6, 6), (650.0, 0, 5), (800.0, 0, 0)],
     ids=["none", "for what was cut short", "enough"],
 )
-def test_time_that_lets_nothing_run_is_noticed(
+def test_trials_without_time_are_counted(
     cut: SweepSettings, budget: float, without: int, all_ended: int
 ) -> None:
     base = cut.base_config(VARIANT)

@@ -1,4 +1,4 @@
-"""A project that was copied or moved: nothing of it is written into the original."""
+"""Projects that were copied or moved: nothing is written into the original."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def project(database: str, tmp_path: Path) -> Path:
 
 
 def deliver(uri: str, folder: Path, name: str) -> None:
-    """Store a file with the sweep's run, by way of its outbox."""
+    """Store a file with the sweep's run through its outbox."""
     file = folder / name
     file.write_text(name)
     outbox = Outbox(folder)
@@ -60,7 +60,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("place", ["beside", "deeper/jörg a#b@x"])
-def test_a_project_is_itself_wherever_it_lies(project: Path, place: str, kept: bool) -> None:
+def test_a_copied_or_moved_project_is_resumed_in_its_new_place(
+    project: Path, place: str, kept: bool
+) -> None:
     there = project.parent / place
     there.parent.mkdir(exist_ok=True)
     shutil.copytree(project, there)
@@ -69,7 +71,7 @@ def test_a_project_is_itself_wherever_it_lies(project: Path, place: str, kept: b
         shutil.rmtree(project)
     settings = resume_in(there)
     assert settings.tracking == f"sqlite:///{there}/mlflow.db"
-    # Another process resumes it: this one remembers where the artifacts of each run lay.
+    # MLflow caches the place of artifacts in this process; another one would resume the sweep.
     _artifact_repos_cache.clear()
     open_experiment(settings.tracking, VARIANT, "one", resumed=True)
     deliver(settings.tracking, there / "runs/one", "second.txt")
@@ -86,18 +88,18 @@ def test_a_project_is_itself_wherever_it_lies(project: Path, place: str, kept: b
     }  # fmt: skip
 
 
-def test_a_sweep_that_was_brought_without_its_database_asks_for_it(project: Path) -> None:
+def test_a_sweep_moved_without_its_database_is_refused(project: Path) -> None:
     there, before = project.parent / "there", contents(project)
     there.mkdir()
     shutil.copytree(project / "runs", there / "runs")
     old = f"sqlite:///{project}/mlflow.db"
-    with pytest.raises(UserError, match=f"go on in the old one with --tracking-uri {old}"):
+    with pytest.raises(UserError, match=f"use them where they are with --tracking-uri {old}"):
         resume_in(there)
     assert resume_in(there, "--tracking-uri", old).tracking == old
     assert contents(project) == before
 
 
-def test_a_database_that_was_brought_without_its_artifacts_asks_for_them(project: Path) -> None:
+def test_a_database_moved_without_its_artifacts_is_refused(project: Path) -> None:
     there, before = project.parent / "there", contents(project)
     shutil.copytree(project, there, ignore=shutil.ignore_patterns("mlruns"))
     settings = resume_in(there)
@@ -107,7 +109,7 @@ def test_a_database_that_was_brought_without_its_artifacts_asks_for_them(project
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_what_waits_for_mlflow_moves_with_its_folder(tmp_path: Path, relative: bool) -> None:
+def test_waiting_files_are_found_after_their_folder_moved(tmp_path: Path, relative: bool) -> None:
     old, new = tmp_path / "one", tmp_path / "new" / "one"
     old.mkdir()
     (old / "best.yaml").write_text("best")

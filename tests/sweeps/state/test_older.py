@@ -1,4 +1,4 @@
-"""What commit b87409d wrote still works: its registered model, and the sweeps that were killed."""
+"""Files of commit b87409d still work: a registered model, and sweeps that were killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def repoint(database: sqlite3.Connection, folder: Path) -> None:
-    """Name a folder wherever a database names the one that its sweeps were made in."""
+    """Replace the folder that the sweeps were made in by another one in a database."""
     for (table,) in database.execute("select name from sqlite_master where type = 'table'"):
         for _, column, *_ in database.execute(f'pragma table_info("{table}")'):
             database.execute(
@@ -42,9 +42,9 @@ def repoint(database: sqlite3.Connection, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def begun(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the sweeps were run in, as if it had always been here.
+    """The folder of the sweeps, with its path replaced in all databases.
 
-    MLflow and the studies keep absolute paths, so these are changed in their databases.
+    MLflow and the studies store absolute paths.
     """
     place = tmp_path_factory.mktemp("older")
     with tarfile.open(ARCHIVE) as archive:
@@ -57,7 +57,7 @@ def begun(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ran(folder: Path, *words: str) -> str:
-    """What a command prints, run by this Python in a folder."""
+    """Run a command by this Python in a folder, and return what it prints."""
     done = subprocess.run(
         [sys.executable, *words],
         cwd=folder, env=os.environ | {"MLFLOW_TRACKING_URI": uri(folder)},
@@ -110,7 +110,7 @@ def test_mlflow_loads_its_model_with_the_code_it_was_packed_with(
     assert Path(origin.strip()).is_relative_to(example.parent / "code")
 
 
-def test_its_killed_search_goes_on(begun: Path) -> None:
+def test_its_killed_search_is_resumed(begun: Path) -> None:
     _, before = runs_of(uri(begun), VARIANT, "cut-search")
     ran(begun, str(SCRIPT), "--resume", "cut-search")
     parent, trials = runs_of(uri(begun), VARIANT, "cut-search")
@@ -120,12 +120,12 @@ def test_its_killed_search_goes_on(begun: Path) -> None:
     assert {run.info.status for run in [parent, *trials]} == {"FINISHED"}
     history = MlflowClient(uri(begun)).get_metric_history(trials[1].info.run_id, "seconds")
     assert [point.step for point in history] == [20, 40, 60]
-    # It had a checkpoint of step 20, and wrote two more: it did not start again.
+    # It continued from its checkpoint of step 20, and wrote two more.
     written = begun.glob("runs/cut-search/*/00002/checkpoint_*")
     assert max(path.name for path in written) == "checkpoint_000001"
 
 
-def test_its_killed_confirmation_goes_on(begun: Path) -> None:
+def test_its_killed_confirmation_is_resumed(begun: Path) -> None:
     _, before = runs_of(uri(begun), VARIANT, "cut-confirmation")
     ran(begun, str(SCRIPT), "--resume", "cut-confirmation")
     parent, children = runs_of(uri(begun), VARIANT, "cut-confirmation")

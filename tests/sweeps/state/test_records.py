@@ -1,4 +1,4 @@
-"""Records, and what MLflow is told of them: every trial has its true end, whatever was killed."""
+"""Records and their runs in MLflow: every trial has its true end after any kill."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPACE = build_space(BASE, {})
 
 
 class Session:
-    """One session of a sweep: its study, ledger and outbox; MLflow is told at its end."""
+    """One session of a sweep: its study, records and outbox; MLflow receives them at the end."""
 
     def __init__(self, place: Path, database: str, seconds: float = math.inf) -> None:
         place.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ class Session:
         self._uri = database
 
     def start(self) -> Trial:
-        """A trial that has started, as Tune tells of it."""
+        """Start a trial as Tune does."""
         known = self.study.ask(SPACE)
         settings = BASE.with_values(known.params).to_dict()
         config = {"config": settings, "values": known.params, "number": known.number + 1}
@@ -68,7 +68,7 @@ class Session:
         self.records.save(self.ledger.records[trial.config["trial_id"]], self.budget.spent)
 
     def runs(self) -> list[Run]:
-        """The trials' runs, when MLflow has been told everything."""
+        """Deliver all entries and return the trials' runs."""
         self.writer.close()
         assert self.writer.failures == []
         return runs_of(self._uri, VARIANT, "one")[1]
@@ -98,7 +98,7 @@ def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
 ) -> None:
     killed = Session(place, database)
     drawn = killed.study.ask(SPACE)
-    # Killed before anything but the study knew.
+    # The program is killed after it has written the study only.
     killed.study.tell(drawn, state=TrialState.FAIL)
     killed.runs()
     again = Session(place, database)
@@ -109,10 +109,10 @@ def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", record.error)
     config = BASE.with_values(drawn.params)
     assert run.data.params == {name: str(value) for name, value in config.flat().items()}
-    # And that once.
-    told = len(entries(again))
+    # The end is sent once.
+    sent = len(entries(again))
     again.tracking.end_all()
-    assert len(entries(again)) == told
+    assert len(entries(again)) == sent
 
 
 def test_a_confirm_run_that_failed_before_it_started_has_its_own_id(place: Path) -> None:
@@ -122,11 +122,11 @@ def test_a_confirm_run_that_failed_before_it_started_has_its_own_id(place: Path)
     assert list(TrialStore(study, "confirm").load()) == ["confirm-00001"]
 
 
-def test_what_is_resumed_may_end_well_after_an_error(place: Path, database: str) -> None:
+def test_a_resumed_trial_may_end_well_after_an_error(place: Path, database: str) -> None:
     session = Session(place, database)
     trial = session.start()
     session.events.on_trial_result(trial=trial, result={"error": "no memory", "step": 50})
-    # Killed before it had failed, and gone on with.
+    # The program is killed before the trial fails, and resumed.
     session.events.on_trial_start(trial=trial)
     session.events.on_trial_result(trial=trial, result={METRICS["pixels"]: 0.5, "step": STEPS})
     session.events.on_trial_complete(trial=trial)
@@ -142,11 +142,11 @@ def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
     record.outcome = "failed"
     session.tracking.trial_ended(record)
     session.writer.close()
-    told = [each.kind for each in entries(session) if each.key == "00001"]
-    assert told == ["begin", "end"]
+    kinds = [each.kind for each in entries(session) if each.key == "00001"]
+    assert kinds == ["begin", "end"]
 
 
-def test_mlflow_hears_when_there_is_no_time_to_go_on(place: Path, database: str) -> None:
+def test_an_interrupted_trial_without_time_left_ends_in_mlflow(place: Path, database: str) -> None:
     first = Session(place, database)
     trial = first.start()
     first.events.on_trial_result(trial=trial, result={METRICS["pixels"]: 0.5, "step": 50})

@@ -1,4 +1,4 @@
-"""What may change when a sweep is resumed, and where it may lie meanwhile."""
+"""Resumed sweeps: which settings may change, and where the sweep may be moved."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
 
-def gone_on(*flags: str) -> SweepSettings:
-    """The settings with which one sweep goes on."""
+def resumed(*flags: str) -> SweepSettings:
+    """Return the settings of one resumed sweep."""
     (settings,) = resume_settings(parse_arguments(["--resume", *flags]))
     return settings
 
@@ -34,14 +34,14 @@ def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
     assert find_sweep(asked, "one").base == before.base_config(VARIANT)
 
 
-def test_a_flag_counts_whatever_it_says(tmp_path: Path) -> None:
+def test_a_flag_with_the_default_value_counts(tmp_path: Path) -> None:
     a_stored_sweep(tmp_path, "one", "--time-budget=77", "--seed", "3")
     place = ["--storage", str(tmp_path)]
-    # The defaults, said aloud, are no longer the defaults.
-    after = gone_on("one", *place, "--trials=20", "--seed=3")
+    # A flag with the default value overrides the stored value.
+    after = resumed("one", *place, "--trials=20", "--seed=3")
     assert (after.trials, after.time_budget, after.seed) == (20, 77.0, 3)
     with pytest.raises(UserError, match=r"seed: 0 is not allowed with resume: .*\(3\)"):
-        gone_on("one", *place, "--seed", "0")
+        resumed("one", *place, "--seed", "0")
 
 
 def test_more_trials_need_more_time(tmp_path: Path) -> None:
@@ -49,15 +49,15 @@ def test_more_trials_need_more_time(tmp_path: Path) -> None:
     record = TrialRecord(1, "00001", {"data.labels": 100}, "complete", 30, score=0.25, seconds=90.0)
     TrialStore(study).save(record, 760.0)
     asked = ["one", "--storage", str(tmp_path), "--trials", "9"]
-    spent = r"time_budget: 840 is not allowed with more trials: one has taken 760 s of it, .* 90"
+    spent = r"time_budget: 840 is not allowed with more trials: one has used 760 s, .* 90 s"
     with pytest.raises(UserError, match=spent):
-        gone_on(*asked)
-    assert gone_on(*asked, "--time-budget", "900").trials == 9
+        resumed(*asked)
+    assert resumed(*asked, "--time-budget", "900").trials == 9
 
 
-def test_a_folder_is_as_good_as_a_name(tmp_path: Path) -> None:
+def test_a_sweep_is_resumed_by_its_folder(tmp_path: Path) -> None:
     a_stored_sweep(tmp_path)
-    after = gone_on(str(tmp_path / "one"))
+    after = resumed(str(tmp_path / "one"))
     assert (after.name, after.storage) == ("one", str(tmp_path))
 
 
@@ -67,7 +67,7 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     database = f"sqlite:///{old / 'mlflow.db'}"
     flags = ["--data-dir", str(old / "official"), "--tracking-uri", database]
     a_stored_sweep(old / "runs", "one", *flags)
-    # An earlier version kept whole paths, which this one finds too.
+    # An earlier version stored absolute paths.
     study = find_sweep(
         parse_arguments(["--resume", "one", "--storage", str(old / "runs")]), "one"
     ).study
@@ -75,11 +75,11 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     assert kept == [str(old / "runs/one/search-1/00001/checkpoint_000002")]
     old.rename(new)
     asked = [str(new / "runs/one"), "--data-dir", str(new / "official")]
-    with pytest.raises(UserError, match=f"tracking_uri: .*, and there is no {new / 'mlflow.db'}"):
-        gone_on(*asked)
-    after = gone_on(*asked, "--tracking-uri", f"sqlite:///{new / 'mlflow.db'}")
+    with pytest.raises(UserError, match=f"tracking_uri: there is no {new / 'mlflow.db'}: "):
+        resumed(*asked)
+    after = resumed(*asked, "--tracking-uri", f"sqlite:///{new / 'mlflow.db'}")
     assert after.places() == {"runtime.data_dir": str(new / "official")}
-    # Looking at it needs neither.
+    # `--status` needs neither.
     print_status(parse_arguments(["--status", "one", "--storage", str(new / "runs")]), Console())
     (record,) = TrialStore(find_sweep(after, "one").study).load().values()
     last = new / "runs/one/search-1/00001/checkpoint_000002"
@@ -90,11 +90,11 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     assert not last.exists()
 
 
-def test_the_name_of_all_stands_for_each_with_its_own_settings(tmp_path: Path) -> None:
+def test_the_name_of_all_variants_resumes_each_with_its_own_settings(tmp_path: Path) -> None:
     a_stored_sweep(tmp_path, "N", variant="all", begun=2)
     place = ["--storage", str(tmp_path)]
     for name, seeds in ((VARIANT, 5), ("dsprites_v3", 0)):
-        one = gone_on(f"N-{name}", *place, "--confirm-seeds", str(seeds))
+        one = resumed(f"N-{name}", *place, "--confirm-seeds", str(seeds))
         store_settings(find_sweep(one, f"N-{name}").study, one, one.base_config(name))
     asked = parse_arguments(["--resume", "N", *place, "--variant", "all", "--time-budget", "900"])
     every = {each.variant: each for each in resume_settings(asked)}
@@ -103,54 +103,54 @@ def test_the_name_of_all_stands_for_each_with_its_own_settings(tmp_path: Path) -
         assert each.sweep_names() == {variant: f"N-{variant}"}
         assert each.confirm_seeds == (5 if variant == VARIANT else 0)
         assert each.time_budget == 900
-    # Those that are not there yet are new.
+    # Sweeps that do not exist yet are new.
     resumes = [each.resume for each in every.values()]
     assert resumes == [f"N-{VARIANT}", "N-dsprites_v3", None, None, None, None]
-    # A sweep of that very name comes first.
+    # A sweep with exactly this name comes first.
     a_stored_sweep(tmp_path, "N", variant="shapes3d_v3")
-    assert gone_on("N", *place).sweep_names() == {"shapes3d_v3": "N"}
+    assert resumed("N", *place).sweep_names() == {"shapes3d_v3": "N"}
 
 
-def test_a_name_that_looks_like_one_of_all_is_a_name(tmp_path: Path) -> None:
+def test_a_name_that_ends_with_a_variant_may_be_of_one_sweep(tmp_path: Path) -> None:
     place = ["--storage", str(tmp_path)]
     a_stored_sweep(tmp_path, "P-dsprites_v4", variant="dsprites_v4")
     with pytest.raises(UserError, match="resume: there is no sweep 'P' in"):
-        gone_on("P", *place)
+        resumed("P", *place)
     a_stored_sweep(tmp_path, "P", variant="shapes3d_v3")
-    assert gone_on("P", *place).sweep_names() == {"shapes3d_v3": "P"}
+    assert resumed("P", *place).sweep_names() == {"shapes3d_v3": "P"}
 
 
-def test_a_sweep_goes_on_where_it_began_with_its_threads(tmp_path: Path) -> None:
+def test_a_resumed_sweep_keeps_its_kind_of_device_and_threads(tmp_path: Path) -> None:
     place = ["--storage", str(tmp_path)]
     on_gpus = a_stored_sweep(tmp_path, "on-gpus", "--cpus-per-trial", "2")
     with pytest.raises(UserError, match="gpus_per_trial: 0 is not allowed with resume: on-gpus"):
         check_gpus(on_gpus, 0.0)
     check_gpus(on_gpus, 0.25)
-    assert gone_on("on-gpus", *place, "--cpus-per-trial", "1").cpus_per_trial == 1
-    with pytest.raises(UserError, match=r"cpus_per_trial: 4 is not allowed .* their threads, 2;"):
-        gone_on("on-gpus", *place, "--cpus-per-trial", "4")
+    assert resumed("on-gpus", *place, "--cpus-per-trial", "1").cpus_per_trial == 1
+    with pytest.raises(UserError, match=r"cpus_per_trial: 4 is not allowed .* has 2 threads"):
+        resumed("on-gpus", *place, "--cpus-per-trial", "4")
     without = a_stored_sweep(tmp_path, "without")
-    # As `search` keeps it of a sweep without GPUs.
+    # As `open_sweep` stores the settings of a sweep without GPUs.
     base = without.base_config(VARIANT).with_values({"runtime.device": "cpu"})
     store_settings(find_sweep(without, "without").study, without, base)
     check_gpus(without, 0.0)
-    # Where there are GPUs now, it reserves none.
-    assert gone_on("without", *place).gpus_per_trial == 0
+    # It reserves no GPU even if there are some now.
+    assert resumed("without", *place).gpus_per_trial == 0
     with pytest.raises(UserError, match=r"gpus_per_trial: 0\.5 is not allowed .* without GPUs"):
-        gone_on("without", *place, "--gpus-per-trial", "0.5")
+        resumed("without", *place, "--gpus-per-trial", "0.5")
 
 
-def test_a_study_elsewhere_does_not_say_where_checkpoints_lie(tmp_path: Path) -> None:
+def test_checkpoints_are_found_if_the_study_is_elsewhere(tmp_path: Path) -> None:
     studies = ["--optuna-storage", f"sqlite:///{tmp_path / 'studies.db'}"]
     old, new = tmp_path / "runs", tmp_path / "new"
     a_stored_sweep(old, "one", *studies)
-    assert gone_on("one", *studies).storage == str(old)
+    assert resumed("one", *studies).storage == str(old)
     with pytest.raises(
-        UserError, match=r"storage: .* is not allowed with resume: one is not there"
+        UserError, match=r"storage: .* is not allowed with resume: it does not hold one"
     ):
-        gone_on("one", *studies, "--storage", str(new))
+        resumed("one", *studies, "--storage", str(new))
     old.rename(new)
-    assert gone_on("one", *studies, "--storage", str(new)).storage == str(new)
+    assert resumed("one", *studies, "--storage", str(new)).storage == str(new)
 
 
 def test_the_database_is_found_from_another_folder(
@@ -160,7 +160,7 @@ def test_the_database_is_found_from_another_folder(
     a_stored_sweep(tmp_path / "runs")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    after = gone_on(str(tmp_path / "runs" / "one"))
+    after = resumed(str(tmp_path / "runs" / "one"))
     assert after.tracking == f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
@@ -173,7 +173,7 @@ def test_the_database_is_found_from_another_folder(
         ("--status two", r"status: there is no sweep 'two'"),
     ],
 )
-def test_what_cannot_be_resumed_is_said(flags: str, message: str, tmp_path: Path) -> None:
+def test_invalid_requests_are_refused(flags: str, message: str, tmp_path: Path) -> None:
     a_stored_sweep(tmp_path)
     settings = parse_arguments([*flags.split(), "--storage", str(tmp_path)])
     with pytest.raises(UserError, match=message):
@@ -192,20 +192,22 @@ def test_an_address_with_a_password_must_be_given_again(
 ) -> None:
     a_stored_sweep(tmp_path, "one", "--tracking-uri", secret)
     place = ["one", "--storage", str(tmp_path)]
-    with pytest.raises(UserError, match=r"tracking_uri: one has its runs at .*\*\*\*") as refused:
-        gone_on(*place)
+    with pytest.raises(
+        UserError, match=r"tracking_uri: the runs of one are at .*\*\*\*"
+    ) as refused:
+        resumed(*place)
     assert "pw" not in str(refused.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://another/")
-    with pytest.raises(UserError, match=r"give the whole address in MLFLOW_TRACKING_URI"):
-        gone_on(*place)
+    with pytest.raises(UserError, match=r"set the whole address with MLFLOW_TRACKING_URI"):
+        resumed(*place)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", secret)
-    assert gone_on(*place).tracking == secret
+    assert resumed(*place).tracking == secret
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert gone_on(*place, "--tracking-uri", "http://another/").tracking == "http://another/"
+    assert resumed(*place, "--tracking-uri", "http://another/").tracking == "http://another/"
 
 
 @pytest.mark.parametrize("folder", ["at@work", "what:is@it", "token=a"])
-def test_a_path_is_no_password(
+def test_a_path_is_not_taken_for_a_password(
     tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / folder).mkdir()
@@ -214,4 +216,4 @@ def test_a_path_is_no_password(
     Path("mlflow.db").touch()
     a_stored_sweep(Path("runs"))
     monkeypatch.chdir(tmp_path)
-    assert gone_on(str(tmp_path / folder / "runs/one")).tracking == address
+    assert resumed(str(tmp_path / folder / "runs/one")).tracking == address

@@ -1,4 +1,4 @@
-"""Sweeps found again: what is kept of them, and what others may see of it."""
+"""Sweeps in their storage: what they store, and how they are found, listed and locked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from weakdis_core.version import CODE_VERSION
 SECRET = "postgresql://user:swordfish@host/db"
 
 
-def test_no_password_is_kept(tmp_path: Path) -> None:
+def test_no_password_is_stored(tmp_path: Path) -> None:
     settings = a_stored_sweep(tmp_path, "one", "--tracking-uri", SECRET)
     study = find_sweep(settings, "one").study
     store_settings(
@@ -58,7 +58,7 @@ def test_no_password_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["settings", "base"])
-def test_settings_of_another_version_are_said_to_be_so(part: str, tmp_path: Path) -> None:
+def test_settings_of_another_version_are_refused(part: str, tmp_path: Path) -> None:
     settings = a_stored_sweep(tmp_path, "one")
     study = find_sweep(settings, "one").study
     kept = study.user_attrs["sweep"]
@@ -74,17 +74,17 @@ def test_a_sweep_of_another_core_is_not_resumed(tmp_path: Path) -> None:
     assert kept["core"] == CODE_VERSION
     asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path)])
     study.set_user_attr("sweep", {**kept, "core": CODE_VERSION - 1})
-    with pytest.raises(UserError, match=f"'one' was begun with version {CODE_VERSION - 1} of the"):
+    with pytest.raises(UserError, match=f"'one' began with version {CODE_VERSION - 1} of the"):
         resume_settings(asked)
-    # Begun before the version was kept.
+    # Sweeps of earlier versions lack the version.
     study.set_user_attr("sweep", {name: kept[name] for name in kept if name != "core"})
     assert find_sweep(asked, "one").core == 2
 
 
-def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
+def test_the_name_of_a_sweep_is_taken(tmp_path: Path) -> None:
     settings = a_stored_sweep(tmp_path, "N-shapes3d_v3")
     check_names_are_free(settings.model_copy(update={"name": "free"}))
-    with pytest.raises(UserError, match="there is a sweep 'N-shapes3d_v3' already; go on with"):
+    with pytest.raises(UserError, match="there is a sweep 'N-shapes3d_v3' already; resume it"):
         check_names_are_free(
             parse_arguments(["--variant", "all", "--name", "N", "--storage", str(tmp_path)])
         )
@@ -95,8 +95,10 @@ def test_a_name_is_taken_by_what_can_be_resumed(tmp_path: Path) -> None:
         check_names_are_free(settings)
 
 
-def test_what_was_killed_before_it_was_kept_is_nothing(tmp_path: Path) -> None:
-    """Neither in a file nor in a database does it stand in the way of other objectives."""
+def test_a_sweep_killed_before_it_stored_its_settings_leaves_its_name_free(
+    tmp_path: Path,
+) -> None:
+    """In a file and in a database, for any objective."""
     database = f"sqlite:///{tmp_path / 'studies.db'}"
     base = a_stored_sweep(tmp_path, "other", "--optuna-storage", database).base_config(VARIANT)
     for more in ([], ["--optuna-storage", database]):
@@ -121,7 +123,7 @@ def test_sweeps_are_in_the_order_in_which_they_began(tmp_path: Path) -> None:
     assert stored_names(settings[0]) == ["b", "c", "a"]
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_sweep_runs_in_one_process_at_a_time(tmp_path: Path) -> None:
     a_stored_sweep(tmp_path)
     assert not is_running(tmp_path / "one")
     with acquire_sweep_lock(tmp_path / "one"):
@@ -133,7 +135,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
             pass
 
 
-def test_who_looks_is_not_in_the_way(tmp_path: Path) -> None:
+def test_checking_a_lock_does_not_block_its_owner(tmp_path: Path) -> None:
     assert not is_running(tmp_path)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / ".lock").touch()
@@ -144,7 +146,7 @@ def test_who_looks_is_not_in_the_way(tmp_path: Path) -> None:
             pass
 
 
-def test_a_folder_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_locked_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".lock").mkdir()
     with (
         pytest.raises(UserError, match=r"\.lock: cannot be written \(Is a"),
@@ -154,7 +156,7 @@ def test_a_folder_that_cannot_be_locked_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs_command("initdb", "postgresql")
-def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
+def test_a_study_in_postgresql_locks_out_other_machines(tmp_path: Path) -> None:
     here, there = tmp_path / "here" / "one", tmp_path / "there" / "one"
     here.mkdir(parents=True)
     refused = pytest.raises(UserError, match="the sweep 'one' is running already")
@@ -165,16 +167,16 @@ def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
             there.mkdir(parents=True)
             with refused, acquire_sweep_lock(there, studies.address):
                 pass
-            # A server that has not noticed yet that the connection was cut keeps it for us.
+            # The server keeps the lock until it notices that the connection was cut.
             with halted_server_of(claim):
                 claim.check()
                 assert is_running(there, studies.address)
             wait_until(lambda: not is_running(there, studies.address))
-            # Then it is taken again.
+            # Then `check` takes the lock again.
             claim.check()
             with refused, acquire_sweep_lock(there, studies.address):
                 pass
-            # While the server is away nobody knows; then another machine is faster.
+            # After an outage of the server another machine takes the lock first.
             studies.stop()
             claim.check()
             studies.start()
@@ -188,7 +190,7 @@ def test_a_study_in_postgresql_holds_out_other_machines(tmp_path: Path) -> None:
 
 @contextmanager
 def halted_server_of(claim: StudyLock) -> Iterator[None]:
-    """Cut a lock's connection; within it the server's end of it does not find out."""
+    """Cut a lock's connection while its server process is halted."""
     assert claim._connection is not None
     process = claim._connection.scalar(text("select pg_backend_pid()"))
     os.kill(process, signal.SIGSTOP)
@@ -208,9 +210,7 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_sweeps_are_listed_and_looked_at(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_sweeps_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stored_names(parse_arguments(["--list", "--storage", str(tmp_path)])) == []
     a_stored_sweep(tmp_path)
     for flags in (["--list"], ["--status", "one"]):
@@ -219,7 +219,7 @@ def test_sweeps_are_listed_and_looked_at(
         assert "interrupted: --resume one" in shown
         assert "1 running" in shown
     assert "0.250" in shown
-    # What looks like markup is none.
+    # Errors are printed without reading them as markup.
     error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
     failed = TrialRecord(1, "00001", {"data.labels": 100}, "failed", 30, error=error)
     stored = find_sweep(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), "one")
@@ -228,7 +228,7 @@ def test_sweeps_are_listed_and_looked_at(
         parse_arguments(["--status", "one", "--storage", str(tmp_path)]), Console(width=200)
     )
     assert error in capsys.readouterr().out
-    # An earlier version stored no end: trials and waiting confirm runs decide.
+    # Sweeps of earlier versions lack `ended`, so trials and waiting confirm runs decide.
     kept = stored.study.user_attrs["sweep"]
     stored.study.set_user_attr("sweep", {key: kept[key] for key in kept if key != "ended"})
     stored = find_sweep(parse_arguments(["--list", "--storage", str(tmp_path)]), "one")
@@ -240,7 +240,7 @@ def test_sweeps_are_listed_and_looked_at(
     confirm.enqueue_trial({})
     print_status(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
     assert "interrupted: --resume one" in capsys.readouterr().out
-    # One whose study is in a database is seen by its folder.
+    # A sweep with its study in a database is listed by its folder.
     (tmp_path / "two").mkdir()
     Outbox(tmp_path / "two")
     print_status(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
@@ -249,7 +249,7 @@ def test_sweeps_are_listed_and_looked_at(
     )
 
 
-def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
+def test_a_record_that_lacks_its_end_is_completed(tmp_path: Path) -> None:
     study = find_sweep(a_stored_sweep(tmp_path), "one").study
     study.tell(0, 0.75)
     (record,) = TrialStore(study).load().values()
@@ -263,7 +263,7 @@ def test_a_sweep_killed_between_two_stores_is_put_right(tmp_path: Path) -> None:
 def test_a_sweep_has_ended_only_when_its_session_has(
     tmp_path: Path, trials: list[Outcome], outcome: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever its trials: a kill may come between two, or while the best is evaluated."""
+    """The program may be killed between trials, or while it evaluates the best one."""
     settings = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
     base = settings.base_config(VARIANT)
     (tmp_path / "one").mkdir()
@@ -287,7 +287,7 @@ def test_a_sweep_has_ended_only_when_its_session_has(
     study.tell(study.ask(), state=TrialState.FAIL)
     print_status(listed, Console(width=200))
     assert ("out of time: --resume one" in capsys.readouterr().out) == (len(study.trials) == 9)
-    # The next session has not ended.
+    # A new session begins.
     store_settings(study, settings, base)
     print_status(listed, Console(width=200))
     assert "interrupted: --resume one" in capsys.readouterr().out
@@ -313,13 +313,17 @@ def foreign_text(file: Path) -> None:
     [foreign_table, foreign_study, partial(foreign_study, name="other"), foreign_text],
     ids=["a table", "a study of the name", "another study", "text"],
 )
-def test_what_is_no_sweep_s_stays_as_it_is(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_a_file_that_is_no_sweep_is_left_unchanged(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
     file = tmp_path / "one" / "study.db"
     file.parent.mkdir()
     make(file)
     before = file.read_bytes()
     new = parse_arguments(["--variant", VARIANT, "--name", "one", "--storage", str(tmp_path)])
-    with pytest.raises(UserError, match=r"name: 'one' is taken by a study .* that is no sweep"):
+    with pytest.raises(
+        UserError, match=r"name: 'one' is not allowed: a study of .* is not a sweep"
+    ):
         check_names_are_free(new)
     assert stored_names(new) == []
     with pytest.raises(UserError, match="there is no sweep 'one'"):
@@ -327,16 +331,16 @@ def test_what_is_no_sweep_s_stays_as_it_is(tmp_path: Path, make: Callable[[Path]
     assert file.read_bytes() == before
 
 
-def test_a_study_in_a_shared_database_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_study_that_is_no_sweep_is_left_unchanged(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'shared.db'}"
     close_study(optuna.create_study(storage=database, study_name="precious"))
     flags = ["--variant", VARIANT, "--name", "precious", "--storage", str(tmp_path)]
-    with pytest.raises(UserError, match="'precious' is taken by a study in that database"):
+    with pytest.raises(UserError, match=r"'precious' is not allowed: .* in that database is not"):
         check_names_are_free(parse_arguments([*flags, "--optuna-storage", database]))
     assert optuna.get_all_study_names(open_storage(tmp_path, database)) == ["precious"]
 
 
-def test_a_study_that_is_locked_is_said_to_be(
+def test_a_locked_study_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a_stored_sweep(tmp_path)
@@ -378,7 +382,7 @@ def test_a_database_that_cannot_be_used_is_one_clear_line(
 
 
 def begin_or_look(flags: list[str]) -> None:
-    """What `sweeps/run.py` does with its flags, before anything starts."""
+    """Run the checks of `sweeps/run.py` before anything starts."""
     settings = parse_arguments(flags)
     if settings.list:
         print_status(settings, Console())
@@ -389,7 +393,7 @@ def begin_or_look(flags: list[str]) -> None:
 
 
 def close_study(study: optuna.Study) -> None:
-    """End a study's connections."""
+    """Close a study's connections."""
     storage = study._storage
     assert isinstance(storage, _CachedStorage)
     storage.remove_session()

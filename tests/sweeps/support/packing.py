@@ -13,7 +13,7 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster.ray_cluster import cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
-from sweeps.search.tuner import run_search, search_study
+from sweeps.search.tuner import open_search_study, run_search
 from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.sweep_settings import SweepSettings
@@ -47,7 +47,7 @@ def main(folder: Path) -> None:
         allotment = settings.allot(available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
-        run = StageRun(sweep, "search", search_study(sweep), ledger, budget)
+        run = StageRun(sweep, "search", open_search_study(sweep), ledger, budget)
         run_search(run, [], meeting_trial)
     print(allotment, [record.outcome for record in ledger.records.values()])
 

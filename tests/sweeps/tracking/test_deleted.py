@@ -1,4 +1,4 @@
-"""Runs that were deleted or purged in MLflow: a resumed sweep sends them again, as they were."""
+"""Runs that were deleted or purged in MLflow: a resumed sweep sends them again."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def state(uri: str) -> dict[str, Any]:
 
 
 def resume(sweep: Sweep) -> str:
-    """Begin a session: send again what MLflow lacks; what is printed."""
+    """Begin a session, send again what MLflow lacks, and return what is printed."""
     console = Console(file=io.StringIO(), width=200)
     outbox = Outbox(sweep.folder)
     delivery = RunClient(sweep.settings.tracking, VARIANT, "one")
@@ -145,7 +145,7 @@ def test_runs_are_sent_again_as_they_were(
     uri = sweep.settings.tracking
     before = state(uri)
     assert resume(sweep) == ""
-    # What is sent again can be lost again, in whatever order.
+    # Runs that were sent again can be lost again, in any order.
     for gone in (keys, EVERY):
         remove(uri, how, *gone)
         shown = ", ".join(key for key in EVERY if key in gone)
@@ -175,7 +175,7 @@ def test_entries_that_wait_follow_those_that_are_sent_again(sweep: Sweep) -> Non
     assert state(sweep.settings.tracking)["00001"][1]["best"] == "true"
 
 
-def test_a_session_that_is_killed_as_it_sends_again_is_followed_by_one_that_does(
+def test_a_session_killed_while_it_sends_again_is_completed_by_the_next(
     sweep: Sweep,
 ) -> None:
     uri = sweep.settings.tracking
@@ -204,7 +204,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(sweep: 
     assert str(caught.value).endswith(f"={shlex.quote(uri)} {command}")
 
 
-def test_trials_whose_parent_was_deleted_become_no_new_sweep_s(sweep: Sweep) -> None:
+def test_trials_of_a_deleted_parent_block_the_name_of_the_sweep(sweep: Sweep) -> None:
     remove(sweep.settings.tracking, delete, PARENT)
-    with pytest.raises(UserError, match="name: MLflow has a sweep 'one'"):
+    with pytest.raises(UserError, match=r"name: there is a sweep 'one' of .* in MLflow"):
         open_experiment(sweep.settings.tracking, VARIANT, "one")

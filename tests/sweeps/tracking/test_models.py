@@ -1,4 +1,4 @@
-"""What a finished sweep left in MLflow beside its numbers: data, words, and a model to use."""
+"""A finished sweep in MLflow: datasets, notes, and registered models."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_official_images_name_the_published_file(finished: Finished) -> None:
     assert source.url.endswith("/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5")
 
 
-def test_runs_in_words(finished: Finished) -> None:
+def test_notes_describe_runs(finished: Finished) -> None:
     words = finished.best.data.tags["mlflow.note.content"]
     labels = finished.best.data.params["data.labels"]
     for part in (

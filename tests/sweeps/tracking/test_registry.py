@@ -79,7 +79,7 @@ def best(uri: str) -> str:
     return str(version.run_id)
 
 
-def test_told_twice_it_is_one_version_with_its_scores(database: str, folder: Path) -> None:
+def test_an_entry_sent_twice_makes_one_version_with_its_scores(database: str, folder: Path) -> None:
     deliver = sweep(database, "00001")
     entry = model_of("00001", folder, 0.25)
     deliver(Entry(key="00001", kind="log", at=1500, step=30, metrics={SELECTED_BY: 0.25}))
@@ -103,7 +103,7 @@ def test_told_twice_it_is_one_version_with_its_scores(database: str, folder: Pat
     assert [(point.step, point.timestamp) for point in history] == [(30, 1500)]
 
 
-def test_a_trial_that_went_on_is_another_version(database: str, folder: Path) -> None:
+def test_a_resumed_trial_gets_another_version(database: str, folder: Path) -> None:
     deliver = sweep(database, "00001")
     deliver(model_of("00001", folder, 0.25, step=20))
     deliver(model_of("00001", folder, 0.50, step=30))
@@ -124,7 +124,7 @@ def test_a_trial_that_went_on_is_another_version(database: str, folder: Path) ->
         ((None, "rendered"), (0.1, "rendered"), True),
     ],
 )
-def test_the_alias_moves_to_what_is_better_on_validation(
+def test_the_alias_moves_to_the_better_model_on_validation(
     first: tuple[float | None, str],
     second: tuple[float | None, str],
     moves: bool,
@@ -180,11 +180,11 @@ def test_a_registry_that_fails_for_a_moment_costs_no_model(
     assert may_work_later(refusal(model))
     up = True
     deliver(model)
-    # The next one has all of its tries; after them it is said.
+    # The next model has all of its tries; then it is refused.
     up = False
-    told = [refusal(model_of("00002", folder, 0.5)) for _ in range(3)]
-    assert [may_work_later(each) for each in told] == [True, True, False]
-    assert "The model is not registered: busy" in str(told[-1])
+    refusals = [refusal(model_of("00002", folder, 0.5)) for _ in range(3)]
+    assert [may_work_later(each) for each in refusals] == [True, True, False]
+    assert "The model is not registered: busy" in str(refusals[-1])
 
 
 @pytest.mark.slow
@@ -211,7 +211,7 @@ def test_a_server_that_was_away_has_the_model_once_it_is_back(
         assert load_networks(found)[0].data.variant == VARIANT
 
 
-def test_what_was_left_half_stored_is_completed(database: str, folder: Path) -> None:
+def test_a_model_that_was_stored_in_part_is_completed(database: str, folder: Path) -> None:
     deliver = sweep(database, "00001")
     entry = model_of("00001", folder, 0.5)
     with pytest.raises((MlflowException, OSError)):

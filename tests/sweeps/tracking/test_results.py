@@ -1,4 +1,4 @@
-"""What MLflow is told of a sweep as a whole, and where its files go."""
+"""The best trial in MLflow, and the place of artifacts."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
     writer.close()
     assert not writer.failures
     parent, children = runs_of(database, VARIANT, "one")
-    told = {child.data.tags["trial_id"]: child.data.tags["best"] for child in children}
-    assert told == {"00001": "false", "00002": "true"}
+    marked = {child.data.tags["trial_id"]: child.data.tags["best"] for child in children}
+    assert marked == {"00001": "false", "00002": "true"}
     assert parent.data.tags["best_trial_id"] == "00002"
 
 
 def test_files_lie_beside_a_local_database_or_among_the_sweeps(
     database: str, tmp_path: Path
 ) -> None:
-    # To MLflow a database like any other, such as PostgreSQL, whose address says no folder.
+    # To MLflow a database such as PostgreSQL, whose address names no folder.
     other = database.replace("sqlite://", "sqlite+pysqlite://")
     client = MlflowClient(tracking_uri=database)
     runs = tmp_path / "elsewhere" / "runs"

@@ -1,4 +1,4 @@
-"""What MLflow is told: in order, once it answers, and never lost."""
+"""Entries reach MLflow in order, as soon as it answers, and none is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Mlflow:
     """Takes entries, except while it is down."""
 
     def __init__(self) -> None:
-        self.told: list[int] = []
+        self.received: list[int] = []
         self.up = threading.Event()
         self.asked = threading.Event()
 
@@ -40,7 +40,7 @@ class Mlflow:
         self.asked.set()
         if not self.up.is_set():
             raise ConnectionError("down")
-        self.told.append(entry.step)
+        self.received.append(entry.step)
 
 
 def test_training_never_waits_for_mlflow(tmp_path: Path) -> None:
@@ -51,46 +51,46 @@ def test_training_never_waits_for_mlflow(tmp_path: Path) -> None:
         writer.submit(numbered(number))
     submitted.set()
     writer.close()
-    # Whatever was told was told while the trials went on.
+    # Entries were delivered while training continued.
     assert free == [True, True, True]
 
 
-def test_entries_are_told_in_order(tmp_path: Path) -> None:
+def test_entries_are_delivered_in_order(tmp_path: Path) -> None:
     mlflow = Mlflow()
     mlflow.up.set()
     writer = DeliveryWorker(Outbox(tmp_path), mlflow)
     for number in range(50):
         writer.submit(numbered(number))
     writer.close()
-    assert mlflow.told == list(range(50))
+    assert mlflow.received == list(range(50))
     assert (writer.undelivered, writer.failures) == (0, [])
     assert list(Outbox(tmp_path).waiting()) == []
 
 
-def test_a_server_that_comes_back_is_told_everything_in_order(tmp_path: Path) -> None:
+def test_a_server_that_comes_back_receives_everything_in_order(tmp_path: Path) -> None:
     mlflow = Mlflow()
     writer = DeliveryWorker(Outbox(tmp_path), mlflow, pause=0.01)
     for number in range(5):
         writer.submit(numbered(number))
     assert mlflow.asked.wait(PATIENCE)
-    assert mlflow.told == []
+    assert mlflow.received == []
     mlflow.up.set()
     writer.close()
-    assert mlflow.told == list(range(5))
+    assert mlflow.received == list(range(5))
 
 
-def test_what_a_dead_server_was_not_told_the_next_session_tells(tmp_path: Path) -> None:
+def test_the_next_session_delivers_what_a_dead_server_did_not_receive(tmp_path: Path) -> None:
     mlflow = Mlflow()
     writer = DeliveryWorker(Outbox(tmp_path), mlflow, pause=0.01)
     for number in range(5):
         writer.submit(numbered(number))
     writer.close(grace=0.05)
-    assert (writer.undelivered, mlflow.told) == (5, [])
+    assert (writer.undelivered, mlflow.received) == (5, [])
     mlflow.up.set()
     again = DeliveryWorker(Outbox(tmp_path), mlflow)
     again.submit(numbered(5))
     again.close()
-    assert mlflow.told == list(range(6))
+    assert mlflow.received == list(range(6))
 
 
 def test_a_process_killed_while_writing_leaves_whole_entries(tmp_path: Path) -> None:
@@ -127,21 +127,21 @@ def test_a_file_that_is_no_outbox_is_refused(tmp_path: Path) -> None:
         list(Outbox(tmp_path).waiting())
 
 
-def test_what_mlflow_refuses_is_noted_and_the_next_follows(
+def test_a_refused_entry_is_noted_and_the_next_follows(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[int] = []
+    received: list[int] = []
 
     def deliver(entry: Entry) -> None:
         if entry.step == 1:
             raise MlflowException.invalid_parameter_value("no such thing")
-        told.append(entry.step)
+        received.append(entry.step)
 
     writer = DeliveryWorker(Outbox(tmp_path), deliver)
     for number in range(3):
         writer.submit(numbered(number))
     writer.close()
-    assert told == [0, 2]
+    assert received == [0, 2]
     assert writer.failures == ["MlflowException: no such thing"]
     assert "no such thing" in caplog.text
 
@@ -154,14 +154,14 @@ def begin(key: str, **params: str) -> Entry:
 def test_runs_are_made_found_again_and_ended(database: str) -> None:
     open_experiment(database, VARIANT, "one")
     first = RunClient(database, VARIANT, "one")
-    told = Entry(key="00001", kind="log", at=2000, step=7, metrics={"train/loss": 0.5})
-    for entry in (begin(PARENT, trials="3"), begin("00001"), told, told):
+    report = Entry(key="00001", kind="log", at=2000, step=7, metrics={"train/loss": 0.5})
+    for entry in (begin(PARENT, trials="3"), begin("00001"), report, report):
         first(entry)
     # Another session, as after a crash.
     second = RunClient(database, VARIANT, "one")
     second(begin(PARENT, trials="5", seed="0"))
     second(begin("00001"))
-    second(told)
+    second(report)
     second(Entry(key="00001", kind="end", at=3000, status="FINISHED", tags={"outcome": "complete"}))
     second(Entry(key=PARENT, kind="end", at=4000, status="KILLED"))
     parent, children = runs_of(database, VARIANT, "one")
@@ -169,7 +169,7 @@ def test_runs_are_made_found_again_and_ended(database: str) -> None:
     assert (parent.info.status, child.info.status) == ("KILLED", "FINISHED")
     assert (child.info.start_time, child.info.end_time) == (1000, 3000)
     assert child.data.tags["outcome"] == "complete"
-    # Params are what the first session said; what the next had otherwise is a tag.
+    # Params keep the values of the first session; changed values are tags.
     assert parent.data.params == {"trials": "3", "seed": "0"}
     assert parent.data.tags["resumed.trials"] == "5"
     client = MlflowClient(tracking_uri=database)
@@ -177,9 +177,8 @@ def test_runs_are_made_found_again_and_ended(database: str) -> None:
     assert [(point.step, point.value) for point in history] == [(7, 0.5)]
 
 
-def test_a_step_that_a_trial_reports_again_is_told_once(database: str) -> None:
-    # Its checkpoint may be older than what MLflow has: the process was killed in between, or the
-    # newest file cannot be read.
+def test_a_step_that_a_trial_reports_again_is_logged_once(database: str) -> None:
+    # Its checkpoint may be older than the last report in MLflow.
     open_experiment(database, VARIANT, "one")
     for session, steps in enumerate(((20, 40, 60), (40, 60, 80), (80, 100)), start=1):
         deliver = RunClient(database, VARIANT, "one")
@@ -189,7 +188,7 @@ def test_a_step_that_a_trial_reports_again_is_told_once(database: str) -> None:
             metrics = {"train/loss": 0.5, OF_REPORT: 1.0}
             at = 1000 * session + step
             deliver(Entry(key="00001", kind="log", at=at, step=step, metrics=metrics))
-    # Test scores are of the last step too, and no report of training.
+    # Test scores have the last step too, but are no report of training.
     deliver(Entry(key="00001", kind="log", at=9000, step=100, metrics={"test/accuracy": 0.9}))
     (run,) = runs_of(database, VARIANT, "one")[1]
     client = MlflowClient(tracking_uri=database)
@@ -229,7 +228,7 @@ def test_a_call_that_fails_comes_back_at_once(monkeypatch: pytest.MonkeyPatch) -
 
 
 class Store(BaseHTTPRequestHandler):
-    """A place for files, MLflow's own or Amazon's, that answers as it is told."""
+    """A file store, MLflow's or Amazon's, that answers with the status `answer`."""
 
     answer = 200
 
@@ -242,7 +241,7 @@ class Store(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["mlflow", "s3"])
-def test_a_file_is_tried_again_where_its_place_is_away_but_not_where_it_is_refused(
+def test_a_file_is_retried_if_its_store_is_away_but_not_if_it_is_refused(
     own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "file"
@@ -283,7 +282,7 @@ def test_an_experiment_is_made_once_with_artifacts_beside_the_database(
 def test_a_sweep_is_not_tracked_twice(database: str) -> None:
     open_experiment(database, VARIANT, "one")
     RunClient(database, VARIANT, "one")(begin(PARENT))
-    with pytest.raises(UserError, match="name: MLflow has a sweep 'one' of dsprites_v2 already"):
+    with pytest.raises(UserError, match="name: there is a sweep 'one' of dsprites_v2 already"):
         open_experiment(database, VARIANT, "one")
     open_experiment(database, VARIANT, "one", resumed=True)
     open_experiment(database, VARIANT, "two")
