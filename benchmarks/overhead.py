@@ -20,9 +20,9 @@ from sweeps.cluster.ray_cluster import LOCAL, cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
 from sweeps.search.tuner import open_search_study, run_search
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import STUDY_FILE
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
@@ -107,21 +107,21 @@ def _timed(settings: SweepSettings) -> tuple[float, float, float]:
     one = Allotment(1.0, 0.0, 1)
     sweep = Sweep(_NAME, folder, settings, base, build_space(base, {}), folder, one)
     budget = Budget(settings.time_budget, Interruption())
-    ledger = Ledger(settings.objective, base.training.steps, budget)
+    trials = Trials(settings.objective, base.training.steps, budget)
     run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
     writer = DeliveryWorker(Outbox(folder), RunClient(settings.tracking, _VARIANT, _NAME))
-    tracking = RunTracker(writer, run, ledger)
+    tracking = RunTracker(writer, run, trials)
     study, clock = open_search_study(sweep), _Clock()
     started = time.perf_counter()
     tracking.open()
     try:
-        search = StageRun(sweep, "search", study, ledger, budget)
+        search = StageRun(sweep, "search", study, trials, budget)
         run_search(search, [tracking, clock], trivial_trial)
     finally:
         tracking.close("FINISHED")
         writer.close()
-    if writer.failures or len(ledger.complete()) != settings.trials:
-        raise RuntimeError(f"only {len(ledger.complete())} of {settings.trials} trials completed")
+    if writer.failures or len(trials.complete()) != settings.trials:
+        raise RuntimeError(f"only {len(trials.complete())} of {settings.trials} trials completed")
     seconds = time.perf_counter() - started
     last = max(2, len(clock.starts) // 10)
     (first, first_cpu), *_, (end, end_cpu) = clock.starts[-last:]

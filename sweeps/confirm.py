@@ -10,8 +10,8 @@ from sweeps.cli.summary import Confirmed, print_confirmed, print_missing
 from sweeps.results import log_model, log_tables
 from sweeps.search.run_queue import QueuedRun, enqueue_runs, with_runtime
 from sweeps.session import Session, open_runs, open_stage, print_interrupted, train_runs
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import Sweep
+from sweeps.state.trials import Trials
 from sweeps.tracking.registry import SELECTED_BY
 from sweeps.trainable import CHECKPOINT_FILE, CONFIG_FILE, Trainable, train_and_score
 from sweeps.trial import Listener, TrialRecord
@@ -67,7 +67,7 @@ def fresh_seeds(seed: int, n: int) -> list[int]:
     return seeds
 
 
-def leaders(sweep: Sweep, search: Ledger) -> list[TrialRecord]:
+def leaders(sweep: Sweep, search: Trials) -> list[TrialRecord]:
     """Return the trials of the most accurate different configurations, best first.
 
     Without a complete trial it is the best of those cut short.
@@ -97,12 +97,12 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
         Whether at least one run is complete, and the user did not interrupt.
     """
     sweep, console, tracking = search.sweep, search.console, search.tracking
-    trials = leaders(sweep, search.ledger)
+    trials = leaders(sweep, search.trials)
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
     console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
     run = open_stage(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
-    session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.ledger))
+    session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.trials))
     files = _FileLogger(session)
     try:
         train_runs(session, files, trainable=trainable)
@@ -113,7 +113,7 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
         print_interrupted(session)
         return False
     # The study also has runs that earlier sessions asked for: more seeds, or another winner.
-    asked = [each for each in run.ledger.records.values() if each.values in values]
+    asked = [each for each in run.trials.records.values() if each.values in values]
     runs = sorted(asked, key=lambda each: values.index(each.values))
     found = [each for each in (_confirmed(sweep, trial, runs) for trial in trials) if each.runs]
     if found:
@@ -121,7 +121,7 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
         tracking.add_note(" ".join(each.note() for each in found))
     print_missing(console, runs, len(values))
     # Selected on validation: scores on test are for the tables.
-    trained = [each for each in run.ledger.complete() if each.checkpoint is not None]
+    trained = [each for each in run.trials.complete() if each.checkpoint is not None]
     if trained:
         chosen = max(trained, key=lambda each: each.metrics.get(SELECTED_BY, 0.0))
         log_model(sweep, tracking, chosen, "confirm", chosen.test)

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from analysis.serving.model_address import registered_name
 from analysis.serving.served import save_served
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import export_study
+from sweeps.state.trials import Trials
 from sweeps.tracking.outbox import PARENT
 from sweeps.tracking.registry import ALIAS
 from sweeps.tracking.run_tracker import RunTracker
@@ -67,13 +67,13 @@ def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     return Best(record, checkpoint, {f"test/{name}": value for name, value in scores.items()})
 
 
-def write_trials(ledger: Ledger, path: Path) -> None:
+def write_trials(trials: Trials, path: Path) -> None:
     """Write a row of CSV for every trial: outcome, settings and last metrics.
 
     Raises:
         UserError: The file cannot be written.
     """
-    records = sorted(ledger.records.values(), key=lambda record: record.number)
+    records = sorted(trials.records.values(), key=lambda record: record.number)
     settings = sorted({name for record in records for name in record.values})
     scores = [record.metrics | record.test for record in records]
     metrics = sorted({name for found in scores for name in found})
@@ -95,7 +95,7 @@ def log_tables(run: StageRun, tracking: RunTracker, console: Console) -> None:
     folder, search = run.sweep.folder, run.stage == "search"
     files = [folder / TRIALS_FILE, folder / STUDY_EXPORT] if search else [folder / CONFIRM_TABLE]
     try:
-        write_trials(run.ledger, files[0])
+        write_trials(run.trials, files[0])
         if search:
             export_study(run.study, files[1])
     except UserError as error:

@@ -26,10 +26,10 @@ from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space
 from sweeps.search.tuner import open_search_study, run_trials
 from sweeps.state.catalog import find_sweep, note_end, store_settings
-from sweeps.state.ledger import CHECKPOINTS_KEPT, Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import CHECKPOINTS_KEPT, Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
@@ -144,7 +144,7 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     outbox, client = _open_outbox(sweep)
     resend_deleted_runs(sweep, outbox, client, console)
     writer = DeliveryWorker(outbox, client)
-    tracking = RunTracker(writer, describe_sweep(sweep), run.ledger, run.stage)
+    tracking = RunTracker(writer, describe_sweep(sweep), run.trials, run.stage)
     tracking.open()
     tracking.end_all()
     return Session(**vars(run), tracking=tracking, writer=writer, console=console)
@@ -201,10 +201,10 @@ def open_stage(sweep: Sweep, stage: Stage, study: Study, interruption: Interrupt
     budget = Budget(seconds, interruption, records.seconds)
     # A study's run is never continued once its scores are in a table.
     kept = 1 if stage == "study" else CHECKPOINTS_KEPT
-    ledger = Ledger(settings.objective, sweep.base.training.steps, budget, records.load(), kept)
+    trials = Trials(settings.objective, sweep.base.training.steps, budget, records.load(), kept)
     if sweep.moved:
-        ledger.mend()
-    return StageRun(sweep, stage, study, ledger, budget)
+        trials.mend()
+    return StageRun(sweep, stage, study, trials, budget)
 
 
 def train_runs(
@@ -224,7 +224,7 @@ def train_runs(
     source = QueuedTrials(session.study, session.sweep.base, wanted)
     session.tracking.end_all()
     if source.left:
-        trials = len(session.ledger.ended()) + source.left
+        trials = len(session.trials.ended()) + source.left
         with show_trials(session, trials, *listeners) as everybody:
             run_trials(session, source, everybody, trainable)
 

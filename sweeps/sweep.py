@@ -101,20 +101,20 @@ def search(session: Session) -> bool:
         Whether a trial has a score and, if asked for, a confirm run is complete, and the user did
         not interrupt.
     """
-    sweep, ledger, budget, console = session.sweep, session.ledger, session.budget, session.console
-    if trials := count_without_time(session):
+    sweep, trials, budget, console = session.sweep, session.trials, session.budget, session.console
+    if left := count_without_time(session):
         console.print(
-            f"{sweep.name}: no time for the {trials} trials that are left: {budget.spent:.0f} of "
+            f"{sweep.name}: no time for the {left} trials that are left: {budget.spent:.0f} of "
             f"{budget.seconds:g} s are spent; go on with {_more_time(session)}",
             soft_wrap=True,
         )
     _run_trials(session)
-    record = ledger.best_of_any()
+    record = trials.best_of_any()
     if budget.interrupted:
         print_interrupted(session)
         return False
     if record is None:
-        reasons = [record.error for record in ledger.records.values() if record.error][:1]
+        reasons = [record.error for record in trials.records.values() if record.error][:1]
         if count_without_time(session):
             over = f"the time budget of {budget.seconds:g} s ended before any trial had a score"
             reasons.append(f"{over}; go on with {_more_time(session)}")

@@ -12,8 +12,8 @@ from analysis.statistics import Interval, t_interval
 from analysis.tables.rendering import mean
 from sweeps.names import KINDS
 from sweeps.results import Best
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.trials import Trials
 from sweeps.text import format_duration, format_outcomes, format_settings
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.trial import TrialRecord
@@ -22,11 +22,11 @@ from weakdis_core.config.config import Config
 from weakdis_core.pictures.write import FOLDER
 
 
-def pareto_front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
+def pareto_front(trials: Trials, fixed_labels: int) -> list[tuple[int, float]]:
     """Return the Pareto front of score against labels, over complete trials.
 
     Args:
-        ledger: The trials.
+        trials: The trials.
         fixed_labels: Number of labels, if it is not searched.
 
     Returns:
@@ -34,7 +34,7 @@ def pareto_front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
     """
     scores = [
         (int(record.values.get("data.labels", fixed_labels)), record.score or 0.0)
-        for record in ledger.complete()
+        for record in trials.complete()
     ]
     points: list[tuple[int, float]] = []
     for labels, score in sorted(scores, key=lambda each: (each[0], -each[1])):
@@ -45,8 +45,8 @@ def pareto_front(ledger: Ledger, fixed_labels: int) -> list[tuple[int, float]]:
 
 def print_results(console: Console, run: StageRun, best: Best) -> None:
     """Print the best configuration, its scores beside the paper's, and the front."""
-    sweep, ledger, record = run.sweep, run.ledger, best.record
-    ended = ledger.ended()
+    sweep, trials, record = run.sweep, run.trials, best.record
+    ended = trials.ended()
     outcomes = format_outcomes(ended)
     console.print(f"\n[bold]{sweep.name}[/bold]: {len(ended)} trials ended ({outcomes})")
     console.print(
@@ -64,7 +64,7 @@ def print_results(console: Console, run: StageRun, best: Best) -> None:
         f"A search result of one seed, not a table row. {_origin(sweep, best.test)}",
         highlight=False,
     )
-    points = pareto_front(ledger, sweep.base.data.labels)
+    points = pareto_front(trials, sweep.base.data.labels)
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"validation accuracy against labels: {shown}", highlight=False)

@@ -22,8 +22,8 @@ from sweeps.cluster.allotment import Allotment
 from sweeps.search.scheduler import REDUCTION_FACTOR
 from sweeps.search.space import build_space, first_rung
 from sweeps.state.catalog import find_sweep
-from sweeps.state.ledger import CHECKPOINTS_KEPT
 from sweeps.state.trial_store import count_remaining
+from sweeps.state.trials import CHECKPOINTS_KEPT
 from sweeps.sweep_settings import SweepSettings
 from sweeps.text import format_duration
 from weakdis_core.config.config import Config

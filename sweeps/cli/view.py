@@ -44,18 +44,18 @@ class View(Listener):
     Args:
         console: Where to show them.
         run: The stage of the trials.
-        trials: Most trials to run.
+        wanted: Most trials to run.
     """
 
-    def __init__(self, console: Console, run: StageRun, trials: int) -> None:
+    def __init__(self, console: Console, run: StageRun, wanted: int) -> None:
         self._console = console
         self._run = run
-        self._ledger = run.ledger
-        self._trials = trials
+        self._trials = run.trials
+        self._wanted = wanted
         self._word = WORDS[run.stage]
         self._live: Live | None = None
         # Trials that ended in an earlier session are not printed again.
-        self._printed = {record.trial_id for record in run.ledger.ended()}
+        self._printed = {record.trial_id for record in run.trials.ended()}
         # Start of the wait for the first trial, and time of the next notice.
         self._since = 0.0
         self._next = math.inf
@@ -105,17 +105,17 @@ class View(Listener):
 
     def render(self) -> RenderableType:
         """Return the view at this moment."""
-        ledger, budget, name = self._ledger, self._run.budget, self._run.sweep.name
-        head = f"{name}  {len(ledger.ended())} of {self._trials} {self._word}s ended"
+        trials, budget, name = self._trials, self._run.budget, self._run.sweep.name
+        head = f"{name}  {len(trials.ended())} of {self._wanted} {self._word}s ended"
         left = f", {format_duration(budget.left)} left" if math.isfinite(budget.left) else ""
         stop = "  stopping..." if budget.interrupted else ""
         lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
-        best = ledger.best() if self._run.stage == "search" else None
+        best = trials.best() if self._run.stage == "search" else None
         if best is not None:
             lines.append(Text(f"best so far: trial {summary_line(best)}", style="green"))
         table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
-        ended = [record for record in ledger.ended() if record is not best][-_SHOWN_ENDED:]
-        for record in [*ended, *ledger.running()]:
+        ended = [record for record in trials.ended() if record is not best][-_SHOWN_ENDED:]
+        for record in [*ended, *trials.running()]:
             # As plain text: an error may contain markup.
             table.add_row(*map(Text, _cells(record)), style=_STYLES[record.outcome])
         return Group(*lines, table)
@@ -123,7 +123,7 @@ class View(Listener):
     def _print_ended(self) -> None:
         if self._live is not None or is_interactive(self._console):
             return
-        for record in self._ledger.ended():
+        for record in self._trials.ended():
             if record.trial_id not in self._printed:
                 self._printed.add(record.trial_id)
                 self._console.print(Text(f"{self._word} {summary_line(record)}"), soft_wrap=True)

@@ -63,7 +63,7 @@ class DrawnTrials:
         if reason := why_outside(self.space, values_of(trial)):
             set_user_attr(study, trial, REFUSED, reason)
             study.tell(number, state=TrialState.FAIL)
-            self._run.ledger.records[trial_id] = TrialStore(study).load()[trial_id]
+            self._run.trials.records[trial_id] = TrialStore(study).load()[trial_id]
         return bool(reason)
 
 
@@ -80,7 +80,7 @@ class StudySearcher(Searcher):
     def __init__(self, run: StageRun, source: DrawnTrials | QueuedTrials) -> None:
         # Without metric and mode, as this searcher reads the results itself.
         super().__init__()
-        self._study, self._ledger, self._stage = run.study, run.ledger, run.stage
+        self._study, self._trials, self._stage = run.study, run.trials, run.stage
         self._source = source
         self._pareto = len(run.study.directions) > 1
         # By Tune's id of the trial, which is another in every session.
@@ -97,7 +97,7 @@ class StudySearcher(Searcher):
             trial = self._unfinished.popleft() if self._unfinished else self._source.take()
         if trial is None:
             # A trial that fails to start may have to be suggested again.
-            return FINISHED if all(map(self._ledger.has_started, self._running)) else None
+            return FINISHED if all(map(self._trials.has_started, self._running)) else None
         self._running[trial_id] = trial
         record = self._record(trial)
         return self._source.settings(trial) | {
@@ -108,7 +108,7 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report a trial's value at a step to the study, if it has one."""
-        trial, value = self._running.get(trial_id), result.get(self._ledger.metric)
+        trial, value = self._running.get(trial_id), result.get(self._trials.metric)
         if trial is not None and value is not None:
             self._report(trial, int(result["step"]), float(value))
 
@@ -119,7 +119,7 @@ class StudySearcher(Searcher):
         trial = self._running.get(trial_id)
         if trial is None:
             return
-        if error and self._ledger.starts_again(trial_id):
+        if error and self._trials.starts_again(trial_id):
             self._unfinished.append(trial)
         else:
             self._tell(trial, error)
@@ -147,7 +147,7 @@ class StudySearcher(Searcher):
         Path(checkpoint_path).touch()
 
     def _record(self, trial: Trial) -> TrialRecord | None:
-        return self._ledger.records.get(trial_id_of(trial.number, self._stage))
+        return self._trials.records.get(trial_id_of(trial.number, self._stage))
 
     def _report(self, trial: Trial, step: int, value: float) -> None:
         # Optuna takes one value a step, and none of a trial with several objectives.

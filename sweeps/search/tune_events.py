@@ -10,7 +10,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.cluster.storage import path_within
-from sweeps.state.ledger import Ledger
+from sweeps.state.trials import Trials
 from sweeps.trial import Listener, TrialRecord
 
 
@@ -18,12 +18,12 @@ class TuneEvents(Callback):
     """Finds the record of each trial of Tune and calls all listeners in order.
 
     Args:
-        ledger: The records.
-        listeners: The listeners, including `ledger`.
+        trials: The records.
+        listeners: The listeners, including `trials`.
     """
 
-    def __init__(self, ledger: Ledger, listeners: Sequence[Listener]) -> None:
-        self._ledger = ledger
+    def __init__(self, trials: Trials, listeners: Sequence[Listener]) -> None:
+        self._trials = trials
         self._listeners = listeners
 
     def __getstate__(self) -> dict[str, Any]:
@@ -43,39 +43,39 @@ class TuneEvents(Callback):
     def on_trial_recover(self, *_: Any, **info: Any) -> None:
         """Count the death of a process, after which Tune reschedules its trial."""
         trial: Trial = info["trial"]
-        self._ledger.count_death(trial.trial_id, trial.config["trial_id"])
+        self._trials.count_death(trial.trial_id, trial.config["trial_id"])
 
     def on_trial_start(self, *_: Any, **info: Any) -> None:
         """Open the trial's record and call `trial_started`."""
         trial: Trial = info["trial"]
-        record = self._ledger.open_record(trial.trial_id, trial.config)
+        record = self._trials.open_record(trial.trial_id, trial.config)
         for each in self._listeners:
             each.trial_started(record)
 
     def on_trial_result(self, *_: Any, **info: Any) -> None:
         """Call `trial_reported`."""
-        record = self._ledger.records[info["trial"].config["trial_id"]]
+        record = self._trials.records[info["trial"].config["trial_id"]]
         for each in self._listeners:
             each.trial_reported(record, info["result"])
 
     def on_checkpoint(self, *_: Any, **info: Any) -> None:
         """Call `checkpoint_saved`."""
-        record = self._ledger.records[info["trial"].config["trial_id"]]
+        record = self._trials.records[info["trial"].config["trial_id"]]
         for each in self._listeners:
             each.checkpoint_saved(record, path_within(info["checkpoint"].path))
 
     def on_trial_complete(self, *_: Any, **info: Any) -> None:
         """Call `trial_ended`, unless the trial never started and so has no record."""
-        record = self._ledger.records.get(info["trial"].config["trial_id"])
+        record = self._trials.records.get(info["trial"].config["trial_id"])
         if record is not None:
             self._end(record)
 
     def on_trial_error(self, *_: Any, **info: Any) -> None:
         """Store the error and call `trial_ended`, unless the trial is suggested again."""
         trial: Trial = info["trial"]
-        if self._ledger.starts_again(trial.trial_id):
+        if self._trials.starts_again(trial.trial_id):
             return
-        record = self._ledger.open_record(trial.trial_id, trial.config)
+        record = self._trials.open_record(trial.trial_id, trial.config)
         record.error = _reason_of(trial)
         self._end(record)
 

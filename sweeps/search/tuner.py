@@ -21,10 +21,10 @@ from sweeps.search.searcher import DrawnTrials, StudySearcher
 from sweeps.search.space import starting_point
 from sweeps.search.tune_events import TuneEvents
 from sweeps.state.catalog import store_settings
-from sweeps.state.ledger import STARTS
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import make_sampler, open_storage, open_study
 from sweeps.state.trial_store import TrialStoreListener, count_remaining, enqueue_failed_for_time
+from sweeps.state.trials import STARTS
 from sweeps.trainable import Trainable, reporting_errors, train_trial
 from sweeps.trial import Listener, Stage
 from weakdis_core.errors import UserError
@@ -62,7 +62,7 @@ def run_search(
     sweep = run.sweep
     if not count_remaining(run.study, sweep.settings.trials) or not run.budget.left:
         return
-    earlier = {record.trial_id: record.rungs for record in run.ledger.records.values()}
+    earlier = {record.trial_id: record.rungs for record in run.trials.records.values()}
     scheduler = Halving(sweep.settings.objective, sweep.base, sweep.space, earlier)
     run_trials(run, DrawnTrials(run), listeners, trainable, scheduler)
 
@@ -92,7 +92,7 @@ def run_trials(
     # Guards raise errors that end the sweep before anything is written. Then the record is updated,
     # the listeners read it, and last it is stored.
     guards = [run.budget.interruption, sweep.claim, nodes]
-    in_order = [*guards, run.ledger, *listeners, TrialStoreListener(run)]
+    in_order = [*guards, run.trials, *listeners, TrialStoreListener(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
         param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
@@ -114,7 +114,7 @@ def run_trials(
             storage_filesystem=system if sweep.storage.remote else None,
             stop=run.budget,
             verbose=0,
-            callbacks=[TuneEvents(run.ledger, in_order)],
+            callbacks=[TuneEvents(run.trials, in_order)],
             failure_config=tune.FailureConfig(max_failures=STARTS - 1),
         ),
     )

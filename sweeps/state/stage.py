@@ -14,7 +14,7 @@ from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.locks import StudyLock
 from sweeps.cluster.storage import Storage
 from sweeps.names import Space
-from sweeps.state.ledger import Ledger
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import Stage, seconds_of_a_trial
 from weakdis_core.config.config import Config
@@ -72,16 +72,16 @@ class StageRun:
         sweep: The sweep.
         stage: What the trials are for.
         study: Their Optuna study.
-        ledger: Their records.
+        trials: Their records.
         budget: Decides when to stop.
     """
 
     sweep: Sweep
     stage: Stage
     study: Study
-    ledger: Ledger
+    trials: Trials
     budget: Budget
 
     def enough_time(self) -> bool:
         """Check whether the time left suffices for an average complete trial."""
-        return self.budget.left > seconds_of_a_trial(self.ledger.complete())
+        return self.budget.left > seconds_of_a_trial(self.trials.complete())

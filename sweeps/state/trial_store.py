@@ -131,7 +131,7 @@ def end_out_of_time(run: StageRun) -> None:
     if not run.budget.ran_out:
         return
     for trial in run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        record = run.ledger.records.get(trial_id_of(trial.number))
+        record = run.trials.records.get(trial_id_of(trial.number))
         if record is None:
             set_waiting(run.study, trial)
             continue
@@ -157,7 +157,7 @@ class TrialStoreListener(Listener):
         self._records = TrialStore(run.study, run.stage)
         self._storage = run.sweep.storage
         self._stored = set(run.study.user_attrs)
-        self._named = {key: record.checkpoints for key, record in run.ledger.records.items()}
+        self._named = {key: record.checkpoints for key, record in run.trials.records.items()}
 
     def trial_started(self, record: TrialRecord) -> None:
         """Start the clock, and store the record."""
@@ -186,7 +186,7 @@ class TrialStoreListener(Listener):
 
     def session_ended(self) -> None:
         """Store the records of trials that were cut short or refused; the others are stored."""
-        for record in self._run.ledger.ended():
+        for record in self._run.trials.ended():
             refused = record.mended and f"{_PREFIX}{record.trial_id}" not in self._stored
             if refused or record.outcome in ("out_of_time", "interrupted"):
                 self._save(record)

@@ -23,8 +23,8 @@ from mlflow.types import Schema, TensorSpec
 from optuna.distributions import distribution_to_json
 
 from sweeps.names import KINDS, METRICS
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import Sweep
+from sweeps.state.trials import Trials
 from sweeps.text import format_duration, format_settings
 from sweeps.trial import Stage, TrialRecord
 from weakdis_core.config.config import Config
@@ -176,10 +176,10 @@ def _source(prepared: Prepared) -> DatasetSource:
     return CodeDatasetSource(tags)
 
 
-def describe_best(ledger: Ledger) -> str:
+def describe_best(trials: Trials) -> str:
     """Describe the best complete trial and count the outcomes; empty if no trial has ended."""
-    ends = Counter(record.outcome.replace("_", " ") for record in ledger.ended())
-    best = ledger.best()
+    ends = Counter(record.outcome.replace("_", " ") for record in trials.ended())
+    best = trials.best()
     found = "No complete trial so far" if best is None else (
         f"**Best so far: trial {best.number}** (`{best.trial_id}`), {best.score:.3f} on validation"
     )  # fmt: skip

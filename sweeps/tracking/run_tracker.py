@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from sweeps.state.ledger import Ledger, finite_metrics
+from sweeps.state.trials import Trials, finite_metrics
 from sweeps.text import format_settings
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry, Kind
 from sweeps.tracking.run_info import SweepRun, describe_best, describe_trial
@@ -42,28 +42,28 @@ class RunTracker(Listener):
     Args:
         writer: Delivers the entries.
         sweep: The parts that the runs share.
-        ledger: Records of the trials.
+        trials: Records of the trials.
         stage: What the trials are for.
     """
 
     def __init__(
-        self, writer: DeliveryWorker, sweep: SweepRun, ledger: Ledger, stage: Stage = "search"
+        self, writer: DeliveryWorker, sweep: SweepRun, trials: Trials, stage: Stage = "search"
     ) -> None:
         self._writer = writer
         self._sweep = sweep
-        self._ledger = ledger
+        self._trials = trials
         self._stage = stage
         self._notes: list[str] = []
         # Outcomes that MLflow has; those of mended records may not have been sent.
-        self._closed = {each.trial_id: each.outcome for each in ledger.ended() if not each.mended}
+        self._closed = {each.trial_id: each.outcome for each in trials.ended() if not each.mended}
         self._begun: set[str] = set()
         self._device = ""
         # Tags of reports by trial id; a tag is sent when it changes.
         self._reported: dict[str, dict[str, str]] = {}
 
-    def of_stage(self, stage: Stage, ledger: Ledger) -> RunTracker:
+    def of_stage(self, stage: Stage, trials: Trials) -> RunTracker:
         """Return a tracker of another stage of the same sweep."""
-        return RunTracker(self._writer, self._sweep, ledger, stage)
+        return RunTracker(self._writer, self._sweep, trials, stage)
 
     def open(self) -> None:
         """Create the parent run, or reopen it."""
@@ -125,12 +125,12 @@ class RunTracker(Listener):
 
     def end_all(self) -> None:
         """End the runs of all trials that have ended."""
-        for record in self._ledger.ended():
+        for record in self._trials.ended():
             self._end(record)
 
     def cut_short(self) -> None:
         """End all trials and their runs."""
-        self._ledger.cut_short()
+        self._trials.cut_short()
         self.end_all()
 
     def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
@@ -192,19 +192,19 @@ class RunTracker(Listener):
             tags["reason"] = record.error[:500]
         self._submit(record.trial_id, "end", tags=tags, status=STATUS[record.outcome])
         tags, metrics = self._ended(), {}
-        best = self._ledger.best() if self._stage == "search" else None
+        best = self._trials.best() if self._stage == "search" else None
         if best is not None and best.score is not None:
-            metrics = {self._ledger.metric.replace("val/", "best/"): best.score}
+            metrics = {self._trials.metric.replace("val/", "best/"): best.score}
             tags[MLFLOW_RUN_NOTE] = self._description()
-        step = len(self._ledger.ended())
+        step = len(self._trials.ended())
         self._submit(PARENT, "log", metrics=metrics, step=step, tags=tags)
 
     def _ended(self) -> dict[str, str]:
         """Return the number of ended trials as a tag; reports count missing runs by it."""
-        return {f"{self._stage}.ended": str(len(self._ledger.ended()))}
+        return {f"{self._stage}.ended": str(len(self._trials.ended()))}
 
     def _description(self) -> str:
-        found = describe_best(self._ledger) if self._stage == "search" else ""
+        found = describe_best(self._trials) if self._stage == "search" else ""
         return "\n\n".join(filter(None, (self._sweep.description, found, *self._notes)))
 
     def _open_run(self, key: str, tags: Mapping[str, str], params: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ def test_an_error_with_markup_is_shown_unchanged(watched: bool, tmp_path: Path) 
     console = Console(file=shown, width=200)
     run = a_run(a_study(tmp_path), seconds=60.0)
     view = View(console, run, 3)
-    run.ledger.records["00001"] = failed
+    run.trials.records["00001"] = failed
     if watched:
         console.print(view.render())
     else:

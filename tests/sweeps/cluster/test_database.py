@@ -18,9 +18,9 @@ from sweeps.cluster.storage_errors import explain_storage_errors
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
 from sweeps.search.tuner import open_search_study, run_search
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import Listener, TrialRecord
 from tests.patience import PATIENCE
@@ -61,8 +61,8 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
         space = build_space(base, {})
         sweep = Sweep("stopped", place, settings, base, space, tmp_path, Allotment(1.0, 0.0, 1))
         budget = Budget(PATIENCE, Interruption())
-        study, ledger = open_search_study(sweep), Ledger("pixels", STEPS, budget)
-        run = StageRun(sweep, "search", study, ledger, budget)
+        study, trials = open_search_study(sweep), Trials("pixels", STEPS, budget)
+        run = StageRun(sweep, "search", study, trials, budget)
         message = r"optuna_storage: the database does not answer any more .*go on with --resume"
         with pytest.raises(UserError, match=message) as caught, explain_storage_errors(place):
             run_search(run, [Stopping(studies)], script)
@@ -72,9 +72,9 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
         # The study has the earlier report, and the trial can continue.
         study = open_search_study(sweep)
         budget = Budget(PATIENCE, Interruption())
-        ledger = Ledger("pixels", STEPS, budget, TrialStore(study).load())
-        assert [(each.outcome, each.step) for each in ledger.records.values()] == [("running", 50)]
-        run_search(StageRun(sweep, "search", study, ledger, budget), [], script)
+        trials = Trials("pixels", STEPS, budget, TrialStore(study).load())
+        assert [(each.outcome, each.step) for each in trials.records.values()] == [("running", 50)]
+        run_search(StageRun(sweep, "search", study, trials, budget), [], script)
         # If another machine runs the sweep meanwhile, this one ends before it writes anything.
         monkeypatch.setattr("sweeps.cluster.locks._EVERY", 0.0)
         lost = StudyLock("stopped", studies.address)
@@ -84,10 +84,10 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
             acquire_sweep_lock(tmp_path / "elsewhere/stopped", studies.address),
             pytest.raises(UserError, match="another program has taken over the sweep 'stopped'"),
         ):
-            run_search(StageRun(sweep, "search", study, ledger, budget), [], script)
+            run_search(StageRun(sweep, "search", study, trials, budget), [], script)
         assert list(TrialStore(study).load()) == ["00001"]
         close(study)
-    assert [each.outcome for each in ledger.records.values()] == ["complete"]
+    assert [each.outcome for each in trials.records.values()] == ["complete"]
 
 
 def close(study: Study) -> None:

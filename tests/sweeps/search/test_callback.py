@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial
 from sweeps.budget import Budget, Interruption
 from sweeps.names import METRICS
 from sweeps.search.tune_events import TuneEvents, _reason_of
-from sweeps.state.ledger import Ledger
+from sweeps.state.trials import Trials
 from sweeps.trial import Listener, Outcome, TrialRecord, outcome_of
 from weakdis_core.errors import UserError
 
@@ -80,15 +80,15 @@ class Refusing(Listener):
         raise UserError("no")
 
 
-def a_ledger() -> Ledger:
-    return Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
+def the_trials() -> Trials:
+    return Trials("pixels", STEPS, Budget(math.inf, Interruption()))
 
 
 def test_listeners_are_called_in_order() -> None:
     noted: list[tuple[str, ...]] = []
-    ledger = a_ledger()
+    trials = the_trials()
     guard, first, second, keeper = (Recording(name, noted) for name in ("guard", "a", "b", "last"))
-    events = TuneEvents(ledger, [guard, ledger, first, second, keeper])
+    events = TuneEvents(trials, [guard, trials, first, second, keeper])
     trial = Trial(
         "stub",
         config={"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG},
@@ -116,22 +116,22 @@ def test_listeners_are_called_in_order() -> None:
     assert [each[:2] for each in noted] == [
         (name, event[0]) for event in expected for name in order
     ]
-    # Listeners after the ledger receive the updated record.
+    # Listeners after the trials receive the updated record.
     later = [each for each in noted if each[0] != "guard"]
     assert later == [(name, *event) for event in expected for name in order[1:]]
 
 
 def test_nothing_is_called_after_a_listener_that_raises() -> None:
     noted: list[tuple[str, ...]] = []
-    ledger = a_ledger()
-    ledger.records["00001"] = TrialRecord(1, "00001", {})
+    trials = the_trials()
+    trials.records["00001"] = TrialRecord(1, "00001", {})
     others = Recording("a", noted), Recording("last", noted)
-    events = TuneEvents(ledger, [Refusing(), ledger, *others])
+    events = TuneEvents(trials, [Refusing(), trials, *others])
     for call in (events.on_step_begin, events.on_experiment_end):
         with pytest.raises(UserError):
             call()
     assert noted == []
-    assert ledger.records["00001"].outcome == "running"
+    assert trials.records["00001"].outcome == "running"
 
 
 def test_a_trial_that_ends_before_it_starts_is_an_event_only_if_it_failed(
@@ -140,8 +140,8 @@ def test_a_trial_that_ends_before_it_starts_is_an_event_only_if_it_failed(
     # A trial without an experiment has no file of errors.
     monkeypatch.setattr("sweeps.search.tune_events._reason_of", lambda trial: "no memory")
     noted: list[tuple[str, ...]] = []
-    ledger = a_ledger()
-    events = TuneEvents(ledger, [ledger, Recording("last", noted)])
+    trials = the_trials()
+    events = TuneEvents(trials, [trials, Recording("last", noted)])
     config = {"number": 1, "trial_id": "00001", "values": {}, "config": CONFIG}
     trial = Trial("stub", config=config, trial_id="t", stub=True)
     events.on_trial_complete(trial=trial)
@@ -150,7 +150,7 @@ def test_a_trial_that_ends_before_it_starts_is_an_event_only_if_it_failed(
 
 
 def test_nothing_of_the_listeners_is_pickled() -> None:
-    events = TuneEvents(a_ledger(), [Listener()])
+    events = TuneEvents(the_trials(), [Listener()])
     assert pickle.loads(pickle.dumps(events)).__dict__ == {}
 
 

@@ -21,10 +21,10 @@ from sweeps.names import METRICS
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space, starting_point
 from sweeps.session import Session
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
@@ -58,16 +58,16 @@ def a_sweep(folder: Path, **flags: Any) -> Sweep:
     )
 
 
-def searched(*trials: tuple[int, float | None, Outcome]) -> Ledger:
+def searched(*given: tuple[int, float | None, Outcome]) -> Trials:
     """Return the records of a search, given latent size, score and outcome of each trial."""
-    ledger = Ledger("pixels", STEPS, Budget(math.inf, Interruption()))
-    for number, (size, score, outcome) in enumerate(trials, 1):
+    trials = Trials("pixels", STEPS, Budget(math.inf, Interruption()))
+    for number, (size, score, outcome) in enumerate(given, 1):
         record = TrialRecord(
             number, f"t{number}", {"model.latent_size": size}, outcome, score=score
         )
         record.checkpoints = ["somewhere"]
-        ledger.records[record.trial_id] = record
-    return ledger
+        trials.records[record.trial_id] = record
+    return trials
 
 
 def test_seeds_are_fresh_distinct_and_the_same_each_time() -> None:
@@ -81,7 +81,7 @@ def test_seeds_are_fresh_distinct_and_the_same_each_time() -> None:
 
 
 def test_the_best_different_configurations_are_confirmed(tmp_path: Path) -> None:
-    ledger = searched(
+    trials = searched(
         (4, 0.7, "complete"),
         (8, 0.9, "complete"),
         (8, 0.8, "complete"),
@@ -90,14 +90,14 @@ def test_the_best_different_configurations_are_confirmed(tmp_path: Path) -> None
         (16, 0.5, "complete"),
     )
     sweep = a_sweep(tmp_path, confirm_seeds=2, confirm_top=2)
-    assert [record.number for record in leaders(sweep, ledger)] == [2, 1]
-    assert leaders(sweep, ledger)[0] is ledger.best()
+    assert [record.number for record in leaders(sweep, trials)] == [2, 1]
+    assert leaders(sweep, trials)[0] is trials.best()
 
 
 def test_without_a_complete_trial_the_best_cut_short_is_confirmed(tmp_path: Path) -> None:
-    ledger = searched((4, 0.2, "out_of_time"), (8, 0.9, "pruned"), (6, None, "failed"))
+    trials = searched((4, 0.2, "out_of_time"), (8, 0.9, "pruned"), (6, None, "failed"))
     sweep = a_sweep(tmp_path, confirm_seeds=2, confirm_top=3)
-    assert [record.number for record in leaders(sweep, ledger)] == [2]
+    assert [record.number for record in leaders(sweep, trials)] == [2]
 
 
 def ran(script: Any, database: str, folder: Path) -> tuple[bool, str, Run, list[Run]]:
@@ -120,17 +120,17 @@ def confirmed(
     interruption: Interruption | None = None,
 ) -> tuple[bool, str, Run, list[Run]]:
     """Confirm a configuration; return the result, the output, the parent and confirm runs."""
-    ledger = searched((size, 0.9, "complete"))
-    ledger.records["t1"].values = values_of(sweep, size)
+    trials = searched((size, 0.9, "complete"))
+    trials.records["t1"].values = values_of(sweep, size)
     open_experiment(database, VARIANT, "scripted")
     writer = DeliveryWorker(Outbox(sweep.folder), RunClient(database, VARIANT, "scripted"))
     run = SweepRun("scripted", sweep.base, common_tags(sweep.base, "rendered"), {})
-    tracking = RunTracker(writer, run, ledger)
+    tracking = RunTracker(writer, run, trials)
     tracking.open()
     output, budget = io.StringIO(), Budget(math.inf, interruption or Interruption())
     study = open_study(open_storage(sweep.folder), "scripted", "pixels")
     console = Console(file=output)
-    session = Session(sweep, "search", study, ledger, budget, tracking, writer, console)
+    session = Session(sweep, "search", study, trials, budget, tracking, writer, console)
     try:
         found = confirm(session, script)
     finally:

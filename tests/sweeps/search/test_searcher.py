@@ -88,7 +88,7 @@ def test_the_search_ends_when_time_does(tmp_path: Path) -> None:
 
 
 def test_the_search_ends_with_its_last_trial(tmp_path: Path) -> None:
-    run = a_run(a_study(tmp_path), trials=2)
+    run = a_run(a_study(tmp_path), wanted=2)
     searcher = StudySearcher(run, DrawnTrials(run))
     for number in range(2):
         assert searcher.suggest(f"t{number}") is not None
@@ -148,7 +148,7 @@ def test_the_search_refuses_a_trial_outside_the_space(
     reason = f"{name}: {value!r} is outside the search space; it must be {allowed}"
     assert (trial.state, trial.user_attrs[REFUSED]) == (TrialState.FAIL, reason)
     assert study.trials[2].value == 0.5
-    refused = session.ledger.records["00002"]
+    refused = session.trials.records["00002"]
     assert (refused.outcome, refused.error, refused.mended) == ("failed", reason, True)
     # The record of the next session has the same reason.
     again = Playing(study)

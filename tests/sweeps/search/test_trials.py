@@ -20,10 +20,10 @@ from sweeps.cli.view import summary_line
 from sweeps.names import METRICS, RUNG_METRICS
 from sweeps.results import write_trials
 from sweeps.search.tuner import run_search
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import Trials
 from sweeps.trainable import checkpoints_of, reporting_errors
 from sweeps.trial import Listener, TrialRecord
 from tests.patience import PATIENCE
@@ -81,7 +81,7 @@ def ran(
 
 
 def by_size(ran: Ran) -> dict[int, TrialRecord]:
-    return {record.values["model.latent_size"]: record for record in ran.ledger.records.values()}
+    return {record.values["model.latent_size"]: record for record in ran.trials.records.values()}
 
 
 def test_outcomes(ran: Ran) -> None:
@@ -129,7 +129,7 @@ def test_mlflow_states_and_reasons(ran: Ran) -> None:
 
 
 def test_one_run_for_each_trial(ran: Ran) -> None:
-    assert set(ran.children) == set(ran.ledger.records)
+    assert set(ran.children) == set(ran.trials.records)
 
 
 def test_metrics_lie_at_their_training_steps(ran: Ran, resources: dict[str, float]) -> None:
@@ -164,18 +164,18 @@ def test_the_last_two_checkpoints_are_kept_of_each_trial(ran: Ran) -> None:
 
 
 def test_the_best_is_a_complete_trial(ran: Ran) -> None:
-    best = ran.ledger.best()
+    best = ran.trials.best()
     assert best is by_size(ran)[4]
 
 
 def test_the_front_of_accuracy_against_labels(ran: Ran) -> None:
-    points = pareto_front(ran.ledger, 1000)
+    points = pareto_front(ran.trials, 1000)
     assert points == sorted(points)
     assert points[-1][1] == 0.25
 
 
 def test_the_table_of_trials(ran: Ran, tmp_path: Path) -> None:
-    write_trials(ran.ledger, tmp_path / "trials.csv")
+    write_trials(ran.trials, tmp_path / "trials.csv")
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["outcome"] for row in rows][:3] == ["complete", "complete", "failed"]
@@ -187,7 +187,7 @@ def test_no_trial_is_started_without_time_to_end(ran: Ran) -> None:
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     for seconds, enough in ((3600, True), (0.001, False)):
         budget = Budget(seconds, Interruption())
-        run = StageRun(ran.sweep, "search", study, ran.ledger, budget)
+        run = StageRun(ran.sweep, "search", study, ran.trials, budget)
         assert run.enough_time() == enough
 
 
@@ -197,13 +197,13 @@ def test_a_resumed_search_stops_trials_by_reports_of_earlier_sessions(
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
     study.enqueue_trial({"model.latent_size": 12})
     budget = Budget(PATIENCE, Interruption())
-    ledger = Ledger("pixels", STEPS, budget, TrialStore(study).load())
-    ended = {key: record.outcome for key, record in ledger.records.items()}
+    trials = Trials("pixels", STEPS, budget, TrialStore(study).load())
+    ended = {key: record.outcome for key, record in trials.records.items()}
     more = ran.sweep.settings.model_copy(update={"trials": len(ended) + 1})
     sweep = dataclasses.replace(ran.sweep, settings=more)
-    run_search(StageRun(sweep, "search", study, ledger, budget), [], doing_by_size())
+    run_search(StageRun(sweep, "search", study, trials, budget), [], doing_by_size())
     # Without the earlier reports it would not have been stopped.
-    outcomes = {key: record.outcome for key, record in ledger.records.items()}
+    outcomes = {key: record.outcome for key, record in trials.records.items()}
     assert outcomes == ended | {"00006": "pruned"}
 
 
@@ -215,7 +215,7 @@ def test_a_trial_outside_the_space_fails_everywhere_and_the_sweep_goes_on(
 
     ran = run_script(script, [10, 4], database, tmp_path)
     assert ran.states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
-    refused, run = ran.ledger.records["00001"], ran.children["00001"]
+    refused, run = ran.trials.records["00001"], ran.children["00001"]
     reason = "model.latent_size: 10 is outside the search space; it must be one of"
     assert run.info.status == "FAILED"
     assert reason in run.data.tags["reason"]
@@ -273,10 +273,10 @@ def test_the_end_of_time_keeps_last_results(
     left = property(lambda budget: 0.0 if ending.over else PATIENCE)
     monkeypatch.setattr(Budget, "left", left)
     ran = run_script(script, [4, 8], database, tmp_path, listeners=[ending])
-    (record,) = ran.ledger.records.values()
+    (record,) = ran.trials.records.values()
     assert (record.outcome, record.score, record.step) == ("out_of_time", 0.5, 134)
-    assert ran.ledger.best() is None
-    assert ran.ledger.best_of_any() is record
+    assert ran.trials.best() is None
+    assert ran.trials.best_of_any() is record
     assert ran.states[0] == TrialState.PRUNED
     assert TrialState.RUNNING not in ran.states
     assert [run.info.status for run in ran.children.values()] == ["KILLED"]

@@ -16,7 +16,6 @@ from rich.console import Console
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import starting_point
 from sweeps.search.tuner import open_search_study
-from sweeps.state.ledger import STARTS
 from sweeps.state.stage import Sweep
 from sweeps.state.trial_store import (
     TrialStore,
@@ -24,6 +23,7 @@ from sweeps.state.trial_store import (
     end_out_of_time,
     enqueue_failed_for_time,
 )
+from sweeps.state.trials import STARTS
 from sweeps.sweep import count_without_time, search
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trainable import CHECKPOINT_FILE, _saved
@@ -111,7 +111,7 @@ def test_a_sweep_without_a_score_prints_the_command_that_goes_on(
     playing.start("t1").error = "".join(errors)
     playing.budget.seconds = 1.0
     playing.budget._spent = 2.6
-    playing.ledger.cut_short()
+    playing.trials.cut_short()
     output = io.StringIO()
     session: Any = SimpleNamespace(**vars(playing.run), console=Console(file=output))
     monkeypatch.setattr("sweeps.sweep._run_trials", lambda session: None)
@@ -130,9 +130,9 @@ def test_an_interrupted_trial_keeps_running_in_the_study_while_time_is_left(tmp_
     study = a_study(tmp_path)
     playing = Playing(study)
     playing.start("a")
-    playing.ledger.cut_short()
+    playing.trials.cut_short()
     end_out_of_time(playing.run)
-    assert [each.outcome for each in playing.ledger.ended()] == ["interrupted"]
+    assert [each.outcome for each in playing.trials.ended()] == ["interrupted"]
     assert study.trials[0].state is TrialState.RUNNING
 
 
@@ -141,7 +141,7 @@ def test_an_interrupted_trial_runs_out_of_time_if_none_is_left(tmp_path: Path) -
     playing = Playing(study)
     record = playing.start("a")
     playing.report("a", record, 50, 0.3)
-    playing.ledger.cut_short()
+    playing.trials.cut_short()
     TrialStore(study).save(record, 10.0)
     again = Playing(study)
     again.budget.seconds = 0.0
@@ -158,7 +158,7 @@ def test_a_trial_whose_reused_process_died_is_suggested_again(tmp_path: Path) ->
     for number in range(1, STARTS):
         playing.die(f"t{number - 1}")
         # The check changes nothing.
-        assert all(playing.ledger.starts_again(f"t{number - 1}") for _ in range(2 * STARTS))
+        assert all(playing.trials.starts_again(f"t{number - 1}") for _ in range(2 * STARTS))
         playing.searcher.on_trial_complete(f"t{number - 1}", None, error=True)
         assert playing.searcher.suggest(f"t{number}") == first
     assert [trial.state for trial in study.trials] == [TrialState.RUNNING]
@@ -167,7 +167,7 @@ def test_a_trial_whose_reused_process_died_is_suggested_again(tmp_path: Path) ->
     playing.searcher.on_trial_complete(f"t{STARTS - 1}", None, error=True)
     assert [trial.state for trial in study.trials] == [TrialState.FAIL]
     playing.die(f"t{STARTS - 1}")
-    assert not playing.ledger.starts_again(f"t{STARTS - 1}")
+    assert not playing.trials.starts_again(f"t{STARTS - 1}")
     second = playing.searcher.suggest("another")
     assert second is not None
     assert second["number"] == 2
@@ -217,7 +217,7 @@ def test_trials_of_a_killed_session_come_first_in_the_next(tmp_path: Path) -> No
     running.checkpoints = ["/somewhere/checkpoint_000001"]
     study = a_study(tmp_path)
     again = Playing(study)
-    again.ledger.records[running.trial_id] = running
+    again.trials.records[running.trial_id] = running
     given = again.searcher.suggest("x")
     assert given == {
         "config": BASE.with_values(running.values).to_dict(), "values": running.values,

@@ -14,10 +14,10 @@ from sweeps.cli.sweep_plan import WorkLeft, find_work_left, print_plan
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import build_space
 from sweeps.state.catalog import find_sweep
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import Trials
 from sweeps.sweep import count_without_time
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import TrialRecord
@@ -73,8 +73,8 @@ def test_trials_without_time_are_counted(
     allotment = Allotment(1.0, 0.0, 1)
     sweep = Sweep("one", place, cut, base, build_space(base, {}), place, allotment)
     spent = Budget(budget, Interruption(), TrialStore(study).seconds)
-    ledger = Ledger("pixels", base.training.steps, spent, TrialStore(study).load())
-    run = StageRun(sweep, "search", study, ledger, spent)
+    trials = Trials("pixels", base.training.steps, spent, TrialStore(study).load())
+    run = StageRun(sweep, "search", study, trials, spent)
     assert count_without_time(run) == without
     if budget > 600:
         study.tell(1, state=TrialState.FAIL)

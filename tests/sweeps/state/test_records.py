@@ -16,10 +16,10 @@ from sweeps.cluster.allotment import Allotment
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
 from sweeps.search.tune_events import TuneEvents
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore, end_out_of_time
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
@@ -44,11 +44,11 @@ class Session:
         self.study: Study = open_study(open_storage(place), "one", "pixels", SPACE)
         self.records = TrialStore(self.study)
         self.budget = Budget(seconds, Interruption())
-        self.ledger = Ledger("pixels", STEPS, self.budget, self.records.load())
+        self.trials = Trials("pixels", STEPS, self.budget, self.records.load())
         self.outbox = Outbox(place)
         self.writer = DeliveryWorker(self.outbox, RunClient(database, VARIANT, "one"))
-        self.tracking = RunTracker(self.writer, SweepRun("one", BASE, {}, {}), self.ledger)
-        self.events = TuneEvents(self.ledger, [self.ledger, self.tracking])
+        self.tracking = RunTracker(self.writer, SweepRun("one", BASE, {}, {}), self.trials)
+        self.events = TuneEvents(self.trials, [self.trials, self.tracking])
         self.tracking.open()
         self.tracking.end_all()
         self._uri = database
@@ -65,7 +65,7 @@ class Session:
         return trial
 
     def save(self, trial: Trial) -> None:
-        self.records.save(self.ledger.records[trial.config["trial_id"]], self.budget.spent)
+        self.records.save(self.trials.records[trial.config["trial_id"]], self.budget.spent)
 
     def runs(self) -> list[Run]:
         """Deliver all entries and return the trials' runs."""
@@ -89,7 +89,7 @@ def test_the_seconds_of_an_earlier_version_count(place: Path, database: str) -> 
     session.study.set_user_attr("seconds", 7.0)
     assert session.records.seconds == 7.0
     trial = session.start()
-    session.records.save(session.ledger.records[trial.config["trial_id"]], 9.0)
+    session.records.save(session.trials.records[trial.config["trial_id"]], 9.0)
     assert session.records.seconds == 9.0
 
 
@@ -102,7 +102,7 @@ def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
     killed.study.tell(drawn, state=TrialState.FAIL)
     killed.runs()
     again = Session(place, database)
-    (record,) = again.ledger.records.values()
+    (record,) = again.trials.records.values()
     assert (record.trial_id, record.outcome, record.values) == ("00001", "failed", drawn.params)
     assert record.error == "the sweep was killed as the trial ended"
     (run,) = again.runs()
@@ -130,7 +130,7 @@ def test_a_resumed_trial_may_end_well_after_an_error(place: Path, database: str)
     session.events.on_trial_start(trial=trial)
     session.events.on_trial_result(trial=trial, result={METRICS["pixels"]: 0.5, "step": STEPS})
     session.events.on_trial_complete(trial=trial)
-    (record,) = session.ledger.records.values()
+    (record,) = session.trials.records.values()
     assert (record.outcome, record.error) == ("complete", "")
     session.writer.close()
 
@@ -138,7 +138,7 @@ def test_a_resumed_trial_may_end_well_after_an_error(place: Path, database: str)
 def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
     session = Session(place, database)
     session.start()
-    (record,) = session.ledger.records.values()
+    (record,) = session.trials.records.values()
     record.outcome = "failed"
     session.tracking.trial_ended(record)
     session.writer.close()
@@ -157,7 +157,7 @@ def test_an_interrupted_trial_without_time_left_ends_in_mlflow(place: Path, data
     second = Session(place, database, seconds=0.0)
     settings = SweepSettings(variant=VARIANT)
     sweep = Sweep("one", place, settings, BASE, SPACE, place, Allotment(1.0, 0.0, 1))
-    end_out_of_time(StageRun(sweep, "search", second.study, second.ledger, second.budget))
+    end_out_of_time(StageRun(sweep, "search", second.study, second.trials, second.budget))
     second.tracking.end_all()
     third = Session(place, database)
     for session in (second, third):

@@ -14,8 +14,8 @@ from sweeps.cluster.ray_cluster import cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
 from sweeps.search.tuner import open_search_study, run_search
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from tests.patience import PATIENCE
 
@@ -42,14 +42,14 @@ def main(folder: Path) -> None:
     place = folder / "packed"
     place.mkdir()
     budget = Budget(PATIENCE, Interruption())
-    ledger = Ledger("pixels", base.training.steps, budget)
+    trials = Trials("pixels", base.training.steps, budget)
     with cluster() as available:
         allotment = settings.allot(available)
         space = build_space(base, {})
         sweep = Sweep("packed", place, settings, base, space, folder, allotment)
-        run = StageRun(sweep, "search", open_search_study(sweep), ledger, budget)
+        run = StageRun(sweep, "search", open_search_study(sweep), trials, budget)
         run_search(run, [], meeting_trial)
-    print(allotment, [record.outcome for record in ledger.records.values()])
+    print(allotment, [record.outcome for record in trials.records.values()])
 
 
 if __name__ == "__main__":

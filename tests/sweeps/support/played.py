@@ -1,4 +1,4 @@
-"""A searcher and its ledger, called as Tune calls them."""
+"""A searcher and its trials, called as Tune calls them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sweeps.names import METRICS, Objective
 from sweeps.search.searcher import DrawnTrials, StudySearcher
 from sweeps.search.space import build_space
 from sweeps.search.tune_events import TuneEvents
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import make_sampler, open_storage, open_study
 from sweeps.state.trial_store import TrialStore
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import TrialRecord
 from weakdis_core.presets import preset
@@ -35,30 +35,30 @@ def a_study(folder: Path, objective: Objective = "pixels") -> Study:
 
 
 def a_run(
-    study: Study, objective: Objective = "pixels", seconds: float = math.inf, trials: int = 100
+    study: Study, objective: Objective = "pixels", seconds: float = math.inf, wanted: int = 100
 ) -> StageRun:
     """Return the search of a study, in a session of its own."""
-    settings = SweepSettings(variant="dsprites_v4", objective=objective, trials=trials)
+    settings = SweepSettings(variant="dsprites_v4", objective=objective, trials=wanted)
     sweep = Sweep("a sweep", Path(), settings, BASE, SPACE, Path(), Allotment(1.0, 0.0, 1))
     budget = Budget(seconds, Interruption())
-    ledger = Ledger(objective, STEPS, budget, TrialStore(study).load())
-    return StageRun(sweep, "search", study, ledger, budget)
+    trials = Trials(objective, STEPS, budget, TrialStore(study).load())
+    return StageRun(sweep, "search", study, trials, budget)
 
 
 class Playing:
-    """Calls a searcher and its ledger as Tune does, with Tune's own ids of trials."""
+    """Calls a searcher and the listeners as Tune does, with Tune's own ids of trials."""
 
     def __init__(self, study: Study, objective: Objective = "pixels") -> None:
         self.run = a_run(study, objective)
-        self.budget, self.ledger = self.run.budget, self.run.ledger
-        self.events = TuneEvents(self.ledger, [self.ledger])
+        self.budget, self.trials = self.run.budget, self.run.trials
+        self.events = TuneEvents(self.trials, [self.trials])
         self.searcher = StudySearcher(self.run, DrawnTrials(self.run))
 
     def start(self, tune_id: str) -> TrialRecord:
         given = self.searcher.suggest(tune_id)
         assert given is not None
         self.events.on_trial_start(trial=Trial("stub", config=given, trial_id=tune_id, stub=True))
-        return self.ledger.records[given["trial_id"]]
+        return self.trials.records[given["trial_id"]]
 
     def report(self, tune_id: str, record: TrialRecord, step: int, score: float | None) -> None:
         result = {"step": step} if score is None else {"step": step, PIXELS: score}

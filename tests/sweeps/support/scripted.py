@@ -16,10 +16,10 @@ from sweeps.budget import Budget, Interruption
 from sweeps.cluster.allotment import Allotment
 from sweeps.search.space import build_space
 from sweeps.search.tuner import run_search
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.study import make_sampler, open_storage, open_study
 from sweeps.state.trial_store import end_out_of_time
+from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
@@ -39,7 +39,7 @@ STEPS = 400
 class Ran:
     """The results of scripted trials."""
 
-    ledger: Ledger
+    trials: Trials
     states: list[TrialState]
     parent: Run
     children: dict[str, Run]
@@ -69,13 +69,13 @@ def run_script(
     for size in sizes:
         study.enqueue_trial({"model.latent_size": size})
     budget = Budget(settings.time_budget, Interruption())
-    ledger = Ledger("pixels", base.training.steps, budget)
+    trials = Trials("pixels", base.training.steps, budget)
     open_experiment(database, VARIANT, "scripted")
     writer = DeliveryWorker(Outbox(place), RunClient(database, VARIANT, "scripted"))
     described = SweepRun("scripted", base, common_tags(base, "rendered"), {"trials": len(sizes)})
-    tracking = RunTracker(writer, described, ledger)
+    tracking = RunTracker(writer, described, trials)
     tracking.open()
-    run = StageRun(sweep, "search", study, ledger, budget)
+    run = StageRun(sweep, "search", study, trials, budget)
     try:
         run_search(run, [tracking, *listeners], script)
     finally:
@@ -85,7 +85,7 @@ def run_script(
     assert not writer.failures
     parent, children = runs_of(database, VARIANT, "scripted")
     ends = {run.data.tags["trial_id"]: run for run in children}
-    return Ran(ledger, [trial.state for trial in study.trials], parent, ends, place, sweep)
+    return Ran(trials, [trial.state for trial in study.trials], parent, ends, place, sweep)
 
 
 def report(step: int, **metrics: float) -> None:

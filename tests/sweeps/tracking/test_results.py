@@ -12,8 +12,8 @@ from sweeps.cluster.allotment import Allotment
 from sweeps.results import BEST_FILE, Best, log_best
 from sweeps.search.space import build_space
 from sweeps.state.catalog import find_sweep
-from sweeps.state.ledger import Ledger
 from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.trials import Trials
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
 from sweeps.tracking.outbox import Entry, Outbox
@@ -34,13 +34,13 @@ def test_one_trial_is_the_best_at_a_time(database: str, tmp_path: Path) -> None:
     open_experiment(database, VARIANT, "one")
     writer = DeliveryWorker(Outbox(place), RunClient(database, VARIANT, "one"))
     budget = Budget(60.0, Interruption())
-    ledger = Ledger("pixels", 30, budget)
-    tracking = RunTracker(writer, SweepRun("one", base, {}, {}), ledger)
+    trials = Trials("pixels", 30, budget)
+    tracking = RunTracker(writer, SweepRun("one", base, {}, {}), trials)
     tracking.open()
     (place / BEST_FILE).touch()
     for folder in (FOLDER, "checkpoint"):
         (place / folder).mkdir()
-    run = StageRun(sweep, "search", find_sweep(settings, "one").study, ledger, budget)
+    run = StageRun(sweep, "search", find_sweep(settings, "one").study, trials, budget)
     first = TrialRecord(1, "00001", {}, "complete", 30, score=0.5)
     best = Best(first, place / "checkpoint", {})
     # The second is found when the sweep has been extended.

@@ -35,7 +35,7 @@ class Stop(Protocol):
         """Whether the time is over, and the user has not stopped the sweep."""
 
 
-class Ledger(Listener):
+class Trials(Listener):
     """Keeps the record of each trial.
 
     Args:
