@@ -11,10 +11,10 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from analysis.data.archive import RESULTS, read_frame
-from analysis.data.export import export_runs, study_folders
+from analysis.data.export import export_runs, list_study_folders
 from analysis.data.runs import read_runs
-from analysis.data.store import absent, open_store, resolve_uri
-from analysis.data.tracked_sweep import deficits, find_sweep
+from analysis.data.store import is_missing, open_store, resolve_uri
+from analysis.data.tracked_sweep import find_deficits, find_sweep
 from analysis.serving.manipulate import manipulate
 from analysis.tables import accuracy_table, comparison, disentanglement_table, leaderboard
 from analysis.tables.rendering import Format
@@ -42,7 +42,7 @@ def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.ceilings()
+    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.measure_ceilings()
     sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
 
 
@@ -73,7 +73,7 @@ def export(
         storage: Storage of the studies: WEAKDIS_STORAGE, or else runs.
     """
     tracked = read_runs(resolve_uri(tracking_uri))
-    print(f"{results}: {export_runs(tracked, results, study_folders(storage))}")
+    print(f"{results}: {export_runs(tracked, results, list_study_folders(storage))}")
 
 
 def trials(
@@ -93,7 +93,7 @@ def trials(
     """
     uri = resolve_uri(tracking_uri)
     found = find_sweep(open_store(uri), read_runs(uri), sweep, variant)
-    table, note = leaderboard.leaderboard(found), leaderboard.note_on(found)
+    table, note = leaderboard.build_leaderboard(found), leaderboard.explain_leaderboard(found)
     if format == "terminal":
         leaderboard.print_leaderboard(table, found.name, note, Console())
     else:
@@ -110,8 +110,8 @@ def compare(
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    chosen = comparison.chosen(read_runs(resolve_uri(tracking_uri)), runs)
-    sys.stdout.write(comparison.write_comparison(comparison.compare(chosen), format))
+    chosen = comparison.select_runs(read_runs(resolve_uri(tracking_uri)), runs)
+    sys.stdout.write(comparison.write_comparison(comparison.compare_runs(chosen), format))
 
 
 def report(
@@ -133,9 +133,9 @@ def report(
         results: Folder of the committed runs, runs.csv and scores.csv.
     """
     # Brings torch and matplotlib, which tables do not need.
-    from analysis.report.sweep_page import make_report
+    from analysis.report.sweep_page import build_page
 
-    made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
+    made = build_page(resolve_uri(tracking_uri), sweep, variant, results)
     made.write(output)
     also = ""
     if figures is not None:
@@ -148,11 +148,11 @@ def report(
 def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
     """The tracked and the committed runs; the latter alone where this folder has no store."""
     uri = resolve_uri(tracking_uri)
-    if absent(uri):
+    if is_missing(uri):
         print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
     runs = read_frame(tracking_uri, results)
-    if not absent(uri):
-        for deficit in deficits(open_store(uri), runs):
+    if not is_missing(uri):
+        for deficit in find_deficits(open_store(uri), runs):
             print(deficit, file=sys.stderr)
     return runs
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.overhead import REPORTS
-from benchmarks.run import machine
+from benchmarks.run import describe_machine
 from sweeps.tracking.run_info import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -43,14 +43,16 @@ def main() -> None:
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         console.print(rows[-1])
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + "---:|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_shown(row[name]) for name in COLUMNS) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join(_format_value(row[name]) for name in COLUMNS) + " |" for row in rows
+    ]
     table = "\n".join(lines)
-    text = f"\n{table}\n\n{machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}.\n\n"
+    text = f"\n{table}\n\n{describe_machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}.\n\n"
     page = PAGE.read_text()
     PAGE.write_text(BLOCK.sub(lambda _: text, page))
 
 
-def _shown(value: float) -> str:
+def _format_value(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 

@@ -24,11 +24,11 @@ def make_page(sweep: Sweep, console: Console) -> None:
     A page that cannot be made costs nothing else: it can be made again at any time.
     """
     # Draws, which no sweep needs before.
-    from analysis.report.sweep_page import make_report
+    from analysis.report.sweep_page import build_page
 
     path = sweep.folder / REPORT_FILE
     try:
-        made = make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
+        made = build_page(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
         made.write(path)
     except Exception as error:
         # Of whatever kind: the sweep has ended well.

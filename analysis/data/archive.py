@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.runs import finished_runs, frame, keys_of, read_runs
-from analysis.data.store import absent, resolve_uri
+from analysis.data.runs import build_frame, get_keys, read_runs, select_finished
+from analysis.data.store import is_missing, resolve_uri
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.run_key import RunKey, Versions
@@ -70,8 +70,8 @@ class Archive:
 
     def __init__(self, folder: Path = RESULTS) -> None:
         self.folder = folder
-        self.runs = _read(folder / RUNS_FILE, list(RUN_COLUMNS), _NUMBERS)
-        scores = _read(folder / SCORES_FILE, list(SCORE_COLUMNS), ("value", "n"))
+        self.runs = _read_lines(folder / RUNS_FILE, list(RUN_COLUMNS), _NUMBERS)
+        scores = _read_lines(folder / SCORES_FILE, list(SCORE_COLUMNS), ("value", "n"))
         self.scores: dict[str, list[Line]] = {line["run"]: [] for line in self.runs}
         for line in scores:
             # A process that was killed between the two files leaves scores without a run.
@@ -80,12 +80,12 @@ class Archive:
 
     def frame(self) -> pd.DataFrame:
         """Return the runs as rows of the frame of `analysis.data.runs.read_runs`."""
-        return frame([_row(line, self.scores[line["run"]]) for line in self.runs])
+        return build_frame([_parse_run(line, self.scores[line["run"]]) for line in self.runs])
 
     def add(self, runs: pd.DataFrame) -> None:
         """Add rows of the frame, each in place of the archived run of its row, seed and source."""
         for _, run in runs.iterrows():
-            line, scores = _run_line(run), list(_score_lines(run))
+            line, scores = _format_run(run), list(_format_scores(run))
             for old in [old for old in self.runs if _replaces(line, old)]:
                 self.runs.remove(old)
                 self.scores.pop(old["run"], None)
@@ -98,7 +98,7 @@ class Archive:
         Raises:
             UserError: The folder cannot be written.
         """
-        runs = sorted(self.runs, key=_order)
+        runs = sorted(self.runs, key=_sort_key)
         scores = [score for run in runs for score in self.scores[run["run"]]]
         # Scores first: a listed run has them.
         write_text(self.folder / SCORES_FILE, _csv(SCORE_COLUMNS, scores))
@@ -122,19 +122,19 @@ def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.D
         UserError: The store or the archive cannot be read.
     """
     uri = resolve_uri(tracking_uri)
-    tracked = frame([]) if absent(uri) else read_runs(uri)
-    return union(tracked, Archive(results).frame())
+    tracked = build_frame([]) if is_missing(uri) else read_runs(uri)
+    return merge_runs(tracked, Archive(results).frame())
 
 
-def union(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
+def merge_runs(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
     """Join the runs of a store and of the archive; a run that both have is the store's."""
-    known = set(keys_of(finished_runs(tracked)))
-    others = archived[[key not in known for key in keys_of(archived)]]
+    known = set(get_keys(select_finished(tracked)))
+    others = archived[[key not in known for key in get_keys(archived)]]
     parts = [part for part in (others, tracked) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else tracked
 
 
-def scores_of(run: pd.Series[Any]) -> dict[str, float]:
+def get_scores(run: pd.Series[Any]) -> dict[str, float]:
     """Return the scores on test of a row of the frame, by name; a missing one is NaN."""
     return {
         str(name).removeprefix(_TEST): float(value)
@@ -143,7 +143,7 @@ def scores_of(run: pd.Series[Any]) -> dict[str, float]:
     }
 
 
-def _row(line: Line, scores: Iterable[Line]) -> dict[str, object]:
+def _parse_run(line: Line, scores: Iterable[Line]) -> dict[str, object]:
     """A line of `runs.csv` with its scores, as a row of the frame."""
     row: dict[str, object] = {column: line[name] for name, column in RUN_COLUMNS.items()}
     row |= {"stage": "study", "status": "FINISHED", "outcome": "complete"}
@@ -160,24 +160,24 @@ def _row(line: Line, scores: Iterable[Line]) -> dict[str, object]:
     return row
 
 
-def _run_line(run: pd.Series[Any]) -> Line:
+def _format_run(run: pd.Series[Any]) -> Line:
     """A row of the frame as a line of `runs.csv`."""
-    line = {name: _text(run[column]) for name, column in RUN_COLUMNS.items()}
+    line = {name: _format_value(run[column]) for name, column in RUN_COLUMNS.items()}
     versions = Versions(int(run["core"]), str(run["sklearn"]))
     key = RunKey(str(run["config_hash"]), int(run["seed"]), str(run["source"]), versions)
     finished = run["finished"].isoformat(timespec="seconds")
     return line | {"run": key.run_id, "finished": finished}
 
 
-def _score_lines(run: pd.Series[Any]) -> Iterable[Line]:
+def _format_scores(run: pd.Series[Any]) -> Iterable[Line]:
     """The scores of a row of the frame as lines of `scores.csv`, without the run's id."""
-    scores = scores_of(run)
+    scores = get_scores(run)
     # Fidelity is measured of every modular model; where it is undefined, its count says so.
     undefined = () if math.isnan(scores.get(CHANGED, math.nan)) else FIDELITY
     for name in sorted({*scores, *undefined} - set(COUNTS)):
         value, n = scores.get(name, math.nan), count_of(name, scores)
         if name in undefined or not math.isnan(value):
-            yield {"metric": name, "value": _text(value), "n": "" if n is None else str(n)}
+            yield {"metric": name, "value": _format_value(value), "n": "" if n is None else str(n)}
 
 
 def _replaces(line: Line, old: Line) -> bool:
@@ -185,12 +185,12 @@ def _replaces(line: Line, old: Line) -> bool:
     return same_row or old["run"] == line["run"]
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     """Six digits: more would differ from machine to machine."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _order(line: Line) -> tuple[str, str, str, int, str, int]:
+def _sort_key(line: Line) -> tuple[str, str, str, int, str, int]:
     labels, seed = int(line["labels"]), int(line["seed"])
     return (line["source"], line["variant"], line["model"], labels, line["name"], seed)
 
@@ -199,7 +199,7 @@ def _csv(columns: Iterable[str], lines: list[Line]) -> str:
     return pd.DataFrame(lines, columns=list(columns)).to_csv(index=False, lineterminator="\n")
 
 
-def _read(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
+def _read_lines(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.data.archive import scores_of
-from analysis.data.runs import finished_runs, keys_of
+from analysis.data.archive import get_scores
+from analysis.data.runs import get_keys, select_finished
 from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
 from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
 from weakdis_core.run_key import Versions
 from weakdis_core.scores.counts import count_of
 
 
-def missing_and_stale(
+def select_untrained(
     runs: pd.DataFrame, declared: Iterable[DeclaredRun]
 ) -> tuple[list[DeclaredRun], list[DeclaredRun]]:
     """Select the declared runs that are not trained.
@@ -29,8 +29,8 @@ def missing_and_stale(
     Returns:
         Runs that have no result; and stale ones, whose result has other settings or versions.
     """
-    finished = finished_runs(runs)
-    keys = set(keys_of(finished))
+    finished = select_finished(runs)
+    keys = set(get_keys(finished))
     named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
     to_do = [run for run in declared if _identity(run) not in keys]
     stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
@@ -50,7 +50,7 @@ class DeclaredRows:
 
     def __init__(self, runs: pd.DataFrame, versions: Versions | None = None) -> None:
         self.versions = versions or Versions.here()
-        finished = finished_runs(runs)
+        finished = select_finished(runs)
         same = finished["core"].eq(self.versions.code)
         same &= finished["sklearn"].eq(self.versions.scikit_learn)
         self.left_out = int((~same).sum())
@@ -80,7 +80,7 @@ class DeclaredRows:
         name = metric if metric == "cpu_seconds" else f"test/{metric}"
         values = own.get(name, pd.Series(np.nan, own.index))
         if metric == "cpu_seconds":
-            values = values.where(on_cpu(own))
+            values = values.where(is_on_cpu(own))
         return values.astype(float).reindex(list(seeds))
 
     def interval(self, row: Row, metric: str) -> Interval:
@@ -96,7 +96,7 @@ class DeclaredRows:
         own = own[own["seed"].eq(run.config.seed)]
         if own.empty:
             return UNDEFINED
-        scores = scores_of(own.iloc[0])
+        scores = get_scores(own.iloc[0])
         value, n = scores.get(metric, np.nan), count_of(metric, scores)
         if n is None or np.isnan(value):
             return Interval(value, np.nan, np.nan, 0 if np.isnan(value) else 1)
@@ -116,7 +116,7 @@ class DeclaredRows:
         return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
 
 
-def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
+def is_on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
     """Mark the runs trained on a CPU, whose seconds serve to estimate other runs."""
     return runs["device"].astype(str).str.startswith("cpu")
 

@@ -10,15 +10,15 @@ import pandas as pd
 from filelock import FileLock
 
 from analysis.data.archive import Archive
-from analysis.data.outbox_files import undelivered
-from analysis.data.runs import finished_runs, keys_of
+from analysis.data.outbox_files import count_undelivered
+from analysis.data.runs import get_keys, select_finished
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
 
 _ROW = ["row", "seed", "source"]
 
 
-def study_folders(storage: str | None = None) -> list[Path]:
+def list_study_folders(storage: str | None = None) -> list[Path]:
     """List the folders of studies on this machine, in `runs` for a storage elsewhere.
 
     Args:
@@ -47,15 +47,15 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
             uncommitted changes, or the archive cannot be read or written.
     """
     for folder in studies:
-        if count := undelivered(folder):
+        if count := count_undelivered(folder):
             raise UserError(
                 f"export: MLflow lacks {count} entries of {folder}; run the same python "
                 "sweeps/run.py --study command again to deliver them"
             )
-    finished = finished_runs(tracked)
+    finished = select_finished(tracked)
     with _lock(results):
         archive = Archive(results)
-        kind = _kinds(finished, archive.frame())
+        kind = _classify(finished, archive.frame())
         added = finished[kind.isin(["new", "replaced"])]
         dirty = added[added["commit"].astype(str).str.endswith("-dirty")]
         if len(dirty):
@@ -70,14 +70,14 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
     return ", ".join(f"{int(kind.eq(word).sum())} {word}" for word in words)
 
 
-def _kinds(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
+def _classify(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
     """What becomes of each finished run: new, replaced, unchanged or left out."""
-    known = set(keys_of(archived))
+    known = set(get_keys(archived))
     latest = archived.groupby(_ROW)["finished"].max().to_dict()
     last = finished.drop_duplicates(_ROW, keep="last").index
     here = Versions.here()
     kinds = []
-    for (index, run), key in zip(finished.iterrows(), keys_of(finished), strict=True):
+    for (index, run), key in zip(finished.iterrows(), get_keys(finished), strict=True):
         archived_at = latest.get(tuple(run[_ROW]))
         if key in known:
             kinds.append("unchanged")

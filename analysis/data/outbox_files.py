@@ -14,7 +14,7 @@ DELIVERED_FILE = "mlflow.delivered"
 """Number of entries that MLflow has received."""
 
 
-def undelivered(folder: Path) -> int:
+def count_undelivered(folder: Path) -> int:
     """Count the entries that MLflow has not received.
 
     Args:

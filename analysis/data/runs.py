@@ -70,11 +70,11 @@ def read_runs(tracking_uri: str) -> pd.DataFrame:
     """
     client = open_store(tracking_uri)
     # The tag keeps other projects' runs out where a store is shared.
-    found = pages(client, "tags.variant LIKE '%'")
-    return frame([_row(run) for run in found if _TAGS["parent_run_id"] in run.data.tags])
+    found = search_runs(client, "tags.variant LIKE '%'")
+    return build_frame([_row(run) for run in found if _TAGS["parent_run_id"] in run.data.tags])
 
 
-def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+def build_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     """A tidy frame of rows by column name, typed, with `COLUMNS` present even without rows."""
     runs = pd.DataFrame(rows)
     others = [name for name in runs.columns if name not in COLUMNS]
@@ -89,12 +89,12 @@ def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     return runs.sort_values("started", kind="stable", ignore_index=True)
 
 
-def keys_of(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
+def get_keys(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Return the `KEY` of each run."""
     return list(runs[KEY].itertuples(index=False, name=None))
 
 
-def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
+def select_finished(runs: pd.DataFrame) -> pd.DataFrame:
     """Select the finished runs of studies; of runs with one key and row, the latest."""
     whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
     whole &= runs["outcome"].eq("complete")
@@ -102,10 +102,10 @@ def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
     return latest.drop_duplicates(KEY, keep="last")
 
 
-def pages(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[Run]:
+def search_runs(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[Run]:
     """All runs of a store that MLflow's filter finds: those that are deleted, or the others."""
     shown = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
-    found = every(client.search_experiments, view_type=shown)
+    found = iterate_pages(client.search_experiments, view_type=shown)
     wanted: dict[str, Any] = {
         "experiment_ids": [each.experiment_id for each in found],
         "filter_string": query,
@@ -113,10 +113,10 @@ def pages(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[R
     if deleted:
         wanted["run_view_type"] = ViewType.DELETED_ONLY
     if wanted["experiment_ids"]:
-        yield from every(client.search_runs, **wanted)
+        yield from iterate_pages(client.search_runs, **wanted)
 
 
-def every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
+def iterate_pages(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
     """All that a search finds, page by page."""
     token = None
     while True:

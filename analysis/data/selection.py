@@ -58,11 +58,11 @@ class TableRow:
     planned: int
 
     def numbers(self, metrics: Mapping[str, str]) -> dict[str, Any]:
-        """Return `DESCRIPTION` and the scores, as `row_of` gives them."""
-        return {"model": self.model, **row_of(self.runs, metrics), "planned": self.planned}
+        """Return `DESCRIPTION` and the scores, as `summarize` gives them."""
+        return {"model": self.model, **summarize(self.runs, metrics), "planned": self.planned}
 
 
-def table_rows(runs: pd.DataFrame) -> list[TableRow]:
+def select_rows(runs: pd.DataFrame) -> list[TableRow]:
     """Select the rows of the paper's tables that have finished runs.
 
     Returns:
@@ -75,14 +75,14 @@ def table_rows(runs: pd.DataFrame) -> list[TableRow]:
         return TableRow(model, declared.runs([row]), len(row))
 
     found = [finished(PRESET, ours(*cell)) for cell in cells]
-    found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in rows(runs)]
+    found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in select_confirmed(runs)]
     found += [finished(PREVIOUS, row) for cell in cells for row in previous_work(*cell).values()]
     found = [row for row in found if len(row.runs)]
     # Stable: otherwise in the order above.
     return sorted(found, key=lambda row: str(row.runs["source"].iloc[0]))
 
 
-def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
+def select_confirm_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that may be averaged into a row: confirm runs that reached their end.
 
     A search's best trial was chosen among many by its score, so it never counts. A configuration
@@ -94,22 +94,22 @@ def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
     return shown.drop_duplicates(["variant", "source", *_UNIT, "seed"], keep="last")
 
 
-def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
+def count_unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
     """Variants without a row of ours, with the number of search results that are not shown."""
-    shown = set(confirmed(runs)["variant"])
+    shown = set(select_confirm_runs(runs)["variant"])
     evaluated = _evaluated(runs)
     searched = evaluated[evaluated["stage"].eq("search")]["variant"].value_counts()
     return {name: int(searched.get(name, 0)) for name in variants if name not in shown}
 
 
-def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def select_confirmed(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The confirm runs of each row: one variant, one data source, one configuration.
 
     Of several configurations, whose mean would describe none of them, it is the one of the newest
     core, then the one with the most seeds, the best on validation, the latest. Runs under different
     versions of scikit-learn are not averaged either: DCI and SAP depend on it.
     """
-    for _, cell in confirmed(runs).groupby(["variant", "source"]):
+    for _, cell in select_confirm_runs(runs).groupby(["variant", "source"]):
         units = cell.groupby(_UNIT, as_index=False).agg(
             seeds=("seed", "size"), choice=(_CHOICE, "mean"), started=("started", "max")
         )
@@ -117,7 +117,7 @@ def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield cell.merge(ranked[_UNIT].tail(1), on=_UNIT)
 
 
-def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
+def summarize(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
     """A row's description and its scores.
 
     Args:
@@ -145,13 +145,13 @@ def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
     return row
 
 
-def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The columns of `row_of` that hold scores."""
+def score_columns(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The columns of `summarize` that hold scores."""
     ends = ("", "_low", "_high", "_iqm", "_seeds")
     return tuple(f"{name}{end}" for name in metrics for end in ends)
 
 
-def table_of(lines: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+def build_table(lines: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
     """Collect lines into a table of the given columns; a missing value is NaN, a count `Int64`."""
     table = pd.DataFrame(lines).reindex(columns=list(columns))
     counts = [name for name in columns if name.endswith(_COUNTS)]

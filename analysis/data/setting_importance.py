@@ -9,16 +9,16 @@ import optuna
 import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from analysis.data.tracked_sweep import empty_study
+from analysis.data.tracked_sweep import create_empty_study
 
 IMPORTANCE = ("setting", "importance", "low", "high", "trials")
-"""Columns of `importances`."""
+"""Columns of `compute_importances`."""
 
 FEWEST = 8
 """Trials with a score below which nothing is said: a forest of fewer explains noise."""
 
 
-def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
+def compute_importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
     """The share of the objective's variance that each searched setting explains (fANOVA).
 
     Its uncertainty comes from the trials: the analysis is repeated on trials drawn with
@@ -57,7 +57,7 @@ def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
 
 def _shares(trials: list[optuna.trial.FrozenTrial], seed: int) -> dict[str, float]:
     """Importances by setting, the largest first; a setting that never varied has none."""
-    study = empty_study()
+    study = create_empty_study()
     # Those stopped early count too: settings that lose early matter.
     study.add_trials(
         [

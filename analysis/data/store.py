@@ -28,7 +28,7 @@ def resolve_uri(given: str | None = None) -> str:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
 
 
-def absent(uri: str) -> bool:
+def is_missing(uri: str) -> bool:
     """Return whether a store is the default one and this folder has none."""
     return uri == DEFAULT_TRACKING_URI and not Path("mlflow.db").exists()
 
@@ -44,18 +44,20 @@ def open_store(uri: str) -> MlflowClient:
     scheme = uri.partition(":")[0].partition("+")[0]
     try:
         with _little_patience():
-            client = MlflowClient(tracking_uri=_database(uri) if scheme in _DATABASES else uri)
+            client = MlflowClient(
+                tracking_uri=_check_database(uri) if scheme in _DATABASES else uri
+            )
             client.search_experiments(max_results=1)
     except MlflowException as error:
         reason = str(error).partition(". ")[0].strip()
         raise UserError(
-            f"tracking URI: {shown(uri)} cannot be read ({reason}); "
+            f"tracking URI: {hide_password(uri)} cannot be read ({reason}); "
             "expected something like sqlite:///mlflow.db or http://HOST:PORT"
         ) from None
     return client
 
 
-def shown(uri: str) -> str:
+def hide_password(uri: str) -> str:
     """The URI as it may be printed: without its password."""
     if uri.startswith("sqlite:"):
         return uri
@@ -70,10 +72,10 @@ def restore_command(uri: str, run: str, experiment: Experiment) -> str:
     what = f"runs restore --run-id {run}"
     if experiment.lifecycle_stage != "active":
         what = f"experiments restore --experiment-id {experiment.experiment_id}"
-    return f"MLFLOW_TRACKING_URI={shlex.quote(shown(uri))} mlflow {what}"
+    return f"MLFLOW_TRACKING_URI={shlex.quote(hide_password(uri))} mlflow {what}"
 
 
-def _database(uri: str) -> str:
+def _check_database(uri: str) -> str:
     """The URI, once there is an MLflow database behind it.
 
     MLflow creates what it does not find, and tries an unreachable server for minutes.
@@ -94,9 +96,9 @@ def _database(uri: str) -> str:
             engine.dispose()
     except (SQLAlchemyError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"tracking URI: {shown(uri)} cannot be read ({reason})") from None
+        raise UserError(f"tracking URI: {hide_password(uri)} cannot be read ({reason})") from None
     if not found:
-        raise UserError(f"tracking URI: {shown(uri)} is a database without MLflow's tables")
+        raise UserError(f"tracking URI: {hide_password(uri)} is a database without MLflow's tables")
     return uri
 
 

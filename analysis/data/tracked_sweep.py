@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
-from analysis.data.runs import pages
+from analysis.data.runs import search_runs
 from analysis.data.store import restore_command
 from weakdis_core.errors import UserError
 
@@ -164,9 +164,11 @@ def find_sweep(
     Raises:
         UserError: There is no such sweep, or there are several of that name.
     """
-    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
+    parents = [
+        run for run in search_runs(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags
+    ]
     parents.sort(key=lambda run: run.info.start_time)
-    wanted = [run for run in parents if _is_asked_for(run, name, variant)]
+    wanted = [run for run in parents if _matches(run, name, variant)]
     if not wanted:
         _check_deleted(client, name, variant)
     if variant is not None:
@@ -187,21 +189,23 @@ def find_sweep(
     return _with_trials(parents[-1], runs)
 
 
-def deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
+def find_deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
     """What MLflow lacks of each sweep of a store; `runs` are as for `find_sweep`."""
-    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
+    parents = [
+        run for run in search_runs(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags
+    ]
     return [deficit for run in parents if (deficit := _with_trials(run, runs).deficit)]
 
 
-def _is_asked_for(run: Run, name: str | None, variant: str | None) -> bool:
+def _matches(run: Run, name: str | None, variant: str | None) -> bool:
     tags = run.data.tags
     return variant in (None, tags["variant"]) and name in (None, tags["sweep"], run.info.run_id)
 
 
 def _check_deleted(client: MlflowClient, name: str | None, variant: str | None) -> None:
     """Raise a UserError if the sweep asked for was deleted in MLflow."""
-    for run in pages(client, "tags.kind = 'sweep'", deleted=True):
-        if "sweep" in run.data.tags and _is_asked_for(run, name, variant):
+    for run in search_runs(client, "tags.kind = 'sweep'", deleted=True):
+        if "sweep" in run.data.tags and _matches(run, name, variant):
             experiment = client.get_experiment(run.info.experiment_id)
             command = restore_command(client.tracking_uri, run.info.run_id, experiment)
             sweep = run.data.tags["sweep"]
@@ -230,13 +234,13 @@ def read_history(
     return history.sort_values(["run_id", "metric", "step"], ignore_index=True)
 
 
-def study_of(sweep: TrackedSweep) -> optuna.Study:
+def build_study(sweep: TrackedSweep) -> optuna.Study:
     """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
 
     It is built from MLflow, which other machines can read too, and while the sweep runs. Failed
     trials are left out: their last score is no measure of their settings.
     """
-    study, space = empty_study(), sweep.space
+    study, space = create_empty_study(), sweep.space
     for _, row in sweep.scored[sweep.scored["outcome"].ne("failed")].iterrows():
         # As the search drew them: MLflow keeps text, and the frame numbers.
         params = {
@@ -249,7 +253,7 @@ def study_of(sweep: TrackedSweep) -> optuna.Study:
     return study
 
 
-def empty_study() -> optuna.Study:
+def create_empty_study() -> optuna.Study:
     """A study in memory, made without a word on the console."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

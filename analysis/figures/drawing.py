@@ -122,14 +122,14 @@ def mark_trial(artist: Artist, trial: pd.Series[Any], metric: str) -> None:
     artist.set_gid(f"trial/{number}/trial {number}: {trial[metric]:.3f}, {ended}")
 
 
-def legend_above(figure: Figure, axes: Any) -> None:
+def add_legend(figure: Figure, axes: Any) -> None:
     """The legend of axes, above the figure, where it covers no mark."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=7.5)
 
 
-def axes_of(columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
+def make_axes(columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
     """A figure and its axes.
 
     Args:

@@ -29,7 +29,7 @@ def draw_labels(declared: DeclaredRows, source: Source, published: Published) ->
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(LABEL_VARIANTS), sharey=True, squeeze=False)[0]
     for panel, variant in zip(panels, LABEL_VARIANTS, strict=True):
-        _panel(panel, declared, source, quoted[variant])
+        _draw_panel(panel, declared, source, quoted[variant])
     panels[0].set_ylabel("accuracy on test, all partitions right")
     panels[0].legend(fontsize="small")
     image = io.BytesIO()
@@ -38,7 +38,7 @@ def draw_labels(declared: DeclaredRows, source: Source, published: Published) ->
     return image.getvalue()
 
 
-def _panel(panel: Axes, declared: DeclaredRows, source: Source, quoted: AccuracyRow) -> None:
+def _draw_panel(panel: Axes, declared: DeclaredRows, source: Source, quoted: AccuracyRow) -> None:
     curve = [with_labels(quoted.variant, source, size) for size in LABELS]
     for name, colour in _DRAWN.items():
         intervals = [declared.interval(row, ACCURACIES[name]) for row in curve]

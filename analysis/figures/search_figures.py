@@ -14,15 +14,15 @@ from analysis.figures.drawing import (
     ENDS,
     GREY,
     Drawing,
-    axes_of,
-    legend_above,
+    add_legend,
+    make_axes,
     mark_trial,
 )
-from analysis.tables.rendering import duration
+from analysis.tables.rendering import format_duration
 
 RECONSTRUCTION = "train/reconstruction"
 CURVES = (RECONSTRUCTION, *ACCURACIES)
-"""Metrics that `learning_curves` draws."""
+"""Metrics that `draw_learning_curves` draws."""
 
 
 def label_score(axes: Any, metric: str) -> None:
@@ -32,11 +32,11 @@ def label_score(axes: Any, metric: str) -> None:
     axes.set_ylim(0, 1.02)
 
 
-def progress(sweep: TrackedSweep) -> Drawing:
+def draw_progress(sweep: TrackedSweep) -> Drawing:
     """The score of every trial as it ended, the best so far, and the time spent."""
-    trials = sweep.scored.assign(at=_minutes(sweep)).sort_values("at")
-    figure, axes = axes_of()
-    points(axes, trials, trials["at"], sweep.metric)
+    trials = sweep.scored.assign(at=_end_minutes(sweep)).sort_values("at")
+    figure, axes = make_axes()
+    draw_points(axes, trials, trials["at"], sweep.metric)
     whole = trials[trials["outcome"].eq("complete")]
     best = whole[sweep.metric].cummax()
     if len(whole):
@@ -44,8 +44,8 @@ def progress(sweep: TrackedSweep) -> Drawing:
     axes.set_xlabel("minutes since the sweep began")
     label_score(axes, sweep.metric)
     axes.set_xlim(left=0)
-    legend_above(figure, axes)
-    spent = duration(trials["seconds"].sum())
+    add_legend(figure, axes)
+    spent = format_duration(trials["seconds"].sum())
     return Drawing(
         "progress",
         "Score over time",
@@ -55,7 +55,7 @@ def progress(sweep: TrackedSweep) -> Drawing:
     )
 
 
-def front(sweep: TrackedSweep) -> Drawing | None:
+def draw_front(sweep: TrackedSweep) -> Drawing | None:
     """The score against the number of labels, with the front; None where labels are fixed."""
     labels = sweep.space.get("data.labels")
     if not isinstance(labels, CategoricalDistribution):
@@ -63,8 +63,8 @@ def front(sweep: TrackedSweep) -> Drawing | None:
     best = sweep.complete.groupby("data.labels")[sweep.metric].max()
     # None on the front is beaten with fewer labels.
     best = best[best > best.cummax().shift(fill_value=-1.0)]
-    figure, axes = axes_of(height=2.7)
-    points(axes, sweep.scored, sweep.scored["data.labels"], sweep.metric)
+    figure, axes = make_axes(height=2.7)
+    draw_points(axes, sweep.scored, sweep.scored["data.labels"], sweep.metric)
     if len(best):
         axes.plot(best.index, best.to_numpy(), "-o", color=BLUE, lw=1.2, ms=10, mfc="none",
                   label="front")  # fmt: skip
@@ -73,7 +73,7 @@ def front(sweep: TrackedSweep) -> Drawing | None:
     axes.minorticks_off()
     axes.set_xlabel("labels")
     label_score(axes, sweep.metric)
-    legend_above(figure, axes)
+    add_legend(figure, axes)
     return Drawing(
         "labels",
         "Score against labels",
@@ -83,7 +83,7 @@ def front(sweep: TrackedSweep) -> Drawing | None:
     )
 
 
-def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
+def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     """The score of every trial over its training, and where early stopping ended it.
 
     `history` has the reports of the sweep's metric.
@@ -93,7 +93,7 @@ def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
         return None
     best, trials = sweep.best, sweep.scored
     stopped = trials[trials["outcome"].eq("pruned")]["run_id"]
-    figure, axes = axes_of()
+    figure, axes = make_axes()
     for run, own in reports.groupby("run_id"):
         early, first = bool(stopped.eq(run).any()), best is not None and run == best["run_id"]
         color, width = (GREY, 0.9) if early else (BLUE, 2.2 if first else 0.9)
@@ -111,7 +111,7 @@ def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     axes.set_xlabel("training step")
     label_score(axes, sweep.metric)
     axes.set_xlim(0, sweep.steps * 1.02)
-    legend_above(figure, axes)
+    add_legend(figure, axes)
     return Drawing(
         "rungs",
         "Early stopping",
@@ -121,7 +121,7 @@ def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     )
 
 
-def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) -> Drawing:
+def draw_learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) -> Drawing:
     """Reconstruction loss and accuracies of the best trial, its stages marked.
 
     Args:
@@ -129,7 +129,7 @@ def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) ->
         history: Its reports of `CURVES`.
         steps: Training steps of a full trial.
     """
-    figure, (loss, accuracy) = axes_of(2, height=2.8)
+    figure, (loss, accuracy) = make_axes(2, height=2.8)
     reports = history[history["metric"].eq(RECONSTRUCTION)]
     loss.plot(reports["step"], reports["value"], color=BLUE, marker="o", ms=3)
     loss.set_ylabel("reconstruction, nats an image")
@@ -138,7 +138,7 @@ def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) ->
         accuracy.plot(reports["step"], reports["value"], dashes, color=color, label=name)
     accuracy.set_ylabel("validation accuracy")
     accuracy.set_ylim(0, 1.02)
-    legend_above(figure, accuracy)
+    add_legend(figure, accuracy)
     for axes in (loss, accuracy):
         _mark_stages(axes, trial, steps)
         axes.set_xlabel("training step")
@@ -152,7 +152,7 @@ def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) ->
     )
 
 
-def points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
+def draw_points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
     """Mark each trial, by how it ended; a browser shows its number and score."""
     for outcome, (color, marker, label) in ENDS.items():
         own = trials["outcome"].eq(outcome)
@@ -164,7 +164,7 @@ def points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str)
             label = ""
 
 
-def _minutes(sweep: TrackedSweep) -> pd.Series[Any]:
+def _end_minutes(sweep: TrackedSweep) -> pd.Series[Any]:
     """When each trial with a score ended, or what is known of it last."""
     start = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
     trials = sweep.scored

@@ -12,17 +12,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.data.setting_importance import FEWEST
 from analysis.data.tracked_sweep import TrackedSweep
-from analysis.figures.drawing import BLUE, GREY, ORANGE, Drawing, axes_of, legend_above, mark_trial
-from analysis.figures.search_figures import label_score, points
+from analysis.figures.drawing import BLUE, GREY, ORANGE, Drawing, add_legend, make_axes, mark_trial
+from analysis.figures.search_figures import draw_points, label_score
 from analysis.tables.rendering import setting_name
 
 
-def importance(table: pd.DataFrame) -> Drawing | None:
+def draw_importance(table: pd.DataFrame) -> Drawing | None:
     """Draw the frame of `importances` with its intervals; None if it is empty."""
     if table.empty:
         return None
     rows = table.iloc[::-1]
-    figure, axes = axes_of(height=0.9 + 0.35 * len(rows))
+    figure, axes = make_axes(height=0.9 + 0.35 * len(rows))
     widths = [rows["importance"] - rows["low"], rows["high"] - rows["importance"]]
     axes.barh([setting_name(name) for name in rows["setting"]], rows["importance"], color=BLUE,
               height=0.55, alpha=0.85)  # fmt: skip
@@ -43,18 +43,18 @@ def importance(table: pd.DataFrame) -> Drawing | None:
     )
 
 
-def slices(sweep: TrackedSweep) -> Drawing | None:
+def draw_slices(sweep: TrackedSweep) -> Drawing | None:
     """The score against each searched setting; None where it is not known what was searched."""
     space = sweep.space
     if not space:
         return None
-    figure, axes = axes_of(len(space), height=2.6, sharey=True, squeeze=False)
+    figure, axes = make_axes(len(space), height=2.6, sharey=True, squeeze=False)
     for each, (name, values) in zip(axes[0], space.items(), strict=True):
-        points(each, sweep.scored, _places(sweep.scored[name], values), sweep.metric)
+        draw_points(each, sweep.scored, _places(sweep.scored[name], values), sweep.metric)
         _scale(each, values)
         each.set_xlabel(setting_name(name))
     label_score(axes[0][0], sweep.metric)
-    legend_above(figure, axes[0][0])
+    add_legend(figure, axes[0][0])
     return Drawing(
         "slices",
         "Score against each setting",
@@ -64,12 +64,12 @@ def slices(sweep: TrackedSweep) -> Drawing | None:
     )
 
 
-def parallel(sweep: TrackedSweep) -> Drawing | None:
+def draw_parallel(sweep: TrackedSweep) -> Drawing | None:
     """Each trial as a line through its settings to its score; None where they are not known."""
     space = sweep.space
     if len(space) < 2:
         return None
-    figure, axes = axes_of(height=3.2)
+    figure, axes = make_axes(height=3.2)
     trials = sweep.scored.sort_values(sweep.metric)
     heights = np.column_stack(
         [_fractions(trials[name], values) for name, values in space.items()]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import yaml
 
-from analysis.data.declared import DeclaredRows, on_cpu
+from analysis.data.declared import DeclaredRows, is_on_cpu
 from analysis.data.tracked_sweep import TrackedSweep
-from analysis.tables.rendering import duration
+from analysis.tables.rendering import format_duration
 from weakdis_core.config.config import Config, validated
 from weakdis_core.presets import preset
 from weakdis_core.rows import Row
@@ -19,7 +19,7 @@ _VERSION = "version."
 _UNTOLD = ("runtime.", "data.variant", "data.source", "model.kind")
 
 
-def config_of(params: Mapping[str, str]) -> Config:
+def parse_config(params: Mapping[str, str]) -> Config:
     """A trial's settings from the params of its run, which are text.
 
     Raises:
@@ -35,7 +35,7 @@ def config_of(params: Mapping[str, str]) -> Config:
     return validated(settings)
 
 
-def command_of(config: Config) -> str:
+def build_command(config: Config) -> str:
     """The command that trains a configuration again, on one machine and without Ray."""
     kind = config.model.kind
     start = preset("default", config.data.variant, kind).flat()
@@ -48,7 +48,7 @@ def command_of(config: Config) -> str:
     return " ".join(["python -m weakdis_core train", *flags])
 
 
-def provenance(sweep: TrackedSweep) -> dict[str, str]:
+def describe_sweep(sweep: TrackedSweep) -> dict[str, str]:
     """What made a sweep: versions, commit, data, machines and the time it took."""
     tags, params = sweep.run.data.tags, sweep.run.data.params
     trials = pd.concat([sweep.trials, sweep.confirmed])
@@ -56,7 +56,7 @@ def provenance(sweep: TrackedSweep) -> dict[str, str]:
     gpus = float(params.get("gpus_per_trial", "nan"))
     began = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
     last = pd.concat([trials["finished"], trials["started"]]).max()
-    took = duration((last - began).total_seconds()) if len(trials) else "nothing so far"
+    took = format_duration((last - began).total_seconds()) if len(trials) else "nothing so far"
     hours = trials["seconds"].sum() / 3600
     inputs = sweep.run.inputs.dataset_inputs if sweep.run.inputs else []
     # What identifies the images.
@@ -88,7 +88,7 @@ def provenance(sweep: TrackedSweep) -> dict[str, str]:
     }
 
 
-def trained_by(declared: DeclaredRows, rows: Sequence[Row]) -> str:
+def describe_training(declared: DeclaredRows, rows: Sequence[Row]) -> str:
     """Describe which code, libraries and machines trained some declared rows, and the cost."""
     runs = declared.runs(rows)
     shown = _trained_by(declared, runs) if len(runs) else "No run of the present versions yet."
@@ -99,7 +99,7 @@ def trained_by(declared: DeclaredRows, rows: Sequence[Row]) -> str:
 
 
 def _trained_by(declared: DeclaredRows, runs: pd.DataFrame) -> str:
-    timed = runs[on_cpu(runs)]
+    timed = runs[is_on_cpu(runs)]
     hours = (timed["cpu_seconds"] + timed["scoring_seconds"]).sum() / 3600
     values = {
         "torch": runs["torch"],
@@ -118,7 +118,7 @@ def _trained_by(declared: DeclaredRows, runs: pd.DataFrame) -> str:
         f"{declared.versions.scikit_learn}; {made}."
     )
     # The seconds of a GPU's host are no core-hours.
-    if elsewhere := "; ".join(runs[~on_cpu(runs)]["row"].unique()):
+    if elsewhere := "; ".join(runs[~is_on_cpu(runs)]["row"].unique()):
         shown += (
             f" {len(runs) - len(timed)} of them were trained on a GPU, in float32 like the others, "
             f"and are not in the core-hours: {elsewhere}."

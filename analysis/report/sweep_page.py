@@ -19,19 +19,19 @@ from markupsafe import Markup
 from mlflow import MlflowClient
 from PIL import Image
 
-from analysis.data.archive import RESULTS, Archive, union
+from analysis.data.archive import RESULTS, Archive, merge_runs
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import importances
+from analysis.data.setting_importance import compute_importances
 from analysis.data.store import open_store
-from analysis.data.tracked_sweep import TrackedSweep, find_sweep, read_history, study_of
+from analysis.data.tracked_sweep import TrackedSweep, build_study, find_sweep, read_history
 from analysis.figures import search_figures, setting_figures
 from analysis.figures.drawing import STYLE, Drawing
-from analysis.report.provenance import command_of, config_of, provenance
-from analysis.report.verdict import confirmations, verdict
+from analysis.report.provenance import build_command, describe_sweep, parse_config
+from analysis.report.verdict import compare_confirmed, write_verdict
 from analysis.tables.accuracy_table import write_table1
-from analysis.tables.disentanglement_table import ceilings, write_table2
-from analysis.tables.leaderboard import leaderboard, note_on, write_leaderboard
-from analysis.tables.rendering import marked, mean, render, write
+from analysis.tables.disentanglement_table import measure_ceilings, write_table2
+from analysis.tables.leaderboard import build_leaderboard, explain_leaderboard, write_leaderboard
+from analysis.tables.rendering import code_to_html, format_mean, render, write_table
 from weakdis_core import paper
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
@@ -77,7 +77,7 @@ class SweepPage:
         write_text(path, self.html)
 
 
-def make_report(
+def build_page(
     tracking_uri: str, name: str | None = None, variant: str | None = None, results: Path = RESULTS
 ) -> SweepPage:
     """Make the report of a sweep.
@@ -93,25 +93,27 @@ def make_report(
     """
     client, runs = open_store(tracking_uri), read_runs(tracking_uri)
     sweep, quoted = find_sweep(client, runs, name, variant), paper.load()
-    importance = importances(study_of(sweep))
+    importance = compute_importances(build_study(sweep))
     drawings, pictures = _drawings(sweep, importance, client), _pictures(sweep, client)
-    every = union(runs, Archive(results).frame())
+    every = merge_runs(runs, Archive(results).frame())
     html = render(
         "report.html.j2",
         sweep=sweep,
         running=sweep.run.info.status == "RUNNING",
         made=datetime.datetime.now(datetime.UTC),
-        verdict=[marked(sentence) for sentence in verdict(sweep, importance, quoted)],
+        verdict=[code_to_html(sentence) for sentence in write_verdict(sweep, importance, quoted)],
         best=sweep.best,
         command=_command(sweep),
         confirmed=_confirmed(sweep),
         table1=Markup(write_table1(every, quoted, "html")),
-        table2=Markup(write_table2(every, quoted, "html", ceilings())),
-        trials=Markup(write_leaderboard(leaderboard(sweep), "html", note_on(sweep))),
+        table2=Markup(write_table2(every, quoted, "html", measure_ceilings())),
+        trials=Markup(
+            write_leaderboard(build_leaderboard(sweep), "html", explain_leaderboard(sweep))
+        ),
         drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
         look=pictures[:1],
         pictures=pictures[1:],
-        provenance=provenance(sweep),
+        provenance=describe_sweep(sweep),
         oracle=_known(sweep, "oracle_accuracy"),
         ceiling=_known(sweep, "identifiability_ceiling"),
     )
@@ -126,13 +128,13 @@ def _drawings(sweep: TrackedSweep, importance: pd.DataFrame, client: MlflowClien
     own = read_history(client, [best["run_id"]], search_figures.CURVES)
     with mpl.rc_context(STYLE):
         made = [
-            search_figures.progress(sweep),
-            setting_figures.importance(importance),
-            setting_figures.slices(sweep),
-            setting_figures.parallel(sweep),
-            search_figures.front(sweep),
-            search_figures.rungs(sweep, history),
-            search_figures.learning_curves(best, own, sweep.steps),
+            search_figures.draw_progress(sweep),
+            setting_figures.draw_importance(importance),
+            setting_figures.draw_slices(sweep),
+            setting_figures.draw_parallel(sweep),
+            search_figures.draw_front(sweep),
+            search_figures.draw_rungs(sweep, history),
+            search_figures.draw_learning_curves(best, own, sweep.steps),
         ]
     return [drawing for drawing in made if drawing is not None]
 
@@ -145,7 +147,7 @@ def _command(sweep: TrackedSweep) -> str:
     given = dict(sweep.run.data.params) | {name: str(best[name]) for name in sweep.space}
     own = {name: text for name, text in given.items() if name.partition(".")[0] in _SETTINGS}
     try:
-        return command_of(config_of(own))
+        return build_command(parse_config(own))
     except UserError:
         # Settings come and go; the page of an old sweep is still worth having.
         commit = sweep.run.data.tags["git_commit"]
@@ -154,7 +156,7 @@ def _command(sweep: TrackedSweep) -> str:
 
 def _confirmed(sweep: TrackedSweep) -> str:
     """The confirmed configurations side by side; of one the verdict says everything."""
-    found = confirmations(sweep)
+    found = compare_confirmed(sweep)
     if len(found) < 2 or sweep.lacking["confirm runs"]:
         return ""
     rows = [
@@ -162,8 +164,8 @@ def _confirmed(sweep: TrackedSweep) -> str:
             "Configuration": each.config_hash,
             "Labels": f"{each.labels}",
             "Seeds": f"{each.pixels.n}",
-            "Pixels, test": mean(each.pixels),
-            "Behind the first": mean(each.behind),
+            "Pixels, test": format_mean(each.pixels),
+            "Behind the first": format_mean(each.behind),
         }
         for each in found
     ]
@@ -171,7 +173,7 @@ def _confirmed(sweep: TrackedSweep) -> str:
         "Configurations confirmed on fresh seeds: mean over seeds and half the width of its 95% "
         "t-interval; differences are paired on the same seeds. The first is the best on validation."
     )
-    return Markup(write(pd.DataFrame(rows), [note], "html", ""))
+    return Markup(write_table(pd.DataFrame(rows), [note], "html", ""))
 
 
 def _pictures(sweep: TrackedSweep, client: MlflowClient) -> Sequence[PageImage]:
@@ -205,10 +207,10 @@ def _pictures_of(client: MlflowClient, run_id: str) -> list[PageImage]:
         files = [Path(client.download_artifacts(run_id, name, folder)) for name in pngs]
         known = {name: place for place, name in enumerate(CAPTIONS)}
         files.sort(key=lambda file: (known.get(file.stem, len(known)), file.stem))
-        return list(embedded(files))
+        return list(embed_pictures(files))
 
 
-def embedded(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[PageImage]:
+def embed_pictures(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[PageImage]:
     """Read pictures as parts of a page.
 
     Those that are damaged, or beyond its budget in bytes, have no content.

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.data.setting_importance import FEWEST
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
-from analysis.tables.rendering import mean, setting_name
+from analysis.tables.rendering import format_mean, setting_name
 from weakdis_core.paper import Published
 
 PIXELS = "test/relation_accuracy_pixels"
@@ -41,12 +41,12 @@ class Confirmation:
     behind: Interval
 
 
-def verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
+def write_verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
     """Sum up a sweep in three sentences, or one without a score yet. Commands are in backticks.
 
     Where MLflow lacks some of it, the first sentence counts that, and names no winner of the rest.
 
-    `importance` is the frame of `analysis.data.setting_importance.importances`.
+    `importance` is the frame of `analysis.data.setting_importance.compute_importances`.
     """
     best, first = sweep.best, [sweep.deficit] if sweep.deficit else []
     if best is None:
@@ -54,7 +54,7 @@ def verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Published) ->
     return [*first, _who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance)]
 
 
-def confirmations(sweep: TrackedSweep) -> list[Confirmation]:
+def compare_confirmed(sweep: TrackedSweep) -> list[Confirmation]:
     """Compare the confirmed configurations, the best on validation first."""
     choice = sweep.choice
     if choice.empty or PIXELS not in sweep.confirmed:
@@ -85,7 +85,7 @@ def _who(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
 
 def _how_much(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> str:
     own = best["config_hash"]
-    confirmed = [each for each in confirmations(sweep) if each.config_hash == own]
+    confirmed = [each for each in compare_confirmed(sweep) if each.config_hash == own]
     if not confirmed:
         return _on_validation(sweep, best) + _beside(sweep, best, quoted)
     pixels = confirmed[0].pixels
@@ -93,7 +93,7 @@ def _how_much(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> s
     interval = "one seed has no interval" if pixels.n == 1 else "95% t-interval over seeds"
     return (
         f"Trained again on {seeds} and judged once on test images, it changes what a relation "
-        f"should, and only that, in {mean(pixels)} of {_OF['pixels']} ({interval})"
+        f"should, and only that, in {format_mean(pixels)} of {_OF['pixels']} ({interval})"
         + _beside(sweep, best, quoted)
     )
 
@@ -129,7 +129,7 @@ def _beside(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> str
         own, part = sweep.confirmed[sweep.confirmed["config_hash"].eq(best["config_hash"])], "test"
     scores = own.get(f"{part}/{_LATENT}", pd.Series(dtype=float))
     return (
-        f"; latent accuracy, the paper's measure, is {mean(t_interval(scores.to_numpy(float)))}, "
+        f"; latent accuracy, the paper's measure, is {format_mean(t_interval(scores.to_numpy(float)))}, "
         f"and the paper reports {paper[0].accuracy:.3f} with {paper[0].labels} labels, without an "
         "interval and on official images."
     )

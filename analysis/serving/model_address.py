@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from analysis.data.store import open_store, shown
+from analysis.data.store import hide_password, open_store
 from weakdis_core.errors import UserError
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -40,28 +40,28 @@ def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
         UserError: There is no such model, or it is not one of weakdis.
     """
     if not address.startswith(("models:", "runs:")):
-        return _checkpoint_in(Path(address), address)
+        return _find_in(Path(address), address)
     client = open_store(tracking_uri)
     try:
-        place = _place(client, address)
+        place = _locate(client, address)
         found = mlflow.artifacts.download_artifacts(
             artifact_uri=place, dst_path=str(folder), tracking_uri=client.tracking_uri
         )
     except (MlflowException, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
-            f"model: {address} cannot be fetched from {shown(tracking_uri)} ({reason})"
+            f"model: {address} cannot be fetched from {hide_password(tracking_uri)} ({reason})"
         ) from None
-    return _checkpoint_in(Path(found), address)
+    return _find_in(Path(found), address)
 
 
-def _place(client: MlflowClient, address: str) -> str:
+def _locate(client: MlflowClient, address: str) -> str:
     if match := _MODEL.fullmatch(address):
         if match["alias"] is None and match["version"] is None:
             # The id of a model that is in no registry.
             model = client.get_logged_model(match["name"])
             return f"{model.artifact_location}/{_IN_MODEL}"
-        version = _version(client, match["name"], match["alias"], match["version"])
+        version = _find_version(client, match["name"], match["alias"], match["version"])
         place = client.get_model_version_download_uri(version.name, version.version)
         return f"{place}/{_IN_MODEL}"
     if match := _RUN.fullmatch(address):
@@ -75,7 +75,7 @@ def _place(client: MlflowClient, address: str) -> str:
     raise UserError(f"model: {address!r} is not an address: {_FORMS}")
 
 
-def _version(
+def _find_version(
     client: MlflowClient, name: str, alias: str | None, number: str | None
 ) -> ModelVersion:
     try:
@@ -91,11 +91,11 @@ def _version(
         return max(versions, key=lambda version: int(version.version))
     wanted = f"{name}@{alias}" if alias else f"{name}/{number}"
     raise UserError(
-        f"model: there is no models:/{wanted} in {shown(client.tracking_uri)}; {_known(client)}"
+        f"model: there is no models:/{wanted} in {hide_password(client.tracking_uri)}; {_list_models(client)}"
     )
 
 
-def _known(client: MlflowClient) -> str:
+def _list_models(client: MlflowClient) -> str:
     models = client.search_registered_models(f"name LIKE '{registered_name('')}%'")
     lines = []
     for model in models:
@@ -106,7 +106,7 @@ def _known(client: MlflowClient) -> str:
     return f"there are: {'; '.join(filter(None, lines))}" if any(lines) else "it has none"
 
 
-def _checkpoint_in(place: Path, address: str) -> Path:
+def _find_in(place: Path, address: str) -> Path:
     if place.is_file():
         return place
     for name in _PLACES:

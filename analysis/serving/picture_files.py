@@ -58,10 +58,10 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
             if opened.width * opened.height > _MOST_PIXELS:
                 raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
             opened.load()
-            image = _upright(opened)
+            image = _turn_upright(opened)
             mode = "L" if variant.channels == 1 else "RGB"
             changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
-            image = _eight_bits(image)
+            image = _to_eight_bits(image)
             if image.has_transparency_data:
                 black = Image.new("RGBA", image.size, "black")
                 image = Image.alpha_composite(black, image.convert("RGBA"))
@@ -83,7 +83,7 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
     return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
 
 
-def png_of(image: NDArray[np.float32]) -> bytes:
+def encode_png(image: NDArray[np.float32]) -> bytes:
     """An image `(channels, 64, 64)` in [0, 1] as a PNG file."""
     pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
     planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
@@ -92,13 +92,13 @@ def png_of(image: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> Image.Image:
     """Turn a picture by its EXIF orientation; `ImageOps.exif_transpose` rewrites all EXIF data."""
     turn = _UPRIGHT.get(image.getexif().get(Tag.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
     if not image.mode.startswith("I"):
         return image

@@ -17,7 +17,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
-from analysis.serving.picture_files import png_of, read_picture
+from analysis.serving.picture_files import encode_png, read_picture
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.manipulation import load_networks, manipulate
@@ -72,7 +72,7 @@ class ServedModel:
             images = torch.stack([pictures[row] for row in rows])
             after = manipulate(self._networks, self._variant, images, (name,)).after[name]
             for row, image in zip(rows, after, strict=True):
-                changed[row] = png_of(image)
+                changed[row] = encode_png(image)
         return pd.DataFrame({"image": changed}, index=model_input.index)
 
 
@@ -96,7 +96,7 @@ def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> N
         UserError: The checkpoint cannot be read.
     """
     variant = get_variant(load_networks(checkpoint)[0].data.variant)
-    example = pd.DataFrame({"image": [png_of(image)], "relation": [variant.relation_names[0]]})
+    example = pd.DataFrame({"image": [encode_png(image)], "relation": [variant.relation_names[0]]})
     partial = folder.with_name(f"{folder.name}.partial")
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)

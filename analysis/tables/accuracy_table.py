@@ -10,12 +10,20 @@ import pandas as pd
 from analysis.data.selection import (
     DESCRIPTION,
     PRESET,
-    columns_of,
-    table_of,
-    table_rows,
-    unconfirmed,
+    build_table,
+    count_unconfirmed,
+    score_columns,
+    select_rows,
 )
-from analysis.tables.rendering import NOTHING, Format, count, notes_on, number, score, write
+from analysis.tables.rendering import (
+    NOTHING,
+    Format,
+    format_count,
+    format_number,
+    format_score,
+    write_notes,
+    write_table,
+)
 from weakdis_core.paper import Published
 
 METRICS = {
@@ -32,7 +40,7 @@ METRICS = {
 
 _PAPER = ("previous_accuracy", "previous_labels", "paper_accuracy", "paper_labels")
 _QUOTED = ("variant", "combinations", *_PAPER, "paper_citation")
-TABLE1 = (*dict.fromkeys([*_QUOTED, *DESCRIPTION]), *columns_of(METRICS))
+TABLE1 = (*dict.fromkeys([*_QUOTED, *DESCRIPTION]), *score_columns(METRICS))
 """Columns of Table 1."""
 
 SHORT = (
@@ -48,15 +56,15 @@ WIDE = ("Variant", "Combinations", *COLUMNS[1:4], *COLUMNS[5:], "Softened", "Cei
 """What is shown of the rows of one data source in `docs/results.md`."""
 
 
-def table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
+def build_table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
     """Collect the relation accuracies of the paper and ours.
 
     Returns:
-        Columns `TABLE1`, one line for each row of `analysis.data.selection.table_rows`, scores as
-        `analysis.data.selection.row_of` gives them. A variant without any has one line, its scores
+        Columns `TABLE1`, one line for each row of `analysis.data.selection.select_rows`, scores as
+        `analysis.data.selection.summarize` gives them. A variant without any has one line, its scores
         missing; a variant that the paper does not have comes last.
     """
-    measured = [row.numbers(METRICS) for row in table_rows(runs)]
+    measured = [row.numbers(METRICS) for row in select_rows(runs)]
     lines: list[dict[str, Any]] = []
     for row in published.table1:
         quoted: dict[str, Any] = {
@@ -72,35 +80,35 @@ def table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
         lines += [quoted | line for line in own or [{}]]
     known = {row.variant for row in published.table1}
     lines += [line for line in measured if line["variant"] not in known]
-    return table_of(lines, TABLE1)
+    return build_table(lines, TABLE1)
 
 
 def write_table1(runs: pd.DataFrame, published: Published, form: Format) -> str:
-    """Write `table1`: CSV holds every number, the other formats what a reader needs."""
-    table = table1(runs, published)
+    """Write `build_table1`: CSV holds every number, the other formats what a reader needs."""
+    table = build_table1(runs, published)
     if form == "csv":
         return table.to_csv(index=False)
-    shown = words(table, COLUMNS)
-    waiting = unconfirmed(runs, [row.variant for row in published.table1])
-    notes = [*notes_on_table1(published), *notes_on(shown, waiting)]
-    return write(shown, notes, form, "tab:relation-accuracy")
+    shown = format_cells(table, COLUMNS)
+    waiting = count_unconfirmed(runs, [row.variant for row in published.table1])
+    notes = [*explain_table1(published), *write_notes(shown, waiting)]
+    return write_table(shown, notes, form, "tab:relation-accuracy")
 
 
-def words(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def format_cells(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Write the cells of Table 1.
 
     Args:
-        table: The frame of `table1`.
+        table: The frame of `build_table1`.
         columns: `COLUMNS`, `WIDE`, or `SHORT`: the preset's row alone, one for each variant.
     """
     if columns == SHORT:
         others = table["model"].ne(PRESET)
         table = table.mask(others.to_numpy()[:, None] & ~table.columns.isin(_QUOTED))
         table = table.sort_values("model", kind="stable").drop_duplicates("variant").sort_index()
-    return pd.DataFrame([_words(row) for _, row in table.iterrows()])[list(columns)]
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])[list(columns)]
 
 
-def notes_on_table1(published: Published) -> list[str]:
+def explain_table1(published: Published) -> list[str]:
     """Explain the columns of Table 1."""
     return [
         "Accuracies on test, every partition right; ± is half the width of the 95% t-interval over "
@@ -114,26 +122,26 @@ def notes_on_table1(published: Published) -> list[str]:
     ]
 
 
-def _words(row: pd.Series[Any]) -> dict[str, str]:
+def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     share = f" (of {row['covered']:.3f})" if row["covered"] < 1 else ""
     return {
         "Variant": str(row["variant"]),
-        "Combinations": count(row["combinations"]),
-        "Previous work (labels)": _quoted(row["previous_accuracy"], row["previous_labels"]),
-        "Paper (labels)": _quoted(row["paper_accuracy"], row["paper_labels"]),
-        "Model": count(row["model"]),
-        "Data": count(row["source"]),
-        "Labels": count(row["labels"]),
-        "Seeds": count(row["seeds"]),
-        "Latent": score(row, "latent") + share,
-        "Encoded": score(row, "encoded") + share,
-        "Pixels": score(row, "pixels") + share,
-        "Factors": score(row, "factor"),
-        "Oracle": number(row["oracle"]),
-        "Softened": number(row["softened"]),
-        "Ceiling": number(row["ceiling"]),
+        "Combinations": format_count(row["combinations"]),
+        "Previous work (labels)": _format_quoted(row["previous_accuracy"], row["previous_labels"]),
+        "Paper (labels)": _format_quoted(row["paper_accuracy"], row["paper_labels"]),
+        "Model": format_count(row["model"]),
+        "Data": format_count(row["source"]),
+        "Labels": format_count(row["labels"]),
+        "Seeds": format_count(row["seeds"]),
+        "Latent": format_score(row, "latent") + share,
+        "Encoded": format_score(row, "encoded") + share,
+        "Pixels": format_score(row, "pixels") + share,
+        "Factors": format_score(row, "factor"),
+        "Oracle": format_number(row["oracle"]),
+        "Softened": format_number(row["softened"]),
+        "Ceiling": format_number(row["ceiling"]),
     }
 
 
-def _quoted(accuracy: Any, labels: Any) -> str:
+def _format_quoted(accuracy: Any, labels: Any) -> str:
     return NOTHING if pd.isna(accuracy) else f"{accuracy:.3f} ({labels})"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.runs import COLUMNS
-from analysis.tables.rendering import NOTHING, Format, write
+from analysis.tables.rendering import NOTHING, Format, write_table
 from weakdis_core.errors import UserError
 
 COMPARISON = ("kind", "name")
@@ -18,7 +18,7 @@ _TELLING = ("variant", "source", "stage", "seed", "outcome", "commit", "device")
 _RESULTS = ("train/", "val/", "test/")
 
 
-def chosen(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
+def select_runs(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
     """Select the runs that a user names, in that order.
 
     Args:
@@ -44,7 +44,7 @@ def chosen(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def compare(runs: pd.DataFrame) -> pd.DataFrame:
+def compare_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Collect what differs between two or more rows of `analysis.data.runs.read_runs`.
 
     Returns:
@@ -65,17 +65,17 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_comparison(table: pd.DataFrame, form: Format) -> str:
-    """Write the frame of `compare`."""
+    """Write the frame of `compare_runs`."""
     if form == "csv":
         return table.to_csv(index=False)
     if table.empty:
         return "These runs differ in nothing.\n"
-    shown = table.map(_word)
+    shown = table.map(_format_value)
     note = "Only what differs. Validation and test scores are of the last report that has them."
-    return write(shown, [note], form, "tab:comparison")
+    return write_table(shown, [note], form, "tab:comparison")
 
 
-def _word(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None or pd.isna(value):
         return NOTHING
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -14,12 +14,19 @@ from analysis.data.selection import (
     DESCRIPTION,
     PREVIOUS,
     TableRow,
-    columns_of,
-    table_of,
-    table_rows,
-    unconfirmed,
+    build_table,
+    count_unconfirmed,
+    score_columns,
+    select_rows,
 )
-from analysis.tables.rendering import ABOVE, Format, count, notes_on, score, write
+from analysis.tables.rendering import (
+    ABOVE,
+    Format,
+    format_count,
+    format_score,
+    write_notes,
+    write_table,
+)
 from weakdis_core.paper import DATA_SETS, Published, Scores, ScoresRow
 from weakdis_core.version import CODE_VERSION
 
@@ -49,7 +56,7 @@ PERFECT = "perfect codes"
 _NAMES = {"dsprites": "dSprites", "shapes3d": "Shapes3D"}
 
 _HEAD, _TAIL = ("data_set", "method", "codes"), ("sap_above_ceiling", "citation")
-TABLE2 = (*_HEAD, *DESCRIPTION[1:], *_ROWS, *columns_of(SCORES), *_TAIL)
+TABLE2 = (*_HEAD, *DESCRIPTION[1:], *_ROWS, *score_columns(SCORES), *_TAIL)
 """Columns of Table 2."""
 
 
@@ -62,26 +69,26 @@ class Ceiling:
     sap: float
 
 
-def ceilings() -> dict[str, Ceiling]:
+def measure_ceilings() -> dict[str, Ceiling]:
     """The ceilings of the variants shown, measured once and kept in the cache: fifteen seconds."""
     # Brings torch, which no other table needs.
     from weakdis_core.data.official import cache_root
 
-    measured = Memory(cache_root() / "ceilings", verbose=0).cache(_measured_ceiling)
+    measured = Memory(cache_root() / "ceilings", verbose=0).cache(_measure_ceiling)
     return {
         variant: Ceiling(*measured(variant, CODE_VERSION, sklearn.__version__))
         for variant in DATA_SETS.values()
     }
 
 
-def _measured_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
+def _measure_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
     """DCI, MIG and SAP of perfect codes, by all that they depend on."""
     from weakdis_core.metrics.ceilings import dci_ceiling, mig_ceiling, sap_ceiling
 
     return dci_ceiling(variant), mig_ceiling(variant), sap_ceiling(variant)
 
 
-def table2(
+def build_table2(
     runs: pd.DataFrame, published: Published, ceiling: Mapping[str, Ceiling]
 ) -> pd.DataFrame:
     """Collect the disentanglement scores of the paper, ours, and what perfect codes would get.
@@ -92,41 +99,41 @@ def table2(
         as `selection.row_of` gives them, and the ceiling on the same images; and the variant's mean
         ceiling.
     """
-    ours = [row for row in table_rows(runs) if row.model != PREVIOUS]
-    measured = [line for row in ours for line in _measured(row)]
+    ours = [row for row in select_rows(runs) if row.model != PREVIOUS]
+    measured = [line for row in ours for line in _measured_lines(row)]
     lines: list[dict[str, Any]] = []
     for data_set, variant in DATA_SETS.items():
         best = ceiling[variant]
         own = [
-            *(_quoted(row, data_set, published, best) for row in published.table2),
+            *(_quote(row, data_set, published, best) for row in published.table2),
             *(line for line in measured if line["variant"] == variant),
             {"variant": variant, "method": PERFECT, "codes": "converted", **vars(best)},
         ]
         lines += [{"data_set": data_set, **line} for line in own]
-    return table_of(lines, TABLE2)
+    return build_table(lines, TABLE2)
 
 
 def write_table2(
     runs: pd.DataFrame, published: Published, form: Format, ceiling: Mapping[str, Ceiling]
 ) -> str:
-    """Write `table2`: CSV holds every number, the other formats what a reader needs."""
-    table = table2(runs, published, ceiling)
+    """Write `build_table2`: CSV holds every number, the other formats what a reader needs."""
+    table = build_table2(runs, published, ceiling)
     if form == "csv":
         return table.to_csv(index=False)
-    shown = words(table)
+    shown = format_cells(table)
     notes = [
-        *notes_on_table2(table, published),
-        *notes_on(shown, unconfirmed(runs, DATA_SETS.values())),
+        *explain_table2(table, published),
+        *write_notes(shown, count_unconfirmed(runs, DATA_SETS.values())),
     ]
-    return write(shown, notes, form, "tab:disentanglement")
+    return write_table(shown, notes, form, "tab:disentanglement")
 
 
-def words(table: pd.DataFrame) -> pd.DataFrame:
+def format_cells(table: pd.DataFrame) -> pd.DataFrame:
     """Write the cells of Table 2."""
-    return pd.DataFrame([_words(row) for _, row in table.iterrows()])
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
 
 
-def notes_on_table2(table: pd.DataFrame, published: Published) -> list[str]:
+def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
     """Explain the rows of Table 2 and say what they were measured on."""
     notes = [
         "DCI is its disentanglement. Converted: each code is replaced by the factor value it is "
@@ -147,7 +154,7 @@ def notes_on_table2(table: pd.DataFrame, published: Published) -> list[str]:
     return notes + [_measured_on(row) for _, row in table[table["codes"].eq("raw")].iterrows()]
 
 
-def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
+def _quote(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
     scores: Scores = getattr(row, data_set)
     reference = published.references[row.reference]
     return {
@@ -158,7 +165,7 @@ def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) 
     }
 
 
-def _measured(row: TableRow) -> list[dict[str, Any]]:
+def _measured_lines(row: TableRow) -> list[dict[str, Any]]:
     """Our row, one line a form of the codes, and the ceiling on the same images."""
     # Metrics that every seed has in common.
     common = row.runs.reindex(columns=list(_ROWS.values())).mean()
@@ -175,9 +182,9 @@ def _measured(row: TableRow) -> list[dict[str, Any]]:
     return lines
 
 
-def _words(row: pd.Series[Any]) -> dict[str, str]:
+def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     quoted = pd.notna(row["citation"])
-    scores = {name: score(row, name) for name in SCORES}
+    scores = {name: format_score(row, name) for name in SCORES}
     if quoted:
         # As transcribed: rounding is not ours to do.
         scores = {name: str(row[name]) for name in SCORES}
@@ -185,10 +192,10 @@ def _words(row: pd.Series[Any]) -> dict[str, str]:
     return {
         "Data set": _NAMES[row["data_set"]] if quoted else str(row["variant"]),
         "Method": str(row["method"]),
-        "Codes": count(row["codes"]),
-        "Data": count(row["source"]),
-        "Labels": count(row["labels"]),
-        "Seeds": count(row["seeds"]),
+        "Codes": format_count(row["codes"]),
+        "Data": format_count(row["source"]),
+        "Labels": format_count(row["labels"]),
+        "Seeds": format_count(row["seeds"]),
         **{name.upper(): text for name, text in scores.items()},
     }
 
@@ -196,7 +203,7 @@ def _words(row: pd.Series[Any]) -> dict[str, str]:
 def _measured_on(row: pd.Series[Any]) -> str:
     return (
         f"{row['variant']} ({row['source']}), {row['method']}: config {row['config_hash']}, "
-        f"{count(row['train_rows'])} train rows "
-        f"({count(row['dci_train_rows'])} for DCI of raw codes), core {count(row['core'])}, "
+        f"{format_count(row['train_rows'])} train rows "
+        f"({format_count(row['dci_train_rows'])} for DCI of raw codes), core {format_count(row['core'])}, "
         f"scikit-learn {row['sklearn']}."
     )

@@ -10,7 +10,14 @@ from rich.table import Table
 
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, wilson_interval
-from analysis.tables.rendering import Format, count, mean, number, setting_name, write
+from analysis.tables.rendering import (
+    Format,
+    format_count,
+    format_mean,
+    format_number,
+    setting_name,
+    write_table,
+)
 
 LEADERBOARD = ("trial", "outcome", "score", "low", "high", "step", "seconds", "run_id")
 """Columns of a leaderboard that every sweep has; the settings searched stand before `step`."""
@@ -19,7 +26,7 @@ DIMMED = ("pruned", "failed", "out_of_time", "interrupted")
 """Ends of trials that did not get as far as a result."""
 
 
-def leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
+def build_leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
     """The trials of a sweep's search, best first.
 
     Returns:
@@ -45,7 +52,7 @@ def leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
     return table[[*LEADERBOARD[:5], *searched, *LEADERBOARD[5:]]]
 
 
-def note_on(sweep: TrackedSweep) -> str:
+def explain_leaderboard(sweep: TrackedSweep) -> str:
     """What stands beneath a leaderboard."""
     first = f"{sweep.deficit} " if sweep.deficit else ""
     return first + (
@@ -55,16 +62,16 @@ def note_on(sweep: TrackedSweep) -> str:
 
 
 def write_leaderboard(table: pd.DataFrame, form: Format, note: str) -> str:
-    """Write a `leaderboard` and a note: CSV holds every number, other forms what a reader needs."""
+    """Write a `build_leaderboard` and a note: CSV holds every number, other forms what a reader needs."""
     if form == "csv":
         return table.to_csv(index=False)
     dim = table["outcome"].isin(DIMMED).tolist()
-    return write(words(table), [note], form, "tab:trials", dim=dim)
+    return write_table(format_cells(table), [note], form, "tab:trials", dim=dim)
 
 
 def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Console) -> None:
     """Print a leaderboard; trials that did not get to their end are dimmed."""
-    shown = words(table)
+    shown = format_cells(table)
     printed = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in shown.columns:
         # Heads may take two lines; what is in the cells stays whole in a terminal of 80 columns.
@@ -75,22 +82,22 @@ def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Conso
     console.print(note, highlight=False)
 
 
-def words(table: pd.DataFrame) -> pd.DataFrame:
+def format_cells(table: pd.DataFrame) -> pd.DataFrame:
     """A leaderboard as it is read."""
-    return pd.DataFrame([_words(row) for _, row in table.iterrows()])
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
 
 
-def _words(row: pd.Series[Any]) -> dict[str, str]:
+def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     searched = [name for name in row.index if name not in LEADERBOARD]
     return {
         "Trial": str(row["trial"]),
         "Ended": str(row["outcome"]).replace("_", " "),
-        "Score": mean(Interval(row["score"], row["low"], row["high"], 1)),
+        "Score": format_mean(Interval(row["score"], row["low"], row["high"], 1)),
         **{setting_name(name): _value(row[name]) for name in searched},
-        "Step": count(row["step"]),
-        "Minutes": number(row["seconds"] / 60, 1),
+        "Step": format_count(row["step"]),
+        "Minutes": format_number(row["seconds"] / 60, 1),
     }
 
 
 def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and value % 1 else count(value)
+    return f"{value:.3g}" if isinstance(value, float) and value % 1 else format_count(value)

@@ -33,12 +33,12 @@ def render(template: str, **values: Any) -> str:
     return _TEMPLATES.get_template(template).render(values)
 
 
-def count(value: Any) -> str:
+def format_count(value: Any) -> str:
     """A whole number, or a dash where there is none."""
     return NOTHING if pd.isna(value) else f"{value}"
 
 
-def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
+def format_mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
     """`0.943 ± 0.012`: a mean and half the width of its interval, or a dash without any.
 
     Args:
@@ -54,7 +54,7 @@ def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False
     return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`40 seconds`, `12 minutes` or `3.4 hours`."""
     if seconds < 60:
         return f"{seconds:.0f} seconds"
@@ -66,19 +66,19 @@ def setting_name(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def number(value: float, digits: int = 3) -> str:
+def format_number(value: float, digits: int = 3) -> str:
     """A single number, or a dash where there is none."""
     return NOTHING if pd.isna(value) else f"{value:.{digits}f}"
 
 
-def score(row: pd.Series[Any], name: str) -> str:
+def format_score(row: pd.Series[Any], name: str) -> str:
     """Write a mean over seeds, marked as preliminary where the row has fewer than planned."""
     # A ceiling has no seeds at all.
     seeds, planned = row[[f"{name}_seeds", "planned"]].fillna(0)
-    return mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
+    return format_mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
 
 
-def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
+def write_notes(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
     """Write the notes of both of the paper's tables; `waiting` is from `selection.unconfirmed`."""
     notes = []
     if PRELIMINARY in "".join(shown.to_numpy().ravel()):
@@ -98,7 +98,7 @@ def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
     return notes
 
 
-def write(
+def write_table(
     shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, dim: Sequence[bool] = ()
 ) -> str:
     """Write a table of words with its notes.
@@ -111,14 +111,14 @@ def write(
         dim: Rows that HTML dims; none by default.
     """
     if form == "html":
-        return _html(shown, notes, dim)
+        return _write_html(shown, notes, dim)
     if form == "md":
-        return f"{markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+        return f"{write_markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
     text = shown.to_latex(
         index=False,
         escape=True,
-        column_format="".join(side[0] for side in _sides(shown)),
-        caption=_escaped(" ".join(notes)),
+        column_format="".join(side[0] for side in _align(shown)),
+        caption=_escape_latex(" ".join(notes)),
         label=label,
         position="t",
     )
@@ -127,12 +127,12 @@ def write(
     return text
 
 
-def markdown(shown: pd.DataFrame) -> str:
+def write_markdown(shown: pd.DataFrame) -> str:
     """Write a table of words as Markdown."""
-    return str(shown.to_markdown(index=False, disable_numparse=True, colalign=_sides(shown)))
+    return str(shown.to_markdown(index=False, disable_numparse=True, colalign=_align(shown)))
 
 
-def _sides(shown: pd.DataFrame) -> list[str]:
+def _align(shown: pd.DataFrame) -> list[str]:
     """Align the first column and those of words to the left, those of numbers to the right."""
     sides = []
     for place, name in enumerate(shown.columns):
@@ -142,8 +142,8 @@ def _sides(shown: pd.DataFrame) -> list[str]:
     return sides
 
 
-def _html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str:
-    kinds = ["w" if side == "left" else "n" for side in _sides(shown)]
+def _write_html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str:
+    kinds = ["w" if side == "left" else "n" for side in _align(shown)]
 
     def row(cells: Iterable[object], tag: str, dimmed: bool = False) -> str:
         inside = "".join(
@@ -155,19 +155,19 @@ def _html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str
     lines = zip_longest(shown.itertuples(index=False), dim)
     body = "\n".join(row(cells, "td", dimmed) for cells, dimmed in lines)
     head = row(shown.columns, "th")
-    listed = "\n".join(f"<li>{marked(note)}</li>" for note in notes)
+    listed = "\n".join(f"<li>{code_to_html(note)}</li>" for note in notes)
     return (
         f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
         f"<ul>\n{listed}\n</ul>\n"
     )
 
 
-def marked(note: str) -> Markup:
+def code_to_html(note: str) -> Markup:
     """A sentence in HTML, its code in backticks as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)))
 
 
-def _escaped(note: str) -> str:
+def _escape_latex(note: str) -> str:
     # pandas escapes cells, but not captions.
     text = re.sub(r"([%_&#])", r"\\\1", note).replace("--", "-{}-")
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", text)

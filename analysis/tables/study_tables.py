@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.tables.rendering import NOTHING, mean, number
+from analysis.tables.rendering import NOTHING, format_mean, format_number
 from weakdis_core import rows
 from weakdis_core.config.settings import Source
 from weakdis_core.data.variants import get_variant
@@ -61,7 +61,7 @@ _EACH_SEED = {
 }
 
 
-def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.DataFrame:
+def build_ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.DataFrame:
     """Build our model's scores, and below them what each change adds to them on the same seeds."""
     full = table.unchanged(source)
     # Pairs are formed on every seed that both rows have.
@@ -75,20 +75,20 @@ def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.Data
             name: declared.difference(row, every, metric) for name, metric in metrics.items()
         }
         shown = {
-            name: mean(interval, len(full), _digits(metrics[name]), sign=True)
+            name: format_mean(interval, len(full), _digits(metrics[name]), sign=True)
             for name, interval in differences.items()
         }
         lines.append({"Model": change, **shown, "Seeds": f"{differences['Latent'].n}"})
     return pd.DataFrame(lines)
 
 
-def labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
+def build_labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
     """Build the accuracies by the size of the labelled subset."""
     curve = {f"{size}": rows.with_labels(variant, source, size) for size in rows.LABELS}
     return _table(declared, "Labels", curve, ACCURACIES)
 
 
-def controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+def build_controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the controls beside chance.
 
     Chance is the accuracy of guessing every factor's value, and the affected factor's alone.
@@ -101,23 +101,23 @@ def controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     lines = []
     for name, row in tried:
         (run,) = row
-        every, one = chance(run.variant)
-        shown = {kind: _with_range(declared, run, metric) for kind, metric in _CONTROLS.items()}
+        every, one = compute_chance(run.variant)
+        shown = {kind: _format_range(declared, run, metric) for kind, metric in _CONTROLS.items()}
         lines.append(
             {
                 "Variant": run.variant,
                 "Control": name,
                 **shown,
-                "Oracle": oracle(declared, row),
-                "Chance": number(every, 4),
-                "Chance, affected": number(one),
-                "Worst factor (chance)": _worst_factor(declared, run),
+                "Oracle": format_oracle(declared, row),
+                "Chance": format_number(every, 4),
+                "Chance, affected": format_number(one),
+                "Worst factor (chance)": _find_worst_factor(declared, run),
             }
         )
     return pd.DataFrame(lines)
 
 
-def chance(variant: str) -> tuple[float, float]:
+def compute_chance(variant: str) -> tuple[float, float]:
     """Compute the accuracy of guessing: all factors, and the affected one of a random relation."""
     known = get_variant(variant)
     n_values = dict(zip(known.factor_names, known.n_values, strict=True))
@@ -125,39 +125,39 @@ def chance(variant: str) -> tuple[float, float]:
     return 1 / known.n_combinations, float(np.mean(affected))
 
 
-def spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+def build_spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the spread of components, the quality of pictures, and the cost of our rows."""
     ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
     table = _table(declared, "Variant", ours, _SPREAD).drop(columns="Seeds")
     table["its floor"] = [
-        number(row[0].config.loss.covariance_floor ** 0.5) for row in ours.values()
+        format_number(row[0].config.loss.covariance_floor ** 0.5) for row in ours.values()
     ]
     return table
 
 
-def sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+def build_sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the sharpness of pictures from a reconstruction to a relation."""
     ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
     return _table(declared, "Variant", ours, _SHARPNESS)
 
 
-def each_seed(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
+def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
     """Build one line for every finished run of some rows, each once; empty without any."""
     lines = {}
     for row in wanted:
         columns = {name: declared.values(row, metric) for name, metric in _EACH_SEED.items()}
         for seed in declared.runs([row])["seed"]:
             shown = {
-                name: number(columns[name][seed], _digits(metric))
+                name: format_number(columns[name][seed], _digits(metric))
                 for name, metric in _EACH_SEED.items()
             }
             lines[row[0].row, seed] = {"Model": row[0].row, "Seed": f"{seed}", **shown}
     return pd.DataFrame(lines.values())
 
 
-def oracle(declared: DeclaredRows, row: Row) -> str:
+def format_oracle(declared: DeclaredRows, row: Row) -> str:
     """Write the accuracy of a row's oracle: one classifier for all seeds, so no interval."""
-    return number(declared.interval(row, "oracle_accuracy").value)
+    return format_number(declared.interval(row, "oracle_accuracy").value)
 
 
 def _table(
@@ -170,7 +170,7 @@ def _table(
 def _means(declared: DeclaredRows, row: Row, metrics: Mapping[str, str]) -> dict[str, str]:
     """Write the means of some metrics over the seeds of a row, and the number of seeds."""
     means = {
-        name: mean(declared.interval(row, metric), len(row), _digits(metric))
+        name: format_mean(declared.interval(row, metric), len(row), _digits(metric))
         for name, metric in metrics.items()
     }
     return means | {"Seeds": f"{declared.seeds(row)}"}
@@ -180,15 +180,15 @@ def _digits(metric: str) -> int:
     return 0 if metric == "cpu_seconds" else 1 if "psnr" in metric else 3
 
 
-def _with_range(declared: DeclaredRows, run: DeclaredRun, metric: str) -> str:
+def _format_range(declared: DeclaredRows, run: DeclaredRun, metric: str) -> str:
     """`0.334 (0.321 to 0.347)`: an accuracy of one run and its interval over images."""
     interval = declared.accuracy(run, metric)
     if np.isnan(interval.low):
-        return number(interval.value)
+        return format_number(interval.value)
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def _worst_factor(declared: DeclaredRows, run: DeclaredRun) -> str:
+def _find_worst_factor(declared: DeclaredRows, run: DeclaredRun) -> str:
     """The factor that the encoder reads least above chance."""
     known = get_variant(run.variant)
     read = [

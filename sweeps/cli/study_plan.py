@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.data.archive import Archive, read_frame
-from analysis.data.declared import missing_and_stale, on_cpu
-from analysis.data.runs import finished_runs
+from analysis.data.declared import is_on_cpu, select_untrained
+from analysis.data.runs import select_finished
 from sweeps.cluster.allotment import allot
 from sweeps.sweep_settings import SweepSettings
 from weakdis_core.config.settings import DataSettings
@@ -82,7 +82,7 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
         data = DataSettings.model_validate({"variant": variant, "source": settings.data_source})
         source = data_plan(data, settings.data_dir).source
         declared = declared_runs(settings.study, variant, source, settings.seeds)
-        missing, stale = missing_and_stale(runs, declared)
+        missing, stale = select_untrained(runs, declared)
         seconds = sum(estimate(run, runs) for run in missing + stale)
         plans.append(VariantPlan(variant, len(declared), len(missing), len(stale), seconds))
     return plans
@@ -95,9 +95,9 @@ def estimate(run: DeclaredRun, runs: pd.DataFrame) -> float:
     each; without any, constants of the variant's family.
     """
     config, kind = run.config, run.config.model.kind
-    known = finished_runs(runs)
+    known = select_finished(runs)
     # On a GPU the CPU's seconds say nothing of a CPU's.
-    timed = known[on_cpu(known)]
+    timed = known[is_on_cpu(known)]
     same = timed[timed["row"].eq(run.row)]
     alike = same
     if same.empty and len(timed):

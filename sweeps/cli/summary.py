@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.statistics import Interval, t_interval
-from analysis.tables.rendering import mean
+from analysis.tables.rendering import format_mean
 from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.ledger import Ledger
@@ -99,7 +99,7 @@ class Confirmed:
 
     def note(self) -> str:
         """The configuration and its means in one line."""
-        parts = ", ".join(f"{kind} {mean(self.interval(kind))}" for kind in KINDS)
+        parts = ", ".join(f"{kind} {format_mean(self.interval(kind))}" for kind in KINDS)
         return f"Config {self.config.hash()} on {len(self.runs)} fresh seeds: {parts}."
 
 
@@ -112,7 +112,7 @@ def print_confirmed(console: Console, sweep: Sweep, confirmed: Confirmed) -> Non
         highlight=False,
     )
     rows = {f"seed {run.values['seed']}, test": _cells(run.test, "test") for run in confirmed.runs}
-    means = [mean(confirmed.interval(kind)) for kind in KINDS]
+    means = [format_mean(confirmed.interval(kind)) for kind in KINDS]
     rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
     _print_accuracies(console, sweep, rows, confirmed.config.data.labels)
 

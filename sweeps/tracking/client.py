@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import (
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from analysis.data.runs import every
+from analysis.data.runs import iterate_pages
 from sweeps.cluster.storage_errors import causes
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry
 from sweeps.tracking.registry import publish
@@ -71,7 +71,7 @@ class RunClient:
             Those that it has no more.
         """
         query, place = f"tags.sweep = '{self._sweep}'", [self._experiment_id]
-        found = every(self._client.search_runs, experiment_ids=place, filter_string=query)
+        found = iterate_pages(self._client.search_runs, experiment_ids=place, filter_string=query)
         self._lacking = set(keys) - {run.data.tags.get("trial_id", PARENT) for run in found}
         return self._lacking
 
@@ -175,7 +175,7 @@ class RunClient:
         own = f"tags.sweep = '{self._sweep}' and tags.kind = 'trial'"
         others = f"{own} and tags.`{MLFLOW_PARENT_RUN_ID}` != '{parent}'"
         place = [self._experiment_id]
-        found = every(self._client.search_runs, experiment_ids=place, filter_string=others)
+        found = iterate_pages(self._client.search_runs, experiment_ids=place, filter_string=others)
         for run in list(found):
             self._client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, parent)
 

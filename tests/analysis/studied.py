@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.data.runs import frame
+from analysis.data.runs import build_frame
 from tests.analysis.tracked import Store
 from weakdis_core.rows import DeclaredRun, Row
 from weakdis_core.run_key import Versions
@@ -30,7 +30,7 @@ def studied(
     *rows: tuple[Row, Mapping[str, Sequence[float]]], versions: Versions = HERE, **fields: object
 ) -> pd.DataFrame:
     """Rows of the frame: scores of each seed by metric, as many seeds as there are scores."""
-    return frame(
+    return build_frame(
         [
             _run(run, versions)
             | {f"test/{name}": values[i] for name, values in metrics.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, scores_of
+from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, get_scores
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
 from weakdis_core.errors import UserError
@@ -48,7 +48,7 @@ def test_the_committed_files_are_written_as_they_were_read(tmp_path: Path) -> No
 def test_every_committed_count_is_what_the_counts_among_the_scores_say() -> None:
     archive = Archive(COMMITTED)
     for _, run in archive.frame().iterrows():
-        scores = scores_of(run)
+        scores = get_scores(run)
         for line in archive.scores[run["run_id"]]:
             n = count_of(line["metric"], scores)
             assert line["n"] == ("" if n is None else str(n)), (run["row"], line)
@@ -70,7 +70,7 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert kept["swap_psnr"] == kept["nuisance_kept"] == ("nan", "0")
     assert not {"a", "images", "fidelity_images"} & set(kept)
     again = archive.frame()
-    assert scores_of(again.iloc[0])["factor_accuracy"] == 0.123457
+    assert get_scores(again.iloc[0])["factor_accuracy"] == 0.123457
     assert again["test/images"].tolist() == [100]
 
 

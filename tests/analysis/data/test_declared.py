@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.declared import DeclaredRows, missing_and_stale
+from analysis.data.declared import DeclaredRows, select_untrained
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
 from weakdis_core.run_key import Versions
@@ -91,11 +91,11 @@ def test_an_accuracy_of_one_run_has_the_interval_of_its_images() -> None:
 def test_runs_without_a_result_are_told_from_stale_ones() -> None:
     changed = replace(OURS[1], config=OURS[1].config.with_values({"loss.lambda": 0.9}))
     runs = studied((OURS[:1], latent([0.9])), ((changed,), latent([0.9])))
-    missing, stale = missing_and_stale(runs, OURS[:3])
+    missing, stale = select_untrained(runs, OURS[:3])
     assert ([run.config.seed for run in missing], [run.config.seed for run in stale]) == (
         [13],
         [12],
     )
     # The same configuration was trained for a row that lacks this one's scores.
-    missing, stale = missing_and_stale(runs.assign(row="another"), OURS[:1])
+    missing, stale = select_untrained(runs.assign(row="another"), OURS[:1])
     assert (len(missing), len(stale)) == (1, 0)

@@ -11,10 +11,10 @@ from mlflow.cli import cli
 
 from analysis.commands import table1, trials
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import importances
-from analysis.data.tracked_sweep import find_sweep, study_of
-from analysis.report.sweep_page import make_report
-from analysis.report.verdict import verdict
+from analysis.data.setting_importance import compute_importances
+from analysis.data.tracked_sweep import build_study, find_sweep
+from analysis.report.sweep_page import build_page
+from analysis.report.verdict import write_verdict
 from tests.analysis.searched import search
 from tests.analysis.tracked import Store
 from weakdis_core.errors import UserError
@@ -35,7 +35,7 @@ def delete(store: Store, parent: str, *trial_ids: str) -> None:
 def sentences(store: Store, parent: str) -> list[str]:
     """The verdict on a sweep."""
     sweep = find_sweep(store.client, read_runs(store.uri), parent)
-    return verdict(sweep, importances(study_of(sweep), resamples=2), load())
+    return write_verdict(sweep, compute_importances(build_study(sweep), resamples=2), load())
 
 
 def lacks(what: str) -> str:
@@ -76,7 +76,7 @@ def test_a_page_credits_nothing_where_mlflow_lacks_the_winner(store: Store, cach
     parent = search(store, confirm=(0.70,))
     store.client.set_tag(parent, "best_trial_id", "00012")
     delete(store, parent, "00012", CONFIRMED[0])
-    html = make_report(store.uri, parent).html
+    html = build_page(store.uri, parent).html
     first_sentence = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
     assert first_sentence.strip().startswith(
         "<p>MLflow lacks 1 of 12 trials and 1 of 1 confirm runs"

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import run
-from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, read_frame, union
-from analysis.data.outbox_files import DELIVERED_FILE, OUTBOX_FILE, undelivered
+from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, merge_runs, read_frame
+from analysis.data.outbox_files import DELIVERED_FILE, OUTBOX_FILE, count_undelivered
 from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
 from tests.analysis.searched import search
@@ -109,9 +109,9 @@ def test_nothing_is_exported_while_mlflow_lacks_entries(
     track(store, studied((OURS, {LATENT: [0.9]})))
     folder = tmp_path / "runs" / "study-models-dsprites_v2-core2"
     folder.mkdir(parents=True)
-    assert undelivered(folder) == 0
+    assert count_undelivered(folder) == 0
     (folder / OUTBOX_FILE).write_text("{}\n{}\n{}\n")
-    assert undelivered(folder) == 3
+    assert count_undelivered(folder) == 3
     (folder / DELIVERED_FILE).write_text("000000000002\n")
     message = r"export: MLflow lacks 1 entries of .*study-models-dsprites_v2-core2; run the same"
     for flags in ([], ["--storage", str(tmp_path / "runs")], ["--storage", "s3://bucket/runs"]):
@@ -141,7 +141,7 @@ def test_a_run_that_both_have_is_mlflows(store: Store) -> None:
     track(store, studied((OURS[1:], {LATENT: [0.8]}), row="another"))
     track(store, studied((OURS[1:], {LATENT: [0.7]}), outcome="failed"))
     assert 0.2 in read_frame()[f"test/{LATENT}"].tolist()
-    assert union(read_runs(store.uri), Archive(Path("nowhere")).frame()).shape[0] == 3
+    assert merge_runs(read_runs(store.uri), Archive(Path("nowhere")).frame()).shape[0] == 3
 
 
 def test_sweeps_do_not_see_the_runs_of_studies(store: Store) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from analysis.data import runs as module
-from analysis.data.runs import COLUMNS, frame, read_runs
-from analysis.data.store import open_store, resolve_uri, shown
+from analysis.data.runs import COLUMNS, build_frame, read_runs
+from analysis.data.store import hide_password, open_store, resolve_uri
 from tests.analysis.tracked import Store, scores
 from weakdis_core.errors import UserError
 
@@ -80,7 +80,7 @@ def test_frame_keeps_words_as_words() -> None:
         {"run_id": "a", "model.encoder": "convolutional", "model.latent_size": "8"},
         {"run_id": "b", "model.encoder": "object_centred", "model.latent_size": "16"},
     ]
-    runs = frame(rows)
+    runs = build_frame(rows)
     assert runs["model.encoder"].tolist() == ["convolutional", "object_centred"]
     assert runs["model.latent_size"].tolist() == [8, 16]
 
@@ -128,8 +128,8 @@ def test_a_server_that_is_not_there_is_given_up_soon(monkeypatch: pytest.MonkeyP
 
 
 def test_passwords_are_not_printed() -> None:
-    assert "secret" not in shown("postgresql://me:secret@host/db")
-    assert "secret" not in shown("http://me:secret@host:5000")
+    assert "secret" not in hide_password("postgresql://me:secret@host/db")
+    assert "secret" not in hide_password("http://me:secret@host:5000")
 
 
 def test_where_the_store_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:

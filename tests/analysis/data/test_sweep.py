@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import FEWEST, importances
-from analysis.data.tracked_sweep import HISTORY, TrackedSweep, find_sweep, read_history, study_of
+from analysis.data.setting_importance import FEWEST, compute_importances
+from analysis.data.tracked_sweep import HISTORY, TrackedSweep, build_study, find_sweep, read_history
 from tests.analysis.searched import BEGAN, EVALUATIONS, SCORE, SPACE, config, score, search
 from tests.analysis.tracked import Store
 from weakdis_core.errors import UserError
@@ -94,7 +94,7 @@ def test_a_history_has_every_report(store: Store) -> None:
 
 def test_the_study_is_what_was_searched(store: Store) -> None:
     search(store)
-    study = study_of(found(store))
+    study = build_study(found(store))
     assert len(study.trials) == 12
     assert study.best_trial.params == {
         name: value for name, value in config(11).flat().items() if name in SPACE
@@ -104,22 +104,22 @@ def test_the_study_is_what_was_searched(store: Store) -> None:
 def test_a_trial_that_failed_is_not_judged_by_its_last_score(store: Store) -> None:
     search(store, failed=(11,))
     sweep = found(store)
-    assert len(study_of(sweep).trials) == 11
+    assert len(build_study(sweep).trials) == 11
     assert sweep.best is not None
     assert sweep.best["trial_id"] != "00012"
 
 
 def test_what_matters_is_found_to_matter(store: Store) -> None:
     search(store, trials=24, pruned=())
-    table = importances(study_of(found(store)), resamples=10)
+    table = compute_importances(build_study(found(store)), resamples=10)
     assert table["setting"].iloc[0] == "data.labels"
     assert table["importance"].sum() == pytest.approx(1.0, abs=1e-6)
     assert (table["low"] <= table["importance"]).all()
     assert (table["importance"] <= table["high"]).all()
-    again = importances(study_of(found(store)), resamples=10)
+    again = compute_importances(build_study(found(store)), resamples=10)
     assert again.equals(table)
 
 
 def test_too_few_trials_say_nothing(store: Store) -> None:
     search(store, trials=FEWEST - 1, pruned=())
-    assert importances(study_of(found(store))).empty
+    assert compute_importances(build_study(found(store))).empty

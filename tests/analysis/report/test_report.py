@@ -14,11 +14,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import importances
-from analysis.data.tracked_sweep import find_sweep, study_of
-from analysis.report.provenance import command_of, config_of
-from analysis.report.sweep_page import embedded, make_report
-from analysis.report.verdict import confirmations, verdict
+from analysis.data.setting_importance import compute_importances
+from analysis.data.tracked_sweep import build_study, find_sweep
+from analysis.report.provenance import build_command, parse_config
+from analysis.report.sweep_page import build_page, embed_pictures
+from analysis.report.verdict import compare_confirmed, write_verdict
 from tests.analysis.searched import SPACE, config, search
 from tests.analysis.tracked import Store
 from tests.conftest import program
@@ -41,7 +41,7 @@ def page_file(store: Store, cache: Path, tmp_path: Path) -> Path:
     (tmp_path / "half.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:900])
     store.client.log_artifact(confirmed.iloc[0], str(tmp_path / "half.png"), "pictures")
     path = tmp_path / "report.html"
-    make_report(store.uri).write(path)
+    build_page(store.uri).write(path)
     return path
 
 
@@ -73,7 +73,7 @@ def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> 
     best = find_sweep(store.client, runs).best
     assert best is not None
     params = store.client.get_run(best["run_id"]).data.params
-    command = command_of(config_of(params))
+    command = build_command(parse_config(params))
     assert command.startswith("python -m weakdis_core train --variant dsprites_v2 ")
     asked = _read_train(shlex.split(command)[4:], "train").settings
     assert asked.hash() == config(11).hash()
@@ -84,7 +84,7 @@ def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> 
 def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> None:
     search(store, confirm=(0.80, 0.84, 0.82))
     sweep = find_sweep(store.client, read_runs(store.uri))
-    (only,) = confirmations(sweep)
+    (only,) = compare_confirmed(sweep)
     assert only.pixels.n == 3
     assert only.pixels.value == pytest.approx(0.82)
     assert math.isnan(only.behind.value)
@@ -94,14 +94,14 @@ def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> 
     second["test/relation_accuracy_pixels"] -= 0.1
     second[sweep.metric] -= 0.1
     both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
-    _, behind = confirmations(both)
+    _, behind = compare_confirmed(both)
     assert (behind.config_hash, behind.pixels.n) == (other, 3)
     assert behind.behind.value == pytest.approx(0.1)
     assert behind.behind.half_width == pytest.approx(0.0, abs=1e-9)
     # Where the second does better on validation, it has won, whatever the search found.
     second[sweep.metric] += 0.2
     turned = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
-    who, how_much, why = verdict(turned, importances(study_of(turned)), load())
+    who, how_much, why = write_verdict(turned, compute_importances(build_study(turned)), load())
     assert who.startswith("Trial 00001 won among 12, on fresh seeds also before 00012, the best of")
     assert "in 0.720 ± 0.050 of decoded pictures" in how_much
     assert why.startswith("What made the difference was ")
@@ -110,13 +110,13 @@ def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> 
 def test_what_is_not_confirmed_says_how_to_confirm_it(store: Store) -> None:
     search(store, trials=3)
     sweep = find_sweep(store.client, read_runs(store.uri))
-    _, how_much, why = verdict(sweep, importances(study_of(sweep)), load())
+    _, how_much, why = write_verdict(sweep, compute_importances(build_study(sweep)), load())
     assert "until `python sweeps/run.py --resume tried --confirm-seeds 5` confirms it" in how_much
     assert why == "Why cannot be said: 3 trials with a score are too few, 8 are needed."
     # A sweep that runs cannot be resumed.
     search(store, "going", trials=3, status="RUNNING")
     running = find_sweep(store.client, read_runs(store.uri), "going")
-    who, how_much, _ = verdict(running, importances(study_of(running)), load())
+    who, how_much, _ = write_verdict(running, compute_importances(build_study(running)), load())
     assert who.startswith("Trial 00003 leads so far, among 3: latent size ")
     assert "--resume" not in how_much
 
@@ -124,23 +124,23 @@ def test_what_is_not_confirmed_says_how_to_confirm_it(store: Store) -> None:
 @pytest.mark.parametrize("status", ["RUNNING", "KILLED"])
 def test_a_sweep_that_has_just_begun_has_a_page(store: Store, cache: Path, status: str) -> None:
     search(store, trials=0, status=status)
-    html = make_report(store.uri).html
+    html = build_page(store.uri).html
     assert "No trial has a score yet." in html
     assert ("still running" in html) == (status == "RUNNING")
 
 
 def test_a_name_is_no_markup(store: Store, cache: Path) -> None:
     search(store, "<script>alert(1)</script>", trials=1)
-    assert "<script>alert" not in make_report(store.uri).html
+    assert "<script>alert" not in build_page(store.uri).html
 
 
 def test_pictures_have_a_budget(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.png" for name in "abc"]
     for file in files:
         Image.effect_noise((200, 200), 80).save(file)
-    whole = [picture.data for picture in embedded(files)]
+    whole = [picture.data for picture in embed_pictures(files)]
     assert all(data.startswith("data:image/") for data in whole)
-    cut = list(embedded(files, budget=2 * len(whole[0]) + 100))
+    cut = list(embed_pictures(files, budget=2 * len(whole[0]) + 100))
     assert [bool(picture.data) for picture in cut] == [True, True, False]
     # The third is still named, so that a reader knows of it.
     assert cut[2].name == "c"
@@ -154,7 +154,7 @@ def test_a_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path:
         Image.effect_noise((200, 200), 80).save(damaged, "TIFF")
     else:
         damaged.write_bytes(whole.read_bytes()[:900] if isinstance(content, str) else content)
-    found = list(embedded([damaged, whole]))
+    found = list(embed_pictures([damaged, whole]))
     assert [(picture.name, bool(picture.data)) for picture in found] == [
         ("damaged", False),
         ("whole", True),

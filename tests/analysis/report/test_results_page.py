@@ -10,7 +10,7 @@ import pytest
 
 from analysis.__main__ import run
 from analysis.data.archive import Archive
-from analysis.data.runs import frame
+from analysis.data.runs import build_frame
 from analysis.report.results_page import write_results
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
@@ -80,7 +80,7 @@ def test_runs_of_a_gpu_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
 
 
 def test_without_runs_of_a_study_nothing_is_written(tmp_path: Path) -> None:
-    for runs in (frame([]), Archive(tmp_path).frame(), studied((OURS, FIVE), stage="search")):
+    for runs in (build_frame([]), Archive(tmp_path).frame(), studied((OURS, FIVE), stage="search")):
         with pytest.raises(UserError, match="results: no run of a study is finished"):
             write_results(runs, tmp_path)
     assert not list(tmp_path.iterdir())

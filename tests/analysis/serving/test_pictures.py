@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.serving.picture_files import FORMATS, png_of, read_picture
+from analysis.serving.picture_files import FORMATS, encode_png, read_picture
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 
@@ -37,7 +37,7 @@ def test_a_picture_of_the_right_kind_is_left_as_it_is() -> None:
 
 def test_png_and_back() -> None:
     image = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
-    again = read_picture(png_of(image), ROOMS).pixels.numpy()
+    again = read_picture(encode_png(image), ROOMS).pixels.numpy()
     assert np.abs(again - image).max() <= 0.5 / 255 + 1e-6
 
 

@@ -8,7 +8,14 @@ import pytest
 
 from analysis.data.archive import read_frame
 from analysis.data.runs import read_runs
-from analysis.tables.accuracy_table import SHORT, TABLE1, WIDE, table1, words, write_table1
+from analysis.tables.accuracy_table import (
+    SHORT,
+    TABLE1,
+    WIDE,
+    build_table1,
+    format_cells,
+    write_table1,
+)
 from analysis.tables.rendering import Format
 from tests.analysis.studied import studied
 from tests.analysis.tracked import Store, scores
@@ -22,7 +29,7 @@ OURS = rows.ours("dsprites_v4", "rendered")
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table1(read_runs(store.uri), PAPER)
+    return build_table1(read_runs(store.uri), PAPER)
 
 
 def written(store: Store, form: Format = "md") -> str:
@@ -140,7 +147,7 @@ def test_a_clone_without_mlflow_shows_the_committed_rows_of_six_variants(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "results").symlink_to(ROOT / "results")
-    table = table1(read_frame(), PAPER)
+    table = build_table1(read_frame(), PAPER)
     ours = table[table["model"].eq("ours, preset")].set_index("variant")
     assert tuple(ours.index) == rows.VARIANTS
     assert ours["source"].eq("rendered").all()
@@ -156,25 +163,25 @@ def test_a_clone_without_mlflow_shows_the_committed_rows_of_six_variants(
 def test_the_preset_stands_beside_what_a_sweep_confirmed(store: Store) -> None:
     store.confirm((0.5,) * 5)
     committed = studied((OURS, {LATENT: [0.9, 0.92, 0.94, 0.96, 0.98]}))
-    table = table1(pd.concat([committed, read_runs(store.uri)]), PAPER)
+    table = build_table1(pd.concat([committed, read_runs(store.uri)]), PAPER)
     own = table[table["variant"].eq("dsprites_v4")]
     assert own["model"].tolist() == ["ours, preset", "ours, confirmed"]
     assert own["latent"].tolist() == pytest.approx([0.94, 0.5])
     # Only the preset's rows are in the README.
-    short = words(table, SHORT)
+    short = format_cells(table, SHORT)
     assert short["Variant"].tolist() == list(rows.VARIANTS)
     assert short["Latent"].tolist() == ["-", "-", "0.940 ± 0.039", "-", "-", "-"]
-    confirmed = words(table1(read_runs(store.uri), PAPER), SHORT)
+    confirmed = format_cells(build_table1(read_runs(store.uri), PAPER), SHORT)
     assert set(confirmed["Latent"]) == {"-"}
 
 
 def test_previous_work_is_shown_with_its_share_and_its_own_number_of_seeds() -> None:
     previous = rows.previous_work("dsprites_v4", "rendered")[1000]
     scores = {LATENT: [0.4] * 3, "factor_accuracy": [0.5] * 3, "coverage": [0.926] * 3}
-    table = table1(studied((previous, scores)), PAPER)
-    shown = words(table, WIDE).set_index("Variant").loc["dsprites_v4"]
+    table = build_table1(studied((previous, scores)), PAPER)
+    shown = format_cells(table, WIDE).set_index("Variant").loc["dsprites_v4"]
     assert (shown["Model"], shown["Labels"], shown["Seeds"]) == ("previous work", "1000", "3")
     assert shown["Latent"] == "0.400 ± 0.000 (of 0.926)"
     assert shown["Factors"] == "0.500 ± 0.000"
-    few = table1(studied((previous, {LATENT: [0.4]})), PAPER)
-    assert "0.400 ‡" in words(few, WIDE)["Latent"].tolist()
+    few = build_table1(studied((previous, {LATENT: [0.4]})), PAPER)
+    assert "0.400 ‡" in format_cells(few, WIDE)["Latent"].tolist()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.data.runs import read_runs
-from analysis.tables.disentanglement_table import TABLE2, Ceiling, table2, write_table2
+from analysis.tables.disentanglement_table import TABLE2, Ceiling, build_table2, write_table2
 from analysis.tables.rendering import Format
 from tests.analysis.studied import studied
 from tests.analysis.tracked import Store, scores
@@ -44,7 +44,7 @@ def confirm(store: Store, variant: str = "dsprites_v4", **how: object) -> None:
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table2(read_runs(store.uri), PAPER, CEILINGS)
+    return build_table2(read_runs(store.uri), PAPER, CEILINGS)
 
 
 def written(store: Store, form: Format = "md") -> str:

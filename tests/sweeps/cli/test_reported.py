@@ -45,7 +45,7 @@ def test_a_report_that_mlflow_does_not_take_is_said(
     search(Store(tmp_path, database, client), trials=1)
     # Its drawings take long, and are tested elsewhere.
     made = SweepPage(find_sweep(client, read_runs(database), "tried"), "page", [])
-    monkeypatch.setattr("analysis.report.sweep_page.make_report", lambda *_: made)
+    monkeypatch.setattr("analysis.report.sweep_page.build_page", lambda *_: made)
     # Where MLflow would have its folder of files.
     (tmp_path / "mlruns").write_text("")
     said = io.StringIO()
