@@ -1,4 +1,4 @@
-"""The commands of `python -m analysis`."""
+"""Commands of `python -m analysis`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs = _frame(tracking_uri, results)
+    runs = _read_runs(tracking_uri, results)
     sys.stdout.write(accuracy_table.write_table1(runs, paper.load(), format))
 
 
@@ -42,7 +42,7 @@ def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.measure_ceilings()
+    runs, ceilings = _read_runs(tracking_uri, results), disentanglement_table.measure_ceilings()
     sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
 
 
@@ -56,10 +56,10 @@ def write_page(
         results: Folder of the committed runs, runs.csv and scores.csv.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
     """
-    # Brings matplotlib, which tables do not need.
+    # Imports matplotlib, which tables do not need.
     from analysis.report.results_page import write_results
 
-    print(f"written to {write_results(_frame(tracking_uri, results), docs)}")
+    print(f"written to {write_results(_read_runs(tracking_uri, results), docs)}")
 
 
 def export(
@@ -85,11 +85,11 @@ def trials(
     """Print the trials of a sweep, best first.
 
     Args:
-        variant: Of the newest sweep of this variant.
-        sweep: Of this one, by its name or the id of its run; the newest by default.
+        variant: Data set variant of the sweep.
+        sweep: Name of the sweep, or the id of its run; the newest by default.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: terminal (those that did not get to their end are dimmed), md, latex, html, or csv
-            for every number.
+        format: terminal (trials that ended early are dimmed), md, latex, html, or csv for every
+            number.
     """
     uri = resolve_uri(tracking_uri)
     found = find_sweep(open_store(uri), read_runs(uri), sweep, variant)
@@ -110,8 +110,8 @@ def compare(
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    chosen = comparison.select_runs(read_runs(resolve_uri(tracking_uri)), runs)
-    sys.stdout.write(comparison.write_comparison(comparison.compare_runs(chosen), format))
+    selected = comparison.select_runs(read_runs(resolve_uri(tracking_uri)), runs)
+    sys.stdout.write(comparison.write_comparison(comparison.compare_runs(selected), format))
 
 
 def report(
@@ -125,40 +125,40 @@ def report(
     """Write the report of a sweep: one page that opens without a network.
 
     Args:
-        sweep: Its name or the id of its run; the newest by default.
-        variant: The data set variant that it is of.
-        output: The page to write.
+        sweep: Name of the sweep, or the id of its run; the newest by default.
+        variant: Data set variant of the sweep.
+        output: Page to write.
         figures: Folder for the figures as PDF, for print.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         results: Folder of the committed runs, runs.csv and scores.csv.
     """
-    # Brings torch and matplotlib, which tables do not need.
+    # Imports torch and matplotlib, which tables do not need.
     from analysis.report.sweep_page import build_page
 
-    made = build_page(resolve_uri(tracking_uri), sweep, variant, results)
-    made.write(output)
-    also = ""
+    page = build_page(resolve_uri(tracking_uri), sweep, variant, results)
+    page.write(output)
+    written = f"report of {page.sweep.name}: {output}"
     if figures is not None:
-        also = f", figures in {figures}"
-        for drawing in made.drawings:
+        written += f", figures in {figures}"
+        for drawing in page.drawings:
             drawing.write_pdf(figures)
-    print(f"report of {made.sweep.name}: {output}{also}")
+    print(written)
 
 
-def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
-    """The tracked and the committed runs; the latter alone where this folder has no store."""
+def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
+    """Read the tracked and the committed runs, and print what is missing to stderr."""
     uri = resolve_uri(tracking_uri)
+    runs = read_frame(uri, results)
     if is_missing(uri):
         print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
-    runs = read_frame(tracking_uri, results)
-    if not is_missing(uri):
+    else:
         for deficit in find_deficits(open_store(uri), runs):
             print(deficit, file=sys.stderr)
     return runs
 
 
 def run() -> None:
-    """Read the command and carry it out."""
+    """Run the command of the command line."""
     run_command(
         {
             "table1": table1,

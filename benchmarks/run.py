@@ -1,4 +1,4 @@
-"""`make bench`: how fast the parts are, with the machine they were measured on, against targets."""
+"""`make bench`: measure the speed of each part on this machine, and compare it with the targets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,14 @@ VARIANT: VariantName = "dsprites_v4"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement: what, its value in words, and its target where it has one."""
+    """A row of the printed table.
+
+    Attributes:
+        name: What was measured.
+        value: The formatted value.
+        target: The formatted target; empty without one.
+        met: Whether the target is met; None without one.
+    """
 
     name: str
     value: str
@@ -46,7 +53,7 @@ class Measurement:
 
 
 def time_call(function: Callable[[], object], runs: int = 7, warm: int = 2) -> float:
-    """Median seconds of a call."""
+    """Return the median seconds of `runs` calls, after `warm` calls."""
     for _ in range(warm):
         function()
     times = []
@@ -58,7 +65,7 @@ def time_call(function: Callable[[], object], runs: int = 7, warm: int = 2) -> f
 
 
 def measure_sgemm(size: int, at_least: float) -> float:
-    """GFLOP/s of float32 products of square matrices, repeated for `at_least` seconds."""
+    """Measure the GFLOP/s of float32 products of square matrices, for `at_least` seconds."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     started, products = time.perf_counter(), 0
     while products == 0 or time.perf_counter() - started < at_least:
@@ -68,7 +75,7 @@ def measure_sgemm(size: int, at_least: float) -> float:
 
 
 def build_paper_config(batch: int) -> Config:
-    """The paper's sizes with a batch of `batch`, half of it labelled."""
+    """Build a configuration of the paper's sizes; half of the batch is labelled."""
     return preset("paper", VARIANT).with_values(
         {"training.batch_size": batch // 2, "training.labelled_batch_size": batch // 2}
     )
@@ -77,11 +84,18 @@ def build_paper_config(batch: int) -> Config:
 def measure_steps(
     name: str, config: Config, prepared: Prepared, oracle: Oracle, size: int, target: float | None
 ) -> list[Measurement]:
-    """Step time of the M-AE in each stage, and the share of the sgemm peak that it reaches.
+    """Measure the step time of the M-AE in each stage, and its share of the sgemm peak.
 
-    Each step is timed next to products of matrices of `size`, the fastest, that run for as long as
-    a step: on a shared machine both then get the same part of the core. `target` is the share to
-    reach; None for none.
+    Matrix products run for as long as a step next to each step, so that on a shared machine both
+    get the same part of the core.
+
+    Args:
+        name: Name of the configuration.
+        config: The configuration.
+        prepared: Its images.
+        oracle: Oracle of the images.
+        size: Rows of the matrices with the fastest products.
+        target: Share of the peak to reach; None for no target.
     """
     rows, training = [], config.training
     batch = training.batch_size + training.labelled_batch_size
@@ -114,7 +128,7 @@ def _mae_step(trainer: Trainer, prior: Prior, step: int) -> None:
 
 
 def measure_prior(prepared: Prepared, oracle: Oracle) -> list[Measurement]:
-    """Time to construct a relation batch of 128, and to draw 1024 prior samples."""
+    """Measure how long a relation batch of 128 and 1024 prior samples take."""
     trainer = Trainer(preset("default", VARIANT), prepared, oracle)
     trainer.enter_full_training()
     prior, objectives = trainer.prior, trainer.objectives
@@ -129,7 +143,7 @@ def measure_prior(prepared: Prepared, oracle: Oracle) -> list[Measurement]:
 
 
 def measure_opening(prepared: Prepared) -> list[Measurement]:
-    """Time to open a prepared variant, and what its process holds for itself alone."""
+    """Measure how long a prepared variant takes to open, and the private memory that it takes."""
     code = (
         "import time, sys, psutil; from pathlib import Path\n"
         "from weakdis_core.data.prepared import open_prepared\n"
@@ -151,25 +165,25 @@ def measure_opening(prepared: Prepared) -> list[Measurement]:
 
 
 def measure_rendering() -> list[Measurement]:
-    """Time to render images."""
+    """Measure how long an image takes to render."""
     rows = []
     for name, render in (("dsprites_v4", dsprites.render), ("shapes3d_v5", shapes3d.render)):
         every: IndexArray = get_variant(name).indices()
         chosen = every[np.sort(np.random.default_rng(0).choice(len(every), 3000, replace=False))]
-        render(chosen)  # the geometries of Shapes3D are drawn once
+        render(chosen)  # the first call draws the geometries of Shapes3D
         spent = time_call(partial(render, chosen), 3, 0) / 3000
         rows.append(Measurement(f"render an image of {name}", f"{1e6 * spent:.0f} us"))
     return rows
 
 
 def open_variant(variant: VariantName, max_images: int = 50_000) -> tuple[Prepared, Oracle]:
-    """A prepared variant, and an oracle for it: speed does not depend on what it has learnt."""
+    """Prepare a variant, and an oracle that is barely trained, which does not change its speed."""
     prepared = prepare(DataSettings(variant=variant, max_images=max_images, source="rendered"))
     return prepared, train_oracle(prepared, split(prepared.digests, 0), steps=2)
 
 
 def describe_machine() -> str:
-    """The processor and the versions that matter."""
+    """Describe the processor, its cores, and the version of torch."""
     return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
 
 
@@ -196,7 +210,7 @@ def main() -> None:
         prepared, oracle = open_variant("shapes3d_v3", max_images=2000)
         rows += measure_steps("default shapes3d_v3", default, prepared, oracle, size, None)
         rows += measure_rendering()
-        # Brings Ray, which the other measurements do without.
+        # Imports Ray, which the other measurements do not need.
         from benchmarks.overhead import measure
 
         spent = measure(20)["seconds"]

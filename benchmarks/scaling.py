@@ -1,4 +1,4 @@
-"""`make scaling`: how a sweep's own cost grows with its trials, written into docs/scaling.md."""
+"""`make scaling`: measure how the cost of a sweep grows with its trials, for docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ BLOCK = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- end -->)", re.S)
 
 
 def main() -> None:
-    """Measure sweeps of growing size, each in a process of its own, and write the table."""
+    """Measure sweeps of growing size and write the table."""
     console = Console()
     rows = []
     for trials in TRIALS:
-        # Memory is of the process at its largest: a new one for each.
+        # A process for each size, because memory is measured at its peak.
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.overhead", str(trials)],
             capture_output=True, text=True, check=True,
@@ -46,10 +46,9 @@ def main() -> None:
     lines += [
         "| " + " | ".join(_format_value(row[name]) for name in COLUMNS) + " |" for row in rows
     ]
-    table = "\n".join(lines)
-    text = f"\n{table}\n\n{describe_machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}.\n\n"
-    page = PAGE.read_text()
-    PAGE.write_text(BLOCK.sub(lambda _: text, page))
+    footer = f"{describe_machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}."
+    text = "\n".join(["", *lines, "", footer, "", ""])
+    PAGE.write_text(BLOCK.sub(lambda _: text, PAGE.read_text()))
 
 
 def _format_value(value: float) -> str:

@@ -1,6 +1,6 @@
-"""From declared rows to their scores: one score a training seed, missing ones NaN.
+"""Scores of declared rows: one score for each training seed, NaN where it is missing.
 
-`runs` is the frame of `analysis.data.archive.read_frame`.
+`runs` is always the frame of `analysis.data.archive.read_frame`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from weakdis_core.scores.counts import count_of
 def select_untrained(
     runs: pd.DataFrame, declared: Iterable[DeclaredRun]
 ) -> tuple[list[DeclaredRun], list[DeclaredRun]]:
-    """Select the declared runs that are not trained.
+    """Select the declared runs that have no current result.
 
-    A run is matched by its key and the name of its row, because the same configuration may have
-    been trained for another row and then lack scores.
+    A result must match in its key and in its row: the same configuration, trained for another row,
+    may lack scores.
 
     Returns:
-        Runs that have no result; and stale ones, whose result has other settings or versions.
+        Runs without a result, and stale runs, whose result has other settings or versions.
     """
     finished = select_finished(runs)
     keys = set(get_keys(finished))
@@ -38,13 +38,12 @@ def select_untrained(
 
 
 class DeclaredRows:
-    """The finished runs of declared rows under one version of the core and of scikit-learn.
+    """Finished runs of declared rows under one version of the core and of scikit-learn.
 
-    A table asks by configuration, so runs of other settings, and of another data source, which is a
-    setting, are never found.
+    Runs are looked up by configuration, so other settings or data sources never mix.
 
     Attributes:
-        versions: The versions shown; by default those of this process.
+        versions: The versions to show; by default those of this process.
         left_out: Number of finished runs of other versions.
     """
 
@@ -60,7 +59,7 @@ class DeclaredRows:
         self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
-        """Return the finished runs of some rows, in order, each once."""
+        """Return the finished runs of some rows, in order, without duplicates."""
         return pd.concat([self._none, *map(self._finished, rows)]).drop_duplicates("run_id")
 
     def seeds(self, row: Row) -> int:
@@ -68,12 +67,12 @@ class DeclaredRows:
         return len(self._finished(row))
 
     def values(self, row: Row, metric: str) -> pd.Series[float]:
-        """Return a metric of each seed of a row, by seed; NaN where it is missing.
+        """Return a metric for each seed of a row; NaN where it is missing.
 
         Args:
-            row: A declared row. Trained seeds beyond the declared ones follow after them; where the
-                row is ours with fewer seeds than `SEEDS`, the rest of those is left out.
-            metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
+            row: A declared row. Its seeds come first, then other trained seeds. If our row is
+                declared with fewer seeds than `SEEDS`, the rest of `SEEDS` is left out.
+            metric: Name of a test score, or `cpu_seconds`, which is NaN for runs on a GPU.
         """
         own = self._finished(row)
         seeds = dict.fromkeys([*(run.config.seed for run in row), *own["seed"]])
@@ -84,13 +83,13 @@ class DeclaredRows:
         return values.astype(float).reindex(list(seeds))
 
     def interval(self, row: Row, metric: str) -> Interval:
-        """Return the mean of a metric over seeds with its t-interval."""
+        """Return the mean of a metric over seeds, with its t-interval."""
         return t_interval(self.values(row, metric).tolist())
 
     def accuracy(self, run: DeclaredRun, metric: str) -> Interval:
-        """Return an accuracy of one run with Wilson's interval over its images.
+        """Return an accuracy of one run, with Wilson's interval over its images.
 
-        The ends are NaN where the number of images is unknown.
+        The ends are NaN if the number of images is unknown.
         """
         own = self._finished((run,))
         own = own[own["seed"].eq(run.config.seed)]
@@ -103,7 +102,7 @@ class DeclaredRows:
         return wilson_interval(round(value * n), n)
 
     def difference(self, row: Row, other: Row, metric: str) -> Interval:
-        """Return the mean difference between two rows on the seeds of both with its t-interval."""
+        """Return the mean difference of two rows over their common seeds, with its t-interval."""
         first, second = self.values(row, metric), self.values(other, metric)
         both = first.index.intersection(second.index)
         return paired_interval(first[both].tolist(), second[both].tolist())
@@ -117,7 +116,7 @@ class DeclaredRows:
 
 
 def is_on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Mark the runs trained on a CPU, whose seconds serve to estimate other runs."""
+    """Mark the runs trained on a CPU; only their seconds predict the cost of other runs."""
     return runs["device"].astype(str).str.startswith("cpu")
 
 

@@ -1,4 +1,4 @@
-"""MLflow's finished runs of studies, written into the committed archive."""
+"""Export of finished study runs from MLflow to the committed archive."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _ROW = ["row", "seed", "source"]
 
 
 def list_study_folders(storage: str | None = None) -> list[Path]:
-    """List the folders of studies on this machine, in `runs` for a storage elsewhere.
+    """List the folders of studies on this machine.
 
     Args:
-        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`.
+        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`. For a remote
+            storage, the local folders are in `runs`.
     """
     place = storage or os.environ.get("WEAKDIS_STORAGE") or "runs"
     return sorted(Path("runs" if "://" in place else place).glob("study-*"))
@@ -31,19 +32,19 @@ def list_study_folders(storage: str | None = None) -> list[Path]:
 def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> str:
     """Add the finished runs of studies to the archive.
 
-    A run that the archive has already, by key and row, stays as it is. Runs of other versions than
-    this process's and runs older than the archived one of their row, seed and source are left out.
+    An archived run with the same key and row stays unchanged. Left out are runs of versions other
+    than those of this process, and runs older than the archived run of their row, seed and source.
 
     Args:
         tracked: The frame of `analysis.data.runs.read_runs`.
         results: Folder of the archive.
-        studies: Folders of the studies, whose outboxes must be empty.
+        studies: Folders of the studies; their outboxes must be delivered.
 
     Returns:
-        The number of new, replaced, unchanged and left-out runs, in words.
+        The number of new, replaced, unchanged and left-out runs, as a sentence.
 
     Raises:
-        UserError: MLflow lacks entries of a study, a run to add was trained from a work tree with
+        UserError: MLflow lacks entries of a study, a run to add comes from a work tree with
             uncommitted changes, or the archive cannot be read or written.
     """
     for folder in studies:
@@ -71,7 +72,7 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
 
 
 def _classify(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
-    """What becomes of each finished run: new, replaced, unchanged or left out."""
+    """Classify each finished run as new, replaced, unchanged or left out."""
     known = set(get_keys(archived))
     latest = archived.groupby(_ROW)["finished"].max().to_dict()
     last = finished.drop_duplicates(_ROW, keep="last").index
@@ -91,7 +92,7 @@ def _classify(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
 
 
 def _lock(folder: Path) -> AbstractContextManager[object]:
-    """Lock the archive: of two programs that write it one would lose its runs."""
+    """Lock the archive, so that no concurrent export overwrites its runs."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / ".lock").acquire()

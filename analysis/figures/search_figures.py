@@ -1,4 +1,4 @@
-"""How a search and the training of its trials went, drawn: frames in, figures out."""
+"""Figures of a search and of the training of its trials: frames in, figures out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from analysis.data.tracked_sweep import TrackedSweep
 from analysis.figures.drawing import (
     ACCURACIES,
     BLUE,
-    ENDS,
     GREY,
+    OUTCOMES,
     Drawing,
     add_legend,
     make_axes,
@@ -26,42 +26,42 @@ CURVES = (RECONSTRUCTION, *ACCURACIES)
 
 
 def label_score(axes: Any, metric: str) -> None:
-    """Make the vertical axis that of a sweep's metric."""
+    """Set the label and limits of a vertical axis for a sweep's metric."""
     kind = metric.removeprefix("val/relation_accuracy_").removesuffix("s")
     axes.set_ylabel(f"validation {kind} accuracy")
     axes.set_ylim(0, 1.02)
 
 
 def draw_progress(sweep: TrackedSweep) -> Drawing:
-    """The score of every trial as it ended, the best so far, and the time spent."""
+    """Draw the final score of every trial, and the best so far, over time."""
     trials = sweep.scored.assign(at=_end_minutes(sweep)).sort_values("at")
     figure, axes = make_axes()
     draw_points(axes, trials, trials["at"], sweep.metric)
-    whole = trials[trials["outcome"].eq("complete")]
-    best = whole[sweep.metric].cummax()
-    if len(whole):
-        axes.step(whole["at"], best, where="post", color=BLUE, lw=1.2, label="best so far")
+    complete = trials[trials["outcome"].eq("complete")]
+    best = complete[sweep.metric].cummax()
+    if len(complete):
+        axes.step(complete["at"], best, where="post", color=BLUE, lw=1.2, label="best so far")
     axes.set_xlabel("minutes since the sweep began")
     label_score(axes, sweep.metric)
     axes.set_xlim(left=0)
     add_legend(figure, axes)
-    spent = format_duration(trials["seconds"].sum())
     return Drawing(
         "progress",
         "Score over time",
-        f"Each mark is a trial at the time it ended or last reported: {len(trials)}, trained for "
-        f"{spent} in all. The line is the best complete one so far.",
+        f"Each mark is a trial at the time when it ended or last reported. {len(trials)} trials trained "
+        f"for {format_duration(trials['seconds'].sum())} in all. The line is the best complete trial "
+        "so far.",
         figure,
     )
 
 
 def draw_front(sweep: TrackedSweep) -> Drawing | None:
-    """The score against the number of labels, with the front; None where labels are fixed."""
+    """Draw the score against the number of labels; None if labels were not searched."""
     labels = sweep.space.get("data.labels")
     if not isinstance(labels, CategoricalDistribution):
         return None
     best = sweep.complete.groupby("data.labels")[sweep.metric].max()
-    # None on the front is beaten with fewer labels.
+    # The front: scores that no trial with fewer labels reaches.
     best = best[best > best.cummax().shift(fill_value=-1.0)]
     figure, axes = make_axes(height=2.7)
     draw_points(axes, sweep.scored, sweep.scored["data.labels"], sweep.metric)
@@ -77,16 +77,18 @@ def draw_front(sweep: TrackedSweep) -> Drawing | None:
     return Drawing(
         "labels",
         "Score against labels",
-        "What a number of labels buys: the front joins the complete trials that no other one "
-        "beats with as few. The paper's claim is a constant number, 1000, for all variants.",
+        "The front joins the complete trials that no trial with as few labels beats. The paper "
+        "claims one number of labels, 1000, for all variants.",
         figure,
     )
 
 
 def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
-    """The score of every trial over its training, and where early stopping ended it.
+    """Draw the score of every trial over its training, and where early stopping ended it.
 
-    `history` has the reports of the sweep's metric.
+    Args:
+        sweep: The sweep.
+        history: Reports of the sweep's metric; without any, the result is None.
     """
     reports = history[history["metric"].eq(sweep.metric)]
     if reports.empty:
@@ -115,14 +117,14 @@ def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     return Drawing(
         "rungs",
         "Early stopping",
-        f"Every trial's score over its training. ASHA compares trials at its rungs and stopped "
-        f"{len(stopped)} of {len(sweep.trials)} there (dotted, ending in a cross).",
+        f"The score of every trial over its training. ASHA compares trials at its rungs and stopped "
+        f"{len(stopped)} of {len(sweep.trials)} there (dotted lines that end in a cross).",
         figure,
     )
 
 
 def draw_learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) -> Drawing:
-    """Reconstruction loss and accuracies of the best trial, its stages marked.
+    """Draw the reconstruction loss and the accuracies of the best trial, with its stages.
 
     Args:
         trial: Its row of `analysis.data.runs.read_runs`.
@@ -146,26 +148,34 @@ def draw_learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: in
     return Drawing(
         "curves",
         "Learning curves of the best trial",
-        "Shaded are warmup (the prior is one Gaussian, and relations are not trained) and the "
-        "ending (encoder and priors are frozen).",
+        "The first shaded stage is the warmup: the prior is one Gaussian, and relations are not "
+        "trained. In the second, the ending, encoder and priors are frozen.",
         figure,
     )
 
 
 def draw_points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
-    """Mark each trial, by how it ended; a browser shows its number and score."""
-    for outcome, (color, marker, label) in ENDS.items():
+    """Draw a mark for each trial, by its outcome.
+
+    Args:
+        axes: The axes.
+        trials: The trials.
+        places: Horizontal position of each trial.
+        metric: Metric of the vertical position.
+    """
+    for outcome, (color, marker, label) in OUTCOMES.items():
         own = trials["outcome"].eq(outcome)
         for place, (_, trial) in zip(places[own], trials[own].iterrows(), strict=True):
             (drawn,) = axes.plot(
                 [place], [trial[metric]], marker, color=color, ms=5, mew=1.2, zorder=3, label=label
             )
             mark_trial(drawn, trial, metric)
+            # One entry in the legend for each outcome.
             label = ""
 
 
 def _end_minutes(sweep: TrackedSweep) -> pd.Series[Any]:
-    """When each trial with a score ended, or what is known of it last."""
+    """Return the minutes from the sweep's start to the end, or last report, of each trial."""
     start = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
     trials = sweep.scored
     running = trials["started"] + pd.to_timedelta(trials["seconds"].fillna(0.0), unit="s")

@@ -1,7 +1,4 @@
-"""`docs/results.md`: every table of the paper's studies, written from the runs and never by hand.
-
-The text is `templates/results.md.j2`.
-"""
+"""`docs/results.md`, the page of all tables of the studies; its text is `results.md.j2`."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ FILE = "results.md"
 
 
 def write_results(runs: pd.DataFrame, folder: Path) -> Path:
-    """Write `results.md` and its pictures into a folder, and return the path of the page.
+    """Write `results.md` and its figures into a folder, and return the path of the page.
 
     Raises:
         UserError: No run of a study is finished, or a file cannot be written.
@@ -48,11 +45,11 @@ def write_results(runs: pd.DataFrame, folder: Path) -> Path:
         write_bytes(folder / figure_file(source), draw_labels(declared, source, published))
     text = render(
         f"{FILE}.j2",
-        provenance=describe_training(declared, list(_rows(sources, STUDIES))),
+        provenance=describe_training(declared, list(_list_rows(sources, STUDIES))),
         rows=rows,
         markdown=write_markdown,
         sections=[
-            _section(runs[runs["source"].eq(source)], declared, source, published)
+            _build_section(runs[runs["source"].eq(source)], declared, source, published)
             for source in sources
         ],
     )
@@ -65,26 +62,22 @@ def figure_file(source: Source) -> str:
     return "labels.png" if source == "rendered" else f"labels_{source}.png"
 
 
-def _rows(sources: Iterable[Source], studies: Iterable[StudyName]) -> Iterable[Row]:
-    """The rows of some studies: MLflow and the archive may have runs of other settings."""
+def _list_rows(sources: Iterable[Source], studies: Iterable[StudyName]) -> Iterable[Row]:
     for source, study, variant in product(sources, studies, VARIANTS):
         yield from STUDIES[study](variant, source)
 
 
-def _section(
+def _build_section(
     runs: pd.DataFrame, declared: DeclaredRows, source: Source, published: Published
 ) -> dict[str, Any]:
     table1 = accuracy_table.build_table1(runs, published)
-    table2 = disentanglement_table.build_table2(
-        runs, published, disentanglement_table.measure_ceilings()
-    )
+    ceilings = disentanglement_table.measure_ceilings()
+    table2 = disentanglement_table.build_table2(runs, published, ceilings)
     quoted = {row.variant: row for row in published.table1}
-    # Our rows are listed above, with those of the previous work.
-    others = [
-        row
-        for row in _rows([source], ("labels", "ablation", "controls"))
-        if row[0].row != row[0].variant
-    ]
+    # The first list of seeds has our rows and those of the previous work.
+    listed = _list_rows([source], ("models", "baselines"))
+    others = _list_rows([source], ("labels", "ablation", "controls"))
+    others = [row for row in others if row[0].row != row[0].variant]
     return {
         "source": source,
         "labels": rows.ours(VARIANTS[0], source)[0].config.data.labels,
@@ -92,7 +85,7 @@ def _section(
         "summary": accuracy_table.format_cells(table1, accuracy_table.SHORT),
         "table1": accuracy_table.format_cells(table1, accuracy_table.WIDE),
         "notes1": accuracy_table.explain_table1(published),
-        "every_seed": study_tables.list_seeds(declared, _rows([source], ("models", "baselines"))),
+        "every_seed": study_tables.list_seeds(declared, listed),
         "table2": disentanglement_table.format_cells(table2),
         "notes2": disentanglement_table.explain_table2(table2, published),
         "ablations": [

@@ -36,7 +36,7 @@ METRICS = {
     "oracle": "test/oracle_accuracy",
     "softened": "test/oracle_accuracy_softened",
 }
-"""Measured columns and the metrics behind them."""
+"""Measured columns and their metrics."""
 
 _PAPER = ("previous_accuracy", "previous_labels", "paper_accuracy", "paper_labels")
 _QUOTED = ("variant", "combinations", *_PAPER, "paper_citation")
@@ -47,24 +47,24 @@ SHORT = (
     "Variant", "Previous work (labels)", "Paper (labels)", "Latent", "Encoded", "Pixels", "Factors",
     "Oracle",
 )  # fmt: skip
-"""What is shown of the preset's rows in the README."""
+"""Columns of the preset's rows in the README."""
 
 COLUMNS = (*SHORT[:3], "Model", "Data", "Labels", "Seeds", *SHORT[3:])
-"""What is shown of every row."""
+"""Columns of all rows."""
 
 WIDE = ("Variant", "Combinations", *COLUMNS[1:4], *COLUMNS[5:], "Softened", "Ceiling")
-"""What is shown of the rows of one data source in `docs/results.md`."""
+"""Columns of the rows of one data source in `docs/results.md`."""
 
 
 def build_table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
-    """Collect the relation accuracies of the paper and ours.
+    """Build Table 1 from the paper's relation accuracies and ours.
 
     Returns:
-        Columns `TABLE1`, one line for each row of `analysis.data.selection.select_rows`, scores as
-        `analysis.data.selection.summarize` gives them. A variant without any has one line, its scores
-        missing; a variant that the paper does not have comes last.
+        Columns `TABLE1` (see `selection.summarize`), one line for each row of
+        `selection.select_rows`. A variant without rows has one line with missing scores; a variant
+        that the paper lacks comes last.
     """
-    measured = [row.numbers(METRICS) for row in select_rows(runs)]
+    measured = [row.summarize(METRICS) for row in select_rows(runs)]
     lines: list[dict[str, Any]] = []
     for row in published.table1:
         quoted: dict[str, Any] = {
@@ -84,22 +84,20 @@ def build_table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
 
 
 def write_table1(runs: pd.DataFrame, published: Published, form: Format) -> str:
-    """Write `build_table1`: CSV holds every number, the other formats what a reader needs."""
+    """Write Table 1; only CSV has every number."""
     table = build_table1(runs, published)
-    if form == "csv":
-        return table.to_csv(index=False)
     shown = format_cells(table, COLUMNS)
     waiting = count_unconfirmed(runs, [row.variant for row in published.table1])
     notes = [*explain_table1(published), *write_notes(shown, waiting)]
-    return write_table(shown, notes, form, "tab:relation-accuracy")
+    return write_table(table, shown, notes, form, "tab:relation-accuracy")
 
 
 def format_cells(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Write the cells of Table 1.
+    """Format the cells of Table 1.
 
     Args:
         table: The frame of `build_table1`.
-        columns: `COLUMNS`, `WIDE`, or `SHORT`: the preset's row alone, one for each variant.
+        columns: `COLUMNS`, `WIDE` or `SHORT`, which keeps one line for each variant: the preset's.
     """
     if columns == SHORT:
         others = table["model"].ne(PRESET)
@@ -112,13 +110,13 @@ def explain_table1(published: Published) -> list[str]:
     """Explain the columns of Table 1."""
     return [
         "Accuracies on test, every partition right; ± is half the width of the 95% t-interval over "
-        "seeds. Pixels are judged by the oracle, a classifier whose own accuracy stands beside.",
-        f"Columns Previous work and Paper quote latent accuracies from {published.cite()}; they "
-        "carry no interval.",
-        "Ours, preset: the default preset on the declared seeds. Ours, confirmed: what a sweep "
-        "found, trained again on fresh seeds. Previous work: its model trained here; (of 0.926) is "
-        "the share of combinations of factor values that it owns a component for, where that is "
-        "not all. Its accuracies except Factors are over those alone.",
+        "seeds. The oracle, a classifier, judges Pixels; its own accuracy stands beside.",
+        f"Columns Previous work and Paper quote latent accuracies from {published.cite()}, which "
+        "gives no intervals.",
+        "Ours, preset: the default preset on the declared seeds. Ours, confirmed: a configuration "
+        "that a sweep found, trained again on fresh seeds. Previous work: its model, trained here; "
+        "(of 0.926) is the share of combinations of factor values for which it has a component, "
+        "where that is below 1. All its accuracies but Factors cover these combinations only.",
     ]
 
 

@@ -106,11 +106,11 @@ def _trial(
     points = []
     for report in range(1, last + 1):
         step = own.training.steps * report // EVALUATIONS
-        told = {
+        metrics = {
             SCORE: reached * report / last, "val/factor_accuracy": 0.9, "seconds": 10.0 * report,
             "train/reconstruction": 100.0 / report,
         }  # fmt: skip
-        points += [Metric(key, value, began + report, step) for key, value in told.items()]
+        points += [Metric(key, value, began + report, step) for key, value in metrics.items()]
     points += [Metric(key, value, began + last, 0) for key, value in (test or {}).items()]
     store.client.log_batch(run, metrics=points)
     store.client.set_terminated(run, "FINISHED", end_time=began + 50_000)

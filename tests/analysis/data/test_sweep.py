@@ -49,7 +49,9 @@ def test_a_sweep_is_found_by_name_run_and_variant(store: Store) -> None:
         with pytest.raises(UserError, match=reason):
             found(store, name, variant)
     again = search(store, "first", "dsprites_v4", trials=1)
-    with pytest.raises(UserError, match=f"several; say which run: .*{again} \\(dsprites_v4\\)"):
+    with pytest.raises(
+        UserError, match=f"several sweeps; give a run's id: .*{again} \\(dsprites_v4\\)"
+    ):
         found(store, "first")
 
 

@@ -88,7 +88,7 @@ def test_only_what_differs_is_compared(store: Store) -> None:
 def test_equal_runs_differ_in_nothing(store: Store) -> None:
     search(store, trials=1)
     pair = pd.concat([read_runs(store.uri)] * 2, ignore_index=True)
-    assert write_comparison(compare_runs(pair), "md") == "These runs differ in nothing.\n"
+    assert write_comparison(compare_runs(pair), "md") == "These runs do not differ.\n"
 
 
 def test_runs_are_named_by_the_beginning_of_their_id(store: Store) -> None:
