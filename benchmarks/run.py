@@ -37,14 +37,7 @@ VARIANT: VariantName = "dsprites_v4"
 
 @dataclass(frozen=True)
 class Measurement:
-    """A row of the printed table.
-
-    Attributes:
-        name: What was measured.
-        value: The formatted value.
-        target: The formatted target; empty without one.
-        met: Whether the target is met; None without one.
-    """
+    """A row of the printed table: formatted value and target, and whether the target is met."""
 
     name: str
     value: str
@@ -89,13 +82,7 @@ def measure_steps(
     Matrix products run for as long as a step next to each step, so that on a shared machine both
     get the same part of the core.
 
-    Args:
-        name: Name of the configuration.
-        config: The configuration.
-        prepared: Its images.
-        oracle: Oracle of the images.
-        size: Rows of the matrices with the fastest products.
-        target: Share of the peak to reach; None for no target.
+    The matrices have `size` rows, the fastest size. `target` is the share to reach, if any.
     """
     rows, training = [], config.training
     batch = training.batch_size + training.labelled_batch_size

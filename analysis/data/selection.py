@@ -58,8 +58,31 @@ class TableRow:
     planned: int
 
     def summarize(self, metrics: Mapping[str, str]) -> dict[str, Any]:
-        """Return `DESCRIPTION` and the scores of `summarize`."""
-        return {"model": self.model, **summarize(self.runs, metrics), "planned": self.planned}
+        """Return the description and the scores of the row.
+
+        Args:
+            metrics: Name of each score, and its metric.
+
+        Returns:
+            `DESCRIPTION`, and for each score its mean over seeds, the ends of the 95% t-interval
+            (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
+            (`_seeds`).
+        """
+        first = self.runs.iloc[0].rename({"data.labels": "labels"})
+        row: dict[str, Any] = {"model": self.model} | {name: first[name] for name in _COMMON}
+        row |= {"seeds": len(self.runs), "planned": self.planned}
+        for name, metric in metrics.items():
+            # Runs older than a metric lack it.
+            values = self.runs.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
+            interval = t_interval(values)
+            row |= {
+                name: interval.value,
+                f"{name}_low": interval.low,
+                f"{name}_high": interval.high,
+                f"{name}_iqm": interquartile_mean(values),
+                f"{name}_seeds": interval.n,
+            }
+        return row
 
 
 def select_rows(runs: pd.DataFrame) -> list[TableRow]:
@@ -115,36 +138,8 @@ def select_confirmed(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield cell.merge(ranked[_UNIT].tail(1), on=_UNIT)
 
 
-def summarize(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
-    """Summarize the runs of one configuration.
-
-    Args:
-        seeds: The runs, one for each seed.
-        metrics: Name of each score, and its metric.
-
-    Returns:
-        `DESCRIPTION` without model and planned seeds; for each score its mean over seeds, the ends
-        of the 95% t-interval (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of
-        seeds that have it (`_seeds`).
-    """
-    first = seeds.iloc[0].rename({"data.labels": "labels"})
-    row: dict[str, Any] = {name: first[name] for name in _COMMON} | {"seeds": len(seeds)}
-    for name, metric in metrics.items():
-        # Runs older than a metric lack it.
-        values = seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
-        interval = t_interval(values)
-        row |= {
-            name: interval.value,
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-            f"{name}_iqm": interquartile_mean(values),
-            f"{name}_seeds": interval.n,
-        }
-    return row
-
-
 def score_columns(metrics: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns of `summarize` that hold scores."""
+    """Return the columns of `TableRow.summarize` that hold scores."""
     ends = ("", "_low", "_high", "_iqm", "_seeds")
     return tuple(f"{name}{end}" for name in metrics for end in ends)
 

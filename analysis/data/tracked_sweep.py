@@ -180,12 +180,7 @@ def find_sweep(
 
 
 def find_deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
-    """Return the `TrackedSweep.deficit` of each sweep that has one.
-
-    Args:
-        client: The store.
-        runs: The frame of `analysis.data.runs.read_runs`.
-    """
+    """Return the `TrackedSweep.deficit` of each sweep that has one; `runs` as in `find_sweep`."""
     found = (_add_trials(run, runs).deficit for run in _search_sweeps(client))
     return [deficit for deficit in found if deficit]
 

@@ -48,9 +48,8 @@ def draw_progress(sweep: TrackedSweep) -> Drawing:
     return Drawing(
         "progress",
         "Score over time",
-        f"Each mark is a trial at the time when it ended or last reported. {len(trials)} trials trained "
-        f"for {format_duration(trials['seconds'].sum())} in all. The line is the best complete trial "
-        "so far.",
+        f"Each mark is a trial at the time when it ended or last reported. {len(trials)} trained for "
+        f"{format_duration(trials['seconds'].sum())}. The line is the best complete trial so far.",
         figure,
     )
 
@@ -86,9 +85,7 @@ def draw_front(sweep: TrackedSweep) -> Drawing | None:
 def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     """Draw the score of every trial over its training, and where early stopping ended it.
 
-    Args:
-        sweep: The sweep.
-        history: Reports of the sweep's metric; without any, the result is None.
+    `history` has the reports of the sweep's metric; the result is None without any.
     """
     reports = history[history["metric"].eq(sweep.metric)]
     if reports.empty:
@@ -117,7 +114,7 @@ def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     return Drawing(
         "rungs",
         "Early stopping",
-        f"The score of every trial over its training. ASHA compares trials at its rungs and stopped "
+        f"Every trial's score over its training. ASHA compares trials at its rungs and stopped "
         f"{len(stopped)} of {len(sweep.trials)} there (dotted lines that end in a cross).",
         figure,
     )
@@ -155,14 +152,7 @@ def draw_learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: in
 
 
 def draw_points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
-    """Draw a mark for each trial, by its outcome.
-
-    Args:
-        axes: The axes.
-        trials: The trials.
-        places: Horizontal position of each trial.
-        metric: Metric of the vertical position.
-    """
+    """Draw a mark for each trial at its horizontal place and its score."""
     for outcome, (color, marker, label) in OUTCOMES.items():
         own = trials["outcome"].eq(outcome)
         for place, (_, trial) in zip(places[own], trials[own].iterrows(), strict=True):

@@ -46,10 +46,7 @@ def write_verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Publish
 
     If MLflow lacks runs of the sweep, a warning comes first. Commands are in backticks.
 
-    Args:
-        sweep: The sweep.
-        importance: The frame of `analysis.data.setting_importance.compute_importances`.
-        quoted: The paper's numbers.
+    `importance` is the frame of `analysis.data.setting_importance.compute_importances`.
     """
     best, first = sweep.best, [sweep.deficit] if sweep.deficit else []
     if best is None:

@@ -48,12 +48,8 @@ class Picture:
 def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
     """Read a picture file of any size and colours for the model of a variant.
 
-    Transparent parts become black. A picture that is not square is stretched.
-
-    Args:
-        content: The file.
-        variant: Variant of the model.
-        name: Name of the file, for error messages.
+    Transparent parts become black. A picture that is not square is stretched. Error messages
+    contain `name`.
 
     Raises:
         UserError: The file is not in one of the `FORMATS`, or damaged.

@@ -54,14 +54,7 @@ class ServedModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Apply the relation of each row to its picture.
-
-        Args:
-            model_input: Columns `image` and `relation` of `SIGNATURE`.
-            params: Unused.
-
-        Returns:
-            Column `image` of `SIGNATURE`.
+        """Apply the relation of each row to its picture; the columns are those of `SIGNATURE`.
 
         Raises:
             MlflowException: A picture or a relation is not allowed.

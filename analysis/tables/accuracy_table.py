@@ -18,9 +18,8 @@ from analysis.data.selection import (
 from analysis.tables.rendering import (
     NOTHING,
     Format,
-    format_count,
-    format_number,
     format_score,
+    format_value,
     write_notes,
     write_table,
 )
@@ -60,7 +59,7 @@ def build_table1(runs: pd.DataFrame, published: Published) -> pd.DataFrame:
     """Build Table 1 from the paper's relation accuracies and ours.
 
     Returns:
-        Columns `TABLE1` (see `selection.summarize`), one line for each row of
+        Columns `TABLE1` (see `TableRow.summarize`), one line for each row of
         `selection.select_rows`. A variant without rows has one line with missing scores; a variant
         that the paper lacks comes last.
     """
@@ -124,20 +123,20 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     share = f" (of {row['covered']:.3f})" if row["covered"] < 1 else ""
     return {
         "Variant": str(row["variant"]),
-        "Combinations": format_count(row["combinations"]),
+        "Combinations": format_value(row["combinations"]),
         "Previous work (labels)": _format_quoted(row["previous_accuracy"], row["previous_labels"]),
         "Paper (labels)": _format_quoted(row["paper_accuracy"], row["paper_labels"]),
-        "Model": format_count(row["model"]),
-        "Data": format_count(row["source"]),
-        "Labels": format_count(row["labels"]),
-        "Seeds": format_count(row["seeds"]),
+        "Model": format_value(row["model"]),
+        "Data": format_value(row["source"]),
+        "Labels": format_value(row["labels"]),
+        "Seeds": format_value(row["seeds"]),
         "Latent": format_score(row, "latent") + share,
         "Encoded": format_score(row, "encoded") + share,
         "Pixels": format_score(row, "pixels") + share,
         "Factors": format_score(row, "factor"),
-        "Oracle": format_number(row["oracle"]),
-        "Softened": format_number(row["softened"]),
-        "Ceiling": format_number(row["ceiling"]),
+        "Oracle": format_value(row["oracle"], 3),
+        "Softened": format_value(row["softened"], 3),
+        "Ceiling": format_value(row["ceiling"], 3),
     }
 
 

@@ -22,8 +22,8 @@ from analysis.data.selection import (
 from analysis.tables.rendering import (
     ABOVE,
     Format,
-    format_count,
     format_score,
+    format_value,
     write_notes,
     write_table,
 )
@@ -94,7 +94,7 @@ def build_table2(
     """Build Table 2 from the disentanglement scores of the paper, ours, and the ceilings.
 
     Returns:
-        Columns `TABLE2` (see `selection.summarize`). Each data set has the published rows, then the
+        Columns `TABLE2` (see `TableRow.summarize`). Each data set has the published rows, then the
         rows of its variant in `selection.select_rows`, with one line for each form of the codes and
         one for the ceiling on the same images, then the mean ceiling of the variant.
     """
@@ -189,16 +189,16 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     return {
         "Data set": _NAMES[row["data_set"]] if quoted else str(row["variant"]),
         "Method": str(row["method"]),
-        "Codes": format_count(row["codes"]),
-        "Data": format_count(row["source"]),
-        "Labels": format_count(row["labels"]),
-        "Seeds": format_count(row["seeds"]),
+        "Codes": format_value(row["codes"]),
+        "Data": format_value(row["source"]),
+        "Labels": format_value(row["labels"]),
+        "Seeds": format_value(row["seeds"]),
         **{name.upper(): text for name, text in scores.items()},
     }
 
 
 def _measured_on(row: pd.Series[Any]) -> str:
-    train_rows, dci_rows, core = map(format_count, row[["train_rows", "dci_train_rows", "core"]])
+    train_rows, dci_rows, core = map(format_value, row[["train_rows", "dci_train_rows", "core"]])
     return (
         f"{row['variant']} ({row['source']}), {row['method']}: config {row['config_hash']}, "
         f"{train_rows} train rows ({dci_rows} for DCI of raw codes), core {core}, "

@@ -12,10 +12,9 @@ from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, wilson_interval
 from analysis.tables.rendering import (
     Format,
-    format_count,
     format_mean,
-    format_number,
     format_setting,
+    format_value,
     setting_name,
     write_table,
 )
@@ -93,6 +92,6 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
         "Ended": str(row["outcome"]).replace("_", " "),
         "Score": format_mean(Interval(row["score"], row["low"], row["high"], 1)),
         **{setting_name(name): format_setting(row[name]) for name in searched},
-        "Step": format_count(row["step"]),
-        "Minutes": format_number(row["seconds"] / 60, 1),
+        "Step": format_value(row["step"]),
+        "Minutes": format_value(row["seconds"] / 60, 1),
     }

@@ -32,14 +32,11 @@ def render(template: str, **values: Any) -> str:
     return _TEMPLATES.get_template(template).render(values)
 
 
-def format_count(value: Any) -> str:
-    """Format an integer or a word; a missing one is a dash."""
-    return NOTHING if pd.isna(value) else f"{value}"
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """Format a number; NaN is a dash."""
-    return NOTHING if pd.isna(value) else f"{value:.{digits}f}"
+def format_value(value: Any, digits: int | None = None) -> str:
+    """Format a value, as a number with `digits` decimals if given; a missing value is a dash."""
+    if pd.isna(value):
+        return NOTHING
+    return f"{value}" if digits is None else f"{value:.{digits}f}"
 
 
 def format_mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
@@ -59,7 +56,7 @@ def format_mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool 
 
 
 def format_score(row: pd.Series[Any], name: str) -> str:
-    """Format a score of `selection.summarize`, with its mark if it is preliminary."""
+    """Format a score of `TableRow.summarize`, with its mark if it is preliminary."""
     # A ceiling has no seeds.
     seeds, planned = row[[f"{name}_seeds", "planned"]].fillna(0)
     return format_mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
@@ -74,7 +71,7 @@ def format_duration(seconds: float) -> str:
 
 def format_setting(value: Any) -> str:
     """Format the value of a searched setting."""
-    return f"{value:.3g}" if isinstance(value, float) and value % 1 else format_count(value)
+    return f"{value:.3g}" if isinstance(value, float) and value % 1 else format_value(value)
 
 
 def setting_name(name: str) -> str:
@@ -83,12 +80,7 @@ def setting_name(name: str) -> str:
 
 
 def write_notes(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
-    """Write the notes that both of the paper's tables need.
-
-    Args:
-        shown: The formatted cells.
-        waiting: The counts of `selection.count_unconfirmed`.
-    """
+    """Write the notes of both of the paper's tables, from their cells and `count_unconfirmed`."""
     notes = []
     if PRELIMINARY in "".join(shown.to_numpy().ravel()):
         notes.append(f"{PRELIMINARY} Preliminary: fewer seeds than planned.")

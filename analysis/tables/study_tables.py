@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.tables.rendering import NOTHING, format_mean, format_number
+from analysis.tables.rendering import NOTHING, format_mean, format_value
 from weakdis_core import rows
 from weakdis_core.config.settings import Source
 from weakdis_core.data.variants import get_variant
@@ -24,12 +24,8 @@ ACCURACIES = {
 }
 """Columns of the accuracies, and their scores."""
 
-PICTURES = {
-    "PSNR, dB": "reconstruction_psnr",
-    "after a relation": "manipulation_psnr",
-    "Nuisance kept": "nuisance_kept",
-}
-"""Columns of the quality of pictures, and their scores."""
+_PSNR = {"PSNR, dB": "reconstruction_psnr", "after a relation": "manipulation_psnr"}
+_PICTURES = {**_PSNR, "Nuisance kept": "nuisance_kept"}
 
 _CONTROLS = {
     **ACCURACIES,
@@ -40,12 +36,11 @@ _SPREAD = {
     "Spread of a component": "component_spread",
     "its floor": "",
     "Distance to the nearest": "component_distance",
-    **PICTURES,
+    **_PICTURES,
     "Core-seconds": "cpu_seconds",
 }
 _SHARPNESS = {
-    "PSNR, dB": "reconstruction_psnr",
-    "after a relation": "manipulation_psnr",
+    **_PSNR,
     "true code instead": "swap_psnr",
     "sprite moved to its place": "manipulation_psnr_aligned",
     "moved by, pixels": "manipulation_shift",
@@ -63,7 +58,7 @@ def build_ablation(declared: DeclaredRows, source: Source, table: Ablation) -> p
     full = table.unchanged(source)
     # Pairs use every seed that both rows have, not only the declared ones.
     every = replace(table, seeds=rows.SEEDS).unchanged(source)
-    metrics = ACCURACIES | PICTURES
+    metrics = ACCURACIES | _PICTURES
     if np.isnan(declared.interval(full, "nuisance_kept").value):
         del metrics["Nuisance kept"]
     lines = [{"Model": "ours", **_means(declared, full, metrics)}]
@@ -108,7 +103,7 @@ def build_spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     ours = _our_rows(source)
     table = _table(declared, "Variant", ours, _SPREAD).drop(columns="Seeds")
     table["its floor"] = [
-        format_number(row[0].config.loss.covariance_floor ** 0.5) for row in ours.values()
+        format_value(row[0].config.loss.covariance_floor ** 0.5, 3) for row in ours.values()
     ]
     return table
 
@@ -125,7 +120,7 @@ def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
         columns = {name: declared.values(row, metric) for name, metric in _EACH_SEED.items()}
         for seed in declared.runs([row])["seed"]:
             shown = {
-                name: format_number(columns[name][seed], _digits(metric))
+                name: format_value(columns[name][seed], _digits(metric))
                 for name, metric in _EACH_SEED.items()
             }
             lines[row[0].row, seed] = {"Model": row[0].row, "Seed": f"{seed}", **shown}
@@ -134,7 +129,7 @@ def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
 
 def format_oracle(declared: DeclaredRows, row: Row) -> str:
     """Format the accuracy of a row's oracle; all seeds share it, so it has no interval."""
-    return format_number(declared.interval(row, "oracle_accuracy").value)
+    return format_value(declared.interval(row, "oracle_accuracy").value, 3)
 
 
 def _our_rows(source: Source) -> dict[str, Row]:
@@ -169,8 +164,8 @@ def _format_control(declared: DeclaredRows, name: str, row: Row) -> dict[str, st
         "Control": name,
         **{kind: _format_range(declared, run, metric) for kind, metric in _CONTROLS.items()},
         "Oracle": format_oracle(declared, row),
-        "Chance": format_number(every, 4),
-        "Chance, affected": format_number(affected),
+        "Chance": format_value(every, 4),
+        "Chance, affected": format_value(affected, 3),
         "Worst factor (chance)": _find_worst_factor(declared, run),
     }
 
@@ -179,7 +174,7 @@ def _format_range(declared: DeclaredRows, run: DeclaredRun, metric: str) -> str:
     """Format an accuracy of one run and its interval over images: `0.334 (0.321 to 0.347)`."""
     interval = declared.accuracy(run, metric)
     if np.isnan(interval.low):
-        return format_number(interval.value)
+        return format_value(interval.value, 3)
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 

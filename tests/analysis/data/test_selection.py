@@ -1,4 +1,4 @@
-"""Which runs are averaged into a row, and which are not."""
+"""Selection of the runs that are averaged into a row."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 
 from analysis.data.runs import read_runs
 from analysis.data.selection import (
+    CONFIRMED,
+    TableRow,
     count_unconfirmed,
     select_confirm_runs,
     select_confirmed,
-    summarize,
 )
 from tests.analysis.tracked import Store, scores
 
@@ -25,7 +26,7 @@ def confirm(store: Store, latent: float, **how: object) -> None:
 
 def the_row(store: Store) -> dict[str, object]:
     (seeds,) = select_confirmed(read_runs(store.uri))
-    return summarize(seeds, LATENT)
+    return TableRow(CONFIRMED, seeds, 5).summarize(LATENT)
 
 
 def test_only_confirm_runs_that_reached_their_end_count(store: Store) -> None:
@@ -131,7 +132,7 @@ def test_no_runs_are_no_rows(store: Store) -> None:
 def test_a_metric_that_no_run_has_is_undefined(store: Store) -> None:
     confirm(store, 0.9)
     (seeds,) = select_confirmed(read_runs(store.uri))
-    row = summarize(seeds, {"mig": "test/mig_raw"})
+    row = TableRow(CONFIRMED, seeds, 5).summarize({"mig": "test/mig_raw"})
     assert math.isnan(row["mig"])
     assert row["mig_seeds"] == 0
     assert pd.isna(row["mig_low"])

@@ -79,7 +79,7 @@ def test_published_sap_above_the_ceiling_is_marked(store: Store) -> None:
         ("dsprites", 0.7728), ("dsprites", 0.7877),
         ("shapes3d", 1.0), ("shapes3d", 0.5007), ("shapes3d", 0.5511),
     ]  # fmt: skip
-    assert "† Above what perfect codes score" in written(store)
+    assert "† Higher than the score of perfect codes" in written(store)
 
 
 def test_ceilings_stand_beneath(store: Store) -> None:
