@@ -48,8 +48,9 @@ def draw_progress(sweep: TrackedSweep) -> Drawing:
     return Drawing(
         "progress",
         "Score over time",
-        f"Each mark is a trial at the time when it ended or last reported. {len(trials)} trained for "
-        f"{format_duration(trials['seconds'].sum())}. The line is the best complete trial so far.",
+        "Each mark is a trial at the time when it ended or last reported. "
+        f"{len(trials)} trials trained for {format_duration(trials['seconds'].sum())} in all. The "
+        "line is the best complete trial so far.",
         figure,
     )
 

@@ -1,4 +1,4 @@
-"""The scores of declared rows: which runs count, and which never do."""
+"""Selection of the runs behind the scores of declared rows."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_accuracy_of_one_run_has_the_interval_of_its_images() -> None:
     assert DeclaredRows(runs).accuracy(OURS[1], LATENT).n == 0
 
 
-def test_runs_without_a_result_are_told_from_stale_ones() -> None:
+def test_missing_and_stale_runs_are_distinguished() -> None:
     changed = replace(OURS[1], config=OURS[1].config.with_values({"loss.lambda": 0.9}))
     runs = studied((OURS[:1], latent([0.9])), ((changed,), latent([0.9])))
     missing, stale = select_untrained(runs, OURS[:3])

@@ -28,7 +28,7 @@ def table(store: Store) -> pd.DataFrame:
     return build_leaderboard(find_sweep(store.client, read_runs(store.uri)))
 
 
-def test_the_best_comes_first_and_what_was_stopped_last(table: pd.DataFrame) -> None:
+def test_best_trial_is_first_and_stopped_trials_last(table: pd.DataFrame) -> None:
     assert table["outcome"].tolist() == ["complete"] * 10 + ["pruned"] * 2
     assert table["score"].iloc[:10].is_monotonic_decreasing
     assert set(SPACE) < set(table.columns)
@@ -52,7 +52,7 @@ def test_a_trial_without_a_score_is_last_and_has_a_dash(store: Store) -> None:
     assert trial
 
 
-def test_what_was_stopped_is_dimmed(table: pd.DataFrame) -> None:
+def test_stopped_trials_are_dimmed(table: pd.DataFrame) -> None:
     html = write_leaderboard(table, "html", "a note")
     assert html.count('<tr class="dim">') == 2
     text = io.StringIO()
@@ -68,7 +68,7 @@ def test_csv_holds_every_number(table: pd.DataFrame) -> None:
     assert back["trial"].tolist() == table["trial"].tolist()
 
 
-def test_only_what_differs_is_compared(store: Store) -> None:
+def test_only_differences_are_listed(store: Store) -> None:
     search(store)
     runs = read_runs(store.uri)
     pair = select_runs(runs, ["tried/00001", "tried/00004"])
@@ -85,13 +85,13 @@ def test_only_what_differs_is_compared(store: Store) -> None:
     assert "| setting | loss.lambda" in write_comparison(compared, "md")
 
 
-def test_equal_runs_differ_in_nothing(store: Store) -> None:
+def test_equal_runs_do_not_differ(store: Store) -> None:
     search(store, trials=1)
     pair = pd.concat([read_runs(store.uri)] * 2, ignore_index=True)
     assert write_comparison(compare_runs(pair), "md") == "These runs do not differ.\n"
 
 
-def test_runs_are_named_by_the_beginning_of_their_id(store: Store) -> None:
+def test_runs_are_selected_by_id_prefix(store: Store) -> None:
     search(store, trials=2)
     runs = read_runs(store.uri)
     ids = runs["run_id"].tolist()

@@ -1,4 +1,4 @@
-"""The tables of the studies: known answers and marks."""
+"""Tables of the studies: known answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_labels_have_a_line_for_each_size() -> None:
     assert of(table, Labels="30")["Latent"] == "-"
 
 
-def test_controls_stand_beside_their_chance() -> None:
+def test_controls_show_their_chance_level() -> None:
     # 3 x 5 x 8 x 3 x 3 values; nine relations: shape once, the other four factors twice.
     every, one = study_tables.compute_chance("dsprites_v4")
     assert every == pytest.approx(1 / 1080)
