@@ -109,7 +109,7 @@ def _write_validation_score(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
     ahead = ""
     if len(others) and not lacking["trials"]:
         ahead = f" The next trial is {100 * (score - others.max()):.1f} points behind."
-    confirm = f"Confirm it with: `python sweeps/run.py --resume {sweep.name} --confirm-seeds 5`"
+    confirm = f"Confirm it with: `python sweeps/run.py --resume {sweep.name} --confirm-seeds 5`."
     if sweep.run.info.status == "RUNNING":
         confirm = "Only confirm runs on fresh seeds show how good it is."
     elif lacking["confirm runs"]:
@@ -130,12 +130,11 @@ def _write_latent(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) 
     own, part = best.to_frame().T, "val"
     if best["config_hash"] in sweep.choice.index:
         own, part = sweep.confirmed[sweep.confirmed["config_hash"].eq(best["config_hash"])], "test"
-    scores = own.get(f"{part}/{_LATENT}", pd.Series(dtype=float))
-    latent = format_mean(t_interval(scores.to_numpy(float)))
+    scores = t_interval(own.get(f"{part}/{_LATENT}", pd.Series(dtype=float)).to_numpy(float))
+    latent = f" Latent accuracy, the paper's measure, is {format_mean(scores)}." if scores.n else ""
     return (
-        f" Latent accuracy, the paper's measure, is {latent}. The paper reports "
-        f"{paper[0].accuracy:.3f} with {paper[0].labels} labels on official images, without an "
-        "interval."
+        f"{latent} The paper reports a latent accuracy of {paper[0].accuracy:.3f} with "
+        f"{paper[0].labels} labels on official images, without an interval."
     )
 
 

@@ -71,7 +71,9 @@ def format_duration(seconds: float) -> str:
 
 def format_setting(value: Any) -> str:
     """Format the value of a searched setting."""
-    return f"{value:.3g}" if isinstance(value, float) and value % 1 else format_value(value)
+    if not isinstance(value, float):
+        return format_value(value)
+    return format_value(value, 0) if value.is_integer() else f"{value:.3g}"
 
 
 def setting_name(name: str) -> str:
@@ -86,8 +88,9 @@ def write_notes(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
         notes.append(f"{PRELIMINARY} Preliminary: fewer seeds than planned.")
     if waiting:
         notes.append(
-            f"No sweep has confirmed a configuration of {', '.join(waiting)} yet. To confirm one: "
-            f"`python sweeps/run.py --variant {next(iter(waiting))} --confirm-seeds {FEWEST_SEEDS}`"
+            f"No sweep has confirmed a configuration of {', '.join(waiting)} yet. Confirm one with "
+            f"`python sweeps/run.py --variant {next(iter(waiting))} "
+            f"--confirm-seeds {FEWEST_SEEDS}`."
         )
     found = [f"{n} of {variant}" for variant, n in waiting.items() if n]
     if found:
@@ -148,7 +151,7 @@ def write_markdown(shown: pd.DataFrame) -> str:
 
 def code_to_html(note: str) -> Markup:
     """Convert a sentence with code in backticks to HTML."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(note))))
 
 
 def _align(shown: pd.DataFrame) -> list[str]:

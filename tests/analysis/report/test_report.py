@@ -55,7 +55,10 @@ def test_page_names_winner_score_and_most_important_setting(page_file: Path) -> 
     assert "The setting that mattered most is labels" in verdict
     # Latent accuracy is compared with latent accuracy.
     assert "Latent accuracy, the paper&#39;s measure, is 0.840 ± 0.039" in verdict
-    assert "0.724 with 1000 labels on official images, without an interval" in verdict
+    assert (
+        "a latent accuracy of 0.724 with 1000 labels on official images, without an interval"
+        in verdict
+    )
     # A picture of the result comes first.
     assert "Pictures of the best configuration" in verdict
     assert verdict.count("<img") == 1
