@@ -147,7 +147,9 @@ def _write_importance(sweep: TrackedSweep, importance: pd.DataFrame) -> str:
     rivals = importance[importance["high"] > first["low"]]["setting"].tolist()[1:]
     names = ", ".join(map(setting_name, rivals))
     sure = (
-        f"With so few trials, {names} may matter as much." if rivals else "No other does as much."
+        f"With so few trials, {names} may matter as much."
+        if rivals
+        else "No other setting explains as much."
     )
     return (
         f"The setting that mattered most is {setting_name(first['setting'])}: it explains "
