@@ -1,1 +1,1 @@
-"""Reading the tracked runs: tables with their uncertainty, beside the published numbers."""
+"""Tables, figures and reports of tracked runs, beside the published numbers."""

@@ -1,11 +1,11 @@
-"""`python -m analysis`: the paper's tables beside ours, the sweeps' trials, and their models."""
+"""`python -m analysis`: tables, trials, runs, reports and models of sweeps and studies."""
 
 from weakdis_core.cli.console import main
 
 
 def run() -> None:
-    """Read the command and carry it out."""
-    # MLflow takes seconds to import, and fails where the user has no home folder.
+    """Run the command of the command line."""
+    # MLflow takes seconds to import, and needs a home folder, which `main` checks.
     from analysis import commands
 
     commands.run()

@@ -1,4 +1,4 @@
-"""The commands of `python -m analysis`."""
+"""Commands of `python -m analysis`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from analysis.data.archive import RESULTS, read_frame
-from analysis.data.export import export_runs, study_folders
+from analysis.data.export import export_runs, list_study_folders
 from analysis.data.runs import read_runs
-from analysis.data.store import absent, open_store, resolve_uri
-from analysis.data.tracked_sweep import deficits, find_sweep
+from analysis.data.store import is_missing, open_store, resolve_uri
+from analysis.data.tracked_sweep import find_deficits, find_sweep
 from analysis.serving.manipulate import manipulate
 from analysis.tables import accuracy_table, comparison, disentanglement_table, leaderboard
 from analysis.tables.rendering import Format
@@ -30,7 +30,7 @@ def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs = _frame(tracking_uri, results)
+    runs = _read_runs(tracking_uri, results)
     sys.stdout.write(accuracy_table.write_table1(runs, paper.load(), format))
 
 
@@ -42,7 +42,7 @@ def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: For
         results: Folder of the committed runs, runs.csv and scores.csv.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    runs, ceilings = _frame(tracking_uri, results), disentanglement_table.ceilings()
+    runs, ceilings = _read_runs(tracking_uri, results), disentanglement_table.measure_ceilings()
     sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
 
 
@@ -56,10 +56,10 @@ def write_page(
         results: Folder of the committed runs, runs.csv and scores.csv.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
     """
-    # Brings matplotlib, which tables do not need.
+    # Imports matplotlib, which tables do not need.
     from analysis.report.results_page import write_results
 
-    print(f"written to {write_results(_frame(tracking_uri, results), docs)}")
+    print(f"written to {write_results(_read_runs(tracking_uri, results), docs)}")
 
 
 def export(
@@ -73,7 +73,7 @@ def export(
         storage: Storage of the studies: WEAKDIS_STORAGE, or else runs.
     """
     tracked = read_runs(resolve_uri(tracking_uri))
-    print(f"{results}: {export_runs(tracked, results, study_folders(storage))}")
+    print(f"{results}: {export_runs(tracked, results, list_study_folders(storage))}")
 
 
 def trials(
@@ -85,15 +85,15 @@ def trials(
     """Print the trials of a sweep, best first.
 
     Args:
-        variant: Of the newest sweep of this variant.
-        sweep: Of this one, by its name or the id of its run; the newest by default.
+        variant: Data set variant of the sweep.
+        sweep: Name of the sweep, or the id of its run; the newest by default.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: terminal (those that did not get to their end are dimmed), md, latex, html, or csv
-            for every number.
+        format: terminal (trials that ended early are dimmed), md, latex, html, or csv for every
+            number.
     """
     uri = resolve_uri(tracking_uri)
     found = find_sweep(open_store(uri), read_runs(uri), sweep, variant)
-    table, note = leaderboard.leaderboard(found), leaderboard.note_on(found)
+    table, note = leaderboard.build_leaderboard(found), leaderboard.explain_leaderboard(found)
     if format == "terminal":
         leaderboard.print_leaderboard(table, found.name, note, Console())
     else:
@@ -110,8 +110,8 @@ def compare(
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         format: md to read, latex to print (booktabs), html, or csv for every number.
     """
-    chosen = comparison.chosen(read_runs(resolve_uri(tracking_uri)), runs)
-    sys.stdout.write(comparison.write_comparison(comparison.compare(chosen), format))
+    selected = comparison.select_runs(read_runs(resolve_uri(tracking_uri)), runs)
+    sys.stdout.write(comparison.write_comparison(comparison.compare_runs(selected), format))
 
 
 def report(
@@ -125,40 +125,40 @@ def report(
     """Write the report of a sweep: one page that opens without a network.
 
     Args:
-        sweep: Its name or the id of its run; the newest by default.
-        variant: The data set variant that it is of.
-        output: The page to write.
+        sweep: Name of the sweep, or the id of its run; the newest by default.
+        variant: Data set variant of the sweep.
+        output: Page to write.
         figures: Folder for the figures as PDF, for print.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         results: Folder of the committed runs, runs.csv and scores.csv.
     """
-    # Brings torch and matplotlib, which tables do not need.
-    from analysis.report.sweep_page import make_report
+    # Imports torch and matplotlib, which tables do not need.
+    from analysis.report.sweep_page import build_page
 
-    made = make_report(resolve_uri(tracking_uri), sweep, variant, results)
-    made.write(output)
-    also = ""
+    page = build_page(resolve_uri(tracking_uri), sweep, variant, results)
+    page.write(output)
+    written = f"report of {page.sweep.name}: {output}"
     if figures is not None:
-        also = f", figures in {figures}"
-        for drawing in made.drawings:
+        written += f", figures in {figures}"
+        for drawing in page.drawings:
             drawing.write_pdf(figures)
-    print(f"report of {made.sweep.name}: {output}{also}")
+    print(written)
 
 
-def _frame(tracking_uri: str | None, results: Path) -> pd.DataFrame:
-    """The tracked and the committed runs; the latter alone where this folder has no store."""
+def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
+    """Read the tracked and the committed runs, and print what is missing to stderr."""
     uri = resolve_uri(tracking_uri)
-    if absent(uri):
+    runs = read_frame(uri, results)
+    if is_missing(uri):
         print(f"There is no mlflow.db in this folder: runs of {results} only.", file=sys.stderr)
-    runs = read_frame(tracking_uri, results)
-    if not absent(uri):
-        for deficit in deficits(open_store(uri), runs):
+    else:
+        for deficit in find_deficits(open_store(uri), runs):
             print(deficit, file=sys.stderr)
     return runs
 
 
 def run() -> None:
-    """Read the command and carry it out."""
+    """Run the command of the command line."""
     run_command(
         {
             "table1": table1,

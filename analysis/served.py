@@ -1,3 +1,3 @@
-"""The name under which earlier versions registered their models; MLflow imports it to load one."""
+"""Import path of models that earlier versions registered in MLflow."""
 
 from analysis.serving.served import _load_pyfunc as _load_pyfunc

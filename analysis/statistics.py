@@ -1,4 +1,4 @@
-"""Uncertainty of a score: numbers in, an interval out. Undefined is NaN, with its count."""
+"""Confidence intervals of scores. Undefined values are NaN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 Scores = Sequence[float] | NDArray[np.float64]
 
 FEWEST_SEEDS = 5
-"""Seeds that a row of the tables needs; with fewer its scores are preliminary."""
+"""Fewest seeds of a table row; with fewer its scores are preliminary."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Interval:
 
     Attributes:
         value: The estimate; NaN without observations.
-        low: Lower end; NaN where the interval is undefined.
+        low: Lower end; NaN if the interval is undefined.
         high: Upper end; likewise.
-        n: Observations behind it.
+        n: Number of observations.
     """
 
     value: float
@@ -33,7 +33,7 @@ class Interval:
 
     @property
     def half_width(self) -> float:
-        """Half the interval's width; NaN where it is undefined."""
+        """Half the width of the interval; NaN if it is undefined."""
         return (self.high - self.low) / 2
 
 
@@ -42,13 +42,13 @@ UNDEFINED = Interval(np.nan, np.nan, np.nan, 0)
 
 
 def t_interval(values: Scores) -> Interval:
-    """Mean over seeds with Student's 95% t-interval.
+    """Compute the mean over seeds with Student's 95% t-interval.
 
-    A percentile bootstrap of five seeds covers 84%, not 95%: hence t. The ends are not clipped to
-    [0, 1], because they describe the mean's uncertainty, not the score's range.
+    A percentile bootstrap of five seeds would cover 84%, not 95%. The ends are not clipped to
+    [0, 1], because they describe the uncertainty of the mean, not the range of the score.
 
     Args:
-        values: One score a seed; NaN (the score does not exist) is left out and not counted.
+        values: One score for each seed; NaN (a missing score) is left out and not counted.
 
     Returns:
         The mean and its interval; the ends are NaN with fewer than two scores.
@@ -63,32 +63,34 @@ def t_interval(values: Scores) -> Interval:
 
 
 def interquartile_mean(values: Scores) -> float:
-    """Mean of the middle half of the scores, which one seed that failed does not move.
+    """Compute the mean of the middle half of the scores, which a single bad seed does not change.
 
     Args:
-        values: One score a seed; NaN is left out. A quarter of them, rounded down, is cut off at
-            either end, so that of fewer than four it is the mean; without any it is NaN.
+        values: One score for each seed; NaN is left out. At each end, a quarter of the scores,
+            rounded down, is cut off.
+
+    Returns:
+        The mean; NaN without scores.
     """
     scores = _present(values)
     return float(stats.trim_mean(scores, 0.25)) if len(scores) else np.nan
 
 
 def paired_interval(scores: Scores, others: Scores) -> Interval:
-    """Mean difference of two methods on the same seeds, with Student's 95% t-interval.
+    """Compute the mean difference of two methods on the same seeds, with Student's 95% t-interval.
 
-    What a seed does to both methods cancels, so that the interval is narrower than one of the
+    Effects of a seed on both methods cancel, so the interval is narrower than that of the
     difference of two independent means.
 
     Args:
-        scores: One score a seed.
-        others: The other method's, in the same order of seeds; a seed that lacks either (NaN) is
-            left out and not counted.
+        scores: One score for each seed.
+        others: Scores of the other method for the same seeds. A seed without both is left out.
 
     Returns:
         The mean of `scores - others`; the ends are NaN with fewer than two pairs.
 
     Raises:
-        ValueError: There are more of the one than of the other.
+        ValueError: The methods have different numbers of scores.
     """
     first, second = (np.asarray(each, dtype=np.float64) for each in (scores, others))
     if first.shape != second.shape:
@@ -97,11 +99,11 @@ def paired_interval(scores: Scores, others: Scores) -> Interval:
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
-    """One accuracy with Wilson's 95% interval, which stays inside [0, 1] and works at both ends.
+    """Compute an accuracy with Wilson's 95% interval, which stays within [0, 1].
 
     Args:
-        successes: Right answers.
-        trials: Answers in all; without any the interval is NaN.
+        successes: Number of right answers.
+        trials: Number of answers; the interval is NaN if it is 0.
 
     Raises:
         ValueError: `successes` is negative or exceeds `trials`.

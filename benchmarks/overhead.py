@@ -1,4 +1,4 @@
-"""What a trial costs beyond its training: trivial trials through the real launch path."""
+"""Cost of a trial beyond its training, measured with trivial trials on the real launch path."""
 
 from __future__ import annotations
 
@@ -12,26 +12,23 @@ from typing import Any
 
 from optuna import logging as optuna_logging
 from ray import tune
+from rich.console import Console
 
 from analysis.data.outbox_files import OUTBOX_FILE
-from sweeps.budget import Budget, Interruption
+from sweeps.budget import Interruption
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.ray_cluster import LOCAL, cluster
 from sweeps.names import METRICS
 from sweeps.search.space import build_space
-from sweeps.search.tuner import open_search_study, run_search
-from sweeps.state.stage import StageRun, Sweep
+from sweeps.search.tuner import run_search
+from sweeps.session import open_session
+from sweeps.state.stage import Sweep
 from sweeps.state.study import STUDY_FILE
-from sweeps.state.trials import Trials
 from sweeps.sweep_settings import SweepSettings
-from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
-from sweeps.tracking.outbox import Outbox
-from sweeps.tracking.run_info import SweepRun, common_tags
-from sweeps.tracking.run_tracker import RunTracker
-from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.trial import Listener, TrialRecord
+from weakdis_core.data.prepared import prepare
 
 _VARIANT = "dsprites_v2"
 _NAME = "overhead"
@@ -39,7 +36,7 @@ REPORTS = 5
 
 
 def trivial_trial(parameters: dict[str, Any]) -> None:
-    """Report as often as a short trial does, with a small checkpoint, and train nothing."""
+    """Report as often as a short trial does, with small checkpoints, but train nothing."""
     steps = parameters["config"]["training"]["steps"]
     for report in range(1, REPORTS + 1):
         result = {METRICS["pixels"]: 0.5, "stage": "full", "seconds": 0.0, "device": "none"}
@@ -50,13 +47,14 @@ def trivial_trial(parameters: dict[str, Any]) -> None:
 
 
 def measure(trials: int) -> dict[str, float]:
-    """Run trivial trials, one after another, start of the process included.
+    """Run trivial trials one after another, with the real Tune, Optuna and MLflow.
 
-    Tune, the Optuna study and the MLflow database are the real ones, in a temporary folder.
+    Args:
+        trials: Number of trials.
 
     Returns:
-        Seconds a trial (`seconds`), seconds and the driver's processor time for a trial of the last
-        tenth (`late`, `cpu`), MiB of the driver's memory at its peak (`memory`) and of files.
+        Seconds per trial (`seconds`); seconds and the driver's CPU seconds per trial in the last
+        tenth (`late`, `cpu`); MiB of the driver's memory at its peak (`memory`) and of each file.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = SweepSettings(
@@ -65,14 +63,14 @@ def measure(trials: int) -> dict[str, float]:
             trials=trials,
             preset="quick",
             time_budget=1e6,
-            # Whatever the environment says: nothing of this is the user's.
+            # Given, because the environment may name the user's own.
             storage=folder,
             optuna_storage=f"sqlite:///{folder}/{STUDY_FILE}",
             tracking_uri=f"sqlite:///{folder}/mlflow.db",
         )
         open_experiment(settings.tracking, _VARIANT, _NAME)
         with cluster(LOCAL):
-            seconds, late, cpu = _timed(settings)
+            seconds, late, cpu = _time_search(settings)
         place = settings.folder / _NAME
         return {
             "trials": trials,
@@ -88,41 +86,36 @@ def measure(trials: int) -> dict[str, float]:
 
 
 class _Clock(Listener):
-    """Notes the time, and the driver's processor time, when a trial starts."""
+    """Records the time, and the driver's processor time, at the start of each trial."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[float, float]] = []
 
     def trial_started(self, record: TrialRecord) -> None:
-        """Note both."""
         self.starts.append((time.perf_counter(), time.process_time()))
 
 
-def _timed(settings: SweepSettings) -> tuple[float, float, float]:
-    """Seconds of all trials, and seconds and processor time of one of the last tenth."""
+def _time_search(settings: SweepSettings) -> tuple[float, float, float]:
+    """Return the seconds of all trials, and the `late` and `cpu` seconds of `measure`."""
     optuna_logging.set_verbosity(optuna_logging.WARNING)
-    base = settings.base_config(_VARIANT)
+    base = settings.base_config(_VARIANT).with_values({"data.source": "rendered"})
     folder = settings.folder / _NAME
     folder.mkdir(parents=True)
-    one = Allotment(1.0, 0.0, 1)
-    sweep = Sweep(_NAME, folder, settings, base, build_space(base, {}), folder, one)
-    budget = Budget(settings.time_budget, Interruption())
-    trials = Trials(settings.objective, base.training.steps, budget)
-    run = SweepRun(_NAME, base, common_tags(base, "rendered"), {})
-    writer = DeliveryWorker(Outbox(folder), RunClient(settings.tracking, _VARIANT, _NAME))
-    tracking = RunTracker(writer, run, trials)
-    study, clock = open_search_study(sweep), _Clock()
-    started = time.perf_counter()
-    tracking.open()
-    try:
-        search = StageRun(sweep, "search", study, trials, budget)
-        run_search(search, [tracking, clock], trivial_trial)
-    finally:
-        tracking.close("FINISHED")
-        writer.close()
-    if writer.failures or len(trials.complete()) != settings.trials:
-        raise RuntimeError(f"only {len(trials.complete())} of {settings.trials} trials completed")
+    space, images, allotment = (
+        build_space(base, {}),
+        prepare(base.data).path,
+        Allotment(1.0, 0.0, 1),
+    )
+    sweep = Sweep(_NAME, folder, settings, base, space, images, allotment)
+    clock = _Clock()
+    with open_session(sweep, Interruption(), Console(quiet=True)) as session:
+        started = time.perf_counter()
+        run_search(session, [session.tracking, clock], trivial_trial)
+        session.found = True
     seconds = time.perf_counter() - started
+    completed = len(session.trials.complete())
+    if session.writer.failures or completed != settings.trials:
+        raise RuntimeError(f"only {completed} of {settings.trials} trials completed")
     last = max(2, len(clock.starts) // 10)
     (first, first_cpu), *_, (end, end_cpu) = clock.starts[-last:]
     return seconds, (end - first) / (last - 1), (end_cpu - first_cpu) / (last - 1)

@@ -1,4 +1,4 @@
-"""`make bench`: how fast the parts are, with the machine they were measured on, against targets."""
+"""`make bench`: measure the speed of each part on this machine, and compare it with the targets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VARIANT: VariantName = "dsprites_v4"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measurement: what, its value in words, and its target where it has one."""
+    """A row of the printed table: formatted value and target, and whether the target is met."""
 
     name: str
     value: str
@@ -44,8 +44,8 @@ class Measurement:
     met: bool | None = None
 
 
-def seconds(function: Callable[[], object], runs: int = 7, warm: int = 2) -> float:
-    """Median seconds of a call."""
+def time_call(function: Callable[[], object], runs: int = 7, warm: int = 2) -> float:
+    """Return the median seconds of `runs` calls, after `warm` calls."""
     for _ in range(warm):
         function()
     times = []
@@ -56,8 +56,8 @@ def seconds(function: Callable[[], object], runs: int = 7, warm: int = 2) -> flo
     return median(times)
 
 
-def sgemm_rate(size: int, at_least: float) -> float:
-    """GFLOP/s of float32 products of square matrices, repeated for `at_least` seconds."""
+def measure_sgemm(size: int, at_least: float) -> float:
+    """Measure the GFLOP/s of float32 products of square matrices, for `at_least` seconds."""
     a, b = torch.randn(size, size), torch.randn(size, size)
     started, products = time.perf_counter(), 0
     while products == 0 or time.perf_counter() - started < at_least:
@@ -66,21 +66,22 @@ def sgemm_rate(size: int, at_least: float) -> float:
     return 2 * size**3 * products / (time.perf_counter() - started) / 1e9
 
 
-def paper_config(batch: int) -> Config:
-    """The paper's sizes with a batch of `batch`, half of it labelled."""
+def build_paper_config(batch: int) -> Config:
+    """Build a configuration of the paper's sizes; half of the batch is labelled."""
     return preset("paper", VARIANT).with_values(
         {"training.batch_size": batch // 2, "training.labelled_batch_size": batch // 2}
     )
 
 
-def step_rows(
+def measure_steps(
     name: str, config: Config, prepared: Prepared, oracle: Oracle, size: int, target: float | None
 ) -> list[Measurement]:
-    """Step time of the M-AE in each stage, and the share of the sgemm peak that it reaches.
+    """Measure the step time of the M-AE in each stage, and its share of the sgemm peak.
 
-    Each step is timed next to products of matrices of `size`, the fastest, that run for as long as
-    a step: on a shared machine both then get the same part of the core. `target` is the share to
-    reach; None for none.
+    Matrix products run for as long as a step next to each step, so that on a shared machine both
+    get the same part of the core.
+
+    The matrices have `size` rows, the fastest size. `target` is the share to reach, if any.
     """
     rows, training = [], config.training
     batch = training.batch_size + training.labelled_batch_size
@@ -92,10 +93,10 @@ def step_rows(
         with FlopCounterMode(display=False) as counter:
             mae_step()
         gigaflops = counter.get_total_flops() / 1e9
-        times, shares = [seconds(mae_step, runs=1)], []
+        times, shares = [time_call(mae_step, runs=1)], []
         for _ in range(5 if batch > 500 else 15):
-            peak = sgemm_rate(size, times[-1])
-            times.append(seconds(mae_step, runs=1, warm=0))
+            peak = measure_sgemm(size, times[-1])
+            times.append(time_call(mae_step, runs=1, warm=0))
             shares.append(gigaflops / times[-1] / peak)
         spent = median(times)
         low, share, high = quantiles(shares, n=4, method="inclusive")
@@ -112,23 +113,23 @@ def _mae_step(trainer: Trainer, prior: Prior, step: int) -> None:
     trainer.objectives.autoencoder_step(trainer.next_batch(), prior, trainer.stage(step), step)
 
 
-def prior_rows(prepared: Prepared, oracle: Oracle) -> list[Measurement]:
-    """Time to construct a relation batch of 128, and to draw 1024 prior samples."""
+def measure_prior(prepared: Prepared, oracle: Oracle) -> list[Measurement]:
+    """Measure how long a relation batch of 128 and 1024 prior samples take."""
     trainer = Trainer(preset("default", VARIANT), prepared, oracle)
     trainer.enter_full_training()
     prior, objectives = trainer.prior, trainer.objectives
     generator = torch_generator(0, "bench")
-    batch = seconds(lambda: objectives.relation_batch(prior, 128, generator), 50)
+    batch = time_call(lambda: objectives.relation_batch(prior, 128, generator), 50)
     components = prior.sample_components(1024, generator)
-    draw = seconds(lambda: prior.sample(components, generator), 50)
+    draw = time_call(lambda: prior.sample(components, generator), 50)
     return [
         Measurement("relation batch of 128", f"{1e3 * batch:.2f} ms", "< 1 ms", batch < 1e-3),
         Measurement("1024 prior samples", f"{1e3 * draw:.2f} ms", "< 1 ms", draw < 1e-3),
     ]
 
 
-def open_rows(prepared: Prepared) -> list[Measurement]:
-    """Time to open a prepared variant, and what its process holds for itself alone."""
+def measure_opening(prepared: Prepared) -> list[Measurement]:
+    """Measure how long a prepared variant takes to open, and the private memory that it takes."""
     code = (
         "import time, sys, psutil; from pathlib import Path\n"
         "from weakdis_core.data.prepared import open_prepared\n"
@@ -149,26 +150,26 @@ def open_rows(prepared: Prepared) -> list[Measurement]:
     ]
 
 
-def preparation_rows() -> list[Measurement]:
-    """Time to render images."""
+def measure_rendering() -> list[Measurement]:
+    """Measure how long an image takes to render."""
     rows = []
     for name, render in (("dsprites_v4", dsprites.render), ("shapes3d_v5", shapes3d.render)):
         every: IndexArray = get_variant(name).indices()
         chosen = every[np.sort(np.random.default_rng(0).choice(len(every), 3000, replace=False))]
-        render(chosen)  # the geometries of Shapes3D are drawn once
-        spent = seconds(partial(render, chosen), 3, 0) / 3000
+        render(chosen)  # the first call draws the geometries of Shapes3D
+        spent = time_call(partial(render, chosen), 3, 0) / 3000
         rows.append(Measurement(f"render an image of {name}", f"{1e6 * spent:.0f} us"))
     return rows
 
 
-def opened(variant: VariantName, max_images: int = 50_000) -> tuple[Prepared, Oracle]:
-    """A prepared variant, and an oracle for it: speed does not depend on what it has learnt."""
+def open_variant(variant: VariantName, max_images: int = 50_000) -> tuple[Prepared, Oracle]:
+    """Prepare a variant, and an oracle that is barely trained, which does not change its speed."""
     prepared = prepare(DataSettings(variant=variant, max_images=max_images, source="rendered"))
     return prepared, train_oracle(prepared, split(prepared.digests, 0), steps=2)
 
 
-def machine() -> str:
-    """The processor and the versions that matter."""
+def describe_machine() -> str:
+    """Describe the processor, its cores, and the version of torch."""
     return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__}, one thread"
 
 
@@ -181,26 +182,28 @@ def main() -> None:
     console = Console(width=120 if not sys.stdout.isatty() else None)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("WEAKDIS_CACHE", folder)
-        prepared, oracle = opened(VARIANT)
-        peak, size = max((sgemm_rate(size, 0.5), size) for size in (512, 1024, 1536))
+        prepared, oracle = open_variant(VARIANT)
+        peak, size = max((measure_sgemm(size, 0.5), size) for size in (512, 1024, 1536))
         rows = [Measurement("sgemm peak of one core", f"{peak:.0f} GFLOP/s")]
-        rows += step_rows("paper's sizes", paper_config(128), prepared, oracle, size, 0.6)
-        rows += step_rows("paper's sizes", paper_config(1024), prepared, oracle, size, None)
+        rows += measure_steps("paper's sizes", build_paper_config(128), prepared, oracle, size, 0.6)
+        rows += measure_steps(
+            "paper's sizes", build_paper_config(1024), prepared, oracle, size, None
+        )
         default = preset("default", VARIANT)
-        rows += step_rows(f"default {VARIANT}", default, prepared, oracle, size, None)
-        rows += prior_rows(prepared, oracle) + open_rows(prepared)
+        rows += measure_steps(f"default {VARIANT}", default, prepared, oracle, size, None)
+        rows += measure_prior(prepared, oracle) + measure_opening(prepared)
         default = preset("default", "shapes3d_v3")
-        prepared, oracle = opened("shapes3d_v3", max_images=2000)
-        rows += step_rows("default shapes3d_v3", default, prepared, oracle, size, None)
-        rows += preparation_rows()
-        # Brings Ray, which the other measurements do without.
+        prepared, oracle = open_variant("shapes3d_v3", max_images=2000)
+        rows += measure_steps("default shapes3d_v3", default, prepared, oracle, size, None)
+        rows += measure_rendering()
+        # Imports Ray, which the other measurements do not need.
         from benchmarks.overhead import measure
 
         spent = measure(20)["seconds"]
         rows.append(
             Measurement("trial beyond its training (20)", f"{spent:.2f} s", "< 0.7 s", spent < 0.7)
         )
-    table = Table("what", "measured", "target", "", title=machine())
+    table = Table("what", "measured", "target", "", title=describe_machine())
     verdicts = {True: "met", False: "MISSED", None: ""}
     for row in rows:
         table.add_row(row.name, row.value, row.target, verdicts[row.met])

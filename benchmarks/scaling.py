@@ -1,4 +1,4 @@
-"""`make scaling`: how a sweep's own cost grows with its trials, written into docs/scaling.md."""
+"""`make scaling`: measure how the cost of a sweep grows with its trials, for docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.overhead import REPORTS
-from benchmarks.run import machine
+from benchmarks.run import describe_machine
 from sweeps.tracking.run_info import git_commit
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
@@ -31,11 +31,11 @@ BLOCK = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- end -->)", re.S)
 
 
 def main() -> None:
-    """Measure sweeps of growing size, each in a process of its own, and write the table."""
+    """Measure sweeps of growing size and write the table."""
     console = Console()
     rows = []
     for trials in TRIALS:
-        # Memory is of the process at its largest: a new one for each.
+        # A process for each size, because memory is measured at its peak.
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.overhead", str(trials)],
             capture_output=True, text=True, check=True,
@@ -43,14 +43,15 @@ def main() -> None:
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         console.print(rows[-1])
     lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + "---:|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(_shown(row[name]) for name in COLUMNS) + " |" for row in rows]
-    table = "\n".join(lines)
-    text = f"\n{table}\n\n{machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}.\n\n"
-    page = PAGE.read_text()
-    PAGE.write_text(BLOCK.sub(lambda _: text, page))
+    lines += [
+        "| " + " | ".join(_format_value(row[name]) for name in COLUMNS) + " |" for row in rows
+    ]
+    footer = f"{describe_machine()}; {REPORTS} reports a trial; commit {git_commit()[:7]}."
+    text = "\n".join(["", *lines, "", footer, "", ""])
+    PAGE.write_text(BLOCK.sub(lambda _: text, PAGE.read_text()))
 
 
-def _shown(value: float) -> str:
+def _format_value(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.3g}"
 
 

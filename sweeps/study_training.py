@@ -3,7 +3,7 @@
 from rich.text import Text
 
 from analysis.data.archive import read_frame
-from analysis.data.declared import missing_and_stale
+from analysis.data.declared import select_untrained
 from sweeps.search.run_queue import QueuedRun, enqueue_runs, key_of, with_runtime
 from sweeps.session import Session, print_interrupted, train_runs
 from sweeps.trial import trial_id_of
@@ -31,7 +31,7 @@ def train_study(session: Session) -> bool:
             f"tracking_uri: MLflow does not answer, so what {sweep.name} still needs is unknown; "
             "run the same command again when it does"
         )
-    missing, stale = missing_and_stale(read_frame(sweep.settings.tracking), declared)
+    missing, stale = select_untrained(read_frame(sweep.settings.tracking), declared)
     queued = [
         QueuedRun(with_runtime(run, base.runtime), {"row": run.row, "seed": run.config.seed})
         for run in missing + stale

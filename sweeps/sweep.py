@@ -158,11 +158,11 @@ def write_report(sweep: Sweep, console: Console) -> None:
     An error is printed, since the report can be made again at any time.
     """
     # Loads the libraries for drawing.
-    from analysis.report.sweep_page import make_report
+    from analysis.report.sweep_page import build_page
 
     path = sweep.folder / REPORT_FILE
     try:
-        made = make_report(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
+        made = build_page(sweep.settings.tracking, sweep.name, sweep.base.data.variant)
         made.write(path)
     except Exception as error:
         # Of any class: the sweep itself has ended well.

@@ -1,1 +1,1 @@
-"""Runs as a frame: read from MLflow and from the archive, and selected."""
+"""Runs as a frame, from MLflow and the archive."""

@@ -1,12 +1,8 @@
-"""The committed archive of trained runs: `runs.csv`, and the scores of each in `scores.csv`.
-
-With MLflow's runs it makes the one frame behind every table and page, `read_frame`.
-"""
+"""The committed archive of trained runs: `runs.csv` and `scores.csv`."""
 
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.runs import finished_runs, frame, keys_of, read_runs
-from analysis.data.store import absent, resolve_uri
+from analysis.data.runs import build_frame, get_keys, read_runs, select_finished
+from analysis.data.store import is_missing, resolve_uri
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.run_key import RunKey, Versions
@@ -23,7 +19,7 @@ from weakdis_core.scores.counts import CHANGED, COUNTS, FIDELITY, IMAGES, count_
 
 RUNS_FILE, SCORES_FILE = "runs.csv", "scores.csv"
 RESULTS = Path("results")
-"""Default folder of the archive, in the current folder."""
+"""Default folder of the archive, relative to the current folder."""
 
 RUN_COLUMNS = {
     "run": "run_id",
@@ -47,95 +43,97 @@ RUN_COLUMNS = {
     "python": "python",
     "finished": "finished",
 }
-"""Columns of `runs.csv`, and the column of the frame that each one is."""
+"""Columns of `runs.csv`, and the matching columns of the frame."""
 
 SCORE_COLUMNS = ("run", "metric", "value", "n")
 _NUMBERS = ("labels", "seed", "code_version", "steps", "cpu_seconds", "scoring_seconds")
 _TEST = "test/"
-# Counts that are no rows of the file, and a score whose `n` is each of them.
+# Counts without lines of their own, and a score whose `n` holds each of them.
 _COUNTED = {IMAGES: "factor_accuracy", CHANGED: "swap_psnr"}
 
 Line = dict[str, str]
 
 
 class Archive:
-    """The lines of the two files, as text: what is committed stays as it is.
+    """The lines of both files. They stay text, so committed lines never change.
 
     Args:
-        folder: Their folder; a missing file has no lines.
+        folder: Folder of the files; a missing file has no lines.
 
     Raises:
-        UserError: A file cannot be read, or its columns or numbers are not those of an archive.
+        UserError: A file cannot be read, or has wrong columns or numbers.
     """
 
     def __init__(self, folder: Path = RESULTS) -> None:
         self.folder = folder
-        self.runs = _read(folder / RUNS_FILE, list(RUN_COLUMNS), _NUMBERS)
-        scores = _read(folder / SCORES_FILE, list(SCORE_COLUMNS), ("value", "n"))
+        self.runs = _read_lines(folder / RUNS_FILE, list(RUN_COLUMNS), _NUMBERS)
+        scores = _read_lines(folder / SCORES_FILE, list(SCORE_COLUMNS), ("value", "n"))
         self.scores: dict[str, list[Line]] = {line["run"]: [] for line in self.runs}
         for line in scores:
-            # A process that was killed between the two files leaves scores without a run.
+            # A process killed between the two writes leaves scores without a run.
             if line["run"] in self.scores:
                 self.scores[line["run"]].append(line)
 
     def frame(self) -> pd.DataFrame:
-        """Return the runs as rows of the frame of `analysis.data.runs.read_runs`."""
-        return frame([_row(line, self.scores[line["run"]]) for line in self.runs])
+        """Return the runs as a frame like that of `analysis.data.runs.read_runs`."""
+        return build_frame([_parse_run(line, self.scores[line["run"]]) for line in self.runs])
 
     def add(self, runs: pd.DataFrame) -> None:
-        """Add rows of the frame, each in place of the archived run of its row, seed and source."""
+        """Add runs of the frame; each replaces the archived run of its row, seed and source."""
         for _, run in runs.iterrows():
-            line, scores = _run_line(run), list(_score_lines(run))
+            line = _format_run(run)
             for old in [old for old in self.runs if _replaces(line, old)]:
                 self.runs.remove(old)
                 self.scores.pop(old["run"], None)
             self.runs.append(line)
-            self.scores[line["run"]] = [{"run": line["run"], **score} for score in scores]
+            self.scores[line["run"]] = list(_format_scores(run, line["run"]))
 
     def write(self) -> None:
-        """Write both files, the runs in the order of source, variant, model, labels, row and seed.
+        """Write both files, sorted by source, variant, model, labels, row and seed.
 
         Raises:
             UserError: The folder cannot be written.
         """
-        runs = sorted(self.runs, key=_order)
+        runs = sorted(self.runs, key=_sort_key)
         scores = [score for run in runs for score in self.scores[run["run"]]]
-        # Scores first: a listed run has them.
-        write_text(self.folder / SCORES_FILE, _csv(SCORE_COLUMNS, scores))
-        write_text(self.folder / RUNS_FILE, _csv(RUN_COLUMNS, runs))
+        # Scores first: then every listed run has its scores, even after a crash.
+        for file, columns, lines in (
+            (SCORES_FILE, SCORE_COLUMNS, scores),
+            (RUNS_FILE, RUN_COLUMNS, runs),
+        ):
+            table = pd.DataFrame(lines, columns=list(columns))
+            write_text(self.folder / file, table.to_csv(index=False, lineterminator="\n"))
 
 
 def read_frame(tracking_uri: str | None = None, results: Path = RESULTS) -> pd.DataFrame:
     """Read the runs of an MLflow store and of the archive.
 
-    A run that both have, by key and row, is MLflow's.
-
     Args:
-        tracking_uri: The store; by default MLFLOW_TRACKING_URI, or else `mlflow.db` of the current
+        tracking_uri: The store; by default MLFLOW_TRACKING_URI, or else `mlflow.db` in the current
             folder, which may be missing.
         results: Folder of the archive, which may be missing.
 
     Returns:
-        The frame of `analysis.data.runs.read_runs`, archived runs first.
+        A frame like that of `analysis.data.runs.read_runs`, archived runs first.
 
     Raises:
         UserError: The store or the archive cannot be read.
     """
     uri = resolve_uri(tracking_uri)
-    tracked = frame([]) if absent(uri) else read_runs(uri)
-    return union(tracked, Archive(results).frame())
+    tracked = build_frame([]) if is_missing(uri) else read_runs(uri)
+    return merge_runs(tracked, Archive(results).frame())
 
 
-def union(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
-    """Join the runs of a store and of the archive; a run that both have is the store's."""
-    known = set(keys_of(finished_runs(tracked)))
-    others = archived[[key not in known for key in keys_of(archived)]]
+def merge_runs(tracked: pd.DataFrame, archived: pd.DataFrame) -> pd.DataFrame:
+    """Join the runs of MLflow and of the archive; MLflow wins if both have a run."""
+    known = set(get_keys(select_finished(tracked)))
+    others = archived[[key not in known for key in get_keys(archived)]]
     parts = [part for part in (others, tracked) if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else tracked
 
 
-def scores_of(run: pd.Series[Any]) -> dict[str, float]:
-    """Return the scores on test of a row of the frame, by name; a missing one is NaN."""
+def get_scores(run: pd.Series[Any]) -> dict[str, float]:
+    """Return the test scores of a row of the frame, by name; a missing score is NaN."""
     return {
         str(name).removeprefix(_TEST): float(value)
         for name, value in run.items()
@@ -143,8 +141,8 @@ def scores_of(run: pd.Series[Any]) -> dict[str, float]:
     }
 
 
-def _row(line: Line, scores: Iterable[Line]) -> dict[str, object]:
-    """A line of `runs.csv` with its scores, as a row of the frame."""
+def _parse_run(line: Line, scores: Iterable[Line]) -> dict[str, object]:
+    """Convert a line of `runs.csv` and its scores to a row of the frame."""
     row: dict[str, object] = {column: line[name] for name, column in RUN_COLUMNS.items()}
     row |= {"stage": "study", "status": "FINISHED", "outcome": "complete"}
     row |= {"core": int(line["code_version"]), "step": float(line["steps"])}
@@ -160,24 +158,23 @@ def _row(line: Line, scores: Iterable[Line]) -> dict[str, object]:
     return row
 
 
-def _run_line(run: pd.Series[Any]) -> Line:
-    """A row of the frame as a line of `runs.csv`."""
-    line = {name: _text(run[column]) for name, column in RUN_COLUMNS.items()}
+def _format_run(run: pd.Series[Any]) -> Line:
+    line = {name: _format_value(run[column]) for name, column in RUN_COLUMNS.items()}
     versions = Versions(int(run["core"]), str(run["sklearn"]))
     key = RunKey(str(run["config_hash"]), int(run["seed"]), str(run["source"]), versions)
     finished = run["finished"].isoformat(timespec="seconds")
     return line | {"run": key.run_id, "finished": finished}
 
 
-def _score_lines(run: pd.Series[Any]) -> Iterable[Line]:
-    """The scores of a row of the frame as lines of `scores.csv`, without the run's id."""
-    scores = scores_of(run)
-    # Fidelity is measured of every modular model; where it is undefined, its count says so.
+def _format_scores(run: pd.Series[Any], run_id: str) -> Iterable[Line]:
+    scores = get_scores(run)
+    # Fidelity is measured for every modular model; an undefined score is stored with its count.
     undefined = () if math.isnan(scores.get(CHANGED, math.nan)) else FIDELITY
     for name in sorted({*scores, *undefined} - set(COUNTS)):
         value, n = scores.get(name, math.nan), count_of(name, scores)
         if name in undefined or not math.isnan(value):
-            yield {"metric": name, "value": _text(value), "n": "" if n is None else str(n)}
+            count = "" if n is None else str(n)
+            yield {"run": run_id, "metric": name, "value": _format_value(value), "n": count}
 
 
 def _replaces(line: Line, old: Line) -> bool:
@@ -185,28 +182,24 @@ def _replaces(line: Line, old: Line) -> bool:
     return same_row or old["run"] == line["run"]
 
 
-def _text(value: object) -> str:
-    """Six digits: more would differ from machine to machine."""
+def _format_value(value: object) -> str:
+    # Six digits: more would differ from machine to machine.
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _order(line: Line) -> tuple[str, str, str, int, str, int]:
+def _sort_key(line: Line) -> tuple[str, str, str, int, str, int]:
     labels, seed = int(line["labels"]), int(line["seed"])
     return (line["source"], line["variant"], line["model"], labels, line["name"], seed)
 
 
-def _csv(columns: Iterable[str], lines: list[Line]) -> str:
-    return pd.DataFrame(lines, columns=list(columns)).to_csv(index=False, lineterminator="\n")
-
-
-def _read(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
+def _read_lines(path: Path, columns: list[str], numbers: Iterable[str]) -> list[Line]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    reader = csv.DictReader(io.StringIO(text))
+    reader = csv.DictReader(text.splitlines())
     if reader.fieldnames != columns:
         raise UserError(f"{path}: the columns are not {', '.join(columns)}")
     lines = []

@@ -1,6 +1,6 @@
-"""From declared rows to their scores: one score a training seed, missing ones NaN.
+"""Scores of declared rows: one score for each training seed, NaN where it is missing.
 
-`runs` is the frame of `analysis.data.archive.read_frame`.
+`runs` is always the frame of `analysis.data.archive.read_frame`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.data.archive import scores_of
-from analysis.data.runs import finished_runs, keys_of
+from analysis.data.archive import get_scores
+from analysis.data.runs import get_keys, select_finished
 from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
 from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
 from weakdis_core.run_key import Versions
 from weakdis_core.scores.counts import count_of
 
 
-def missing_and_stale(
+def select_untrained(
     runs: pd.DataFrame, declared: Iterable[DeclaredRun]
 ) -> tuple[list[DeclaredRun], list[DeclaredRun]]:
-    """Select the declared runs that are not trained.
+    """Select the declared runs that have no current result.
 
-    A run is matched by its key and the name of its row, because the same configuration may have
-    been trained for another row and then lack scores.
+    A result must match in its key and in its row: the same configuration, trained for another row,
+    may lack scores.
 
     Returns:
-        Runs that have no result; and stale ones, whose result has other settings or versions.
+        Runs without a result, and stale runs, whose result has other settings or versions.
     """
-    finished = finished_runs(runs)
-    keys = set(keys_of(finished))
+    finished = select_finished(runs)
+    keys = set(get_keys(finished))
     named = set(zip(finished["row"], finished["seed"], finished["source"], strict=True))
     to_do = [run for run in declared if _identity(run) not in keys]
     stale = [run for run in to_do if (run.row, run.config.seed, run.config.data.source) in named]
@@ -38,19 +38,18 @@ def missing_and_stale(
 
 
 class DeclaredRows:
-    """The finished runs of declared rows under one version of the core and of scikit-learn.
+    """Finished runs of declared rows under one version of the core and of scikit-learn.
 
-    A table asks by configuration, so runs of other settings, and of another data source, which is a
-    setting, are never found.
+    Runs are looked up by configuration, so other settings or data sources never mix.
 
     Attributes:
-        versions: The versions shown; by default those of this process.
+        versions: The versions to show; by default those of this process.
         left_out: Number of finished runs of other versions.
     """
 
     def __init__(self, runs: pd.DataFrame, versions: Versions | None = None) -> None:
         self.versions = versions or Versions.here()
-        finished = finished_runs(runs)
+        finished = select_finished(runs)
         same = finished["core"].eq(self.versions.code)
         same &= finished["sklearn"].eq(self.versions.scikit_learn)
         self.left_out = int((~same).sum())
@@ -60,7 +59,7 @@ class DeclaredRows:
         self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
-        """Return the finished runs of some rows, in order, each once."""
+        """Return the finished runs of some rows, in order, without duplicates."""
         return pd.concat([self._none, *map(self._finished, rows)]).drop_duplicates("run_id")
 
     def seeds(self, row: Row) -> int:
@@ -68,42 +67,42 @@ class DeclaredRows:
         return len(self._finished(row))
 
     def values(self, row: Row, metric: str) -> pd.Series[float]:
-        """Return a metric of each seed of a row, by seed; NaN where it is missing.
+        """Return a metric for each seed of a row; NaN where it is missing.
 
         Args:
-            row: A declared row. Trained seeds beyond the declared ones follow after them; where the
-                row is ours with fewer seeds than `SEEDS`, the rest of those is left out.
-            metric: Name of a score on test, or `cpu_seconds`, which a GPU's run does not have.
+            row: A declared row. Its seeds come first, then other trained seeds. If our row is
+                declared with fewer seeds than `SEEDS`, the rest of `SEEDS` is left out.
+            metric: Name of a test score, or `cpu_seconds`, which is NaN for runs on a GPU.
         """
         own = self._finished(row)
         seeds = dict.fromkeys([*(run.config.seed for run in row), *own["seed"]])
         name = metric if metric == "cpu_seconds" else f"test/{metric}"
         values = own.get(name, pd.Series(np.nan, own.index))
         if metric == "cpu_seconds":
-            values = values.where(on_cpu(own))
+            values = values.where(is_on_cpu(own))
         return values.astype(float).reindex(list(seeds))
 
     def interval(self, row: Row, metric: str) -> Interval:
-        """Return the mean of a metric over seeds with its t-interval."""
+        """Return the mean of a metric over seeds, with its t-interval."""
         return t_interval(self.values(row, metric).tolist())
 
     def accuracy(self, run: DeclaredRun, metric: str) -> Interval:
-        """Return an accuracy of one run with Wilson's interval over its images.
+        """Return an accuracy of one run, with Wilson's interval over its images.
 
-        The ends are NaN where the number of images is unknown.
+        The ends are NaN if the number of images is unknown.
         """
         own = self._finished((run,))
         own = own[own["seed"].eq(run.config.seed)]
         if own.empty:
             return UNDEFINED
-        scores = scores_of(own.iloc[0])
+        scores = get_scores(own.iloc[0])
         value, n = scores.get(metric, np.nan), count_of(metric, scores)
         if n is None or np.isnan(value):
             return Interval(value, np.nan, np.nan, 0 if np.isnan(value) else 1)
         return wilson_interval(round(value * n), n)
 
     def difference(self, row: Row, other: Row, metric: str) -> Interval:
-        """Return the mean difference between two rows on the seeds of both with its t-interval."""
+        """Return the mean difference of two rows over their common seeds, with its t-interval."""
         first, second = self.values(row, metric), self.values(other, metric)
         both = first.index.intersection(second.index)
         return paired_interval(first[both].tolist(), second[both].tolist())
@@ -116,8 +115,8 @@ class DeclaredRows:
         return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
 
 
-def on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
-    """Mark the runs trained on a CPU, whose seconds serve to estimate other runs."""
+def is_on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:
+    """Mark the runs trained on a CPU; only their seconds predict the cost of other runs."""
     return runs["device"].astype(str).str.startswith("cpu")
 
 

@@ -1,4 +1,4 @@
-"""MLflow's finished runs of studies, written into the committed archive."""
+"""Export of finished study runs from MLflow to the committed archive."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import pandas as pd
 from filelock import FileLock
 
 from analysis.data.archive import Archive
-from analysis.data.outbox_files import undelivered
-from analysis.data.runs import finished_runs, keys_of
+from analysis.data.outbox_files import count_undelivered
+from analysis.data.runs import get_keys, select_finished
 from weakdis_core.errors import UserError
 from weakdis_core.run_key import Versions
 
 _ROW = ["row", "seed", "source"]
 
 
-def study_folders(storage: str | None = None) -> list[Path]:
-    """List the folders of studies on this machine, in `runs` for a storage elsewhere.
+def list_study_folders(storage: str | None = None) -> list[Path]:
+    """List the folders of studies on this machine.
 
     Args:
-        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`.
+        storage: Storage of the sweeps; by default WEAKDIS_STORAGE, or else `runs`. For a remote
+            storage, the local folders are in `runs`.
     """
     place = storage or os.environ.get("WEAKDIS_STORAGE") or "runs"
     return sorted(Path("runs" if "://" in place else place).glob("study-*"))
@@ -31,31 +32,31 @@ def study_folders(storage: str | None = None) -> list[Path]:
 def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> str:
     """Add the finished runs of studies to the archive.
 
-    A run that the archive has already, by key and row, stays as it is. Runs of other versions than
-    this process's and runs older than the archived one of their row, seed and source are left out.
+    An archived run with the same key and row stays unchanged. Left out are runs of versions other
+    than those of this process, and runs older than the archived run of their row, seed and source.
 
     Args:
         tracked: The frame of `analysis.data.runs.read_runs`.
         results: Folder of the archive.
-        studies: Folders of the studies, whose outboxes must be empty.
+        studies: Folders of the studies; their outboxes must be delivered.
 
     Returns:
-        The number of new, replaced, unchanged and left-out runs, in words.
+        The number of new, replaced, unchanged and left-out runs, as a sentence.
 
     Raises:
-        UserError: MLflow lacks entries of a study, a run to add was trained from a work tree with
+        UserError: MLflow lacks entries of a study, a run to add comes from a work tree with
             uncommitted changes, or the archive cannot be read or written.
     """
     for folder in studies:
-        if count := undelivered(folder):
+        if count := count_undelivered(folder):
             raise UserError(
                 f"export: MLflow lacks {count} entries of {folder}; run the same python "
                 "sweeps/run.py --study command again to deliver them"
             )
-    finished = finished_runs(tracked)
+    finished = select_finished(tracked)
     with _lock(results):
         archive = Archive(results)
-        kind = _kinds(finished, archive.frame())
+        kind = _classify(finished, archive.frame())
         added = finished[kind.isin(["new", "replaced"])]
         dirty = added[added["commit"].astype(str).str.endswith("-dirty")]
         if len(dirty):
@@ -70,14 +71,14 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
     return ", ".join(f"{int(kind.eq(word).sum())} {word}" for word in words)
 
 
-def _kinds(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
-    """What becomes of each finished run: new, replaced, unchanged or left out."""
-    known = set(keys_of(archived))
+def _classify(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
+    """Classify each finished run as new, replaced, unchanged or left out."""
+    known = set(get_keys(archived))
     latest = archived.groupby(_ROW)["finished"].max().to_dict()
     last = finished.drop_duplicates(_ROW, keep="last").index
     here = Versions.here()
     kinds = []
-    for (index, run), key in zip(finished.iterrows(), keys_of(finished), strict=True):
+    for (index, run), key in zip(finished.iterrows(), get_keys(finished), strict=True):
         archived_at = latest.get(tuple(run[_ROW]))
         if key in known:
             kinds.append("unchanged")
@@ -91,7 +92,7 @@ def _kinds(finished: pd.DataFrame, archived: pd.DataFrame) -> pd.Series[str]:
 
 
 def _lock(folder: Path) -> AbstractContextManager[object]:
-    """Lock the archive: of two programs that write it one would lose its runs."""
+    """Lock the archive, so that no concurrent export overwrites its runs."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / ".lock").acquire()

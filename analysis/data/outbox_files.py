@@ -1,24 +1,21 @@
-"""The outbox of a sweep or study: entries for MLflow, and how many of them it has received.
-
-`sweeps` writes both files. From them `analysis` computes how many entries MLflow lacks.
-"""
+"""Outbox files of a sweep or study, which `sweeps` writes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 OUTBOX_FILE = "mlflow.jsonl"
-"""One entry a line, oldest first."""
+"""Entries for MLflow, one a line, oldest first."""
 
 DELIVERED_FILE = "mlflow.delivered"
 """Number of entries that MLflow has received."""
 
 
-def undelivered(folder: Path) -> int:
+def count_undelivered(folder: Path) -> int:
     """Count the entries that MLflow has not received.
 
     Args:
-        folder: Folder of the sweep or study; one without an outbox has none.
+        folder: Folder of the sweep or study; without an outbox the count is 0.
     """
     try:
         entries = (folder / OUTBOX_FILE).read_bytes().count(b"\n")

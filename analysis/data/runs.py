@@ -1,4 +1,4 @@
-"""MLflow -> one tidy frame: a row for each trial, whatever sweep or experiment it came from."""
+"""Runs of an MLflow store as one frame, with a row for each trial, confirm run and study run."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _TAGS = {
     "numpy": "version.numpy",
     "python": "version.python",
 }
-# A run without the tag of its stage counts as the weaker claim; a search that was killed has set
-# no outcome.
+# Values of missing tags. A run without a stage counts as a search trial, the weaker claim; a killed
+# search leaves trials without an outcome.
 _UNTAGGED = {
     "source": "unknown",
     "stage": "search",
@@ -46,36 +46,36 @@ _UNTAGGED = {
     "outcome": "running",
 }
 COLUMNS = ("run_id", *_TAGS, "status", "step", "started", "finished")
-"""Columns every frame has; one more for each param (`data.labels`) and metric (`test/...`)."""
+"""Columns of every frame; each param (`data.labels`) and metric (`test/...`) adds one."""
 
 KEY = ["config_hash", "seed", "source", "core", "sklearn", "row"]
-"""Columns that identify a finished run of a study: `weakdis_core.run_key.RunKey` and the row."""
+"""Columns that identify a finished study run: `weakdis_core.run_key.RunKey` and the row."""
 
 _CEILING, _IMAGES = "test/identifiability_ceiling", f"test/{IMAGES}"
 _PAGE = 1000
 
 
 def read_runs(tracking_uri: str) -> pd.DataFrame:
-    """All trials of a store, search and confirm alike, the deleted ones left out.
+    """Read the search trials, confirm runs and study runs of a store, without deleted ones.
 
     Args:
-        tracking_uri: Store to read; it is not created when missing.
+        tracking_uri: Store to read; a missing store is not created.
 
     Returns:
-        One row a run, oldest first: `COLUMNS`, then params and the latest value of each metric.
-        Params that are all numbers are numbers; what a run did not log is missing.
+        One row for each run, oldest first: `COLUMNS`, params, and the latest value of each metric.
+        Columns of numbers are numeric; values that a run did not log are missing.
 
     Raises:
         UserError: The store cannot be read.
     """
     client = open_store(tracking_uri)
-    # The tag keeps other projects' runs out where a store is shared.
-    found = pages(client, "tags.variant LIKE '%'")
-    return frame([_row(run) for run in found if _TAGS["parent_run_id"] in run.data.tags])
+    # In a shared store, only runs of this project have the tag.
+    found = search_runs(client, "tags.variant LIKE '%'")
+    return build_frame([_row(run) for run in found if _TAGS["parent_run_id"] in run.data.tags])
 
 
-def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
-    """A tidy frame of rows by column name, typed, with `COLUMNS` present even without rows."""
+def build_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    """Build a typed frame from rows by column name; it always has the `COLUMNS`."""
     runs = pd.DataFrame(rows)
     others = [name for name in runs.columns if name not in COLUMNS]
     runs = runs.reindex(columns=[*COLUMNS, *sorted(others)])
@@ -83,41 +83,37 @@ def frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     for name in ("started", "finished"):
         runs[name] = pd.to_datetime(runs[name], unit="ms", utc=True)
     for name in others:
-        # Words stay words.
         with suppress(ValueError, TypeError):
             runs[name] = pd.to_numeric(runs[name])
     return runs.sort_values("started", kind="stable", ignore_index=True)
 
 
-def keys_of(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
+def get_keys(runs: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Return the `KEY` of each run."""
     return list(runs[KEY].itertuples(index=False, name=None))
 
 
-def finished_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Select the finished runs of studies; of runs with one key and row, the latest."""
-    whole = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
-    whole &= runs["outcome"].eq("complete")
-    latest = runs[whole].sort_values("finished", kind="stable")
+def select_finished(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the finished study runs; of several with one key and row, the latest."""
+    finished = runs["stage"].eq("study") & runs["status"].eq("FINISHED")
+    finished &= runs["outcome"].eq("complete")
+    latest = runs[finished].sort_values("finished", kind="stable")
     return latest.drop_duplicates(KEY, keep="last")
 
 
-def pages(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[Run]:
-    """All runs of a store that MLflow's filter finds: those that are deleted, or the others."""
-    shown = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
-    found = every(client.search_experiments, view_type=shown)
-    wanted: dict[str, Any] = {
-        "experiment_ids": [each.experiment_id for each in found],
-        "filter_string": query,
-    }
-    if deleted:
-        wanted["run_view_type"] = ViewType.DELETED_ONLY
-    if wanted["experiment_ids"]:
-        yield from every(client.search_runs, **wanted)
+def search_runs(client: MlflowClient, query: str, deleted: bool = False) -> Iterator[Run]:
+    """Iterate over the active runs of a store that match a filter, or over the deleted ones."""
+    experiment_view = ViewType.ALL if deleted else ViewType.ACTIVE_ONLY
+    run_view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    found = iterate_pages(client.search_experiments, view_type=experiment_view)
+    if ids := [experiment.experiment_id for experiment in found]:
+        yield from iterate_pages(
+            client.search_runs, experiment_ids=ids, filter_string=query, run_view_type=run_view
+        )
 
 
-def every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
-    """All that a search finds, page by page."""
+def iterate_pages(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:
+    """Iterate over all results of a paged search of MLflow."""
     token = None
     while True:
         page = search(**wanted, max_results=_PAGE, page_token=token)
@@ -130,7 +126,7 @@ def every(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]
 def _row(run: Run) -> dict[str, object]:
     tags, metrics = run.data.tags, dict(run.data.metrics)
     if _IMAGES not in metrics:
-        # Runs without this count are older: they measured the ceiling over all images.
+        # Older runs lack this count; they measured the ceiling over all images.
         metrics.pop(_CEILING, None)
     # `run.data.metrics` has the last values without their steps.
     steps = [each.step for each in run.data.to_proto().metrics if each.key == "seconds"]
@@ -141,7 +137,7 @@ def _row(run: Run) -> dict[str, object]:
         **tagged,
         "run_id": run.info.run_id,
         "seed": tags.get("seed", run.data.params.get("seed")),
-        # Runs that are older than this tag are of the first version.
+        # Runs older than this tag are of the first version.
         "core": int(tagged["core"] or 1),
         "status": run.info.status,
         "step": max(steps, default=None),

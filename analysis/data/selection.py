@@ -1,6 +1,6 @@
-"""Which runs make a row of a table, and its numbers. Nothing here reads a store or a file.
+"""Selection of the runs behind each table row, and their scores over seeds.
 
-`runs` is the frame of `analysis.data.archive.read_frame`.
+`runs` is always the frame of `analysis.data.archive.read_frame`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from analysis.statistics import FEWEST_SEEDS, interquartile_mean, t_interval
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import VARIANTS, Row, ours, previous_work
 
-# Between several configurations the choice is made on validation, never on what is shown.
+# Configurations are chosen on validation, never on the test scores that tables show.
 _CHOICE = "val/relation_accuracy_pixels"
 
-# Every evaluation on test has it.
+# Every run evaluated on test has this metric.
 _EVALUATED = "test/relation_accuracy_latent"
 
-# Runs that differ in one of these are not averaged.
+# Runs that differ in one of these are never averaged.
 _UNIT = ["config_hash", "core", "sklearn"]
 
-# What makes a model ours; a run that is older than the setting had it so.
+# Settings of our model; a run older than a setting lacks it.
 _OURS = {"model.kind": "modular", "data.shuffle_labels": "False"}
 
 _COMMON = ("variant", "source", "config_hash", "labels", "core", "sklearn")
 DESCRIPTION = ("model", *_COMMON, "seeds", "planned")
-"""What describes a row beside its scores."""
+"""Columns that describe a row, beside its scores."""
 
 PRESET, CONFIRMED, PREVIOUS = "ours, preset", "ours, confirmed", "previous work"
-"""Models of the rows: the default preset, what a sweep confirmed, the previous work's model."""
+"""Models of the rows: the default preset, a sweep's confirmed one, the previous work's."""
 
-# What the name of a count ends in.
+# Endings of the columns that hold integers.
 _COUNTS = ("labels", "seeds", "rows", "combinations", "core", "planned")
 
 SOURCES: tuple[Source, ...] = ("rendered", "official")
@@ -49,7 +49,7 @@ class TableRow:
 
     Attributes:
         model: `PRESET`, `CONFIRMED` or `PREVIOUS`.
-        runs: The runs, one a seed.
+        runs: The runs, one for each seed.
         planned: Number of seeds that the row needs.
     """
 
@@ -57,59 +57,80 @@ class TableRow:
     runs: pd.DataFrame
     planned: int
 
-    def numbers(self, metrics: Mapping[str, str]) -> dict[str, Any]:
-        """Return `DESCRIPTION` and the scores, as `row_of` gives them."""
-        return {"model": self.model, **row_of(self.runs, metrics), "planned": self.planned}
+    def summarize(self, metrics: Mapping[str, str]) -> dict[str, Any]:
+        """Return the description and the scores of the row.
+
+        Args:
+            metrics: Name of each score, and its metric.
+
+        Returns:
+            `DESCRIPTION`, and for each score its mean over seeds, the ends of the 95% t-interval
+            (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
+            (`_seeds`).
+        """
+        first = self.runs.iloc[0].rename({"data.labels": "labels"})
+        row: dict[str, Any] = {"model": self.model} | {name: first[name] for name in _COMMON}
+        row |= {"seeds": len(self.runs), "planned": self.planned}
+        for name, metric in metrics.items():
+            # Runs older than a metric lack it.
+            values = self.runs.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
+            interval = t_interval(values)
+            row |= {
+                name: interval.value,
+                f"{name}_low": interval.low,
+                f"{name}_high": interval.high,
+                f"{name}_iqm": interquartile_mean(values),
+                f"{name}_seeds": interval.n,
+            }
+        return row
 
 
-def table_rows(runs: pd.DataFrame) -> list[TableRow]:
+def select_rows(runs: pd.DataFrame) -> list[TableRow]:
     """Select the rows of the paper's tables that have finished runs.
 
     Returns:
-        By source of the images: the declared rows of the preset, the configurations that sweeps
-        confirmed, and the declared rows of the previous work's model.
+        For each source of images: the preset's rows, the configurations that sweeps confirmed, and
+        the rows of the previous work's model.
     """
     declared, cells = DeclaredRows(runs), list(product(VARIANTS, SOURCES))
 
-    def finished(model: str, row: Row) -> TableRow:
+    def select(model: str, row: Row) -> TableRow:
         return TableRow(model, declared.runs([row]), len(row))
 
-    found = [finished(PRESET, ours(*cell)) for cell in cells]
-    found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in rows(runs)]
-    found += [finished(PREVIOUS, row) for cell in cells for row in previous_work(*cell).values()]
+    found = [select(PRESET, ours(*cell)) for cell in cells]
+    found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in select_confirmed(runs)]
+    found += [select(PREVIOUS, row) for cell in cells for row in previous_work(*cell).values()]
     found = [row for row in found if len(row.runs)]
-    # Stable: otherwise in the order above.
     return sorted(found, key=lambda row: str(row.runs["source"].iloc[0]))
 
 
-def confirmed(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that may be averaged into a row: confirm runs that reached their end.
+def select_confirm_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the finished confirm runs; of several with one configuration and seed, the latest.
 
-    A search's best trial was chosen among many by its score, so it never counts. A configuration
-    run twice on one seed counts once, the later time.
+    Search trials never count: the best of them was chosen among many by its score.
     """
-    runs = _evaluated(runs)
-    whole = runs["stage"].eq("confirm") & runs["status"].eq("FINISHED")
-    shown = runs[whole].sort_values("started", kind="stable")
-    return shown.drop_duplicates(["variant", "source", *_UNIT, "seed"], keep="last")
+    runs = _select_evaluated(runs)
+    finished = runs["stage"].eq("confirm") & runs["status"].eq("FINISHED")
+    ordered = runs[finished].sort_values("started", kind="stable")
+    return ordered.drop_duplicates(["variant", "source", *_UNIT, "seed"], keep="last")
 
 
-def unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
-    """Variants without a row of ours, with the number of search results that are not shown."""
-    shown = set(confirmed(runs)["variant"])
-    evaluated = _evaluated(runs)
+def count_unconfirmed(runs: pd.DataFrame, variants: Iterable[str]) -> dict[str, int]:
+    """Count the evaluated search trials of each variant without a confirmed configuration."""
+    confirmed = set(select_confirm_runs(runs)["variant"])
+    evaluated = _select_evaluated(runs)
     searched = evaluated[evaluated["stage"].eq("search")]["variant"].value_counts()
-    return {name: int(searched.get(name, 0)) for name in variants if name not in shown}
+    return {name: int(searched.get(name, 0)) for name in variants if name not in confirmed}
 
 
-def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The confirm runs of each row: one variant, one data source, one configuration.
+def select_confirmed(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Select the confirm runs of one configuration for each variant and source.
 
-    Of several configurations, whose mean would describe none of them, it is the one of the newest
-    core, then the one with the most seeds, the best on validation, the latest. Runs under different
-    versions of scikit-learn are not averaged either: DCI and SAP depend on it.
+    Of several configurations it takes the one of the newest core, then with the most seeds, then
+    the best on validation, then the latest. It never averages over versions of scikit-learn,
+    because DCI and SAP depend on them.
     """
-    for _, cell in confirmed(runs).groupby(["variant", "source"]):
+    for _, cell in select_confirm_runs(runs).groupby(["variant", "source"]):
         units = cell.groupby(_UNIT, as_index=False).agg(
             seeds=("seed", "size"), choice=(_CHOICE, "mean"), started=("started", "max")
         )
@@ -117,49 +138,21 @@ def rows(runs: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield cell.merge(ranked[_UNIT].tail(1), on=_UNIT)
 
 
-def row_of(seeds: pd.DataFrame, metrics: Mapping[str, str]) -> dict[str, Any]:
-    """A row's description and its scores.
-
-    Args:
-        seeds: The runs of one configuration, one a seed.
-        metrics: Name of each score and the metric behind it.
-
-    Returns:
-        `DESCRIPTION` but for model and planned seeds; for each score its mean over seeds, the ends
-        of the 95% t-interval (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of
-        seeds that have it (`_seeds`).
-    """
-    first = seeds.iloc[0].rename({"data.labels": "labels"})
-    row: dict[str, Any] = {name: first[name] for name in _COMMON} | {"seeds": len(seeds)}
-    for name, metric in metrics.items():
-        # Some metrics are younger than some runs.
-        values = seeds.get(metric, pd.Series(dtype=float)).to_numpy(dtype=float)
-        interval = t_interval(values)
-        row |= {
-            name: interval.value,
-            f"{name}_low": interval.low,
-            f"{name}_high": interval.high,
-            f"{name}_iqm": interquartile_mean(values),
-            f"{name}_seeds": interval.n,
-        }
-    return row
-
-
-def columns_of(metrics: Iterable[str]) -> tuple[str, ...]:
-    """The columns of `row_of` that hold scores."""
+def score_columns(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of `TableRow.summarize` that hold scores."""
     ends = ("", "_low", "_high", "_iqm", "_seeds")
     return tuple(f"{name}{end}" for name in metrics for end in ends)
 
 
-def table_of(lines: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """Collect lines into a table of the given columns; a missing value is NaN, a count `Int64`."""
+def build_table(lines: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Build a table with the given columns; a missing value is NaN, counts are `Int64`."""
     table = pd.DataFrame(lines).reindex(columns=list(columns))
     counts = [name for name in columns if name.endswith(_COUNTS)]
     return table.astype(dict.fromkeys(counts, "Int64"))
 
 
-def _evaluated(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of our model that were evaluated on test."""
+def _select_evaluated(runs: pd.DataFrame) -> pd.DataFrame:
+    """Select the runs of our model that were evaluated on test."""
     needed = (_EVALUATED, _CHOICE, "data.labels", *_OURS)
     runs = runs.reindex(columns=list(dict.fromkeys([*runs.columns, *needed])))
     for name, value in _OURS.items():

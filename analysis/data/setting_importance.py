@@ -1,4 +1,4 @@
-"""Which searched settings mattered, with how certain that is."""
+"""Importance of the searched settings, with its uncertainty."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import optuna
 import pandas as pd
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-from analysis.data.tracked_sweep import empty_study
+from analysis.data.tracked_sweep import create_empty_study
 
 IMPORTANCE = ("setting", "importance", "low", "high", "trials")
-"""Columns of `importances`."""
+"""Columns of `compute_importances`."""
 
 FEWEST = 8
-"""Trials with a score below which nothing is said: a forest of fewer explains noise."""
+"""Fewest trials with a score; a forest fitted to fewer explains noise."""
 
 
-def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
-    """The share of the objective's variance that each searched setting explains (fANOVA).
+def compute_importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
+    """Compute the share of the objective's variance that each searched setting explains (fANOVA).
 
-    Its uncertainty comes from the trials: the analysis is repeated on trials drawn with
-    replacement, with another seed of its forest each time.
+    The intervals are bootstrapped: each repetition draws trials with replacement and seeds its
+    forest anew.
 
     Args:
-        study: Trials with values; those stopped early count with their last one.
-        resamples: How often it is repeated.
+        study: Trials with values; a trial stopped early counts with its last value.
+        resamples: Number of repetitions.
 
     Returns:
-        Columns `IMPORTANCE`, means over the repetitions with the interval that holds 95% of them,
-        the most important first; no row with fewer than `FEWEST` trials, or where all have one
-        score. Shares add up to 1.
+        Columns `IMPORTANCE`, most important first: the mean over repetitions and the interval that
+        holds 95% of them. Shares add up to 1. Empty with fewer than `FEWEST` trials, or if all
+        have the same score.
     """
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.value is not None]
     if len(trials) < FEWEST or len({trial.value for trial in trials}) == 1:
@@ -42,7 +42,7 @@ def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
         chosen = [trials[i] for i in draws.integers(len(trials), size=len(trials))]
         if len({trial.value for trial in chosen}) > 1:
             repeated.append(_shares(chosen, seed=repetition))
-    # A setting that never varied among the trials drawn explains nothing there.
+    # A setting that is constant among the drawn trials explains nothing.
     spread = pd.DataFrame(repeated).fillna(0.0)
     table = pd.DataFrame(
         {
@@ -56,17 +56,14 @@ def importances(study: optuna.Study, resamples: int = 20) -> pd.DataFrame:
 
 
 def _shares(trials: list[optuna.trial.FrozenTrial], seed: int) -> dict[str, float]:
-    """Importances by setting, the largest first; a setting that never varied has none."""
-    study = empty_study()
-    # Those stopped early count too: settings that lose early matter.
-    study.add_trials(
-        [
+    study = create_empty_study()
+    for trial in trials:
+        # As complete trials: Optuna ignores those that were stopped early.
+        study.add_trial(
             optuna.trial.create_trial(
                 params=trial.params, distributions=trial.distributions, value=trial.value
             )
-            for trial in trials
-        ]
-    )
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed))

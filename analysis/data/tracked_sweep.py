@@ -1,4 +1,4 @@
-"""One sweep as MLflow has it: what was searched, its trials, and how they went."""
+"""One sweep as MLflow stores it: its search space, trials and confirm runs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mlflow.entities import Run
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import TrialState, create_trial
 
-from analysis.data.runs import pages
+from analysis.data.runs import search_runs
 from analysis.data.store import restore_command
 from weakdis_core.errors import UserError
 
 _SPACE = "space."
 
 HISTORY = ("run_id", "metric", "step", "value")
-"""Columns of a history: a row for each report of a metric."""
+"""Columns of a history: one row for each report of a metric."""
 
 
 @dataclass(frozen=True)
 class TrackedSweep:
-    """A sweep's own run, and those of its trials.
+    """The run of a sweep, and the runs of its trials.
 
     Attributes:
         run: The parent run.
-        trials: Rows of `analysis.data.runs.read_runs`: the trials of the search, in their order.
-        confirmed: Likewise the confirm runs.
+        trials: Rows of `analysis.data.runs.read_runs` for the search trials, in their order.
+        confirmed: Likewise for the confirm runs.
     """
 
     run: Run
@@ -40,22 +40,22 @@ class TrackedSweep:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the sweep."""
         return self.run.data.tags["sweep"]
 
     @property
     def variant(self) -> str:
-        """Its data set variant."""
+        """Data set variant."""
         return self.run.data.tags["variant"]
 
     @property
     def source(self) -> str:
-        """Where its images come from: official or rendered."""
+        """Source of the images: official or rendered."""
         return self.run.data.tags["data.source"]
 
     @property
     def metric(self) -> str:
-        """The validation accuracy that it maximises; under pareto the first of two objectives."""
+        """The maximised validation accuracy; under pareto, the first of two objectives."""
         objective = self.run.data.params.get("objective", "pixels")
         return f"val/relation_accuracy_{'pixels' if objective == 'pareto' else objective}"
 
@@ -66,7 +66,7 @@ class TrackedSweep:
 
     @property
     def space(self) -> dict[str, BaseDistribution]:
-        """What was searched, by dotted name; empty where the run does not say it as JSON."""
+        """Search space by dotted name; empty if the run does not store it as JSON."""
         try:
             return {
                 name.removeprefix(_SPACE): json_to_distribution(text)
@@ -78,53 +78,55 @@ class TrackedSweep:
 
     @property
     def scored(self) -> pd.DataFrame:
-        """The trials of the search that have a score."""
+        """Search trials with a score."""
         if self.metric not in self.trials:
             return self.trials.iloc[:0]
         return self.trials[self.trials[self.metric].notna()]
 
     @property
     def complete(self) -> pd.DataFrame:
-        """The trials of the search that reached their last step with a score."""
+        """Search trials with a score that reached their last step."""
         return self.scored[self.scored["outcome"].eq("complete")]
 
     @property
     def choice(self) -> pd.Series[float]:
-        """Confirmed configurations by hash: their mean score on validation, the best first."""
-        own = self.confirmed[self.confirmed["status"].eq("FINISHED")]
-        if self.metric not in own:
+        """Mean validation score of each confirmed configuration, by hash, best first."""
+        finished = self.confirmed[self.confirmed["status"].eq("FINISHED")]
+        if self.metric not in finished:
             return pd.Series(dtype=float)
-        means = own.groupby("config_hash")[self.metric].mean()
+        means = finished.groupby("config_hash")[self.metric].mean()
         return means.sort_values(ascending=False, kind="stable")
 
     @property
     def lacking(self) -> dict[str, int]:
-        """How many of its trials and confirm runs MLflow lacks, most likely deleted."""
+        """Number of trials and of confirm runs that MLflow lacks, most likely deleted ones."""
         tags, listed = self.run.data.tags, set(self.trials["trial_id"])
-        # Earlier versions did not count.
+        # Earlier versions stored no counts; then the best trial and confirmed configurations show
+        # which trials there were.
         named = {tags.get("best_trial_id")} - {None} - listed
-        confirmed = set(self.confirmed["config_hash"]) - set(self.trials["config_hash"])
+        searched = set(self.confirmed["config_hash"]) - set(self.trials["config_hash"])
         counted = int(tags.get("search.ended", 0)) - len(listed)
-        again = int(tags.get("confirm.ended", 0)) - len(self.confirmed)
-        return {"trials": max(counted, len(named), len(confirmed)), "confirm runs": max(again, 0)}
+        confirmed = int(tags.get("confirm.ended", 0)) - len(self.confirmed)
+        trials = max(counted, len(named), len(searched))
+        return {"trials": trials, "confirm runs": max(confirmed, 0)}
 
     @property
     def deficit(self) -> str:
-        """What MLflow lacks of it, and what to do; empty where that is nothing."""
-        had = {"trials": len(self.trials), "confirm runs": len(self.confirmed)}
-        parts = [f"{n} of {had[what] + n} {what}" for what, n in self.lacking.items() if n]
+        """Warning about the runs that MLflow lacks, with the remedy; empty if it lacks none."""
+        present = {"trials": len(self.trials), "confirm runs": len(self.confirmed)}
+        parts = [f"{n} of {present[what] + n} {what}" for what, n in self.lacking.items() if n]
         if not parts:
             return ""
         return (
-            f"MLflow lacks {' and '.join(parts)} of {self.name}, so what follows is of the rest; "
-            f"`python sweeps/run.py --resume {self.name}` sends MLflow what it lacks."
+            f"MLflow lacks {' and '.join(parts)} of {self.name}, so these results cover only the "
+            f"rest. Send it the missing runs with `python sweeps/run.py --resume {self.name}`."
         )
 
     @property
     def best(self) -> pd.Series[Any] | None:
-        """The trial whose configuration did best when it was confirmed, else the search's best.
+        """Trial of the configuration that was best when confirmed, or else `found`.
 
-        None without a score, and where MLflow lacks the run of that trial.
+        None without a score, or if MLflow lacks the run of that trial.
         """
         if self.choice.empty or self.lacking["confirm runs"]:
             return self.found
@@ -133,82 +135,77 @@ class TrackedSweep:
 
     @property
     def found(self) -> pd.Series[Any] | None:
-        """The trial that the search chose or, while it runs, the best so far.
-
-        That is the best complete trial or, without any, the best of those cut short.
-        """
+        """Trial that the search chose; while it runs, the best so far, complete ones first."""
         chosen = self.scored["trial_id"].eq(self.run.data.tags.get("best_trial_id", ""))
         if self.run.info.status != "RUNNING" and chosen.any():
-            # Among equals it is not always the first.
+            # Of trials with equal scores, the search does not always choose the first.
             return self.scored[chosen].iloc[0]
-        if self.lacking["trials"]:
-            # The best of those that are left may not be the best of all.
+        candidates = self.complete if len(self.complete) else self.scored
+        # A missing trial may have been better than those that are left.
+        if candidates.empty or self.lacking["trials"]:
             return None
-        among = self.complete if len(self.complete) else self.scored
-        if among.empty:
-            return None
-        return among.iloc[int(among[self.metric].argmax())]
+        return candidates.iloc[int(candidates[self.metric].argmax())]
 
 
 def find_sweep(
     client: MlflowClient, runs: pd.DataFrame, name: str | None = None, variant: str | None = None
 ) -> TrackedSweep:
-    """A sweep by its name or the id of its run, or else the newest.
+    """Find a sweep by its name or run id; the newest by default.
 
     Args:
         client: The store.
-        runs: All trials in it, the frame of `analysis.data.runs.read_runs`.
-        name: Its name, or the id of its run.
-        variant: The data set variant that it must be of.
+        runs: The frame of `analysis.data.runs.read_runs`.
+        name: Name of the sweep, or the id of its run.
+        variant: Data set variant of the sweep.
 
     Raises:
-        UserError: There is no such sweep, or there are several of that name.
+        UserError: No sweep matches, or several have this name.
     """
-    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
-    parents.sort(key=lambda run: run.info.start_time)
-    wanted = [run for run in parents if _is_asked_for(run, name, variant)]
-    if not wanted:
-        _check_deleted(client, name, variant)
-    if variant is not None:
+    parents = sorted(_search_sweeps(client), key=lambda run: run.info.start_time)
+    found = [run for run in parents if _matches(run, name, variant)]
+    if len(found) > 1 and name is not None:
+        ids = ", ".join(f"{run.info.run_id} ({run.data.tags['variant']})" for run in found)
+        raise UserError(f"sweep: {name!r} is the name of several sweeps; give a run's id: {ids}")
+    if found:
+        return _add_trials(found[-1], runs)
+    _check_deleted(client, name, variant)
+    candidates = [run for run in parents if _matches(run, None, variant)]
+    if variant is not None and not candidates:
         known = ", ".join(sorted({run.data.tags["variant"] for run in parents})) or "none"
-        parents = [run for run in parents if run.data.tags["variant"] == variant]
-        if not parents:
-            raise UserError(f"variant: no sweep of {variant!r} in this store; of: {known}")
+        raise UserError(f"variant: no sweep of {variant!r} in this store; of: {known}")
     if name is not None:
-        among = ", ".join(dict.fromkeys(run.data.tags["sweep"] for run in parents)) or "none"
-        parents = [run for run in parents if name in (run.data.tags["sweep"], run.info.run_id)]
-        if len(parents) > 1:
-            ids = ", ".join(f"{run.info.run_id} ({run.data.tags['variant']})" for run in parents)
-            raise UserError(f"sweep: {name!r} is the name of several; say which run: {ids}")
-        if not parents:
-            raise UserError(f"sweep: there is no {name!r}; there are: {among}")
-    if not parents:
-        raise UserError("sweep: there is none in this store; python sweeps/run.py makes one")
-    return _with_trials(parents[-1], runs)
+        known = ", ".join(dict.fromkeys(run.data.tags["sweep"] for run in candidates)) or "none"
+        raise UserError(f"sweep: there is no {name!r}; there are: {known}")
+    raise UserError("sweep: there is none in this store; python sweeps/run.py makes one")
 
 
-def deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
-    """What MLflow lacks of each sweep of a store; `runs` are as for `find_sweep`."""
-    parents = [run for run in pages(client, "tags.kind = 'sweep'") if "sweep" in run.data.tags]
-    return [deficit for run in parents if (deficit := _with_trials(run, runs).deficit)]
+def find_deficits(client: MlflowClient, runs: pd.DataFrame) -> list[str]:
+    """Return the `TrackedSweep.deficit` of each sweep that has one; `runs` as in `find_sweep`."""
+    found = (_add_trials(run, runs).deficit for run in _search_sweeps(client))
+    return [deficit for deficit in found if deficit]
 
 
-def _is_asked_for(run: Run, name: str | None, variant: str | None) -> bool:
+def _search_sweeps(client: MlflowClient, deleted: bool = False) -> list[Run]:
+    found = search_runs(client, "tags.kind = 'sweep'", deleted)
+    return [run for run in found if "sweep" in run.data.tags]
+
+
+def _matches(run: Run, name: str | None, variant: str | None) -> bool:
     tags = run.data.tags
     return variant in (None, tags["variant"]) and name in (None, tags["sweep"], run.info.run_id)
 
 
 def _check_deleted(client: MlflowClient, name: str | None, variant: str | None) -> None:
-    """Raise a UserError if the sweep asked for was deleted in MLflow."""
-    for run in pages(client, "tags.kind = 'sweep'", deleted=True):
-        if "sweep" in run.data.tags and _is_asked_for(run, name, variant):
+    """Raise a UserError if the sweep was deleted in MLflow."""
+    for run in _search_sweeps(client, deleted=True):
+        if _matches(run, name, variant):
             experiment = client.get_experiment(run.info.experiment_id)
             command = restore_command(client.tracking_uri, run.info.run_id, experiment)
             sweep = run.data.tags["sweep"]
             raise UserError(f"sweep: {sweep!r} was deleted in MLflow; restore it with {command}")
 
 
-def _with_trials(run: Run, runs: pd.DataFrame) -> TrackedSweep:
+def _add_trials(run: Run, runs: pd.DataFrame) -> TrackedSweep:
     own = runs[runs["parent_run_id"].eq(run.info.run_id)].copy()
     own = own.reindex(columns=list(dict.fromkeys([*own, "seconds"])))
     own = own.sort_values("trial_id", kind="stable", ignore_index=True)
@@ -219,7 +216,7 @@ def _with_trials(run: Run, runs: pd.DataFrame) -> TrackedSweep:
 def read_history(
     client: MlflowClient, run_ids: Iterable[str], metrics: Sequence[str]
 ) -> pd.DataFrame:
-    """Every report of some metrics of some runs, by step: columns `HISTORY`."""
+    """Read every report of some metrics of some runs, sorted by step; the columns are `HISTORY`."""
     points = [
         (run, metric, point.step, point.value)
         for run in run_ids
@@ -230,15 +227,15 @@ def read_history(
     return history.sort_values(["run_id", "metric", "step"], ignore_index=True)
 
 
-def study_of(sweep: TrackedSweep) -> optuna.Study:
-    """The sweep's search as an Optuna study in memory, for Optuna's own analyses.
+def build_study(sweep: TrackedSweep) -> optuna.Study:
+    """Build an in-memory Optuna study of a sweep's search, for Optuna's own analyses.
 
-    It is built from MLflow, which other machines can read too, and while the sweep runs. Failed
-    trials are left out: their last score is no measure of their settings.
+    It contains what MLflow has, so any machine can build it, even while the sweep runs. Failed
+    trials are left out: their last score does not measure their settings.
     """
-    study, space = empty_study(), sweep.space
+    study, space = create_empty_study(), sweep.space
     for _, row in sweep.scored[sweep.scored["outcome"].ne("failed")].iterrows():
-        # As the search drew them: MLflow keeps text, and the frame numbers.
+        # Params have other types in the frame than in the search.
         params = {
             name: values.to_external_repr(values.to_internal_repr(row.get(name)))
             for name, values in space.items()
@@ -249,8 +246,8 @@ def study_of(sweep: TrackedSweep) -> optuna.Study:
     return study
 
 
-def empty_study() -> optuna.Study:
-    """A study in memory, made without a word on the console."""
+def create_empty_study() -> optuna.Study:
+    """Create an in-memory study without Optuna's console message."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:

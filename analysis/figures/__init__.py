@@ -1,1 +1,1 @@
-"""Frames to figures."""
+"""Drawing of figures from frames."""

@@ -1,8 +1,7 @@
-"""How figures look, and how they become part of a page or a file for print.
+"""Style of the figures, and their conversion to SVG for a page and to PDF for print.
 
-Ink and lines are drawn in one colour that stands for the reader's own: in the page it becomes the
-colour of the text, and blue that of links, so that a figure can be read on light and on dark.
-Colours are Okabe and Ito's, which differ without colour vision too, and markers differ with them.
+In a page, ink takes the colour of the text and blue that of links, so figures fit light and dark
+pages. The colours are Okabe and Ito's, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from weakdis_core.files import write_bytes
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8c8c8c"
 
-ENDS = {
+OUTCOMES = {
     "complete": (BLUE, "o", "complete"),
     "pruned": (GREY, "x", "stopped early"),
     "running": (GREEN, "^", "running"),
@@ -32,7 +31,7 @@ ENDS = {
     "interrupted": (ORANGE, "D", "interrupted"),
     "failed": (PINK, "v", "failed"),
 }
-"""Colour, marker and words for how a trial with a score ended."""
+"""Colour, marker and label of each outcome of a trial."""
 
 ACCURACIES = {
     "val/relation_accuracy_latent": ("latent", GREEN, ":"),
@@ -40,11 +39,11 @@ ACCURACIES = {
     "val/relation_accuracy_pixels": ("pixels", BLUE, "-"),
     "val/factor_accuracy": ("factors", PINK, "-."),
 }
-"""Name, colour and dashes of each accuracy."""
+"""Label, colour and dashes of each accuracy."""
 
 _INK = "#1b1c1d"
 _TRIAL_GROUP = r'<g id="trial/([^/"]*)/([^"]*)">'
-# Matplotlib types the names of its settings one by one.
+# `Any`, because matplotlib types its settings as literals.
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -67,22 +66,22 @@ STYLE: Any = {
     "legend.labelcolor": _INK,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
-    # Text stays text: it can be searched, and is a tenth of the size.
+    # Text instead of outlines: readers can search it, and files are ten times smaller.
     "svg.fonttype": "none",
     "svg.hashsalt": "weakdis",
     "pdf.fonttype": 42,
 }
-"""Settings of matplotlib: figures are made and written within `mpl.rc_context(STYLE)`."""
+"""Settings of matplotlib; create and write figures within `mpl.rc_context(STYLE)`."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and what it shows.
+    """A figure with its description.
 
     Attributes:
-        name: Short name; that of its file, and its anchor in the page.
-        title: A few words.
-        sentence: What it shows and how to read it.
+        name: Name of the file, and anchor in the page.
+        title: Short title.
+        sentence: What the figure shows and how to read it.
         figure: The figure.
     """
 
@@ -92,20 +91,20 @@ class Drawing:
     figure: Figure
 
     def svg(self) -> str:
-        """As SVG that takes a page's own colour for its ink; marks of trials say which they are."""
+        """Return the figure as SVG in the colours of the page, with tooltips on trials."""
         text = io.StringIO()
         with mpl.rc_context(STYLE):
             FigureCanvasSVG(self.figure).print_svg(text, metadata={"Date": None})
         svg = text.getvalue()[text.getvalue().index("<svg") :]
         svg = svg.replace(_INK, "currentColor").replace(BLUE, "var(--accent)")
         svg = re.sub(_TRIAL_GROUP, r'<g data-trial="\1"><title>\2</title>', svg)
-        # Names are of one figure; a page has several.
+        # Names must be unique among the figures of a page.
         svg = re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
         label = f'<svg role="img" aria-label="{self.title}" class="figure"'
         return re.sub(r"^<svg", label, re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2))
 
     def write_pdf(self, folder: Path) -> None:
-        """Write it for print, as PDF.
+        """Write the figure as a PDF file into a folder.
 
         Raises:
             UserError: The file cannot be written.
@@ -117,26 +116,26 @@ class Drawing:
 
 
 def mark_trial(artist: Artist, trial: pd.Series[Any], metric: str) -> None:
-    """Make a mark or line of a trial show its number and score to a reader who points at it."""
+    """Add a tooltip with number, score and outcome to the mark or line of a trial."""
     number, ended = trial["trial_id"], str(trial["outcome"]).replace("_", " ")
     artist.set_gid(f"trial/{number}/trial {number}: {trial[metric]:.3f}, {ended}")
 
 
-def legend_above(figure: Figure, axes: Any) -> None:
-    """The legend of axes, above the figure, where it covers no mark."""
+def add_legend(figure: Figure, axes: Any) -> None:
+    """Add the legend of axes above the figure, where it covers nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if labels:
         figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=7.5)
 
 
-def axes_of(columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
-    """A figure and its axes.
+def make_axes(columns: int = 1, height: float = 3.0, **more: Any) -> tuple[Any, Any]:
+    """Create a figure and its axes.
 
     Args:
-        columns: Axes side by side.
-        height: Inches.
-        more: For `Figure.subplots`.
+        columns: Number of axes, side by side.
+        height: Height in inches.
+        more: Arguments of `Figure.subplots`.
     """
-    # As wide as a column of the page, and as a text in print.
+    # The width of a column of the page, and of printed text.
     figure = Figure(figsize=(6.4, height), layout="constrained")
     return figure, figure.subplots(1, columns, **more)

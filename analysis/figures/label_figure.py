@@ -1,4 +1,4 @@
-"""The label curve: accuracies against the number of labels, drawn."""
+"""The label curve: accuracies against the number of labels."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _DRAWN = {"Latent": "tab:blue", "Pixels": "tab:orange", "Factors": "tab:green"}
 
 
 def draw_labels(declared: DeclaredRows, source: Source, published: Published) -> bytes:
-    """Draw accuracies against the number of labels, a panel for each variant.
+    """Draw accuracies against the number of labels, with one panel for each variant.
 
-    The paper's latent accuracy is a line with its point.
+    A dashed line and a star mark the paper's latent accuracy.
 
     Returns:
-        A PNG; the same numbers give the same bytes.
+        A PNG file; equal numbers give equal bytes.
     """
     quoted = {row.variant: row for row in published.table1}
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(LABEL_VARIANTS), sharey=True, squeeze=False)[0]
     for panel, variant in zip(panels, LABEL_VARIANTS, strict=True):
-        _panel(panel, declared, source, quoted[variant])
+        _draw_panel(panel, declared, source, quoted[variant])
     panels[0].set_ylabel("accuracy on test, all partitions right")
     panels[0].legend(fontsize="small")
     image = io.BytesIO()
-    # Without the version of matplotlib, so that the file changes with the numbers only.
+    # The version of matplotlib would change the file.
     figure.savefig(image, format="png", dpi=120, metadata={"Software": None})
     return image.getvalue()
 
 
-def _panel(panel: Axes, declared: DeclaredRows, source: Source, quoted: AccuracyRow) -> None:
+def _draw_panel(panel: Axes, declared: DeclaredRows, source: Source, quoted: AccuracyRow) -> None:
     curve = [with_labels(quoted.variant, source, size) for size in LABELS]
     for name, colour in _DRAWN.items():
         intervals = [declared.interval(row, ACCURACIES[name]) for row in curve]
         means = [interval.value for interval in intervals]
-        # One seed has no interval.
+        # A single seed has no interval.
         widths = np.nan_to_num([interval.half_width for interval in intervals])
         panel.errorbar(
             LABELS, means, widths, color=colour, marker="o", ms=4, capsize=3, label=name.lower()

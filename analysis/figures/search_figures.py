@@ -1,4 +1,4 @@
-"""How a search and the training of its trials went, drawn: frames in, figures out."""
+"""Figures of a search and of the training of its trials: frames in, figures out."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ from analysis.data.tracked_sweep import TrackedSweep
 from analysis.figures.drawing import (
     ACCURACIES,
     BLUE,
-    ENDS,
     GREY,
+    OUTCOMES,
     Drawing,
-    axes_of,
-    legend_above,
+    add_legend,
+    make_axes,
     mark_trial,
 )
-from analysis.tables.rendering import duration
+from analysis.tables.rendering import format_duration
 
 RECONSTRUCTION = "train/reconstruction"
 CURVES = (RECONSTRUCTION, *ACCURACIES)
-"""Metrics that `learning_curves` draws."""
+"""Metrics that `draw_learning_curves` draws."""
 
 
 def label_score(axes: Any, metric: str) -> None:
-    """Make the vertical axis that of a sweep's metric."""
+    """Set the label and limits of a vertical axis for a sweep's metric."""
     kind = metric.removeprefix("val/relation_accuracy_").removesuffix("s")
     axes.set_ylabel(f"validation {kind} accuracy")
     axes.set_ylim(0, 1.02)
 
 
-def progress(sweep: TrackedSweep) -> Drawing:
-    """The score of every trial as it ended, the best so far, and the time spent."""
-    trials = sweep.scored.assign(at=_minutes(sweep)).sort_values("at")
-    figure, axes = axes_of()
-    points(axes, trials, trials["at"], sweep.metric)
-    whole = trials[trials["outcome"].eq("complete")]
-    best = whole[sweep.metric].cummax()
-    if len(whole):
-        axes.step(whole["at"], best, where="post", color=BLUE, lw=1.2, label="best so far")
+def draw_progress(sweep: TrackedSweep) -> Drawing:
+    """Draw the final score of every trial, and the best so far, over time."""
+    trials = sweep.scored.assign(at=_end_minutes(sweep)).sort_values("at")
+    figure, axes = make_axes()
+    draw_points(axes, trials, trials["at"], sweep.metric)
+    complete = trials[trials["outcome"].eq("complete")]
+    best = complete[sweep.metric].cummax()
+    if len(complete):
+        axes.step(complete["at"], best, where="post", color=BLUE, lw=1.2, label="best so far")
     axes.set_xlabel("minutes since the sweep began")
     label_score(axes, sweep.metric)
     axes.set_xlim(left=0)
-    legend_above(figure, axes)
-    spent = duration(trials["seconds"].sum())
+    add_legend(figure, axes)
     return Drawing(
         "progress",
         "Score over time",
-        f"Each mark is a trial at the time it ended or last reported: {len(trials)}, trained for "
-        f"{spent} in all. The line is the best complete one so far.",
+        "Each mark is a trial at the time when it ended or last reported. "
+        f"{len(trials)} trials trained for {format_duration(trials['seconds'].sum())} in all. The "
+        "line is the best complete trial so far.",
         figure,
     )
 
 
-def front(sweep: TrackedSweep) -> Drawing | None:
-    """The score against the number of labels, with the front; None where labels are fixed."""
+def draw_front(sweep: TrackedSweep) -> Drawing | None:
+    """Draw the score against the number of labels; None if labels were not searched."""
     labels = sweep.space.get("data.labels")
     if not isinstance(labels, CategoricalDistribution):
         return None
     best = sweep.complete.groupby("data.labels")[sweep.metric].max()
-    # None on the front is beaten with fewer labels.
+    # The front: scores that no trial with fewer labels reaches.
     best = best[best > best.cummax().shift(fill_value=-1.0)]
-    figure, axes = axes_of(height=2.7)
-    points(axes, sweep.scored, sweep.scored["data.labels"], sweep.metric)
+    figure, axes = make_axes(height=2.7)
+    draw_points(axes, sweep.scored, sweep.scored["data.labels"], sweep.metric)
     if len(best):
         axes.plot(best.index, best.to_numpy(), "-o", color=BLUE, lw=1.2, ms=10, mfc="none",
                   label="front")  # fmt: skip
@@ -73,27 +73,27 @@ def front(sweep: TrackedSweep) -> Drawing | None:
     axes.minorticks_off()
     axes.set_xlabel("labels")
     label_score(axes, sweep.metric)
-    legend_above(figure, axes)
+    add_legend(figure, axes)
     return Drawing(
         "labels",
         "Score against labels",
-        "What a number of labels buys: the front joins the complete trials that no other one "
-        "beats with as few. The paper's claim is a constant number, 1000, for all variants.",
+        "The front joins the complete trials that no trial with as few labels beats. The paper "
+        "claims one number of labels, 1000, for all variants.",
         figure,
     )
 
 
-def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
-    """The score of every trial over its training, and where early stopping ended it.
+def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
+    """Draw the score of every trial over its training, and where early stopping ended it.
 
-    `history` has the reports of the sweep's metric.
+    `history` has the reports of the sweep's metric; the result is None without any.
     """
     reports = history[history["metric"].eq(sweep.metric)]
     if reports.empty:
         return None
     best, trials = sweep.best, sweep.scored
     stopped = trials[trials["outcome"].eq("pruned")]["run_id"]
-    figure, axes = axes_of()
+    figure, axes = make_axes()
     for run, own in reports.groupby("run_id"):
         early, first = bool(stopped.eq(run).any()), best is not None and run == best["run_id"]
         color, width = (GREY, 0.9) if early else (BLUE, 2.2 if first else 0.9)
@@ -111,25 +111,25 @@ def rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     axes.set_xlabel("training step")
     label_score(axes, sweep.metric)
     axes.set_xlim(0, sweep.steps * 1.02)
-    legend_above(figure, axes)
+    add_legend(figure, axes)
     return Drawing(
         "rungs",
         "Early stopping",
         f"Every trial's score over its training. ASHA compares trials at its rungs and stopped "
-        f"{len(stopped)} of {len(sweep.trials)} there (dotted, ending in a cross).",
+        f"{len(stopped)} of {len(sweep.trials)} there (dotted lines that end in a cross).",
         figure,
     )
 
 
-def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) -> Drawing:
-    """Reconstruction loss and accuracies of the best trial, its stages marked.
+def draw_learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) -> Drawing:
+    """Draw the reconstruction loss and the accuracies of the best trial, with its stages.
 
     Args:
         trial: Its row of `analysis.data.runs.read_runs`.
         history: Its reports of `CURVES`.
         steps: Training steps of a full trial.
     """
-    figure, (loss, accuracy) = axes_of(2, height=2.8)
+    figure, (loss, accuracy) = make_axes(2, height=2.8)
     reports = history[history["metric"].eq(RECONSTRUCTION)]
     loss.plot(reports["step"], reports["value"], color=BLUE, marker="o", ms=3)
     loss.set_ylabel("reconstruction, nats an image")
@@ -138,7 +138,7 @@ def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) ->
         accuracy.plot(reports["step"], reports["value"], dashes, color=color, label=name)
     accuracy.set_ylabel("validation accuracy")
     accuracy.set_ylim(0, 1.02)
-    legend_above(figure, accuracy)
+    add_legend(figure, accuracy)
     for axes in (loss, accuracy):
         _mark_stages(axes, trial, steps)
         axes.set_xlabel("training step")
@@ -146,26 +146,27 @@ def learning_curves(trial: pd.Series[Any], history: pd.DataFrame, steps: int) ->
     return Drawing(
         "curves",
         "Learning curves of the best trial",
-        "Shaded are warmup (the prior is one Gaussian, and relations are not trained) and the "
-        "ending (encoder and priors are frozen).",
+        "The first shaded stage is the warmup: the prior is one Gaussian, and relations are not "
+        "trained. In the second, the ending, encoder and priors are frozen.",
         figure,
     )
 
 
-def points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
-    """Mark each trial, by how it ended; a browser shows its number and score."""
-    for outcome, (color, marker, label) in ENDS.items():
+def draw_points(axes: Any, trials: pd.DataFrame, places: pd.Series[Any], metric: str) -> None:
+    """Draw a mark for each trial at its horizontal place and its score."""
+    for outcome, (color, marker, label) in OUTCOMES.items():
         own = trials["outcome"].eq(outcome)
         for place, (_, trial) in zip(places[own], trials[own].iterrows(), strict=True):
             (drawn,) = axes.plot(
                 [place], [trial[metric]], marker, color=color, ms=5, mew=1.2, zorder=3, label=label
             )
             mark_trial(drawn, trial, metric)
+            # One entry in the legend for each outcome.
             label = ""
 
 
-def _minutes(sweep: TrackedSweep) -> pd.Series[Any]:
-    """When each trial with a score ended, or what is known of it last."""
+def _end_minutes(sweep: TrackedSweep) -> pd.Series[Any]:
+    """Return the minutes from the sweep's start to the end, or last report, of each trial."""
     start = pd.Timestamp(sweep.run.info.start_time, unit="ms", tz="UTC")
     trials = sweep.scored
     running = trials["started"] + pd.to_timedelta(trials["seconds"].fillna(0.0), unit="s")

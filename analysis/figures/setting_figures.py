@@ -1,8 +1,9 @@
-"""What each searched setting did to the score, drawn: frames in, figures out."""
+"""Figures of the searched settings and their effect on the score: frames in, figures out."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,20 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from analysis.data.setting_importance import FEWEST
 from analysis.data.tracked_sweep import TrackedSweep
-from analysis.figures.drawing import BLUE, GREY, ORANGE, Drawing, axes_of, legend_above, mark_trial
-from analysis.figures.search_figures import label_score, points
+from analysis.figures.drawing import BLUE, GREY, ORANGE, Drawing, add_legend, make_axes, mark_trial
+from analysis.figures.search_figures import draw_points, label_score
 from analysis.tables.rendering import setting_name
 
+# Space beside the searched range of a number, as a share of it.
+_MARGIN = 0.04
 
-def importance(table: pd.DataFrame) -> Drawing | None:
-    """Draw the frame of `importances` with its intervals; None if it is empty."""
+
+def draw_importance(table: pd.DataFrame) -> Drawing | None:
+    """Draw the frame of `compute_importances` with its intervals; None if it is empty."""
     if table.empty:
         return None
     rows = table.iloc[::-1]
-    figure, axes = axes_of(height=0.9 + 0.35 * len(rows))
+    figure, axes = make_axes(height=0.9 + 0.35 * len(rows))
     widths = [rows["importance"] - rows["low"], rows["high"] - rows["importance"]]
     axes.barh([setting_name(name) for name in rows["setting"]], rows["importance"], color=BLUE,
               height=0.55, alpha=0.85)  # fmt: skip
@@ -30,126 +34,125 @@ def importance(table: pd.DataFrame) -> Drawing | None:
                   ecolor=ORANGE, capsize=3, lw=1.4)  # fmt: skip
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("share of the score's variance that it explains")
+    axes.set_xlabel("explained share of the score's variance")
     axes.grid(visible=False, axis="y")
     first = rows.iloc[-1]
     return Drawing(
         "importance",
         "Importance of each setting",
-        f"Of what made scores differ, {setting_name(first['setting'])} explains "
-        f"{first['importance']:.0%} (fANOVA); whiskers hold 95% of repetitions on trials drawn "
-        f"with replacement. {int(first['trials'])} trials; below {FEWEST} nothing is drawn.",
+        f"{setting_name(first['setting']).capitalize()} explains {first['importance']:.0%} of the "
+        f"variance of scores (fANOVA). Whiskers hold 95% of repetitions on trials drawn with "
+        f"replacement. {int(first['trials'])} trials; the figure needs at least {FEWEST}.",
         figure,
     )
 
 
-def slices(sweep: TrackedSweep) -> Drawing | None:
-    """The score against each searched setting; None where it is not known what was searched."""
+def draw_slices(sweep: TrackedSweep) -> Drawing | None:
+    """Draw the score against each searched setting; None if the search space is unknown."""
     space = sweep.space
     if not space:
         return None
-    figure, axes = axes_of(len(space), height=2.6, sharey=True, squeeze=False)
+    figure, axes = make_axes(len(space), height=2.6, sharey=True, squeeze=False)
     for each, (name, values) in zip(axes[0], space.items(), strict=True):
-        points(each, sweep.scored, _places(sweep.scored[name], values), sweep.metric)
-        _scale(each, values)
+        scale = _Scale.of(values)
+        draw_points(each, sweep.scored, scale.place(sweep.scored[name]), sweep.metric)
+        scale.apply_to(each)
         each.set_xlabel(setting_name(name))
     label_score(axes[0][0], sweep.metric)
-    legend_above(figure, axes[0][0])
+    add_legend(figure, axes[0][0])
     return Drawing(
         "slices",
         "Score against each setting",
-        "Every trial once in each panel. A trial that was stopped early shows the score it had "
-        "then, which is lower than what it would have reached.",
+        "Each panel shows every trial once. A trial that was stopped early shows its score at that "
+        "time, which is lower than a full training would have reached.",
         figure,
     )
 
 
-def parallel(sweep: TrackedSweep) -> Drawing | None:
-    """Each trial as a line through its settings to its score; None where they are not known."""
-    space = sweep.space
-    if len(space) < 2:
+def draw_parallel(sweep: TrackedSweep) -> Drawing | None:
+    """Draw each trial as a line through its settings; None with fewer than two known settings."""
+    scales = {name: _Scale.of(values) for name, values in sweep.space.items()}
+    if len(scales) < 2:
         return None
-    figure, axes = axes_of(height=3.2)
+    figure, axes = make_axes(height=3.2)
     trials = sweep.scored.sort_values(sweep.metric)
     heights = np.column_stack(
-        [_fractions(trials[name], values) for name, values in space.items()]
+        [scale.heights(trials[name]) for name, scale in scales.items()]
         + [trials[sweep.metric].to_numpy(dtype=float)]
     )
     for line, (_, trial) in zip(heights, trials.iterrows(), strict=True):
-        whole = trial["outcome"] == "complete"
-        (drawn,) = axes.plot(line, "-" if whole else ":", color=BLUE if whole else GREY,
+        complete = trial["outcome"] == "complete"
+        (drawn,) = axes.plot(line, "-" if complete else ":", color=BLUE if complete else GREY,
                              lw=0.5 + 2.5 * float(line[-1]), alpha=0.8)  # fmt: skip
         mark_trial(drawn, trial, sweep.metric)
-    names = [*map(setting_name, space), "score"]
+    names = [*map(setting_name, scales), "score"]
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
     axes.set_xlim(-0.35, len(names) - 0.8)
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    scales = [*map(_scale_of, space.values()), {"0": 0.0, "1": 1.0}]
-    for place, scale in enumerate(scales):
+    labels = [*(scale.labels() for scale in scales.values()), {"0": 0.0, "1": 1.0}]
+    for place, heights_by_label in enumerate(labels):
         axes.plot([place, place], [0, 1], color=GREY, lw=0.8, alpha=0.6)
-        for text, height in scale.items():
+        for text, height in heights_by_label.items():
             axes.text(place - 0.04, height, text, ha="right", va="center", fontsize=7)
     axes.spines[:].set_visible(False)
     return Drawing(
         "parallel",
         "Trials as lines through their settings",
-        "Read from the right: follow the lines that end high back to the values they came from. "
-        "The thicker the line the better the score; dotted ones did not run to their end.",
+        "Follow the lines that end high on the right back to their settings. Thicker lines have "
+        "higher scores; dotted lines are trials that ended early.",
         figure,
     )
 
 
-def _places(column: pd.Series[Any], values: BaseDistribution) -> pd.Series[Any]:
-    """Where a value stands on its axis: choices side by side, numbers where they are."""
-    if isinstance(values, CategoricalDistribution):
-        return column.map(lambda value: values.choices.index(value))
-    return column
+@dataclass(frozen=True)
+class _Scale:
+    """The axis of a setting: choices at 0, 1, ..., numbers between `low` and `high`."""
 
+    low: float
+    high: float
+    log: bool = False
+    choices: tuple[Any, ...] = ()
 
-def _scale(axes: Any, values: BaseDistribution) -> None:
-    if isinstance(values, CategoricalDistribution):
-        axes.set_xticks(range(len(values.choices)), [str(choice) for choice in values.choices])
-        axes.set_xlim(-0.5, len(values.choices) - 0.5)
-        return
-    assert isinstance(values, FloatDistribution)
-    room = 0.04
-    if values.log:
-        wide = (values.high / values.low) ** room
-        axes.set_xscale("log")
-        axes.set_xlim(values.low / wide, values.high * wide)
-        # As numbers: powers of ten are few within the ranges that are searched.
-        ticks = _decades(values)
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-    else:
-        wide = (values.high - values.low) * room
-        axes.set_xlim(values.low - wide, values.high + wide)
+    @classmethod
+    def of(cls, values: BaseDistribution) -> _Scale:
+        if isinstance(values, CategoricalDistribution):
+            return cls(0, max(1, len(values.choices) - 1), choices=values.choices)
+        assert isinstance(values, FloatDistribution)
+        return cls(values.low, values.high, values.log)
 
+    def place(self, column: pd.Series[Any]) -> pd.Series[Any]:
+        return column.map(self.choices.index) if self.choices else column
 
-def _decades(values: FloatDistribution) -> list[float]:
-    """1 and 3 times the powers of ten within a range."""
-    powers = range(math.floor(math.log10(values.low)), math.ceil(math.log10(values.high)) + 1)
-    ticks = [times * 10.0**power for power in powers for times in (1, 3)]
-    near = 1 + 1e-9
-    return [tick for tick in ticks if values.low / near <= tick <= values.high * near]
+    def heights(self, column: pd.Series[Any]) -> Any:
+        """Return each value as a height between 0 and 1."""
+        scale = np.log if self.log else np.asarray
+        low, high = scale([self.low, self.high])
+        return (scale(self.place(column).to_numpy(dtype=float)) - low) / (high - low)
 
+    def labels(self) -> dict[str, float]:
+        """Return the height of each label: every choice, or both ends of a range."""
+        if self.choices:
+            return {str(choice): place / self.high for place, choice in enumerate(self.choices)}
+        return {f"{self.low:g}": 0.0, f"{self.high:g}": 1.0}
 
-def _fractions(column: pd.Series[Any], values: BaseDistribution) -> Any:
-    """Values as heights between 0 and 1."""
-    if isinstance(values, CategoricalDistribution):
-        return _places(column, values) / max(1, len(values.choices) - 1)
-    assert isinstance(values, FloatDistribution)
-    scale = np.log if values.log else np.asarray
-    low, high = scale([values.low, values.high])
-    return (scale(column.to_numpy(dtype=float)) - low) / (high - low)
-
-
-def _scale_of(values: BaseDistribution) -> dict[str, float]:
-    """What is written beside an axis, and how high: every choice, or the ends of a range."""
-    if isinstance(values, CategoricalDistribution):
-        last = max(1, len(values.choices) - 1)
-        return {str(choice): place / last for place, choice in enumerate(values.choices)}
-    assert isinstance(values, FloatDistribution)
-    return {f"{values.low:g}": 0.0, f"{values.high:g}": 1.0}
+    def apply_to(self, axes: Any) -> None:
+        """Set the limits and ticks of a horizontal axis."""
+        if self.choices:
+            axes.set_xticks(range(len(self.choices)), [str(choice) for choice in self.choices])
+            axes.set_xlim(-0.5, len(self.choices) - 0.5)
+        elif self.log:
+            margin = (self.high / self.low) ** _MARGIN
+            axes.set_xscale("log")
+            axes.set_xlim(self.low / margin, self.high * margin)
+            # Searched ranges contain few powers of ten, so 3 times those are ticks too.
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            ticks = [times * 10.0**power for power in range(first, last + 1) for times in (1, 3)]
+            near = 1 + 1e-9
+            ticks = [tick for tick in ticks if self.low / near <= tick <= self.high * near]
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        else:
+            margin = (self.high - self.low) * _MARGIN
+            axes.set_xlim(self.low - margin, self.high + margin)

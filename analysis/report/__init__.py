@@ -1,1 +1,1 @@
-"""The report of a sweep, and docs/results.md."""
+"""The page of a sweep, and `docs/results.md`."""

@@ -1,7 +1,4 @@
-"""`docs/results.md`: every table of the paper's studies, written from the runs and never by hand.
-
-The text is `templates/results.md.j2`.
-"""
+"""`docs/results.md`, the page of all tables of the studies; its text is `results.md.j2`."""
 
 from __future__ import annotations
 
@@ -13,12 +10,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.data.runs import finished_runs
+from analysis.data.runs import select_finished
 from analysis.data.selection import SOURCES
 from analysis.figures.label_figure import draw_labels
-from analysis.report.provenance import trained_by
+from analysis.report.provenance import describe_training
 from analysis.tables import accuracy_table, disentanglement_table, study_tables
-from analysis.tables.rendering import markdown, render
+from analysis.tables.rendering import render, write_markdown
 from weakdis_core import rows
 from weakdis_core.config.settings import Source
 from weakdis_core.errors import UserError
@@ -31,12 +28,12 @@ FILE = "results.md"
 
 
 def write_results(runs: pd.DataFrame, folder: Path) -> Path:
-    """Write `results.md` and its pictures into a folder, and return the path of the page.
+    """Write `results.md` and its figures into a folder, and return the path of the page.
 
     Raises:
         UserError: No run of a study is finished, or a file cannot be written.
     """
-    found = set(finished_runs(runs)["source"])
+    found = set(select_finished(runs)["source"])
     sources = [source for source in SOURCES if source in found]
     if not sources:
         raise UserError(
@@ -45,14 +42,14 @@ def write_results(runs: pd.DataFrame, folder: Path) -> Path:
         )
     declared, published = DeclaredRows(runs), load()
     for source in sources:
-        write_bytes(folder / picture(source), draw_labels(declared, source, published))
+        write_bytes(folder / figure_file(source), draw_labels(declared, source, published))
     text = render(
         f"{FILE}.j2",
-        provenance=trained_by(declared, list(_rows(sources, STUDIES))),
+        provenance=describe_training(declared, list(_list_rows(sources, STUDIES))),
         rows=rows,
-        markdown=markdown,
+        markdown=write_markdown,
         sections=[
-            _section(runs[runs["source"].eq(source)], declared, source, published)
+            _build_section(runs[runs["source"].eq(source)], declared, source, published)
             for source in sources
         ],
     )
@@ -60,57 +57,55 @@ def write_results(runs: pd.DataFrame, folder: Path) -> Path:
     return folder / FILE
 
 
-def picture(source: Source) -> str:
+def figure_file(source: Source) -> str:
     """Return the file name of the label curve."""
     return "labels.png" if source == "rendered" else f"labels_{source}.png"
 
 
-def _rows(sources: Iterable[Source], studies: Iterable[StudyName]) -> Iterable[Row]:
-    """The rows of some studies: MLflow and the archive may have runs of other settings."""
+def _list_rows(sources: Iterable[Source], studies: Iterable[StudyName]) -> Iterable[Row]:
     for source, study, variant in product(sources, studies, VARIANTS):
         yield from STUDIES[study](variant, source)
 
 
-def _section(
+def _build_section(
     runs: pd.DataFrame, declared: DeclaredRows, source: Source, published: Published
 ) -> dict[str, Any]:
-    table1 = accuracy_table.table1(runs, published)
-    table2 = disentanglement_table.table2(runs, published, disentanglement_table.ceilings())
+    table1 = accuracy_table.build_table1(runs, published)
+    ceilings = disentanglement_table.measure_ceilings()
+    table2 = disentanglement_table.build_table2(runs, published, ceilings)
     quoted = {row.variant: row for row in published.table1}
-    # Our rows are listed above, with those of the previous work.
-    others = [
-        row
-        for row in _rows([source], ("labels", "ablation", "controls"))
-        if row[0].row != row[0].variant
-    ]
+    # The first list of seeds has our rows and those of the previous work.
+    listed = _list_rows([source], ("models", "baselines"))
+    others = _list_rows([source], ("labels", "ablation", "controls"))
+    others = [row for row in others if row[0].row != row[0].variant]
     return {
         "source": source,
         "labels": rows.ours(VARIANTS[0], source)[0].config.data.labels,
-        "picture": picture(source),
-        "summary": accuracy_table.words(table1, accuracy_table.SHORT),
-        "table1": accuracy_table.words(table1, accuracy_table.WIDE),
-        "notes1": accuracy_table.notes_on_table1(published),
-        "every_seed": study_tables.each_seed(declared, _rows([source], ("models", "baselines"))),
-        "table2": disentanglement_table.words(table2),
-        "notes2": disentanglement_table.notes_on_table2(table2, published),
+        "picture": figure_file(source),
+        "summary": accuracy_table.format_cells(table1, accuracy_table.SHORT),
+        "table1": accuracy_table.format_cells(table1, accuracy_table.WIDE),
+        "notes1": accuracy_table.explain_table1(published),
+        "every_seed": study_tables.list_seeds(declared, listed),
+        "table2": disentanglement_table.format_cells(table2),
+        "notes2": disentanglement_table.explain_table2(table2, published),
         "ablations": [
             (
                 table,
-                study_tables.oracle(declared, table.unchanged(source)),
-                study_tables.ablation(declared, source, table),
+                study_tables.format_oracle(declared, table.unchanged(source)),
+                study_tables.build_ablation(declared, source, table),
             )
             for table in ABLATIONS
         ],
         "label_curves": [
             (
                 quoted[variant],
-                study_tables.oracle(declared, rows.ours(variant, source)),
-                study_tables.labels(declared, source, variant),
+                study_tables.format_oracle(declared, rows.ours(variant, source)),
+                study_tables.build_labels(declared, source, variant),
             )
             for variant in rows.LABEL_VARIANTS
         ],
-        "controls": study_tables.controls(declared, source),
-        "spread": study_tables.spread(declared, source),
-        "sharpness": study_tables.sharpness(declared, source),
-        "every_other_seed": study_tables.each_seed(declared, others),
+        "controls": study_tables.build_controls(declared, source),
+        "spread": study_tables.build_spread(declared, source),
+        "sharpness": study_tables.build_sharpness(declared, source),
+        "every_other_seed": study_tables.list_seeds(declared, others),
     }

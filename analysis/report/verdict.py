@@ -1,4 +1,4 @@
-"""What a sweep found, in three sentences: who won, by how much and how surely, and why."""
+"""The verdict on a sweep: which trial won, with what score, and which setting mattered."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pandas as pd
 from analysis.data.setting_importance import FEWEST
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
-from analysis.tables.rendering import mean, setting_name
+from analysis.tables.rendering import format_mean, format_setting, setting_name
 from weakdis_core.paper import Published
 
 PIXELS = "test/relation_accuracy_pixels"
 
 _LATENT = "relation_accuracy_latent"
-# What a share is of, by the metric that counts it.
-_OF = {
-    "pixels": "decoded pictures",
-    "encoded": "codes of images",
-    "latent": "codes drawn from the priors",
+# The items that each accuracy is a share of.
+_ITEMS = {
+    "pixels": "changed pictures",
+    "encoded": "changed codes of images",
+    "latent": "changed codes drawn from the priors",
 }
 
 
@@ -32,7 +32,7 @@ class Confirmation:
         config_hash: The configuration.
         labels: Size of its labelled subset.
         pixels: Mean pixel accuracy on test with its 95% t-interval over seeds.
-        behind: Paired difference to the best configuration on the same seeds; NaN for that itself.
+        behind: Paired difference to the best configuration on the same seeds; NaN for the best.
     """
 
     config_hash: str
@@ -41,20 +41,21 @@ class Confirmation:
     behind: Interval
 
 
-def verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
-    """Sum up a sweep in three sentences, or one without a score yet. Commands are in backticks.
+def write_verdict(sweep: TrackedSweep, importance: pd.DataFrame, quoted: Published) -> list[str]:
+    """Summarize a sweep in three paragraphs, or in one if it has no winner.
 
-    Where MLflow lacks some of it, the first sentence counts that, and names no winner of the rest.
+    If MLflow lacks runs of the sweep, a warning comes first. Commands are in backticks.
 
-    `importance` is the frame of `analysis.data.setting_importance.importances`.
+    `importance` is the frame of `analysis.data.setting_importance.compute_importances`.
     """
     best, first = sweep.best, [sweep.deficit] if sweep.deficit else []
     if best is None:
         return first or ["No trial has a score yet."]
-    return [*first, _who(sweep, best), _how_much(sweep, best, quoted), _why(sweep, importance)]
+    score = _write_score(sweep, best) + _write_latent(sweep, best, quoted)
+    return [*first, _write_winner(sweep, best), score, _write_importance(sweep, importance)]
 
 
-def confirmations(sweep: TrackedSweep) -> list[Confirmation]:
+def compare_confirmed(sweep: TrackedSweep) -> list[Confirmation]:
     """Compare the confirmed configurations, the best on validation first."""
     choice = sweep.choice
     if choice.empty or PIXELS not in sweep.confirmed:
@@ -71,85 +72,87 @@ def confirmations(sweep: TrackedSweep) -> list[Confirmation]:
     return found
 
 
-def _who(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
-    among = len(sweep.trials) + sweep.lacking["trials"]
-    won = f"Trial {best['trial_id']} won among {among}"
-    if sweep.run.info.status == "RUNNING":
-        won = f"Trial {best['trial_id']} leads so far, among {among}"
+def _write_winner(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
+    number = len(sweep.trials) + sweep.lacking["trials"]
+    verb = "is the best so far" if sweep.run.info.status == "RUNNING" else "is the best"
+    text = f"Trial {best['trial_id']} {verb} of {number} trials"
+    settings = ", ".join(
+        f"{setting_name(name)} {format_setting(best[name])}" for name in sweep.space
+    )
+    text += f": {settings}." if settings else "."
     found = sweep.found
     if found is not None and found["config_hash"] != best["config_hash"]:
-        won += f", on fresh seeds also before {found['trial_id']}, the best of the search"
-    settings = ", ".join(f"{setting_name(name)} {_value(best[name])}" for name in sweep.space)
-    return f"{won}{': ' + settings if settings else ''}."
+        text += f" On fresh seeds it beat trial {found['trial_id']}, the best of the search."
+    return text
 
 
-def _how_much(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> str:
-    own = best["config_hash"]
-    confirmed = [each for each in confirmations(sweep) if each.config_hash == own]
-    if not confirmed:
-        return _on_validation(sweep, best) + _beside(sweep, best, quoted)
-    pixels = confirmed[0].pixels
-    seeds = f"{pixels.n} fresh seed{'s' if pixels.n > 1 else ''}"
-    interval = "one seed has no interval" if pixels.n == 1 else "95% t-interval over seeds"
+def _write_score(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
+    own = [each for each in compare_confirmed(sweep) if each.config_hash == best["config_hash"]]
+    if not own:
+        return _write_validation_score(sweep, best)
+    pixels = own[0].pixels
+    seeds = "1 fresh seed" if pixels.n == 1 else f"{pixels.n} fresh seeds"
+    interval = "one seed gives no interval"
+    if pixels.n > 1:
+        interval = f"95% t-interval over seeds {pixels.low:.1%} to {pixels.high:.1%}"
     return (
-        f"Trained again on {seeds} and judged once on test images, it changes what a relation "
-        f"should, and only that, in {mean(pixels)} of {_OF['pixels']} ({interval})"
-        + _beside(sweep, best, quoted)
+        f"Trained again on {seeds} and evaluated once on test images, {pixels.value:.1%} of "
+        f"{_ITEMS['pixels']} have the right factor changed and all others kept ({interval})."
     )
 
 
-def _on_validation(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
+def _write_validation_score(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
     lacking = sweep.lacking
     images, score = int(best["training.evaluation_samples"]), float(best[sweep.metric])
-    tries = len(sweep.scored) + lacking["trials"]
     ends = wilson_interval(round(score * images), images)
     others = sweep.complete[sweep.metric].drop(best.name, errors="ignore")
-    known = len(others) and not lacking["trials"]
-    ahead = f", {score - others.max():.3f} ahead of the next" if known else ""
-    confirm = f"`python sweeps/run.py --resume {sweep.name} --confirm-seeds 5` confirms it"
+    ahead = ""
+    if len(others) and not lacking["trials"]:
+        ahead = f" The next trial is {100 * (score - others.max()):.1f} points behind."
+    confirm = f"Confirm it with: `python sweeps/run.py --resume {sweep.name} --confirm-seeds 5`."
     if sweep.run.info.status == "RUNNING":
-        confirm = "it is confirmed on fresh seeds"
-    if lacking["confirm runs"]:
-        confirm = "MLflow has its confirm runs again"
+        confirm = "Only confirm runs on fresh seeds show how good it is."
+    elif lacking["confirm runs"]:
+        confirm = "Its confirm runs count again once MLflow has them."
     return (
-        f"It changes what a relation should, and only that, in {score:.3f} of "
-        f"{_OF[sweep.metric.rpartition('_')[2]]} ({ends.low:.3f} to {ends.high:.3f} for {images} "
-        f"validation images, one seed{ahead}), as the best of {tries} tries a flattering "
-        f"number until {confirm}"
+        f"On validation, {score:.1%} of {_ITEMS[sweep.metric.rpartition('_')[2]]} have the right "
+        f"factor changed and all others kept (95% interval {ends.low:.1%} to {ends.high:.1%}, "
+        f"{images} images, one seed).{ahead} This is the best of "
+        f"{len(sweep.scored) + lacking['trials']} trials, so it is optimistic. {confirm}"
     )
 
 
-def _beside(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> str:
-    """The paper's number beside ours of the same kind, and the end of the sentence."""
+def _write_latent(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> str:
+    """Write the latent accuracy beside the paper's; empty for a variant that the paper lacks."""
     paper = [row.this_work for row in quoted.table1 if row.variant == sweep.variant]
     if not paper:
-        return "."
+        return ""
     own, part = best.to_frame().T, "val"
     if best["config_hash"] in sweep.choice.index:
         own, part = sweep.confirmed[sweep.confirmed["config_hash"].eq(best["config_hash"])], "test"
-    scores = own.get(f"{part}/{_LATENT}", pd.Series(dtype=float))
+    scores = t_interval(own.get(f"{part}/{_LATENT}", pd.Series(dtype=float)).to_numpy(float))
+    latent = f" Latent accuracy, the paper's measure, is {format_mean(scores)}." if scores.n else ""
     return (
-        f"; latent accuracy, the paper's measure, is {mean(t_interval(scores.to_numpy(float)))}, "
-        f"and the paper reports {paper[0].accuracy:.3f} with {paper[0].labels} labels, without an "
-        "interval and on official images."
+        f"{latent} The paper reports a latent accuracy of {paper[0].accuracy:.3f} with "
+        f"{paper[0].labels} labels on official images, without an interval."
     )
 
 
-def _why(sweep: TrackedSweep, importance: pd.DataFrame) -> str:
+def _write_importance(sweep: TrackedSweep, importance: pd.DataFrame) -> str:
     if importance.empty:
-        scored = len(sweep.scored)
-        few = f"{scored} trials with a score are too few, {FEWEST} are needed"
-        return f"Why cannot be said: {few if scored < FEWEST else 'all scores are the same'}."
+        if len(sweep.scored) >= FEWEST:
+            return "All trials have the same score, so no setting mattered."
+        return f"Too few trials ({len(sweep.scored)} of {FEWEST}) to say which setting mattered."
     first = importance.iloc[0]
     rivals = importance[importance["high"] > first["low"]]["setting"].tolist()[1:]
     names = ", ".join(map(setting_name, rivals))
-    sure = f"though by so few trials {names} may do as much" if rivals else "more than any other"
-    return (
-        f"What made the difference was {setting_name(first['setting'])}: it explains "
-        f"{first['importance']:.0%} of the variance of scores ({first['low']:.0%} to "
-        f"{first['high']:.0%}), {sure}."
+    sure = (
+        f"With so few trials, {names} may matter as much."
+        if rivals
+        else "No other setting explains as much."
     )
-
-
-def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and value % 1 else f"{value:g}"
+    return (
+        f"The setting that mattered most is {setting_name(first['setting'])}: it explains "
+        f"{first['importance']:.0%} of the variance of scores (95% interval {first['low']:.0%} to "
+        f"{first['high']:.0%}). {sure}"
+    )

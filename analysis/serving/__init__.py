@@ -1,1 +1,1 @@
-"""Trained models applied to pictures: from a file, from the registry, and as MLflow serves them."""
+"""Trained models applied to pictures: found by address, and served by MLflow."""

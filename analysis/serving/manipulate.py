@@ -1,4 +1,4 @@
-"""`python -m analysis manipulate`: a trained model's relations, applied to a user's picture."""
+"""`python -m analysis manipulate`: apply a trained model's relations to a user's picture."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def manipulate(
     output: Path = Path("manipulation.png"),
     tracking_uri: str | None = None,
 ) -> None:
-    """Draw a picture, its reconstruction, and it after a relation.
+    """Draw a picture, its reconstruction, and the result of a relation.
 
-    The picture is made grey or RGB, and 64 x 64 pixels, as the model's images are.
+    The picture is first converted to the model's images: grey or RGB, 64 x 64 pixels.
 
     Args:
         model: Address of a model: models:/weakdis-dsprites_v4@best (or /VERSION), runs:/RUN_ID,
             or a checkpoint's file or folder.
         image: Picture of any size: PNG, JPEG, GIF, WebP.
         relation: Name of the relation, such as move_left, or all of the variant's.
-        output: The picture to write.
+        output: Picture to write.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
 
     Raises:
-        UserError: The model, the picture or the relation is not as it must be.
+        UserError: The model or the picture cannot be read, or the relation is unknown.
     """
     try:
         content = image.read_bytes()

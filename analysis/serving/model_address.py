@@ -1,4 +1,4 @@
-"""Finding a trained model by its address: in MLflow's registry, with a run, or on disk."""
+"""Search for a trained model by its address: in MLflow's registry, in a run, or on disk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from analysis.data.store import open_store, shown
+from analysis.data.store import hide_password, open_store
 from weakdis_core.errors import UserError
 
 CHECKPOINT_FILE = "checkpoint.pt"
-# Of a training run's folder, of a model as MLflow stores it, of a sweep's run in MLflow.
 _IN_MODEL = f"data/{CHECKPOINT_FILE}"
+# In the folder of a training run, in a model of MLflow, and in the artifacts of a sweep's run.
 _PLACES = (CHECKPOINT_FILE, _IN_MODEL, f"checkpoint/{CHECKPOINT_FILE}")
 _MODEL = re.compile(r"models:/(?P<name>[^/@]+)(@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))?/?")
 _RUN = re.compile(r"runs:/(?P<run>[^/]+)(/(?P<path>.*))?")
@@ -23,50 +23,52 @@ _FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID or a file or fo
 
 
 def registered_name(variant: str) -> str:
-    """What the models of a variant are called in MLflow's registry."""
+    """Return the name of a variant's models in MLflow's registry."""
     return f"weakdis-{variant}"
 
 
 def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:
-    """Find the checkpoint behind an address, and fetch it to this machine.
+    """Find the checkpoint of an address, and fetch it to this machine.
 
     Args:
-        address: `models:/weakdis-dsprites_v4@best` (or `/3`, `/latest`), `runs:/RUN_ID` with or
-            without the path of a model or checkpoint, or a file or folder.
+        address: `models:/weakdis-dsprites_v4@best` (or `/3`, `/latest`), `runs:/RUN_ID`, optionally
+            with the path of a model or checkpoint, or a file or folder.
         tracking_uri: MLflow store of models and runs; not opened for a file or folder.
-        folder: Where to put what must be fetched.
+        folder: Folder for fetched files.
 
     Raises:
-        UserError: There is no such model, or it is not one of weakdis.
+        UserError: There is no such model, or it is not a model of weakdis.
     """
     if not address.startswith(("models:", "runs:")):
-        return _checkpoint_in(Path(address), address)
+        return _find_in(Path(address), address)
     client = open_store(tracking_uri)
     try:
-        place = _place(client, address)
         found = mlflow.artifacts.download_artifacts(
-            artifact_uri=place, dst_path=str(folder), tracking_uri=client.tracking_uri
+            artifact_uri=_locate(client, address),
+            dst_path=str(folder),
+            tracking_uri=client.tracking_uri,
         )
     except (MlflowException, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
-            f"model: {address} cannot be fetched from {shown(tracking_uri)} ({reason})"
+            f"model: {address} cannot be fetched from {hide_password(tracking_uri)} ({reason})"
         ) from None
-    return _checkpoint_in(Path(found), address)
+    return _find_in(Path(found), address)
 
 
-def _place(client: MlflowClient, address: str) -> str:
+def _locate(client: MlflowClient, address: str) -> str:
+    """Return the URI of the artifacts of an address."""
     if match := _MODEL.fullmatch(address):
         if match["alias"] is None and match["version"] is None:
-            # The id of a model that is in no registry.
+            # The id of a model outside the registry.
             model = client.get_logged_model(match["name"])
             return f"{model.artifact_location}/{_IN_MODEL}"
-        version = _version(client, match["name"], match["alias"], match["version"])
+        version = _find_version(client, match["name"], match["alias"], match["version"])
         place = client.get_model_version_download_uri(version.name, version.version)
         return f"{place}/{_IN_MODEL}"
     if match := _RUN.fullmatch(address):
         run, path = client.get_run(match["run"]), match["path"] or "checkpoint"
-        # A model of the run, or a file: MLflow's own way looks in its default store.
+        # Models of the run are looked up here, because MLflow would do so in its default store.
         for output in run.outputs.model_outputs if run.outputs else []:
             model = client.get_logged_model(output.model_id)
             if model.name == path.rstrip("/"):
@@ -75,7 +77,7 @@ def _place(client: MlflowClient, address: str) -> str:
     raise UserError(f"model: {address!r} is not an address: {_FORMS}")
 
 
-def _version(
+def _find_version(
     client: MlflowClient, name: str, alias: str | None, number: str | None
 ) -> ModelVersion:
     try:
@@ -90,23 +92,23 @@ def _version(
     if versions:
         return max(versions, key=lambda version: int(version.version))
     wanted = f"{name}@{alias}" if alias else f"{name}/{number}"
-    raise UserError(
-        f"model: there is no models:/{wanted} in {shown(client.tracking_uri)}; {_known(client)}"
-    )
+    store, models = hide_password(client.tracking_uri), _list_models(client)
+    raise UserError(f"model: there is no models:/{wanted} in {store}; {models}")
 
 
-def _known(client: MlflowClient) -> str:
+def _list_models(client: MlflowClient) -> str:
     models = client.search_registered_models(f"name LIKE '{registered_name('')}%'")
     lines = []
     for model in models:
         versions = client.search_model_versions(f"name = '{model.name}'")
         numbers = sorted(int(version.version) for version in versions)
         aliases = "".join(f", @{alias} is {number}" for alias, number in model.aliases.items())
-        lines.append(f"{model.name} ({numbers[0]} to {numbers[-1]}{aliases})" if numbers else "")
-    return f"there are: {'; '.join(filter(None, lines))}" if any(lines) else "it has none"
+        if numbers:
+            lines.append(f"{model.name} ({numbers[0]} to {numbers[-1]}{aliases})")
+    return f"there are: {'; '.join(lines)}" if lines else "it has none"
 
 
-def _checkpoint_in(place: Path, address: str) -> Path:
+def _find_in(place: Path, address: str) -> Path:
     if place.is_file():
         return place
     for name in _PLACES:

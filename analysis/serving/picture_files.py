@@ -1,4 +1,4 @@
-"""A user's pictures as models see them, and back."""
+"""Conversion between a user's picture files and the images of models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from weakdis_core.data.variants import Variant
 from weakdis_core.errors import UserError
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
-"""The formats that are read. Pillow knows others, and starts programs for some of them."""
+"""Accepted formats. Pillow reads others too, some of them by starting a program."""
 
 _MOST_PIXELS = 80_000_000
-# How a picture is turned upright, by the orientation that its EXIF data give.
+# Turns a picture upright, by the orientation in its EXIF data.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,11 +34,11 @@ _UPRIGHT = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A picture, ready for a model.
+    """A picture in the form that a model needs.
 
     Attributes:
         pixels: `(channels, 64, 64)` in [0, 1].
-        changes: What was done to make it so, in words; empty where nothing was.
+        changes: Description of the conversion; empty if there was none.
     """
 
     pixels: Tensor
@@ -46,28 +46,29 @@ class Picture:
 
 
 def read_picture(content: bytes, variant: Variant, name: str = "the picture") -> Picture:
-    """Read a picture file of any size and colours, as the model of a variant wants it.
+    """Read a picture file of any size and colours for the model of a variant.
 
-    Transparent parts become black. A picture that is not square is stretched.
+    Transparent parts become black. A picture that is not square is stretched. Error messages
+    contain `name`.
 
     Raises:
-        UserError: It is no picture of `FORMATS`, or damaged; the message has `name`.
+        UserError: The file is not in one of the `FORMATS`, or damaged.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
             opened.load()
-            image = _upright(opened)
+            image = _turn_upright(opened)
             mode = "L" if variant.channels == 1 else "RGB"
             changes = [] if image.mode == mode else [f"{image.mode} to {mode}"]
-            image = _eight_bits(image)
+            image = _to_eight_bits(image)
             if image.has_transparency_data:
                 black = Image.new("RGBA", image.size, "black")
                 image = Image.alpha_composite(black, image.convert("RGBA"))
             image = image.convert(mode)
     except Exception as error:
-        # Pillow's plugins raise errors of any type over a damaged file.
+        # Pillow raises errors of any type for a damaged file.
         unknown = isinstance(error, UnidentifiedImageError)
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         reason = "unknown format" if unknown else first_line
@@ -83,8 +84,8 @@ def read_picture(content: bytes, variant: Variant, name: str = "the picture") ->
     return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
 
 
-def png_of(image: NDArray[np.float32]) -> bytes:
-    """An image `(channels, 64, 64)` in [0, 1] as a PNG file."""
+def encode_png(image: NDArray[np.float32]) -> bytes:
+    """Encode an image `(channels, 64, 64)` in [0, 1] as a PNG file."""
     pixels = np.rint(image.clip(0, 1) * 255).astype(np.uint8)
     planes = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     file = io.BytesIO()
@@ -92,14 +93,14 @@ def png_of(image: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn a picture by its EXIF orientation; `ImageOps.exif_transpose` rewrites all EXIF data."""
+def _turn_upright(image: Image.Image) -> Image.Image:
+    # `ImageOps.exif_transpose` also rewrites the EXIF data, which fails if they are damaged.
     turn = _UPRIGHT.get(image.getexif().get(Tag.Orientation, 1))
     return image if turn is None else image.transpose(turn)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Sixteen bits of grey as eight: Pillow would cut off what is above 255."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16 bits of grey to 8; Pillow would clip values above 255."""
     if not image.mode.startswith("I"):
         return image
     grey = np.asarray(image)

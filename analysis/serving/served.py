@@ -1,4 +1,4 @@
-"""A trained model as MLflow serves it: pictures and names of relations in, pictures out."""
+"""A trained model as an MLflow model: pictures and names of relations in, pictures out."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
-from analysis.serving.picture_files import png_of, read_picture
+from analysis.serving.picture_files import encode_png, read_picture
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.manipulation import load_networks, manipulate
 
 _ROOT = Path(__file__).parents[2]
-# What importing the core takes, and nothing of what runs sweeps.
+# Dependencies of the core and of this module, without those of sweeps.
 _REQUIREMENTS = (
     "mlflow", "torch", "numpy", "pandas", "scipy", "scikit-learn", "joblib", "matplotlib", "h5py",
     "pillow", "pydantic", "tyro", "rich", "pooch", "pyyaml", "filelock",
 )  # fmt: skip
 
 SIGNATURE = ModelSignature(
-    # In JSON the bytes of a file are base64.
+    # JSON requests encode the bytes as base64.
     inputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "relation")]),
     outputs=Schema([ColSpec(DataType.binary, "image")]),
 )
-"""A row: a picture's file of any size, and a relation; out comes a PNG file of 64 x 64 pixels."""
+"""Input: a picture file of any size, and a relation. Output: a PNG file of 64 x 64 pixels."""
 
 
 class ServedModel:
-    """Applies relations to pictures; what `mlflow.pyfunc.load_model` calls.
+    """Python model of MLflow that applies relations to pictures.
 
     Args:
-        checkpoint: A checkpoint of training.
+        checkpoint: A training checkpoint.
 
     Raises:
-        UserError: It cannot be read.
+        UserError: The checkpoint cannot be read.
     """
 
     def __init__(self, checkpoint: Path) -> None:
@@ -54,10 +54,10 @@ class ServedModel:
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """The pictures after their relations; columns of `SIGNATURE`, without params.
+        """Apply the relation of each row to its picture; the columns are those of `SIGNATURE`.
 
         Raises:
-            MlflowException: A picture or a relation is not as it must be: the caller's error.
+            MlflowException: A picture or a relation is not allowed.
         """
         pictures, names = [], list(model_input["relation"])
         for row, (image, name) in enumerate(zip(model_input["image"], names, strict=True)):
@@ -72,38 +72,38 @@ class ServedModel:
             images = torch.stack([pictures[row] for row in rows])
             after = manipulate(self._networks, self._variant, images, (name,)).after[name]
             for row, image in zip(rows, after, strict=True):
-                changed[row] = png_of(image)
+                changed[row] = encode_png(image)
         return pd.DataFrame({"image": changed}, index=model_input.index)
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:
-    """How MLflow loads a model of this module."""
+    """Load a model; MLflow calls this function."""
     return ServedModel(Path(data_path))
 
 
 def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> None:
-    """Write a checkpoint as an MLflow model: with its code, requirements and an example.
+    """Write a checkpoint as an MLflow model with its code, requirements and an example.
 
-    Loading it unpickles no code: MLflow imports this module and hands it the checkpoint.
+    Loading the model unpickles no code: MLflow imports this module and passes it the checkpoint.
 
     Args:
-        checkpoint: A checkpoint of training.
-        image: An image of its variant for the example, `(channels, 64, 64)` in [0, 1].
-        folder: The folder to write, or to replace.
+        checkpoint: A training checkpoint.
+        image: Image of its variant for the example, `(channels, 64, 64)` in [0, 1].
+        folder: Folder to write or to replace.
 
     Raises:
         OSError: The folder cannot be written.
         UserError: The checkpoint cannot be read.
     """
     variant = get_variant(load_networks(checkpoint)[0].data.variant)
-    example = pd.DataFrame({"image": [png_of(image)], "relation": [variant.relation_names[0]]})
+    example = pd.DataFrame({"image": [encode_png(image)], "relation": [variant.relation_names[0]]})
     partial = folder.with_name(f"{folder.name}.partial")
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)
     versions = {name: importlib.metadata.version(name) for name in _REQUIREMENTS}
-    # The build of torch (+cpu) is of this machine.
+    # Without the build of torch (+cpu), which depends on the machine.
     requirements = [f"{name}=={text.partition('+')[0]}" for name, text in versions.items()]
-    # Its steps are of no use to anyone.
+    # Hides the messages about each step.
     logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
     mlflow.pyfunc.save_model(
         partial,

@@ -1,1 +1,1 @@
-"""Frames to tables, as Markdown, LaTeX and HTML."""
+"""Tables from frames, as Markdown, LaTeX and HTML."""

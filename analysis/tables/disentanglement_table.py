@@ -14,12 +14,19 @@ from analysis.data.selection import (
     DESCRIPTION,
     PREVIOUS,
     TableRow,
-    columns_of,
-    table_of,
-    table_rows,
-    unconfirmed,
+    build_table,
+    count_unconfirmed,
+    score_columns,
+    select_rows,
 )
-from analysis.tables.rendering import ABOVE, Format, count, notes_on, score, write
+from analysis.tables.rendering import (
+    ABOVE,
+    Format,
+    format_score,
+    format_value,
+    write_notes,
+    write_table,
+)
 from weakdis_core.paper import DATA_SETS, Published, Scores, ScoresRow
 from weakdis_core.version import CODE_VERSION
 
@@ -32,14 +39,14 @@ METRICS = {
     "raw": {"dci": "test/dci_disentanglement_raw", "mig": "test/mig_raw", "sap": "test/sap_raw"},
     "by partition": {"dci": "test/dci_disentanglement_partition"},
 }
-"""Forms of the codes, and the metrics behind each one's scores."""
+"""Forms of the codes, and the metric of each score."""
 
 SCORES = ("dci", "mig", "sap")
 
-# What perfect codes score on the very rows of a run.
+# Scores of perfect codes on the rows of a run.
 _OWN_CEILING = {"mig": "test/mig_ceiling", "sap": "test/sap_ceiling"}
 
-# Rows that the scores were fitted on; DCI of raw codes, being slow, on fewer.
+# Number of rows that the scores were fitted on; DCI of raw codes is slow and uses fewer.
 _ROWS = {
     "train_rows": "test/disentanglement_train_rows",
     "dci_train_rows": "test/dci_raw_train_rows",
@@ -49,105 +56,102 @@ PERFECT = "perfect codes"
 _NAMES = {"dsprites": "dSprites", "shapes3d": "Shapes3D"}
 
 _HEAD, _TAIL = ("data_set", "method", "codes"), ("sap_above_ceiling", "citation")
-TABLE2 = (*_HEAD, *DESCRIPTION[1:], *_ROWS, *columns_of(SCORES), *_TAIL)
+TABLE2 = (*_HEAD, *DESCRIPTION[1:], *_ROWS, *score_columns(SCORES), *_TAIL)
 """Columns of Table 2."""
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What perfect codes, the factor values themselves, score on a variant."""
+    """Scores of perfect codes, the factor values themselves, on a variant."""
 
     dci: float
     mig: float
     sap: float
 
 
-def ceilings() -> dict[str, Ceiling]:
-    """The ceilings of the variants shown, measured once and kept in the cache: fifteen seconds."""
-    # Brings torch, which no other table needs.
+def measure_ceilings() -> dict[str, Ceiling]:
+    """Measure the ceilings of the shown variants, in fifteen seconds; later calls use the cache."""
+    # Imports torch, which no other table needs.
     from weakdis_core.data.official import cache_root
 
-    measured = Memory(cache_root() / "ceilings", verbose=0).cache(_measured_ceiling)
+    measured = Memory(cache_root() / "ceilings", verbose=0).cache(_measure_ceiling)
     return {
         variant: Ceiling(*measured(variant, CODE_VERSION, sklearn.__version__))
         for variant in DATA_SETS.values()
     }
 
 
-def _measured_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
-    """DCI, MIG and SAP of perfect codes, by all that they depend on."""
+def _measure_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
+    # `code` and `version` are keys of the cache.
     from weakdis_core.metrics.ceilings import dci_ceiling, mig_ceiling, sap_ceiling
 
     return dci_ceiling(variant), mig_ceiling(variant), sap_ceiling(variant)
 
 
-def table2(
+def build_table2(
     runs: pd.DataFrame, published: Published, ceiling: Mapping[str, Ceiling]
 ) -> pd.DataFrame:
-    """Collect the disentanglement scores of the paper, ours, and what perfect codes would get.
+    """Build Table 2 from the disentanglement scores of the paper, ours, and the ceilings.
 
     Returns:
-        Columns `TABLE2`. For each data set of the paper: its rows as published; for the variant
-        beside it and each of our rows (`selection.table_rows`) one line a form of the codes, scores
-        as `selection.row_of` gives them, and the ceiling on the same images; and the variant's mean
-        ceiling.
+        Columns `TABLE2` (see `TableRow.summarize`). Each data set has the published rows, then the
+        rows of its variant in `selection.select_rows`, with one line for each form of the codes and
+        one for the ceiling on the same images, then the mean ceiling of the variant.
     """
-    ours = [row for row in table_rows(runs) if row.model != PREVIOUS]
-    measured = [line for row in ours for line in _measured(row)]
+    ours = [row for row in select_rows(runs) if row.model != PREVIOUS]
+    measured = [line for row in ours for line in _measured_lines(row)]
     lines: list[dict[str, Any]] = []
     for data_set, variant in DATA_SETS.items():
         best = ceiling[variant]
         own = [
-            *(_quoted(row, data_set, published, best) for row in published.table2),
+            *(_quote(row, data_set, published, best) for row in published.table2),
             *(line for line in measured if line["variant"] == variant),
             {"variant": variant, "method": PERFECT, "codes": "converted", **vars(best)},
         ]
         lines += [{"data_set": data_set, **line} for line in own]
-    return table_of(lines, TABLE2)
+    return build_table(lines, TABLE2)
 
 
 def write_table2(
     runs: pd.DataFrame, published: Published, form: Format, ceiling: Mapping[str, Ceiling]
 ) -> str:
-    """Write `table2`: CSV holds every number, the other formats what a reader needs."""
-    table = table2(runs, published, ceiling)
-    if form == "csv":
-        return table.to_csv(index=False)
-    shown = words(table)
+    """Write Table 2; only CSV has every number."""
+    table = build_table2(runs, published, ceiling)
+    shown = format_cells(table)
     notes = [
-        *notes_on_table2(table, published),
-        *notes_on(shown, unconfirmed(runs, DATA_SETS.values())),
+        *explain_table2(table, published),
+        *write_notes(shown, count_unconfirmed(runs, DATA_SETS.values())),
     ]
-    return write(shown, notes, form, "tab:disentanglement")
+    return write_table(table, shown, notes, form, "tab:disentanglement")
 
 
-def words(table: pd.DataFrame) -> pd.DataFrame:
-    """Write the cells of Table 2."""
-    return pd.DataFrame([_words(row) for _, row in table.iterrows()])
+def format_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Format the cells of Table 2."""
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
 
 
-def notes_on_table2(table: pd.DataFrame, published: Published) -> list[str]:
-    """Explain the rows of Table 2 and say what they were measured on."""
+def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
+    """Explain the rows of Table 2 and list what they were measured on."""
     notes = [
-        "DCI is its disentanglement. Converted: each code is replaced by the factor value it is "
-        "read as, as the paper does. Raw: the codes themselves. By partition: raw codes, "
-        "importances summed within each partition, which MIG and SAP cannot do. ± is half the "
+        "DCI means DCI disentanglement. Converted: each code is replaced by the factor value that "
+        "it is read as, as in the paper. Raw: the codes themselves. By partition: raw codes, with "
+        "importances summed within each partition, which MIG and SAP do not allow. ± is half the "
         "width of the 95% t-interval over seeds.",
         f"Rows of dSprites and Shapes3D are quoted from {published.cite()}, which names no variant "
-        "and gives no interval.",
-        "Perfect codes are the factor values themselves: their scores are the ceiling of converted "
-        "codes, first on the images of our runs (with Data), then as a mean over draws from the "
-        "variant. Their SAP depends on the draw.",
+        "and gives no intervals.",
+        "Perfect codes are the factor values themselves; their scores are the ceiling of converted "
+        "codes. The row with Data is measured on the images of our runs, the other one is a mean "
+        "over draws from the variant. Their SAP depends on the draw.",
     ]
     if table["sap_above_ceiling"].eq(True).any():
         notes.append(
-            f"{ABOVE} Above what perfect codes score on the variant beside it: measured in another "
-            "way, and not comparable."
+            f"{ABOVE} Higher than the score of perfect codes on the variant beside it, so it was "
+            "measured differently and is not comparable."
         )
     return notes + [_measured_on(row) for _, row in table[table["codes"].eq("raw")].iterrows()]
 
 
-def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
+def _quote(row: ScoresRow, data_set: str, published: Published, best: Ceiling) -> dict[str, Any]:
     scores: Scores = getattr(row, data_set)
     reference = published.references[row.reference]
     return {
@@ -158,45 +162,45 @@ def _quoted(row: ScoresRow, data_set: str, published: Published, best: Ceiling) 
     }
 
 
-def _measured(row: TableRow) -> list[dict[str, Any]]:
-    """Our row, one line a form of the codes, and the ceiling on the same images."""
-    # Metrics that every seed has in common.
+def _measured_lines(row: TableRow) -> list[dict[str, Any]]:
+    """Build a line for each form of the codes, and one for the ceiling on the same images."""
+    # The same for every seed.
     common = row.runs.reindex(columns=list(_ROWS.values())).mean()
     fitted = {name: float(common[metric]) for name, metric in _ROWS.items()}
     lines = [
-        {**row.numbers(of), "method": row.model, "codes": codes, **fitted}
+        {**row.summarize(of), "method": row.model, "codes": codes, **fitted}
         for codes, of in METRICS.items()
     ]
-    # Converted codes are quick to fit.
+    # DCI of converted codes is fast and uses all rows.
     lines[0]["dci_train_rows"] = fitted["train_rows"]
-    ceiling = {**row.numbers(_OWN_CEILING), "method": PERFECT, "codes": "converted"}
+    ceiling = {**row.summarize(_OWN_CEILING), "method": PERFECT, "codes": "converted"}
     if ceiling["sap_seeds"]:
         lines.append({**ceiling, "train_rows": fitted["train_rows"]})
     return lines
 
 
-def _words(row: pd.Series[Any]) -> dict[str, str]:
+def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     quoted = pd.notna(row["citation"])
-    scores = {name: score(row, name) for name in SCORES}
+    scores = {name: format_score(row, name) for name in SCORES}
     if quoted:
-        # As transcribed: rounding is not ours to do.
+        # As published, without rounding.
         scores = {name: str(row[name]) for name in SCORES}
         scores["sap"] += f" {ABOVE}" if row["sap_above_ceiling"] else ""
     return {
         "Data set": _NAMES[row["data_set"]] if quoted else str(row["variant"]),
         "Method": str(row["method"]),
-        "Codes": count(row["codes"]),
-        "Data": count(row["source"]),
-        "Labels": count(row["labels"]),
-        "Seeds": count(row["seeds"]),
+        "Codes": format_value(row["codes"]),
+        "Data": format_value(row["source"]),
+        "Labels": format_value(row["labels"]),
+        "Seeds": format_value(row["seeds"]),
         **{name.upper(): text for name, text in scores.items()},
     }
 
 
 def _measured_on(row: pd.Series[Any]) -> str:
+    train_rows, dci_rows, core = map(format_value, row[["train_rows", "dci_train_rows", "core"]])
     return (
         f"{row['variant']} ({row['source']}), {row['method']}: config {row['config_hash']}, "
-        f"{count(row['train_rows'])} train rows "
-        f"({count(row['dci_train_rows'])} for DCI of raw codes), core {count(row['core'])}, "
+        f"{train_rows} train rows ({dci_rows} for DCI of raw codes), core {core}, "
         f"scikit-learn {row['sklearn']}."
     )

@@ -1,4 +1,4 @@
-"""The trials of a sweep, best first. Frames in, text out."""
+"""The leaderboard: the trials of a sweep, best first. Frames in, text out."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from rich.table import Table
 
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, wilson_interval
-from analysis.tables.rendering import Format, count, mean, number, setting_name, write
+from analysis.tables.rendering import (
+    Format,
+    format_mean,
+    format_setting,
+    format_value,
+    setting_name,
+    write_table,
+)
 
 LEADERBOARD = ("trial", "outcome", "score", "low", "high", "step", "seconds", "run_id")
-"""Columns of a leaderboard that every sweep has; the settings searched stand before `step`."""
+"""Columns of every leaderboard; the searched settings stand before `step`."""
 
 DIMMED = ("pruned", "failed", "out_of_time", "interrupted")
-"""Ends of trials that did not get as far as a result."""
+"""Outcomes of trials that ended before their last step."""
 
 
-def leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
-    """The trials of a sweep's search, best first.
+def build_leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
+    """Build the leaderboard of a sweep's search trials.
 
     Returns:
-        Columns `LEADERBOARD`, and one for each setting searched: `score` is the sweep's metric at
-        the last report that has it, `low` and `high` its Wilson interval over the validation
-        images judged, NaN where there is no score yet.
+        Columns `LEADERBOARD`, and one for each searched setting. `score` is the last reported value
+        of the sweep's metric; `low` and `high` are the ends of its Wilson interval over validation
+        images. They are NaN for a trial without a score.
     """
     images, searched = "training.evaluation_samples", list(sweep.space)
     wanted = dict.fromkeys([*sweep.trials, sweep.metric, images, *searched])
@@ -38,36 +45,34 @@ def leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
         low=[interval.low for interval in intervals],
         high=[interval.high for interval in intervals],
         step=trials["step"].astype("Int64"),
-        # A trial that was stopped early is below all that went to the end: its score is another.
+        # Complete trials come first: scores of trials stopped early are not comparable.
         whole=trials["outcome"].eq("complete"),
     )
     table = table.sort_values(["whole", "score"], ascending=False, kind="stable", ignore_index=True)
     return table[[*LEADERBOARD[:5], *searched, *LEADERBOARD[5:]]]
 
 
-def note_on(sweep: TrackedSweep) -> str:
-    """What stands beneath a leaderboard."""
+def explain_leaderboard(sweep: TrackedSweep) -> str:
+    """Write the note below a leaderboard."""
     first = f"{sweep.deficit} " if sweep.deficit else ""
     return first + (
         f"Score: {sweep.metric} of one seed; ± is half the width of its 95% Wilson interval over "
-        "the validation images judged. Trials that were stopped early show the score they had then."
+        "validation images. A trial that was stopped early shows its score at that time."
     )
 
 
 def write_leaderboard(table: pd.DataFrame, form: Format, note: str) -> str:
-    """Write a `leaderboard` and a note: CSV holds every number, other forms what a reader needs."""
-    if form == "csv":
-        return table.to_csv(index=False)
+    """Write the frame of `build_leaderboard` with a note; only CSV has every number."""
     dim = table["outcome"].isin(DIMMED).tolist()
-    return write(words(table), [note], form, "tab:trials", dim=dim)
+    return write_table(table, format_cells(table), [note], form, "tab:trials", dim=dim)
 
 
 def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Console) -> None:
-    """Print a leaderboard; trials that did not get to their end are dimmed."""
-    shown = words(table)
+    """Print the frame of `build_leaderboard`, with `DIMMED` trials dimmed."""
+    shown = format_cells(table)
     printed = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in shown.columns:
-        # Heads may take two lines; what is in the cells stays whole in a terminal of 80 columns.
+        # Two-line heads leave room for whole cells in a terminal of 80 columns.
         printed.add_column(name.replace(" ", "\n"), no_wrap=True)
     for dim, (_, row) in zip(table["outcome"].isin(DIMMED), shown.iterrows(), strict=True):
         printed.add_row(*row, style="dim" if dim else None)
@@ -75,22 +80,18 @@ def print_leaderboard(table: pd.DataFrame, title: str, note: str, console: Conso
     console.print(note, highlight=False)
 
 
-def words(table: pd.DataFrame) -> pd.DataFrame:
-    """A leaderboard as it is read."""
-    return pd.DataFrame([_words(row) for _, row in table.iterrows()])
+def format_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Format the cells of a leaderboard."""
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
 
 
-def _words(row: pd.Series[Any]) -> dict[str, str]:
+def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     searched = [name for name in row.index if name not in LEADERBOARD]
     return {
         "Trial": str(row["trial"]),
         "Ended": str(row["outcome"]).replace("_", " "),
-        "Score": mean(Interval(row["score"], row["low"], row["high"], 1)),
-        **{setting_name(name): _value(row[name]) for name in searched},
-        "Step": count(row["step"]),
-        "Minutes": number(row["seconds"] / 60, 1),
+        "Score": format_mean(Interval(row["score"], row["low"], row["high"], 1)),
+        **{setting_name(name): format_setting(row[name]) for name in searched},
+        "Step": format_value(row["step"]),
+        "Minutes": format_value(row["seconds"] / 60, 1),
     }
-
-
-def _value(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and value % 1 else count(value)

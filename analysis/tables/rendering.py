@@ -1,17 +1,16 @@
-"""Tables of words -> text: Markdown or HTML to read, LaTeX (booktabs) to print."""
+"""Tables of formatted cells as Markdown, HTML or LaTeX (booktabs), and formats of single cells."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Literal
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.statistics import FEWEST_SEEDS, Interval
 
@@ -29,23 +28,25 @@ _TEMPLATES = Environment(
 
 
 def render(template: str, **values: Any) -> str:
-    """Fill in a template of this package; values in an HTML page are escaped."""
+    """Fill in a template of this package; HTML templates escape the values."""
     return _TEMPLATES.get_template(template).render(values)
 
 
-def count(value: Any) -> str:
-    """A whole number, or a dash where there is none."""
-    return NOTHING if pd.isna(value) else f"{value}"
+def format_value(value: Any, digits: int | None = None) -> str:
+    """Format a value, as a number with `digits` decimals if given; a missing value is a dash."""
+    if pd.isna(value):
+        return NOTHING
+    return f"{value}" if digits is None else f"{value:.{digits}f}"
 
 
-def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
-    """`0.943 ± 0.012`: a mean and half the width of its interval, or a dash without any.
+def format_mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False) -> str:
+    """Format a mean and half the width of its interval as `0.943 ± 0.012`; NaN is a dash.
 
     Args:
         interval: The mean with its interval.
-        seeds: Planned seeds: with fewer it is marked as preliminary.
+        seeds: Planned seeds; a mean over fewer is marked as preliminary.
         digits: Decimals.
-        sign: Whether to write a plus.
+        sign: Whether to write a plus sign.
     """
     if math.isnan(interval.value):
         return NOTHING
@@ -54,71 +55,87 @@ def mean(interval: Interval, seeds: int = 0, digits: int = 3, sign: bool = False
     return f"{interval.value:{'+' if sign else ''}.{digits}f}{width}{mark}"
 
 
-def duration(seconds: float) -> str:
-    """`40 seconds`, `12 minutes` or `3.4 hours`."""
+def format_score(row: pd.Series[Any], name: str) -> str:
+    """Format a score of `TableRow.summarize`, with its mark if it is preliminary."""
+    # A ceiling has no seeds.
+    seeds, planned = row[[f"{name}_seeds", "planned"]].fillna(0)
+    return format_mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
+
+
+def format_duration(seconds: float) -> str:
+    """Format a duration as `40 seconds`, `12 minutes` or `3.4 hours`."""
     if seconds < 60:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
+def format_setting(value: Any) -> str:
+    """Format the value of a searched setting."""
+    if not isinstance(value, float):
+        return format_value(value)
+    return format_value(value, 0) if value.is_integer() else f"{value:.3g}"
+
+
 def setting_name(name: str) -> str:
-    """`latent size` of `model.latent_size`."""
+    """Return the short name of a setting: `latent size` for `model.latent_size`."""
     return name.rpartition(".")[2].replace("_", " ")
 
 
-def number(value: float, digits: int = 3) -> str:
-    """A single number, or a dash where there is none."""
-    return NOTHING if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def score(row: pd.Series[Any], name: str) -> str:
-    """Write a mean over seeds, marked as preliminary where the row has fewer than planned."""
-    # A ceiling has no seeds at all.
-    seeds, planned = row[[f"{name}_seeds", "planned"]].fillna(0)
-    return mean(Interval(row[name], row[f"{name}_low"], row[f"{name}_high"], seeds), planned)
-
-
-def notes_on(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
-    """Write the notes of both of the paper's tables; `waiting` is from `selection.unconfirmed`."""
+def write_notes(shown: pd.DataFrame, waiting: Mapping[str, int]) -> list[str]:
+    """Write the notes of both of the paper's tables, from their cells and `count_unconfirmed`."""
     notes = []
     if PRELIMINARY in "".join(shown.to_numpy().ravel()):
         notes.append(f"{PRELIMINARY} Preliminary: fewer seeds than planned.")
     if waiting:
         notes.append(
-            f"No sweep has confirmed a configuration of {', '.join(waiting)} yet: "
+            f"No sweep has confirmed a configuration of {', '.join(waiting)} yet. Confirm one with "
             f"`python sweeps/run.py --variant {next(iter(waiting))} "
-            f"--confirm-seeds {FEWEST_SEEDS}` confirms one."
+            f"--confirm-seeds {FEWEST_SEEDS}`."
         )
     found = [f"{n} of {variant}" for variant, n in waiting.items() if n]
     if found:
         notes.append(
-            f"Search results not shown: {', '.join(found)}. The best of many trials on "
-            "validation is no row until it is confirmed on fresh seeds."
+            f"Search results not shown: {', '.join(found)}. The best of many trials on validation "
+            "gets a row only when it is confirmed on fresh seeds."
         )
     return notes
 
 
-def write(
-    shown: pd.DataFrame, notes: Sequence[str], form: Format, label: str, dim: Sequence[bool] = ()
+def write_table(
+    table: pd.DataFrame,
+    shown: pd.DataFrame,
+    notes: Sequence[str],
+    form: Format,
+    label: str,
+    dim: Sequence[bool] = (),
 ) -> str:
-    """Write a table of words with its notes.
+    """Write a table with its notes.
 
     Args:
-        shown: The words.
-        notes: Sentences below the table; LaTeX has them in its caption.
-        form: md, html or latex.
-        label: LaTeX's label of the table.
-        dim: Rows that HTML dims; none by default.
+        table: Every number, for csv.
+        shown: The formatted cells, for the other formats.
+        notes: Sentences below the table; in LaTeX they are the caption.
+        form: md, html, latex, or csv, which has no notes.
+        label: Label of the table in LaTeX.
+        dim: Whether HTML dims each row; by default none.
     """
+    if form == "csv":
+        return table.to_csv(index=False)
     if form == "html":
-        return _html(shown, notes, dim)
+        return render(
+            "table.html.j2",
+            heads=shown.columns,
+            kinds=["w" if side == "left" else "n" for side in _align(shown)],
+            rows=zip_longest(dim, shown.itertuples(index=False)),
+            notes=map(code_to_html, notes),
+        )
     if form == "md":
-        return f"{markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
+        return f"{write_markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"
     text = shown.to_latex(
         index=False,
         escape=True,
-        column_format="".join(side[0] for side in _sides(shown)),
-        caption=_escaped(" ".join(notes)),
+        column_format="".join(side[0] for side in _align(shown)),
+        caption=_escape_latex(" ".join(notes)),
         label=label,
         position="t",
     )
@@ -127,13 +144,18 @@ def write(
     return text
 
 
-def markdown(shown: pd.DataFrame) -> str:
-    """Write a table of words as Markdown."""
-    return str(shown.to_markdown(index=False, disable_numparse=True, colalign=_sides(shown)))
+def write_markdown(shown: pd.DataFrame) -> str:
+    """Write formatted cells as Markdown."""
+    return str(shown.to_markdown(index=False, disable_numparse=True, colalign=_align(shown)))
 
 
-def _sides(shown: pd.DataFrame) -> list[str]:
-    """Align the first column and those of words to the left, those of numbers to the right."""
+def code_to_html(note: str) -> Markup:
+    """Convert a sentence with code in backticks to HTML."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(note))))
+
+
+def _align(shown: pd.DataFrame) -> list[str]:
+    """Align the first column and columns of words to the left, numbers to the right."""
     sides = []
     for place, name in enumerate(shown.columns):
         cells = shown[name][shown[name].ne(NOTHING)]
@@ -142,32 +164,7 @@ def _sides(shown: pd.DataFrame) -> list[str]:
     return sides
 
 
-def _html(shown: pd.DataFrame, notes: Sequence[str], dim: Sequence[bool]) -> str:
-    kinds = ["w" if side == "left" else "n" for side in _sides(shown)]
-
-    def row(cells: Iterable[object], tag: str, dimmed: bool = False) -> str:
-        inside = "".join(
-            f'<{tag} class="{kind}">{escape(str(cell))}</{tag}>'
-            for kind, cell in zip(kinds, cells, strict=True)
-        )
-        return f'<tr class="dim">{inside}</tr>' if dimmed else f"<tr>{inside}</tr>"
-
-    lines = zip_longest(shown.itertuples(index=False), dim)
-    body = "\n".join(row(cells, "td", dimmed) for cells, dimmed in lines)
-    head = row(shown.columns, "th")
-    listed = "\n".join(f"<li>{marked(note)}</li>" for note in notes)
-    return (
-        f"<table>\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody>\n</table>\n"
-        f"<ul>\n{listed}\n</ul>\n"
-    )
-
-
-def marked(note: str) -> Markup:
-    """A sentence in HTML, its code in backticks as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(note)))
-
-
-def _escaped(note: str) -> str:
+def _escape_latex(note: str) -> str:
     # pandas escapes cells, but not captions.
     text = re.sub(r"([%_&#])", r"\\\1", note).replace("--", "-{}-")
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", text)

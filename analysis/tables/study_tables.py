@@ -1,7 +1,4 @@
-"""Tables of the studies: ablation, labels, controls, spread, sharpness, and every seed.
-
-Each function takes the finished runs and the source of the images, and returns a frame of words.
-"""
+"""Tables of the studies: declared rows in, frames of formatted cells out."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.tables.rendering import NOTHING, mean, number
+from analysis.tables.rendering import NOTHING, format_mean, format_value
 from weakdis_core import rows
 from weakdis_core.config.settings import Source
 from weakdis_core.data.variants import get_variant
@@ -25,14 +22,10 @@ ACCURACIES = {
     "Pixels": "relation_accuracy_pixels",
     "Factors": "factor_accuracy",
 }
-"""Columns of the accuracies, and the scores behind them."""
+"""Columns of the accuracies, and their scores."""
 
-PICTURES = {
-    "PSNR, dB": "reconstruction_psnr",
-    "after a relation": "manipulation_psnr",
-    "Nuisance kept": "nuisance_kept",
-}
-"""Columns of the quality of pictures, and the scores behind them."""
+_PSNR = {"PSNR, dB": "reconstruction_psnr", "after a relation": "manipulation_psnr"}
+_PICTURES = {**_PSNR, "Nuisance kept": "nuisance_kept"}
 
 _CONTROLS = {
     **ACCURACIES,
@@ -43,12 +36,11 @@ _SPREAD = {
     "Spread of a component": "component_spread",
     "its floor": "",
     "Distance to the nearest": "component_distance",
-    **PICTURES,
+    **_PICTURES,
     "Core-seconds": "cpu_seconds",
 }
 _SHARPNESS = {
-    "PSNR, dB": "reconstruction_psnr",
-    "after a relation": "manipulation_psnr",
+    **_PSNR,
     "true code instead": "swap_psnr",
     "sprite moved to its place": "manipulation_psnr_aligned",
     "moved by, pixels": "manipulation_shift",
@@ -61,12 +53,12 @@ _EACH_SEED = {
 }
 
 
-def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.DataFrame:
-    """Build our model's scores, and below them what each change adds to them on the same seeds."""
+def build_ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.DataFrame:
+    """Build an ablation: our model's scores, and the paired difference that each change makes."""
     full = table.unchanged(source)
-    # Pairs are formed on every seed that both rows have.
+    # Pairs use every seed that both rows have, not only the declared ones.
     every = replace(table, seeds=rows.SEEDS).unchanged(source)
-    metrics = ACCURACIES | PICTURES
+    metrics = ACCURACIES | _PICTURES
     if np.isnan(declared.interval(full, "nuisance_kept").value):
         del metrics["Nuisance kept"]
     lines = [{"Model": "ours", **_means(declared, full, metrics)}]
@@ -75,89 +67,73 @@ def ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.Data
             name: declared.difference(row, every, metric) for name, metric in metrics.items()
         }
         shown = {
-            name: mean(interval, len(full), _digits(metrics[name]), sign=True)
+            name: format_mean(interval, len(full), _digits(metrics[name]), sign=True)
             for name, interval in differences.items()
         }
         lines.append({"Model": change, **shown, "Seeds": f"{differences['Latent'].n}"})
     return pd.DataFrame(lines)
 
 
-def labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
-    """Build the accuracies by the size of the labelled subset."""
+def build_labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
+    """Build the table of accuracies by the size of the labelled subset."""
     curve = {f"{size}": rows.with_labels(variant, source, size) for size in rows.LABELS}
     return _table(declared, "Labels", curve, ACCURACIES)
 
 
-def controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
-    """Build the controls beside chance.
-
-    Chance is the accuracy of guessing every factor's value, and the affected factor's alone.
-    """
+def build_controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of controls, with the chance level of `compute_chance`."""
     tried: list[tuple[str, Row]] = []
     for variant in rows.CONTROL_VARIANTS:
         tried.append(("labels shuffled", rows.shuffled(variant, source)))
         tried.append(("untrained", rows.untrained(variant, source)))
     tried.append(("literal objective", rows.literal(source)))
-    lines = []
-    for name, row in tried:
-        (run,) = row
-        every, one = chance(run.variant)
-        shown = {kind: _with_range(declared, run, metric) for kind, metric in _CONTROLS.items()}
-        lines.append(
-            {
-                "Variant": run.variant,
-                "Control": name,
-                **shown,
-                "Oracle": oracle(declared, row),
-                "Chance": number(every, 4),
-                "Chance, affected": number(one),
-                "Worst factor (chance)": _worst_factor(declared, run),
-            }
-        )
-    return pd.DataFrame(lines)
+    return pd.DataFrame([_format_control(declared, name, row) for name, row in tried])
 
 
-def chance(variant: str) -> tuple[float, float]:
-    """Compute the accuracy of guessing: all factors, and the affected one of a random relation."""
+def compute_chance(variant: str) -> tuple[float, float]:
+    """Compute the accuracy of guessing all factors, and the affected one of a random relation."""
     known = get_variant(variant)
     n_values = dict(zip(known.factor_names, known.n_values, strict=True))
     affected = [1 / n_values[relation.factor] for relation in known.relations]
     return 1 / known.n_combinations, float(np.mean(affected))
 
 
-def spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
-    """Build the spread of components, the quality of pictures, and the cost of our rows."""
-    ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
+def build_spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of the spread of components, the quality of pictures, and the cost."""
+    ours = _our_rows(source)
     table = _table(declared, "Variant", ours, _SPREAD).drop(columns="Seeds")
     table["its floor"] = [
-        number(row[0].config.loss.covariance_floor ** 0.5) for row in ours.values()
+        format_value(row[0].config.loss.covariance_floor ** 0.5, 3) for row in ours.values()
     ]
     return table
 
 
-def sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
-    """Build the sharpness of pictures from a reconstruction to a relation."""
-    ours = {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
-    return _table(declared, "Variant", ours, _SHARPNESS)
+def build_sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of the sharpness of pictures, reconstructed and after a relation."""
+    return _table(declared, "Variant", _our_rows(source), _SHARPNESS)
 
 
-def each_seed(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
-    """Build one line for every finished run of some rows, each once; empty without any."""
+def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
+    """Build the table of all finished runs of some rows, without duplicates."""
     lines = {}
     for row in wanted:
         columns = {name: declared.values(row, metric) for name, metric in _EACH_SEED.items()}
         for seed in declared.runs([row])["seed"]:
             shown = {
-                name: number(columns[name][seed], _digits(metric))
+                name: format_value(columns[name][seed], _digits(metric))
                 for name, metric in _EACH_SEED.items()
             }
             lines[row[0].row, seed] = {"Model": row[0].row, "Seed": f"{seed}", **shown}
     return pd.DataFrame(lines.values())
 
 
-def oracle(declared: DeclaredRows, row: Row) -> str:
-    """Write the accuracy of a row's oracle: one classifier for all seeds, so no interval."""
-    return number(declared.interval(row, "oracle_accuracy").value)
+def format_oracle(declared: DeclaredRows, row: Row) -> str:
+    """Format the accuracy of a row's oracle; all seeds share it, so it has no interval."""
+    return format_value(declared.interval(row, "oracle_accuracy").value, 3)
+
+
+def _our_rows(source: Source) -> dict[str, Row]:
+    return {variant: rows.ours(variant, source) for variant in rows.VARIANTS}
 
 
 def _table(
@@ -168,9 +144,9 @@ def _table(
 
 
 def _means(declared: DeclaredRows, row: Row, metrics: Mapping[str, str]) -> dict[str, str]:
-    """Write the means of some metrics over the seeds of a row, and the number of seeds."""
+    """Format the means of some metrics over the seeds of a row, and the number of seeds."""
     means = {
-        name: mean(declared.interval(row, metric), len(row), _digits(metric))
+        name: format_mean(declared.interval(row, metric), len(row), _digits(metric))
         for name, metric in metrics.items()
     }
     return means | {"Seeds": f"{declared.seeds(row)}"}
@@ -180,16 +156,30 @@ def _digits(metric: str) -> int:
     return 0 if metric == "cpu_seconds" else 1 if "psnr" in metric else 3
 
 
-def _with_range(declared: DeclaredRows, run: DeclaredRun, metric: str) -> str:
-    """`0.334 (0.321 to 0.347)`: an accuracy of one run and its interval over images."""
+def _format_control(declared: DeclaredRows, name: str, row: Row) -> dict[str, str]:
+    (run,) = row
+    every, affected = compute_chance(run.variant)
+    return {
+        "Variant": run.variant,
+        "Control": name,
+        **{kind: _format_range(declared, run, metric) for kind, metric in _CONTROLS.items()},
+        "Oracle": format_oracle(declared, row),
+        "Chance": format_value(every, 4),
+        "Chance, affected": format_value(affected, 3),
+        "Worst factor (chance)": _find_worst_factor(declared, run),
+    }
+
+
+def _format_range(declared: DeclaredRows, run: DeclaredRun, metric: str) -> str:
+    """Format an accuracy of one run and its interval over images: `0.334 (0.321 to 0.347)`."""
     interval = declared.accuracy(run, metric)
     if np.isnan(interval.low):
-        return number(interval.value)
+        return format_value(interval.value, 3)
     return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def _worst_factor(declared: DeclaredRows, run: DeclaredRun) -> str:
-    """The factor that the encoder reads least above chance."""
+def _find_worst_factor(declared: DeclaredRows, run: DeclaredRun) -> str:
+    """Format the factor whose accuracy is lowest relative to chance."""
     known = get_variant(run.variant)
     read = [
         (declared.accuracy(run, f"factor_accuracy_{name}").value, 1 / n, name)

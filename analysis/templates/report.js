@@ -1,4 +1,4 @@
-// Sorts a table by the column whose head is clicked; a second click turns the order round.
+// Sort a table by the column whose head is clicked; a second click reverses the order.
 for (const table of document.querySelectorAll("table")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table")) {
       };
       const rows = [...table.tBodies[0].rows].map((row) => [key(row), row]);
       rows.sort(([a], [b]) => {
-        // What is missing stays at the end, whichever way the rest is sorted.
+        // Missing values stay at the end in both orders.
         if (a.missing !== b.missing) return a.missing ? 1 : -1;
         if (!isNaN(a.number) && !isNaN(b.number)) return down * (a.number - b.number);
         return down * a.text.localeCompare(b.text);
@@ -27,7 +27,7 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
-// Shows in all figures, and among the trials, the one that the pointer is on.
+// Highlight the trial under the pointer in all figures and in the table of trials.
 for (const row of document.querySelectorAll("#trials tbody tr")) {
   row.dataset.trial = row.cells[0].textContent;
 }

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.data.archive import Archive, read_frame
-from analysis.data.declared import missing_and_stale, on_cpu
-from analysis.data.runs import finished_runs
+from analysis.data.declared import is_on_cpu, select_untrained
+from analysis.data.runs import select_finished
 from sweeps.sweep_settings import SweepSettings
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.source import plan as data_plan
@@ -79,7 +79,7 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
         data = DataSettings.model_validate({"variant": variant, "source": settings.data_source})
         source = data_plan(data, settings.data_dir).source
         declared = declared_runs(settings.study, variant, source, settings.seeds)
-        missing, stale = missing_and_stale(runs, declared)
+        missing, stale = select_untrained(runs, declared)
         seconds = sum(estimate_seconds(run, runs) for run in missing + stale)
         plans.append(VariantPlan(variant, len(declared), len(missing), len(stale), seconds))
     return plans
@@ -92,9 +92,9 @@ def estimate_seconds(run: DeclaredRun, runs: pd.DataFrame) -> float:
     model, else from constants of the variant's family.
     """
     config, kind = run.config, run.config.model.kind
-    known = finished_runs(runs)
+    known = select_finished(runs)
     # CPU seconds of runs on a GPU are no estimate for those on a CPU.
-    timed = known[on_cpu(known)]
+    timed = known[is_on_cpu(known)]
     same = timed[timed["row"].eq(run.row)]
     alike = same
     if same.empty and len(timed):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.statistics import Interval, t_interval
-from analysis.tables.rendering import mean
+from analysis.tables.rendering import format_mean
 from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.stage import StageRun, Sweep
@@ -98,7 +98,7 @@ class Confirmed:
 
     def note(self) -> str:
         """Describe the configuration and its means in one line."""
-        parts = ", ".join(f"{kind} {mean(self.interval(kind))}" for kind in KINDS)
+        parts = ", ".join(f"{kind} {format_mean(self.interval(kind))}" for kind in KINDS)
         return f"Config {self.config.hash()} on {len(self.runs)} fresh seeds: {parts}."
 
 
@@ -112,7 +112,7 @@ def print_confirmed(console: Console, sweep: Sweep, confirmed: Sequence[Confirme
             highlight=False,
         )
         rows = {f"seed {run.values['seed']}, test": _cells(run.test, "test") for run in each.runs}
-        means = [mean(each.interval(kind)) for kind in KINDS]
+        means = [format_mean(each.interval(kind)) for kind in KINDS]
         rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
         _print_accuracies(console, sweep, rows, each.config.data.labels)
     origin = _origin(sweep, confirmed[0].runs[0].test)

@@ -22,7 +22,7 @@ from mlflow.utils.mlflow_tags import (
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
-from analysis.data.runs import every
+from analysis.data.runs import iterate_pages
 from sweeps.cluster.storage_errors import causes
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry
 from sweeps.tracking.registry import publish
@@ -31,7 +31,7 @@ from sweeps.tracking.registry import publish
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    # MLflow would print the address of every run that ends.
+    # MLflow would print the address of iterate_pages run that ends.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # Attempts to register a model while its run can be read.
@@ -158,7 +158,9 @@ class RunClient:
 
     def _search(self, *conditions: str) -> list[Run]:
         place, query = [self._experiment_id], self._query(*conditions)
-        return list(every(self._client.search_runs, experiment_ids=place, filter_string=query))
+        return list(
+            iterate_pages(self._client.search_runs, experiment_ids=place, filter_string=query)
+        )
 
     def _run_id(self, entry: Entry) -> str:
         key = entry.key

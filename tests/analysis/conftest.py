@@ -15,7 +15,7 @@ from tests.shared import shared_folder
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where measured ceilings are kept: the cache of the sweeps' tests too."""
+    """Cache of measured ceilings, shared with the tests of sweeps."""
     folder = shared_folder(tmp_path_factory, "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WEAKDIS_CACHE", str(folder))
@@ -24,7 +24,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def store(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A fresh store, in the current folder."""
+    """An empty store in the current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     path = tmp_path / "mlflow.db"

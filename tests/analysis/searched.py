@@ -1,4 +1,4 @@
-"""A store that holds a sweep as `sweeps/run.py` leaves it, its numbers made up."""
+"""Sweeps with made-up numbers, stored in MLflow as `sweeps/run.py` does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ASKED = {
 
 
 def config(number: int, variant: str = "dsprites_v2", seed: int = 0) -> Config:
-    """The settings of a trial by its number, from 0."""
+    """Return the settings of a trial by its number, from 0."""
     values = {
         "model.latent_size": (4, 8, 16)[number % 3],
         "loss.lambda": round(0.3 * 1.3 ** (number % 12), 3),
@@ -47,7 +47,7 @@ def config(number: int, variant: str = "dsprites_v2", seed: int = 0) -> Config:
 
 
 def score(number: int) -> float:
-    """The score of a trial at its last step: labels matter, nothing else does much."""
+    """Return the final score of a trial, which depends mostly on labels."""
     return 0.3 + 0.3 * math.log10(config(number).data.labels / 100) + 0.01 * (number % 4)
 
 
@@ -60,18 +60,18 @@ def search(
     """Put a sweep into a store.
 
     Args:
-        store: Where to.
-        name: Its name.
-        variant: Its data set variant.
-        trials: Trials of its search.
-        confirm: Pixel accuracy on test of each confirm run of its best trial.
-        status: State of its own run.
+        store: The store.
+        name: Name of the sweep.
+        variant: Data set variant.
+        trials: Number of search trials.
+        confirm: Pixel accuracy on test of each confirm run of the best trial.
+        status: Status of the sweep's run.
         pruned: Trials that were stopped early.
         failed: Trials that failed after their last report.
-        at: When it began, in milliseconds since 1970.
+        at: Start of the sweep in milliseconds since 1970.
 
     Returns:
-        The id of its run.
+        The id of the sweep's run.
     """
     base = config(0, variant).flat()
     space = {f"space.{key}": distribution_to_json(values) for key, values in SPACE.items()}
@@ -106,11 +106,11 @@ def _trial(
     points = []
     for report in range(1, last + 1):
         step = own.training.steps * report // EVALUATIONS
-        told = {
+        metrics = {
             SCORE: reached * report / last, "val/factor_accuracy": 0.9, "seconds": 10.0 * report,
             "train/reconstruction": 100.0 / report,
         }  # fmt: skip
-        points += [Metric(key, value, began + report, step) for key, value in told.items()]
+        points += [Metric(key, value, began + report, step) for key, value in metrics.items()]
     points += [Metric(key, value, began + last, 0) for key, value in (test or {}).items()]
     store.client.log_batch(run, metrics=points)
     store.client.set_terminated(run, "FINISHED", end_time=began + 50_000)

@@ -1,4 +1,4 @@
-"""Finished runs of studies that nobody trained, for known answers."""
+"""Made-up finished study runs, for known answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
 
-from analysis.data.runs import frame
+from analysis.data.runs import build_frame
 from tests.analysis.tracked import Store
 from weakdis_core.rows import DeclaredRun, Row
 from weakdis_core.run_key import Versions
@@ -29,8 +29,8 @@ _PARAMS = ("model.kind", "data.labels", "training.steps")
 def studied(
     *rows: tuple[Row, Mapping[str, Sequence[float]]], versions: Versions = HERE, **fields: object
 ) -> pd.DataFrame:
-    """Rows of the frame: scores of each seed by metric, as many seeds as there are scores."""
-    return frame(
+    """Build a frame of runs from the scores of each seed by metric."""
+    return build_frame(
         [
             _run(run, versions)
             | {f"test/{name}": values[i] for name, values in metrics.items()}
@@ -56,7 +56,7 @@ def _run(run: DeclaredRun, versions: Versions) -> dict[str, object]:
 
 
 def track(store: Store, runs: pd.DataFrame) -> None:
-    """Put runs of the frame into a store, below a study's run."""
+    """Store runs of the frame in MLflow, below the run of a study."""
     client = store.client
     tags: dict[str, Any] = {"kind": "study", "sweep": "study-models", "variant": "dsprites_v2"}
     parent = client.create_run(store.experiment("dsprites_v2"), tags=tags).info.run_id

@@ -53,7 +53,7 @@ def test_table2_of_the_store_in_this_folder(
     assert "0.7877" in printed
 
 
-def test_no_store_yet(
+def test_missing_default_store_shows_committed_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_no_store_yet(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_confirm_runs_the_published_numbers_stand_alone(
+def test_only_published_numbers_without_confirm_runs(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(monkeypatch, "table1")
@@ -76,7 +76,7 @@ def test_without_confirm_runs_the_published_numbers_stand_alone(
     assert "Search results not shown: 1 of dsprites_v4" in capsys.readouterr().out
 
 
-def test_a_store_asked_for_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_store_must_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"there is no file other\.db"):
         call(monkeypatch, "table1", "--tracking-uri", "sqlite:///other.db")

@@ -31,7 +31,7 @@ def test_t_interval_covers_95_percent_with_five_seeds() -> None:
     assert np.mean([i.low <= 0.9 <= i.high for i in intervals]) == pytest.approx(0.95, abs=0.01)
 
 
-def test_equal_scores_have_an_interval_of_no_width() -> None:
+def test_equal_scores_have_zero_width() -> None:
     interval = t_interval([0.5, 0.5, 0.5])
     assert (interval.low, interval.high) == (0.5, 0.5)
 
@@ -45,7 +45,7 @@ def test_one_score_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize("values", [[], [math.nan, math.nan]])
-def test_undefined_is_nan_with_its_count(values: list[float]) -> None:
+def test_without_scores_the_mean_is_nan(values: list[float]) -> None:
     interval = t_interval(values)
     assert all(math.isnan(end) for end in (interval.value, interval.low, interval.high))
     assert interval.n == 0
@@ -69,7 +69,7 @@ def test_interquartile_mean_known_answers(values: list[float], mean: float) -> N
     assert interquartile_mean(values) == pytest.approx(mean)
 
 
-def test_an_interquartile_mean_of_nothing_is_undefined() -> None:
+def test_interquartile_mean_without_scores_is_nan() -> None:
     assert math.isnan(interquartile_mean([]))
     assert math.isnan(interquartile_mean([math.nan]))
 
@@ -82,7 +82,7 @@ def test_paired_known_answer() -> None:
     assert interval.n == 3
 
 
-def test_paired_leaves_out_seeds_that_lack_either() -> None:
+def test_paired_ignores_seeds_without_both_scores() -> None:
     interval = paired_interval([1, math.nan, 3], [0, 1, math.nan])
     assert (interval.value, interval.n) == (1, 1)
     assert math.isnan(interval.low)

@@ -1,4 +1,4 @@
-"""A real MLflow store in a file, filled through the MLflow client."""
+"""An MLflow store in a file, filled through the MLflow client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 @dataclass(frozen=True)
 class Store:
-    """A store, and a short way to put trials into it."""
+    """A store with methods to add runs."""
 
     path: Path
     uri: str
@@ -77,7 +77,7 @@ class Store:
         *,
         source: str = "rendered",
     ) -> None:
-        """Confirm runs of one configuration, a seed for each latent accuracy."""
+        """Add confirm runs of one configuration, one seed for each latent accuracy."""
         for seed, latent in enumerate(latents):
             self.trial(seed=seed, stage="confirm", source=source, metrics=scores(latent))
 
@@ -85,7 +85,7 @@ class Store:
 def scores(
     latent: float, pixels: float = 0.9, *, validation: float = 0.9, **others: float
 ) -> dict[str, float]:
-    """Metrics of a trial that was evaluated on test."""
+    """Return the metrics of a trial that was evaluated on test."""
     return {
         "val/relation_accuracy_pixels": validation,
         "test/relation_accuracy_latent": latent,

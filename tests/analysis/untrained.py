@@ -1,4 +1,4 @@
-"""Checkpoints of models that never trained: enough for whoever only loads them."""
+"""Checkpoints of untrained models, for tests that only load them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weakdis_core.models.networks import Networks
 
 
 def untrained(variant: str, path: Path) -> Path:
-    """Write the checkpoint of an untrained small model; where."""
+    """Write the checkpoint of a small untrained model, and return its path."""
     config = small_config(variant)
     networks = Networks(get_variant(variant), config, torch.device("cpu"))
     write_checkpoint({"config": config.to_dict(), "networks": networks.state_dict()}, path)

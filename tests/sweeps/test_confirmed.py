@@ -12,7 +12,7 @@ import pytest
 
 from analysis.data.runs import read_runs
 from analysis.statistics import t_interval
-from analysis.tables.accuracy_table import table1
+from analysis.tables.accuracy_table import build_table1
 from sweeps.confirm import fresh_seeds
 from tests.sweeps.support.finished import SCRIPT, Finished
 from weakdis_core.config.config import Config
@@ -97,7 +97,7 @@ def test_scores_are_printed_beside_those_of_the_paper(finished: Finished) -> Non
 
 @pytest.mark.slow
 def test_table1_shows_only_the_confirm_runs(finished: Finished) -> None:
-    table = table1(read_runs(finished.uri), load()).set_index("variant")
+    table = build_table1(read_runs(finished.uri), load()).set_index("variant")
     row = table.loc[VARIANT]
     found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
     assert row["latent"] == pytest.approx(t_interval(found).value)

@@ -45,7 +45,7 @@ def test_a_report_that_mlflow_refuses_is_printed(
     search(Store(tmp_path, database, client), trials=1)
     # The real drawings take long and are tested elsewhere.
     made = SweepPage(find_sweep(client, read_runs(database), "tried"), "page", [])
-    monkeypatch.setattr("analysis.report.sweep_page.make_report", lambda *_: made)
+    monkeypatch.setattr("analysis.report.sweep_page.build_page", lambda *_: made)
     # A file in place of the folder of MLflow's files.
     (tmp_path / "mlruns").write_text("")
     output = io.StringIO()

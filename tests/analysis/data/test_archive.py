@@ -1,4 +1,4 @@
-"""The committed archive: what goes in comes out, and damage is explained."""
+"""Reading and writing of the committed archive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, scores_of
+from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, get_scores
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
 from weakdis_core.errors import UserError
@@ -35,26 +35,26 @@ def written(folder: Path, *parts: pd.DataFrame) -> Archive:
     return Archive(folder)
 
 
-def test_the_committed_files_are_written_as_they_were_read(tmp_path: Path) -> None:
+def test_committed_files_are_unchanged_by_reading_and_writing(tmp_path: Path) -> None:
     for file in FILES:
         shutil.copy(COMMITTED / file, tmp_path)
     Archive(tmp_path).write()
     assert texts(tmp_path) == texts(COMMITTED)
-    # And from the numbers of the frame.
+    # The frame also has all numbers.
     written(tmp_path / "new", Archive(COMMITTED).frame())
     assert texts(tmp_path / "new") == texts(COMMITTED)
 
 
-def test_every_committed_count_is_what_the_counts_among_the_scores_say() -> None:
+def test_committed_counts_match_the_counts_among_the_scores() -> None:
     archive = Archive(COMMITTED)
     for _, run in archive.frame().iterrows():
-        scores = scores_of(run)
+        scores = get_scores(run)
         for line in archive.scores[run["run_id"]]:
             n = count_of(line["metric"], scores)
             assert line["n"] == ("" if n is None else str(n)), (run["row"], line)
 
 
-def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+def test_added_runs_are_read_back(tmp_path: Path) -> None:
     assert Archive(tmp_path / "new" / "results").runs == []
     scores = {"a": [math.nan], "c": [1e-12], "factor_accuracy": [0.123456789]}
     fidelity = {"fidelity_images": [70.0], "swap_psnr": [math.nan]}
@@ -70,18 +70,18 @@ def test_what_goes_in_comes_out(tmp_path: Path) -> None:
     assert kept["swap_psnr"] == kept["nuisance_kept"] == ("nan", "0")
     assert not {"a", "images", "fidelity_images"} & set(kept)
     again = archive.frame()
-    assert scores_of(again.iloc[0])["factor_accuracy"] == 0.123457
+    assert get_scores(again.iloc[0])["factor_accuracy"] == 0.123457
     assert again["test/images"].tolist() == [100]
 
 
-def test_the_files_do_not_depend_on_the_order_of_finishing(tmp_path: Path) -> None:
+def test_files_do_not_depend_on_the_order_of_runs(tmp_path: Path) -> None:
     runs = studied((OURS, SEEDS))
     written(tmp_path / "one", runs)
     written(tmp_path / "two", *(runs.iloc[[place]] for place in (3, 1, 4, 0, 2)))
     assert texts(tmp_path / "one") == texts(tmp_path / "two")
 
 
-def test_a_run_replaces_the_stale_one_and_nothing_else(tmp_path: Path) -> None:
+def test_run_replaces_only_its_stale_predecessor(tmp_path: Path) -> None:
     def one(runs: Row, value: float, versions: Versions = HERE, **fields: object) -> pd.DataFrame:
         return studied((runs, {"a": [value]}), versions=versions, **fields)
 
@@ -106,7 +106,7 @@ def test_a_run_replaces_the_stale_one_and_nothing_else(tmp_path: Path) -> None:
     }
 
 
-def test_scores_of_a_run_that_is_not_listed_do_not_count(tmp_path: Path) -> None:
+def test_scores_of_unlisted_runs_do_not_count(tmp_path: Path) -> None:
     # A process that was killed between the two files.
     written(tmp_path, studied((OURS[:1], SEEDS)))
     before = (tmp_path / RUNS_FILE).read_text()
@@ -126,7 +126,9 @@ def test_scores_of_a_run_that_is_not_listed_do_not_count(tmp_path: Path) -> None
         (SCORES_FILE, ",0.5,", ",half,", r"scores\.csv, line 2: value: 'half' is not a number"),
     ],
 )
-def test_damage_is_explained(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+def test_damaged_files_are_reported(
+    tmp_path: Path, file: str, old: str, new: str, message: str
+) -> None:
     written(tmp_path, studied((OURS, {"a": [0.5]})))
     text = (tmp_path / file).read_text()
     assert old in text

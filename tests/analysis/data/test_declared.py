@@ -1,4 +1,4 @@
-"""The scores of declared rows: which runs count, and which never do."""
+"""Selection of the runs behind the scores of declared rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.data.declared import DeclaredRows, missing_and_stale
+from analysis.data.declared import DeclaredRows, select_untrained
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
 from weakdis_core.run_key import Versions
@@ -88,14 +88,14 @@ def test_an_accuracy_of_one_run_has_the_interval_of_its_images() -> None:
     assert DeclaredRows(runs).accuracy(OURS[1], LATENT).n == 0
 
 
-def test_runs_without_a_result_are_told_from_stale_ones() -> None:
+def test_missing_and_stale_runs_are_distinguished() -> None:
     changed = replace(OURS[1], config=OURS[1].config.with_values({"loss.lambda": 0.9}))
     runs = studied((OURS[:1], latent([0.9])), ((changed,), latent([0.9])))
-    missing, stale = missing_and_stale(runs, OURS[:3])
+    missing, stale = select_untrained(runs, OURS[:3])
     assert ([run.config.seed for run in missing], [run.config.seed for run in stale]) == (
         [13],
         [12],
     )
     # The same configuration was trained for a row that lacks this one's scores.
-    missing, stale = missing_and_stale(runs.assign(row="another"), OURS[:1])
+    missing, stale = select_untrained(runs.assign(row="another"), OURS[:1])
     assert (len(missing), len(stale)) == (1, 0)

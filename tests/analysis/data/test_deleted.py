@@ -1,4 +1,4 @@
-"""A sweep of which runs were deleted in MLflow: nothing that is left passes for what is gone."""
+"""Sweeps with runs deleted in MLflow: the remaining runs never pass for the missing ones."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mlflow.cli import cli
 
 from analysis.commands import table1, trials
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import importances
-from analysis.data.tracked_sweep import find_sweep, study_of
-from analysis.report.sweep_page import make_report
-from analysis.report.verdict import verdict
+from analysis.data.setting_importance import compute_importances
+from analysis.data.tracked_sweep import build_study, find_sweep
+from analysis.report.sweep_page import build_page
+from analysis.report.verdict import write_verdict
 from tests.analysis.searched import search
 from tests.analysis.tracked import Store
 from weakdis_core.errors import UserError
 from weakdis_core.paper import load
 
-CURE = "`python sweeps/run.py --resume tried` sends MLflow what it lacks."
+REMEDY = "Send it the missing runs with `python sweeps/run.py --resume tried`."
 
 
 def delete(store: Store, parent: str, *trial_ids: str) -> None:
@@ -33,13 +33,13 @@ def delete(store: Store, parent: str, *trial_ids: str) -> None:
 
 
 def sentences(store: Store, parent: str) -> list[str]:
-    """The verdict on a sweep."""
+    """Return the verdict on a sweep."""
     sweep = find_sweep(store.client, read_runs(store.uri), parent)
-    return verdict(sweep, importances(study_of(sweep), resamples=2), load())
+    return write_verdict(sweep, compute_importances(build_study(sweep), resamples=2), load())
 
 
 def lacks(what: str) -> str:
-    return f"MLflow lacks {what} of tried, so what follows is of the rest; {CURE}"
+    return f"MLflow lacks {what} of tried, so these results cover only the rest. {REMEDY}"
 
 
 OTHERS = [f"{number:05d}" for number in range(1, 12)]
@@ -50,20 +50,30 @@ CONFIRMED = [f"confirm-{number:05d}" for number in range(1, 4)]
     ("gone", "first", "winner", "confirmed"),
     [
         (["00012"], "1 of 12 trials", "", ""),
-        (OTHERS, "11 of 12 trials", "Trial 00012 won among 12", "on 3 fresh seeds"),
-        (["00001"], "1 of 12 trials", "Trial 00012 won among 12", "on 3 fresh seeds"),
-        (CONFIRMED[:1], "1 of 3 confirm runs", "Trial 00012 won among 12", "on 2 fresh seeds"),
-        (CONFIRMED, "3 of 3 confirm runs", "Trial 00012 won among 12", "until MLflow has its"),
+        (OTHERS, "11 of 12 trials", "Trial 00012 is the best of 12 trials", "on 3 fresh seeds"),
+        (["00001"], "1 of 12 trials", "Trial 00012 is the best of 12 trials", "on 3 fresh seeds"),
+        (
+            CONFIRMED[:1],
+            "1 of 3 confirm runs",
+            "Trial 00012 is the best of 12 trials",
+            "on 2 fresh seeds",
+        ),
+        (
+            CONFIRMED,
+            "3 of 3 confirm runs",
+            "Trial 00012 is the best of 12 trials",
+            "once MLflow has them",
+        ),
         (["00012", *CONFIRMED], "1 of 12 trials and 3 of 3 confirm runs", "", ""),
     ],
     ids=["winner", "all but winner", "another", "one confirm run", "all confirm runs", "both"],
 )
-def test_a_report_names_what_mlflow_lacks_and_no_winner_of_the_rest(
+def test_verdict_counts_missing_runs_and_names_no_winner_of_the_rest(
     store: Store, gone: list[str], first: str, winner: str, confirmed: str
 ) -> None:
     parent = search(store, confirm=(0.70, 0.72, 0.71))
     store.client.set_tag(parent, "best_trial_id", "00012")
-    assert sentences(store, parent)[0].startswith("Trial 00012 won among 12")
+    assert sentences(store, parent)[0].startswith("Trial 00012 is the best of 12 trials")
     delete(store, parent, *gone)
     first_sentence, *rest = sentences(store, parent)
     assert first_sentence == lacks(first)
@@ -72,36 +82,36 @@ def test_a_report_names_what_mlflow_lacks_and_no_winner_of_the_rest(
     assert confirmed in (rest[1] if rest else "")
 
 
-def test_a_page_credits_nothing_where_mlflow_lacks_the_winner(store: Store, cache: Path) -> None:
+def test_page_without_the_winner_shows_no_result(store: Store, cache: Path) -> None:
     parent = search(store, confirm=(0.70,))
     store.client.set_tag(parent, "best_trial_id", "00012")
     delete(store, parent, "00012", CONFIRMED[0])
-    html = make_report(store.uri, parent).html
+    html = build_page(store.uri, parent).html
     first_sentence = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
     assert first_sentence.strip().startswith(
         "<p>MLflow lacks 1 of 12 trials and 1 of 1 confirm runs"
     )
     assert first_sentence.count("<p>") == 1
     assert "MLflow lacks the best trial" in html
-    for wrong in ("Nothing was confirmed", "No trial has a score yet", "trains it again"):
+    for wrong in ("Nothing was confirmed", "No trial has a score yet", "train it again"):
         assert wrong not in html
 
 
-def test_a_sweep_that_an_earlier_version_left_without_counts_lacks_what_is_named(
+def test_sweep_of_an_earlier_version_without_counts(
     store: Store,
 ) -> None:
     parent = search(store, confirm=(0.70, 0.72))
     for tag in ("search.ended", "confirm.ended"):
         store.client.delete_tag(parent, tag)
     delete(store, parent, "00012")
-    # Of the winner only its confirm runs are left.
+    # Only the confirm runs of the winner are left.
     assert sentences(store, parent) == [lacks("1 of 12 trials")]
     delete(store, parent, *CONFIRMED[:2])
     store.client.set_tag(parent, "best_trial_id", "00012")
     assert sentences(store, parent) == [lacks("1 of 12 trials")]
 
 
-def test_a_configuration_that_lost_its_confirm_runs_leaves_the_win_to_no_other(
+def test_no_other_configuration_wins_if_confirm_runs_are_missing(
     store: Store,
 ) -> None:
     parent = search(store, confirm=(0.70, 0.72, 0.71))
@@ -113,11 +123,11 @@ def test_a_configuration_that_lost_its_confirm_runs_leaves_the_win_to_no_other(
     delete(store, parent, *CONFIRMED[:2])
     first_sentence, who, much, _ = sentences(store, parent)
     assert first_sentence == lacks("2 of 3 confirm runs")
-    assert who.startswith("Trial 00012 won among 12: ")
+    assert who.startswith("Trial 00012 is the best of 12 trials: ")
     assert "fresh seeds" not in much
 
 
-def test_the_tables_say_what_mlflow_lacks(
+def test_tables_count_missing_runs(
     store: Store, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parent = search(store, confirm=(0.70, 0.72, 0.71))
@@ -133,7 +143,7 @@ def test_the_tables_say_what_mlflow_lacks(
 
 
 @pytest.mark.parametrize("what", ["runs", "experiments"])
-def test_a_deleted_sweep_is_named_with_the_command_that_restores_it(
+def test_deleted_sweep_comes_with_command_to_restore_it(
     store: Store, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     parent = search(store)

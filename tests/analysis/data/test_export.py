@@ -1,4 +1,4 @@
-"""MLflow's study runs become archived ones, and what is refused stays out."""
+"""Export of study runs from MLflow to the archive."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.__main__ import run
-from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, read_frame, union
-from analysis.data.outbox_files import DELIVERED_FILE, OUTBOX_FILE, undelivered
+from analysis.data.archive import RUNS_FILE, SCORES_FILE, Archive, merge_runs, read_frame
+from analysis.data.outbox_files import DELIVERED_FILE, OUTBOX_FILE, count_undelivered
 from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
 from tests.analysis.searched import search
@@ -42,7 +42,7 @@ def texts(folder: Path) -> list[str]:
     return [(folder / file).read_text() for file in (RUNS_FILE, SCORES_FILE)]
 
 
-def test_tracked_runs_become_archived_ones_once(
+def test_tracked_runs_are_exported_once(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = studied((OURS, {LATENT: [0.9, 0.8], "factor_accuracy": [0.7, 0.6]}))
@@ -55,7 +55,7 @@ def test_tracked_runs_become_archived_ones_once(
     assert "0 new, 0 replaced, 2 unchanged" in capsys.readouterr().out
 
 
-def test_committed_lines_stay_as_they_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_committed_lines_do_not_change(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "results", "results", ignore=shutil.ignore_patterns(".lock"))
     before = texts(Path("results"))
     # A committed run, trained again to another digit, and a new one.
@@ -70,7 +70,7 @@ def test_committed_lines_stay_as_they_are(store: Store, monkeypatch: pytest.Monk
     assert len(after[0].splitlines()) == len(before[0].splitlines()) + 1
 
 
-def test_a_stale_run_is_replaced_by_a_later_one_alone(
+def test_stale_run_is_replaced_only_by_a_later_one(
     store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = Versions(HERE.code - 1, HERE.scikit_learn)
@@ -97,7 +97,7 @@ def test_runs_of_a_dirty_work_tree_are_refused(
     with pytest.raises(UserError, match="export: dsprites_v2: trained from a work tree with unc"):
         export(monkeypatch)
     assert Archive(Path("results")).runs == []
-    # One that is committed already is not asked for again.
+    # A dirty run that is already committed is no error.
     archived(Path("results"), studied((OURS[1:], {LATENT: [0.8]}), commit="0123abc-dirty"))
     export(monkeypatch)
     assert len(Archive(Path("results")).runs) == 2
@@ -109,22 +109,22 @@ def test_nothing_is_exported_while_mlflow_lacks_entries(
     track(store, studied((OURS, {LATENT: [0.9]})))
     folder = tmp_path / "runs" / "study-models-dsprites_v2-core2"
     folder.mkdir(parents=True)
-    assert undelivered(folder) == 0
+    assert count_undelivered(folder) == 0
     (folder / OUTBOX_FILE).write_text("{}\n{}\n{}\n")
-    assert undelivered(folder) == 3
+    assert count_undelivered(folder) == 3
     (folder / DELIVERED_FILE).write_text("000000000002\n")
     message = r"export: MLflow lacks 1 entries of .*study-models-dsprites_v2-core2; run the same"
     for flags in ([], ["--storage", str(tmp_path / "runs")], ["--storage", "s3://bucket/runs"]):
         with pytest.raises(UserError, match=message):
             export(monkeypatch, *flags)
     assert not Path("results").exists()
-    # Somewhere else nothing waits.
+    # Another storage has no undelivered entries.
     monkeypatch.setenv("WEAKDIS_STORAGE", str(tmp_path / "elsewhere"))
     export(monkeypatch)
     assert len(Archive(Path("results")).runs) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_explained(
+def test_unwritable_folder_is_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "results").write_text("in the way")
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_explained(
         export(monkeypatch)
 
 
-def test_a_run_that_both_have_is_mlflows(store: Store) -> None:
+def test_mlflow_wins_if_both_have_a_run(store: Store) -> None:
     archived(Path("results"), studied((OURS, {LATENT: [0.1, 0.2]})))
     track(store, studied((OURS, {LATENT: [0.9]})))
     runs = read_frame().sort_values("seed")
@@ -141,10 +141,10 @@ def test_a_run_that_both_have_is_mlflows(store: Store) -> None:
     track(store, studied((OURS[1:], {LATENT: [0.8]}), row="another"))
     track(store, studied((OURS[1:], {LATENT: [0.7]}), outcome="failed"))
     assert 0.2 in read_frame()[f"test/{LATENT}"].tolist()
-    assert union(read_runs(store.uri), Archive(Path("nowhere")).frame()).shape[0] == 3
+    assert merge_runs(read_runs(store.uri), Archive(Path("nowhere")).frame()).shape[0] == 3
 
 
-def test_sweeps_do_not_see_the_runs_of_studies(store: Store) -> None:
+def test_sweeps_do_not_contain_study_runs(store: Store) -> None:
     track(store, studied((OURS, {LATENT: [0.9]})))
     with pytest.raises(UserError, match="sweep: there is none in this store"):
         find_sweep(store.client, read_runs(store.uri))

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from analysis.data import runs as module
-from analysis.data.runs import COLUMNS, frame, read_runs
-from analysis.data.store import open_store, resolve_uri, shown
+from analysis.data.runs import COLUMNS, build_frame, read_runs
+from analysis.data.store import hide_password, open_store, resolve_uri
 from tests.analysis.tracked import Store, scores
 from weakdis_core.errors import UserError
 
 
-def test_one_row_a_trial(store: Store) -> None:
+def test_each_trial_is_one_row(store: Store) -> None:
     parent = store.sweep()
     run = store.trial(parent=parent, seed=3, labels=300, metrics=scores(0.91))
     runs = read_runs(store.uri)
@@ -28,11 +28,11 @@ def test_one_row_a_trial(store: Store) -> None:
     assert row["data.labels"] == 300
     assert row["test/relation_accuracy_latent"] == 0.91
     assert row["finished"] >= row["started"]
-    # The setting says auto; the tag says which data it was.
+    # The param is the setting, the tag is the resolved source.
     assert (row["data.source"], row["source"]) == ("auto", "rendered")
 
 
-def test_numbers_are_numbers_and_what_is_absent_is_missing(store: Store) -> None:
+def test_numbers_are_numeric_and_absent_values_missing(store: Store) -> None:
     store.trial(metrics=scores(0.91))
     store.trial(seed=1, metrics={"train/reconstruction": 9.5}, status="RUNNING")
     runs = read_runs(store.uri)
@@ -67,7 +67,7 @@ def test_an_empty_store_gives_an_empty_frame(store: Store) -> None:
     assert tuple(runs.columns) == COLUMNS
 
 
-def test_a_run_that_says_nothing_makes_the_weaker_claim(store: Store) -> None:
+def test_run_without_tags_is_a_search_trial(store: Store) -> None:
     tags = {"variant": "dsprites_v2", "mlflow.parentRunId": "parent"}
     store.client.create_run(store.experiment("dsprites_v2"), tags=tags)
     row = read_runs(store.uri).iloc[0]
@@ -75,12 +75,12 @@ def test_a_run_that_says_nothing_makes_the_weaker_claim(store: Store) -> None:
     assert pd.isna(row["seed"])
 
 
-def test_frame_keeps_words_as_words() -> None:
+def test_frame_keeps_words_as_text() -> None:
     rows: list[dict[str, object]] = [
         {"run_id": "a", "model.encoder": "convolutional", "model.latent_size": "8"},
         {"run_id": "b", "model.encoder": "object_centred", "model.latent_size": "16"},
     ]
-    runs = frame(rows)
+    runs = build_frame(rows)
     assert runs["model.encoder"].tolist() == ["convolutional", "object_centred"]
     assert runs["model.latent_size"].tolist() == [8, 16]
 
@@ -92,14 +92,14 @@ def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_text("not a database, however long this text may be " * 50)
     with pytest.raises(UserError, match="file is not a database"):
         read_runs(f"sqlite:///{path}")
 
 
-def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+def test_database_of_another_program_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
     connection.execute("create table sales (amount)")
@@ -112,7 +112,7 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "nothing://here", "sqlite://[", "mysql+nodriver://h/d"])
-def test_what_is_no_store_is_refused(
+def test_invalid_store_is_refused(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -121,18 +121,18 @@ def test_what_is_no_store_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_not_there_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_server_fails_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9 cannot be read"):
         open_store("http://127.0.0.1:9")
 
 
 def test_passwords_are_not_printed() -> None:
-    assert "secret" not in shown("postgresql://me:secret@host/db")
-    assert "secret" not in shown("http://me:secret@host:5000")
+    assert "secret" not in hide_password("postgresql://me:secret@host/db")
+    assert "secret" not in hide_password("http://me:secret@host:5000")
 
 
-def test_where_the_store_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_store_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert resolve_uri() == "sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")

@@ -1,4 +1,4 @@
-"""Which runs are averaged into a row, and which are not."""
+"""Selection of the runs that are averaged into a row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 
 from analysis.data.runs import read_runs
-from analysis.data.selection import confirmed, row_of, rows, unconfirmed
+from analysis.data.selection import (
+    CONFIRMED,
+    TableRow,
+    count_unconfirmed,
+    select_confirm_runs,
+    select_confirmed,
+)
 from tests.analysis.tracked import Store, scores
 
 LATENT = {"latent": "test/relation_accuracy_latent"}
@@ -19,11 +25,11 @@ def confirm(store: Store, latent: float, **how: object) -> None:
 
 
 def the_row(store: Store) -> dict[str, object]:
-    (seeds,) = rows(read_runs(store.uri))
-    return row_of(seeds, LATENT)
+    (seeds,) = select_confirmed(read_runs(store.uri))
+    return TableRow(CONFIRMED, seeds, 5).summarize(LATENT)
 
 
-def test_only_confirm_runs_that_reached_their_end_count(store: Store) -> None:
+def test_only_finished_confirm_runs_count(store: Store) -> None:
     confirm(store, 0.9)
     confirm(store, 0.1, seed=1, status="KILLED")
     confirm(store, 0.1, seed=2, status="FAILED")
@@ -66,20 +72,22 @@ def test_versions_of_the_core_are_not_averaged_and_the_newest_is_shown(store: St
     assert (row["core"], row["seeds"], row["latent"]) == (2, 2, 0.9)
 
 
-def test_runs_older_than_the_tag_are_of_the_first_version(store: Store) -> None:
+def test_runs_without_version_tag_are_of_the_first_version(store: Store) -> None:
     confirm(store, 0.8, seed=0, core=None)
     confirm(store, 0.9, seed=1, core=1)
     assert the_row(store)["seeds"] == 2
 
 
-def test_data_sources_are_rows_of_their_own(store: Store) -> None:
+def test_data_sources_have_separate_rows(store: Store) -> None:
     confirm(store, 0.9)
     confirm(store, 0.5, source="official")
-    found = {seeds["source"].iloc[0]: len(seeds) for seeds in rows(read_runs(store.uri))}
+    found = {
+        seeds["source"].iloc[0]: len(seeds) for seeds in select_confirmed(read_runs(store.uri))
+    }
     assert found == {"rendered": 1, "official": 1}
 
 
-def test_a_seed_run_twice_counts_once_the_later_time(store: Store) -> None:
+def test_repeated_seed_counts_once_with_its_latest_run(store: Store) -> None:
     confirm(store, 0.5, seed=1, start=1000)
     confirm(store, 0.9, seed=1, start=2000)
     row = the_row(store)
@@ -101,30 +109,30 @@ def test_baselines_and_controls_are_not_ours(
     confirm(store, 0.9, **setting)
     # Read beside a run that is older than the setting.
     confirm(store, 0.9, seed=1, source="official")
-    found = confirmed(read_runs(store.uri))
+    found = select_confirm_runs(read_runs(store.uri))
     assert found["source"].eq("rendered").sum() == counts
 
 
-def test_search_results_are_counted_where_there_is_no_row(store: Store) -> None:
+def test_search_results_without_a_row_are_counted(store: Store) -> None:
     for seed in (0, 1):
         store.trial("dsprites_v2", seed=seed, metrics=scores(0.9))
     store.trial("dsprites_v3", metrics=scores(0.9))
     confirm(store, 0.9, variant="dsprites_v3")
     variants = ["dsprites_v2", "dsprites_v3", "dsprites_v4"]
-    found = unconfirmed(read_runs(store.uri), variants)
+    found = count_unconfirmed(read_runs(store.uri), variants)
     assert found == {"dsprites_v2": 2, "dsprites_v4": 0}
 
 
-def test_no_runs_are_no_rows(store: Store) -> None:
+def test_no_runs_give_no_rows(store: Store) -> None:
     runs = read_runs(store.uri)
-    assert list(rows(runs)) == []
-    assert unconfirmed(runs, ["dsprites_v2"]) == {"dsprites_v2": 0}
+    assert list(select_confirmed(runs)) == []
+    assert count_unconfirmed(runs, ["dsprites_v2"]) == {"dsprites_v2": 0}
 
 
-def test_a_metric_that_no_run_has_is_undefined(store: Store) -> None:
+def test_metric_without_runs_is_nan(store: Store) -> None:
     confirm(store, 0.9)
-    (seeds,) = rows(read_runs(store.uri))
-    row = row_of(seeds, {"mig": "test/mig_raw"})
+    (seeds,) = select_confirmed(read_runs(store.uri))
+    row = TableRow(CONFIRMED, seeds, 5).summarize({"mig": "test/mig_raw"})
     assert math.isnan(row["mig"])
     assert row["mig_seeds"] == 0
     assert pd.isna(row["mig_low"])

@@ -1,12 +1,12 @@
-"""A sweep read back from MLflow: what was searched, who won, and how it went."""
+"""A sweep read from MLflow: its search space, trials and winner."""
 
 from __future__ import annotations
 
 import pytest
 
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import FEWEST, importances
-from analysis.data.tracked_sweep import HISTORY, TrackedSweep, find_sweep, read_history, study_of
+from analysis.data.setting_importance import FEWEST, compute_importances
+from analysis.data.tracked_sweep import HISTORY, TrackedSweep, build_study, find_sweep, read_history
 from tests.analysis.searched import BEGAN, EVALUATIONS, SCORE, SPACE, config, score, search
 from tests.analysis.tracked import Store
 from weakdis_core.errors import UserError
@@ -49,7 +49,9 @@ def test_a_sweep_is_found_by_name_run_and_variant(store: Store) -> None:
         with pytest.raises(UserError, match=reason):
             found(store, name, variant)
     again = search(store, "first", "dsprites_v4", trials=1)
-    with pytest.raises(UserError, match=f"several; say which run: .*{again} \\(dsprites_v4\\)"):
+    with pytest.raises(
+        UserError, match=f"several sweeps; give a run's id: .*{again} \\(dsprites_v4\\)"
+    ):
         found(store, "first")
 
 
@@ -58,7 +60,7 @@ def test_a_store_without_sweeps(store: Store) -> None:
         found(store)
 
 
-def test_the_best_is_the_sweep_s_own_choice_once_it_has_ended(store: Store) -> None:
+def test_best_is_the_recorded_choice_of_an_ended_sweep(store: Store) -> None:
     for status, expected in (("RUNNING", "00012"), ("FINISHED", "00011")):
         run = search(store, status.lower(), status=status)
         store.client.set_tag(run, "best_trial_id", "00011")
@@ -73,14 +75,14 @@ def test_a_sweep_without_a_score_has_no_best(store: Store) -> None:
     assert found(store).scored.empty
 
 
-def test_without_a_complete_trial_the_best_of_the_others_leads(store: Store) -> None:
+def test_best_is_incomplete_if_no_trial_is_complete(store: Store) -> None:
     search(store, trials=3, pruned=(0, 1, 2))
     best = found(store).best
     assert best is not None
     assert best["outcome"] == "pruned"
 
 
-def test_a_history_has_every_report(store: Store) -> None:
+def test_history_has_every_report(store: Store) -> None:
     search(store, trials=2)
     runs = found(store).trials["run_id"]
     history = read_history(store.client, runs, [SCORE, "seconds", "no such metric"])
@@ -92,34 +94,34 @@ def test_a_history_has_every_report(store: Store) -> None:
     assert own["value"].iloc[-1] == pytest.approx(score(0))
 
 
-def test_the_study_is_what_was_searched(store: Store) -> None:
+def test_study_contains_the_search_trials(store: Store) -> None:
     search(store)
-    study = study_of(found(store))
+    study = build_study(found(store))
     assert len(study.trials) == 12
     assert study.best_trial.params == {
         name: value for name, value in config(11).flat().items() if name in SPACE
     }
 
 
-def test_a_trial_that_failed_is_not_judged_by_its_last_score(store: Store) -> None:
+def test_scores_of_failed_trials_do_not_count(store: Store) -> None:
     search(store, failed=(11,))
     sweep = found(store)
-    assert len(study_of(sweep).trials) == 11
+    assert len(build_study(sweep).trials) == 11
     assert sweep.best is not None
     assert sweep.best["trial_id"] != "00012"
 
 
-def test_what_matters_is_found_to_matter(store: Store) -> None:
+def test_important_setting_is_ranked_first(store: Store) -> None:
     search(store, trials=24, pruned=())
-    table = importances(study_of(found(store)), resamples=10)
+    table = compute_importances(build_study(found(store)), resamples=10)
     assert table["setting"].iloc[0] == "data.labels"
     assert table["importance"].sum() == pytest.approx(1.0, abs=1e-6)
     assert (table["low"] <= table["importance"]).all()
     assert (table["importance"] <= table["high"]).all()
-    again = importances(study_of(found(store)), resamples=10)
+    again = compute_importances(build_study(found(store)), resamples=10)
     assert again.equals(table)
 
 
-def test_too_few_trials_say_nothing(store: Store) -> None:
+def test_too_few_trials_give_no_importances(store: Store) -> None:
     search(store, trials=FEWEST - 1, pruned=())
-    assert importances(study_of(found(store))).empty
+    assert compute_importances(build_study(found(store))).empty

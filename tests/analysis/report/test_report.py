@@ -1,4 +1,4 @@
-"""The report: what it says, and how it behaves in a browser."""
+"""The report of a sweep: its text, and its behaviour in a browser."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from analysis.data.runs import read_runs
-from analysis.data.setting_importance import importances
-from analysis.data.tracked_sweep import find_sweep, study_of
-from analysis.report.provenance import command_of, config_of
-from analysis.report.sweep_page import embedded, make_report
-from analysis.report.verdict import confirmations, verdict
+from analysis.data.setting_importance import compute_importances
+from analysis.data.tracked_sweep import build_study, find_sweep
+from analysis.report.provenance import build_command, parse_config
+from analysis.report.sweep_page import build_page, embed_pictures
+from analysis.report.verdict import compare_confirmed, write_verdict
 from tests.analysis.searched import SPACE, config, search
 from tests.analysis.tracked import Store
 from tests.conftest import program
@@ -41,39 +41,43 @@ def page_file(store: Store, cache: Path, tmp_path: Path) -> Path:
     (tmp_path / "half.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:900])
     store.client.log_artifact(confirmed.iloc[0], str(tmp_path / "half.png"), "pictures")
     path = tmp_path / "report.html"
-    make_report(store.uri).write(path)
+    build_page(store.uri).write(path)
     return path
 
 
-def test_the_page_says_who_won_how_surely_and_why(page_file: Path) -> None:
+def test_page_names_winner_score_and_most_important_setting(page_file: Path) -> None:
     html = page_file.read_text()
     verdict = html.partition("<h2>Verdict</h2>")[2].partition("</section>")[0]
-    assert "Trial 00012 won among 12: latent size 16" in verdict
+    assert "Trial 00012 is the best of 12 trials: latent size 16" in verdict
     assert "Trained again on 5 fresh seeds" in verdict
-    assert "in 0.840 ± 0.039 of decoded pictures" in verdict
-    assert "What made the difference was labels" in verdict
-    # Like is compared with like.
-    assert "latent accuracy, the paper&#x27;s measure, is 0.840 ± 0.039" in verdict
-    assert "0.724 with 1000 labels, without an interval and on official images" in verdict
-    # And it is seen: the picture comes before the numbers of others.
-    assert "What it looks like" in verdict
+    assert "84.0% of changed pictures have the right factor changed and all others" in verdict
+    assert "95% t-interval over seeds 80.1% to 87.9%" in verdict
+    assert "The setting that mattered most is labels" in verdict
+    # Latent accuracy is compared with latent accuracy.
+    assert "Latent accuracy, the paper&#39;s measure, is 0.840 ± 0.039" in verdict
+    assert (
+        "a latent accuracy of 0.724 with 1000 labels on official images, without an interval"
+        in verdict
+    )
+    # A picture of the result comes first.
+    assert "Pictures of the best configuration" in verdict
     assert verdict.count("<img") == 1
-    for part in ("Table 1", "Table 2", "Provenance", "Limits", "drawn by this package"):
+    for part in ("Table 1", "Table 2", "Provenance", "Limits", "This package draws the images"):
         assert part in html
     assert "0123abc" in html
     assert html.count("half.png is damaged") == 1
     assert len(html.encode()) < LIMIT
-    # It opens without a network.
+    # The page opens without a network.
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", html)
 
 
-def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> None:
+def test_command_trains_best_configuration(store: Store) -> None:
     run = search(store)
     runs = read_runs(store.uri)
     best = find_sweep(store.client, runs).best
     assert best is not None
     params = store.client.get_run(best["run_id"]).data.params
-    command = command_of(config_of(params))
+    command = build_command(parse_config(params))
     assert command.startswith("python -m weakdis_core train --variant dsprites_v2 ")
     asked = _parse_train(shlex.split(command)[4:], "train").settings
     assert asked.hash() == config(11).hash()
@@ -81,80 +85,83 @@ def test_the_command_of_the_page_trains_the_best_configuration(store: Store) -> 
     assert run
 
 
-def test_confirmed_configurations_are_paired_on_the_same_seeds(store: Store) -> None:
+def test_confirmed_configurations_are_paired_by_seed(store: Store) -> None:
     search(store, confirm=(0.80, 0.84, 0.82))
     sweep = find_sweep(store.client, read_runs(store.uri))
-    (only,) = confirmations(sweep)
+    (only,) = compare_confirmed(sweep)
     assert only.pixels.n == 3
     assert only.pixels.value == pytest.approx(0.82)
     assert math.isnan(only.behind.value)
-    # A second configuration, a constant amount behind on each seed: nothing is uncertain in that.
+    # A second configuration is behind by a constant, so the interval has no width.
     other = sweep.trials.iloc[0]["config_hash"]
     second = sweep.confirmed.assign(config_hash=other)
     second["test/relation_accuracy_pixels"] -= 0.1
     second[sweep.metric] -= 0.1
     both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
-    _, behind = confirmations(both)
+    _, behind = compare_confirmed(both)
     assert (behind.config_hash, behind.pixels.n) == (other, 3)
     assert behind.behind.value == pytest.approx(0.1)
     assert behind.behind.half_width == pytest.approx(0.0, abs=1e-9)
-    # Where the second does better on validation, it has won, whatever the search found.
+    # If the second is better on validation, it wins over the best of the search.
     second[sweep.metric] += 0.2
     turned = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
-    who, how_much, why = verdict(turned, importances(study_of(turned)), load())
-    assert who.startswith("Trial 00001 won among 12, on fresh seeds also before 00012, the best of")
-    assert "in 0.720 ± 0.050 of decoded pictures" in how_much
-    assert why.startswith("What made the difference was ")
+    winner, score, why = write_verdict(turned, compute_importances(build_study(turned)), load())
+    assert winner.startswith("Trial 00001 is the best of 12 trials: ")
+    assert winner.endswith(" On fresh seeds it beat trial 00012, the best of the search.")
+    assert "72.0% of changed pictures" in score
+    assert "67.0% to 77.0%" in score
+    assert why.startswith("The setting that mattered most is ")
 
 
-def test_what_is_not_confirmed_says_how_to_confirm_it(store: Store) -> None:
+def test_unconfirmed_winner_comes_with_command_to_confirm_it(store: Store) -> None:
     search(store, trials=3)
     sweep = find_sweep(store.client, read_runs(store.uri))
-    _, how_much, why = verdict(sweep, importances(study_of(sweep)), load())
-    assert "until `python sweeps/run.py --resume tried --confirm-seeds 5` confirms it" in how_much
-    assert why == "Why cannot be said: 3 trials with a score are too few, 8 are needed."
+    _, score, why = write_verdict(sweep, compute_importances(build_study(sweep)), load())
+    command = "`python sweeps/run.py --resume tried --confirm-seeds 5`"
+    assert f"best of 3 trials, so it is optimistic. Confirm it with: {command}" in score
+    assert why == "Too few trials (3 of 8) to say which setting mattered."
     # A sweep that runs cannot be resumed.
     search(store, "going", trials=3, status="RUNNING")
     running = find_sweep(store.client, read_runs(store.uri), "going")
-    who, how_much, _ = verdict(running, importances(study_of(running)), load())
-    assert who.startswith("Trial 00003 leads so far, among 3: latent size ")
-    assert "--resume" not in how_much
+    winner, score, _ = write_verdict(running, compute_importances(build_study(running)), load())
+    assert winner.startswith("Trial 00003 is the best so far of 3 trials: latent size ")
+    assert "--resume" not in score
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "KILLED"])
-def test_a_sweep_that_has_just_begun_has_a_page(store: Store, cache: Path, status: str) -> None:
+def test_sweep_without_scores_has_a_page(store: Store, cache: Path, status: str) -> None:
     search(store, trials=0, status=status)
-    html = make_report(store.uri).html
+    html = build_page(store.uri).html
     assert "No trial has a score yet." in html
     assert ("still running" in html) == (status == "RUNNING")
 
 
-def test_a_name_is_no_markup(store: Store, cache: Path) -> None:
+def test_names_are_escaped(store: Store, cache: Path) -> None:
     search(store, "<script>alert(1)</script>", trials=1)
-    assert "<script>alert" not in make_report(store.uri).html
+    assert "<script>alert" not in build_page(store.uri).html
 
 
 def test_pictures_have_a_budget(tmp_path: Path) -> None:
     files = [tmp_path / f"{name}.png" for name in "abc"]
     for file in files:
         Image.effect_noise((200, 200), 80).save(file)
-    whole = [picture.data for picture in embedded(files)]
+    whole = [picture.data for picture in embed_pictures(files)]
     assert all(data.startswith("data:image/") for data in whole)
-    cut = list(embedded(files, budget=2 * len(whole[0]) + 100))
+    cut = list(embed_pictures(files, budget=2 * len(whole[0]) + 100))
     assert [bool(picture.data) for picture in cut] == [True, True, False]
-    # The third is still named, so that a reader knows of it.
+    # The page still names the third.
     assert cut[2].name == "c"
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "cut off", "a TIFF file"])
-def test_a_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path: Path) -> None:
+def test_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path: Path) -> None:
     whole, damaged = tmp_path / "whole.png", tmp_path / "damaged.png"
     Image.effect_noise((200, 200), 80).save(whole)
     if content == "a TIFF file":
         Image.effect_noise((200, 200), 80).save(damaged, "TIFF")
     else:
         damaged.write_bytes(whole.read_bytes()[:900] if isinstance(content, str) else content)
-    found = list(embedded([damaged, whole]))
+    found = list(embed_pictures([damaged, whole]))
     assert [(picture.name, bool(picture.data)) for picture in found] == [
         ("damaged", False),
         ("whole", True),
@@ -164,7 +171,7 @@ def test_a_damaged_picture_is_named_and_left_out(content: bytes | str, tmp_path:
 @pytest.fixture
 def browser() -> Iterator[Browser]:
     with sync_playwright() as play:
-        # Root may not use its sandbox; nothing but this page is opened.
+        # Chromium has no sandbox for root; only this page is opened.
         opened = play.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
@@ -174,17 +181,17 @@ def browser() -> Iterator[Browser]:
 
 @pytest.mark.slow
 @pytest.mark.needs_command("chromium", "chromium")
-def test_the_page_in_a_browser(page_file: Path, browser: Browser) -> None:
+def test_page_in_a_browser(page_file: Path, browser: Browser) -> None:
     for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light")):
         page = browser.new_page(
             viewport={"width": width, "height": 900},
             color_scheme="dark" if scheme == "dark" else "light",
         )
-        told: list[str] = []
-        listen(page, told)
+        messages: list[str] = []
+        listen(page, messages)
         page.goto(page_file.as_uri())
-        assert [text for text in told if not text.startswith(("file:", "data:"))] == []
-        # Nothing is wider than the window: tables scroll by themselves.
+        assert [text for text in messages if not text.startswith(("file:", "data:"))] == []
+        # Tables scroll; nothing is wider than the window.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         check_figures(page)
         check_links(page)
@@ -193,15 +200,15 @@ def test_the_page_in_a_browser(page_file: Path, browser: Browser) -> None:
         page.close()
 
 
-def listen(page: Page, told: list[str]) -> None:
-    """Note what the page says, and whatever it asks for."""
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda error: told.append(str(error)))
-    page.on("request", lambda request: told.append(request.url))
+def listen(page: Page, messages: list[str]) -> None:
+    """Record messages, errors and requests of the page."""
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: messages.append(request.url))
 
 
 def check_figures(page: Page) -> None:
-    """All are there, of some size, with a sentence; text has the colour of the page."""
+    """Check that all figures have a size, a caption, and text in the colour of the page."""
     figures = page.locator("#figures figure")
     assert figures.count() == 7
     for figure in figures.all():
@@ -229,11 +236,11 @@ def check_links(page: Page) -> None:
 
 
 def check_trials(page: Page) -> None:
-    """A trial that is pointed at is shown in every figure that has it, and in the table."""
+    """Check that a trial under the pointer is highlighted in every figure and in the table."""
     assert page.locator(".on").count() == 0
     mark = page.locator("#progress [data-trial='00012']")
     assert mark.locator("title").text_content() == "trial 00012: 0.630, complete"
-    # Where another mark lies above it the pointer is on that one.
+    # An event, because another mark may cover this one.
     mark.locator("use").dispatch_event("pointerover")
     assert page.locator(".on").count() == page.locator("[data-trial='00012']").count()
     for figure in ("progress", "slices", "parallel", "labels", "rungs"):
@@ -242,7 +249,7 @@ def check_trials(page: Page) -> None:
 
 
 def check_sorting(page: Page) -> None:
-    """A click on a head sorts by it, a second one turns it round, and a dash stays last."""
+    """Check that a click on a head sorts by it, and a second click reverses the order."""
     minutes = page.locator("#trials th", has_text="lambda")
     column = minutes.evaluate("head => head.cellIndex")
     cells = page.locator(f"#trials tbody td:nth-child({column + 1})")

@@ -1,4 +1,4 @@
-"""`docs/results.md`: whole, of one version, its sources apart, and what the archive says."""
+"""`docs/results.md`: complete, from one version, and equal to the committed archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from analysis.__main__ import run
 from analysis.data.archive import Archive
-from analysis.data.runs import frame
+from analysis.data.runs import build_frame
 from analysis.report.results_page import write_results
 from tests.analysis.studied import HERE, studied
 from weakdis_core import rows
@@ -25,7 +25,7 @@ FIVE = {LATENT: [0.90, 0.92, 0.94, 0.96, 0.98]}
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def test_the_documents_are_what_the_committed_archive_says(
+def test_documents_match_the_committed_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -42,7 +42,7 @@ def test_the_documents_are_what_the_committed_archive_says(
 
 
 @pytest.mark.slow
-def test_the_page_is_whole_and_keeps_sources_apart(tmp_path: Path) -> None:
+def test_page_is_complete_and_separates_sources(tmp_path: Path) -> None:
     past = Versions(HERE.code - 1, HERE.scikit_learn)
     official = rows.ours("dsprites_v4", "official")
     now = studied((OURS, FIVE | {"component_spread": [0.1] * 5}), (official, {LATENT: [0.3]}))
@@ -67,7 +67,7 @@ def test_the_page_is_whole_and_keeps_sources_apart(tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == first
 
 
-def test_runs_of_a_gpu_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
+def test_gpu_runs_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
     runs = studied((OURS, FIVE))
     runs.loc[1, "device"] = "NVIDIA H200"
     runs.loc[1, "cpu_seconds"] = 9e9
@@ -76,11 +76,11 @@ def test_runs_of_a_gpu_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
     assert "5 runs, 0.1 core-hours" in text
     assert "Abacus (NVIDIA H200), Abacus (cpu x86_64)" in text
     assert "1 of them were trained on a GPU" in text
-    assert f"not in the core-hours: {OURS[0].row}." in text
+    assert f"do not count in the core-hours: {OURS[0].row}." in text
 
 
-def test_without_runs_of_a_study_nothing_is_written(tmp_path: Path) -> None:
-    for runs in (frame([]), Archive(tmp_path).frame(), studied((OURS, FIVE), stage="search")):
+def test_nothing_is_written_without_study_runs(tmp_path: Path) -> None:
+    for runs in (build_frame([]), Archive(tmp_path).frame(), studied((OURS, FIVE), stage="search")):
         with pytest.raises(UserError, match="results: no run of a study is finished"):
             write_results(runs, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`python -m analysis manipulate`: a model by its address, a user's picture, a grid."""
+"""`python -m analysis manipulate`: models by address, applied to a user's picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *args: str) -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a checkpoint and a picture of a user's."""
+    """The current folder, with a checkpoint and a picture."""
     monkeypatch.chdir(tmp_path)
     untrained("dsprites_v2", tmp_path / "trained" / "checkpoint.pt")
     Image.new("RGB", (200, 100), "white").save(tmp_path / "picture.png")
@@ -30,7 +30,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def registered(store: Store, checkpoint: Path) -> str:
-    """A version of weakdis-dsprites_v2 called `best`; the run that it is of."""
+    """Register a version of weakdis-dsprites_v2 as `best`, and return the id of its run."""
     experiment = store.experiment("dsprites_v2")
     run_id = str(store.client.create_run(experiment).info.run_id)
     folder = checkpoint.parents[1] / "served"
@@ -51,7 +51,7 @@ def registered(store: Store, checkpoint: Path) -> str:
 
 
 def width(path: Path) -> int:
-    """Pixels up to the last image, in the row of images: pictures have a least width."""
+    """Return the right end of the row of images in pixels; the picture may be wider."""
     with Image.open(path) as image:
         row = image.convert("L").crop((0, image.height - 64, *image.size))
     box = ImageChops.invert(row).getbbox()
@@ -59,7 +59,7 @@ def width(path: Path) -> int:
     return box[2]
 
 
-def test_a_registered_model_and_a_user_s_picture(
+def test_registered_model_changes_a_picture(
     store: Store, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id = registered(store, place / "trained" / "checkpoint.pt")
@@ -73,7 +73,7 @@ def test_a_registered_model_and_a_user_s_picture(
     assert width(place / "all.png") > one
 
 
-def test_a_model_that_is_not_there_and_those_that_are(
+def test_unknown_model_error_lists_known_models(
     store: Store, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(model: str) -> str:
@@ -96,7 +96,7 @@ def test_a_model_that_is_not_there_and_those_that_are(
     assert "is not an address: models:/NAME@ALIAS" in refused("models:/a/b/c")
 
 
-def test_a_path_needs_no_store(
+def test_model_on_disk_needs_no_store(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for model in ("trained", "trained/checkpoint.pt"):

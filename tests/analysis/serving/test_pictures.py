@@ -1,4 +1,4 @@
-"""A user's pictures, as a model sees them."""
+"""Conversion of a user's picture files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.serving.picture_files import FORMATS, png_of, read_picture
+from analysis.serving.picture_files import FORMATS, encode_png, read_picture
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 
@@ -27,7 +27,7 @@ def file_of(image: Image.Image, form: str = "png") -> bytes:
     return file.getvalue()
 
 
-def test_a_picture_of_the_right_kind_is_left_as_it_is() -> None:
+def test_matching_picture_is_not_changed() -> None:
     pixels = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
     picture = read_picture(file_of(Image.fromarray(pixels)), SPRITES)
     assert picture.changes == ""
@@ -35,9 +35,9 @@ def test_a_picture_of_the_right_kind_is_left_as_it_is() -> None:
     assert np.array_equal(np.rint(picture.pixels[0].numpy() * 255), pixels)
 
 
-def test_png_and_back() -> None:
+def test_png_round_trip() -> None:
     image = np.random.default_rng(0).random((3, 64, 64), dtype=np.float32)
-    again = read_picture(png_of(image), ROOMS).pixels.numpy()
+    again = read_picture(encode_png(image), ROOMS).pixels.numpy()
     assert np.abs(again - image).max() <= 0.5 / 255 + 1e-6
 
 
@@ -52,7 +52,7 @@ def test_every_mode_and_size(mode: str) -> None:
         assert "200x100 to 64x64 pixels" in picture.changes
 
 
-def test_what_is_transparent_is_black() -> None:
+def test_transparent_parts_become_black() -> None:
     picture = read_picture(file_of(Image.new("RGBA", (64, 64), (255, 255, 255, 0))), ROOMS)
     assert picture.pixels.max() == 0
     assert picture.changes == "RGBA to RGB"
@@ -68,7 +68,7 @@ def test_colours_keep_their_order() -> None:
     [b"", b"hello", file_of(Image.new("RGB", (640, 640), "red"))[:200]],
     ids=["empty", "text", "cut off"],
 )
-def test_what_is_no_picture_is_refused(content: bytes) -> None:
+def test_file_that_is_not_a_picture_is_refused(content: bytes) -> None:
     with pytest.raises(UserError, match=r"image: it\.png cannot be read \(.*a PNG, JPEG"):
         read_picture(content, SPRITES, "it.png")
 
@@ -78,7 +78,7 @@ CASE = Path(__file__).parents[2] / "fixtures" / "exif_numeric_tag_as_text.jpg"
 
 
 def example(form: str) -> bytes:
-    """A small picture with an orientation and transparency, where the format has them."""
+    """Return a small picture, with orientation and transparency if the format has them."""
     image = Image.effect_noise((24, 16), 90).convert("P" if form in ("PNG", "GIF") else "RGB")
     exif = Image.Exif()
     exif[0x0112], exif[0x0131] = 6, "a program"
@@ -92,7 +92,7 @@ def example(form: str) -> bytes:
 
 
 def mutated(content: bytes, form: str, chance: random.Random) -> bytes:
-    """The content with a few bytes changed, or cut off, its checksums made right again."""
+    """Return the content with bytes changed or cut off, and with correct checksums."""
     changed = bytearray(content)
     for _ in range(chance.randint(1, 4)):
         # Half of them in what comes before the pixels.
@@ -110,7 +110,7 @@ def mutated(content: bytes, form: str, chance: random.Random) -> bytes:
 
 
 def with_checksums(content: bytearray) -> bytes:
-    """A PNG file whose chunks have the checksums of what they hold now."""
+    """Return a PNG file with the correct checksum of each chunk."""
     start = 8
     while start + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, start)
@@ -122,7 +122,7 @@ def with_checksums(content: bytearray) -> bytes:
     return bytes(content)
 
 
-# The fault, and not Pillow's warning of it, is what a user's program meets.
+# In a user's program, Pillow's warnings are no errors.
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_damaged_file_is_read_or_refused(form: str) -> None:
@@ -164,7 +164,7 @@ def test_a_tiff_of_numbers_is_refused(mode: str) -> None:
         read_picture(file_of(Image.new(mode, (64, 64), 1), "tiff"), SPRITES)
 
 
-def test_a_number_typed_as_text_in_exif_costs_nothing() -> None:
+def test_number_stored_as_text_in_exif_is_accepted() -> None:
     picture = read_picture(CASE.read_bytes(), ROOMS)
     with Image.open(CASE) as opened:
         upright = opened.transpose(Image.Transpose.ROTATE_270).convert("RGB")
@@ -189,7 +189,7 @@ def test_a_picture_is_turned_upright(orientation: int, form: str) -> None:
     assert np.abs(seen - upright / 255).mean() < 0.02
 
 
-def test_transparent_grey_of_sixteen_bits_is_black() -> None:
+def test_transparent_16_bit_grey_becomes_black() -> None:
     pixels = np.full((64, 64), 30_000, np.uint16)
     pixels[:32] = 40_000
     file = io.BytesIO()

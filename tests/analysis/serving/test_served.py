@@ -1,4 +1,4 @@
-"""The model as MLflow serves it."""
+"""The model that MLflow serves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weakdis_core.manipulation import load_networks, manipulate
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model of Shapes3D as MLflow writes it."""
+    """An untrained model of Shapes3D, saved by MLflow."""
     place = tmp_path_factory.mktemp("served")
     image = np.full((3, 64, 64), 0.5, np.float32)
     save_served(untrained("shapes3d_v2", place / "checkpoint.pt"), image, place / "model")
@@ -36,7 +36,7 @@ def table(*relations: str, size: int = 100) -> pd.DataFrame:
     return pd.DataFrame({"image": [file.getvalue()] * len(relations), "relation": relations})
 
 
-def test_it_is_the_core_s_manipulation(saved: Path) -> None:
+def test_predictions_equal_those_of_the_core(saved: Path) -> None:
     model = mlflow.pyfunc.load_model(str(saved))
     rows = table("change_shape", "object_hue_up", "change_shape", size=64)
     changed = model.predict(rows)
@@ -51,7 +51,7 @@ def test_it_is_the_core_s_manipulation(saved: Path) -> None:
         assert np.abs(pixels - expected[name][0]).max() <= 0.5 / 255 + 1e-6
 
 
-def test_the_caller_s_mistakes_name_row_value_and_what_is_allowed(saved: Path) -> None:
+def test_input_errors_name_row_value_and_allowed_values(saved: Path) -> None:
     model = ServedModel(saved / "data" / "checkpoint.pt")
     rows = table("change_shape", "move_left")
     with pytest.raises(MlflowException, match=r"row 1: relation: 'move_left' is not.*change_shape"):
@@ -64,7 +64,7 @@ def test_the_caller_s_mistakes_name_row_value_and_what_is_allowed(saved: Path) -
         mlflow.pyfunc.load_model(str(saved)).predict(rows[["image"]])
 
 
-def test_what_it_says_of_itself(saved: Path) -> None:
+def test_model_metadata(saved: Path) -> None:
     described = mlflow.models.Model.load(str(saved))
     assert described.metadata is not None
     assert described.metadata["variant"] == "shapes3d_v2"
@@ -76,7 +76,7 @@ def test_what_it_says_of_itself(saved: Path) -> None:
 
 
 @pytest.mark.slow
-def test_its_own_code_and_requirements_are_enough(saved: Path) -> None:
+def test_packed_code_and_requirements_are_sufficient(saved: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, 'code'); import analysis.serving.served as served;"
         "served._load_pyfunc('data/checkpoint.pt');"

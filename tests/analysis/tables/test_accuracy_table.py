@@ -8,7 +8,14 @@ import pytest
 
 from analysis.data.archive import read_frame
 from analysis.data.runs import read_runs
-from analysis.tables.accuracy_table import SHORT, TABLE1, WIDE, table1, words, write_table1
+from analysis.tables.accuracy_table import (
+    SHORT,
+    TABLE1,
+    WIDE,
+    build_table1,
+    format_cells,
+    write_table1,
+)
 from analysis.tables.rendering import Format
 from tests.analysis.studied import studied
 from tests.analysis.tracked import Store, scores
@@ -22,7 +29,7 @@ OURS = rows.ours("dsprites_v4", "rendered")
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table1(read_runs(store.uri), PAPER)
+    return build_table1(read_runs(store.uri), PAPER)
 
 
 def written(store: Store, form: Format = "md") -> str:
@@ -41,7 +48,7 @@ def line(text: str, variant: str = "dsprites_v4") -> list[str]:
     return [cell.strip() for cell in found[0].strip("|").split("|")]
 
 
-def test_a_search_result_is_no_row(store: Store) -> None:
+def test_search_results_get_no_row(store: Store) -> None:
     store.trial(metrics=scores(0.91234))
     ours = row(built(store))
     assert ours[["source", "latent", "seeds"]].isna().all()
@@ -51,7 +58,7 @@ def test_a_search_result_is_no_row(store: Store) -> None:
     assert "--variant dsprites_v2 --confirm-seeds 5" in text
 
 
-def test_published_numbers_stand_beside_with_their_citation(store: Store) -> None:
+def test_published_numbers_have_their_citation(store: Store) -> None:
     store.trial(stage="confirm", metrics=scores(0.91))
     table = built(store)
     assert tuple(table.columns) == TABLE1
@@ -63,7 +70,7 @@ def test_published_numbers_stand_beside_with_their_citation(store: Store) -> Non
     assert line(text, "shapes3d_v2")[1:] == ["0.275 (400)", "0.690 (1000)"] + ["-"] * 9
 
 
-def test_five_confirmed_seeds_are_a_row(store: Store) -> None:
+def test_five_confirmed_seeds_make_a_row(store: Store) -> None:
     store.confirm()
     ours = row(built(store))
     assert ours["latent"] == pytest.approx(0.94)
@@ -93,7 +100,7 @@ def test_official_and_rendered_never_share_a_cell(store: Store) -> None:
     assert v4["paper_accuracy"].tolist() == [0.685, 0.685]
 
 
-def test_a_score_some_seeds_lack_is_counted_without_them(store: Store) -> None:
+def test_missing_scores_are_not_counted(store: Store) -> None:
     for seed in range(5):
         metrics = scores(0.9)
         if seed == 0:
@@ -105,7 +112,7 @@ def test_a_score_some_seeds_lack_is_counted_without_them(store: Store) -> None:
     assert cells[-5:] == ["0.900 ± 0.000", "0.950 ± 0.000", "0.900 ± 0.000", "0.970 ± 0.000 ‡", "-"]
 
 
-def test_a_variant_the_paper_does_not_have_comes_last(store: Store) -> None:
+def test_variants_missing_in_the_paper_come_last(store: Store) -> None:
     store.trial("dsprites_v7", stage="confirm", metrics=scores(0.9))
     table = built(store)
     assert table["variant"].tolist()[-1] == "dsprites_v7"
@@ -134,13 +141,13 @@ def test_latex_is_booktabs_and_escaped(store: Store) -> None:
     assert text.isascii()
 
 
-def test_a_clone_without_mlflow_shows_the_committed_rows_of_six_variants(
+def test_committed_rows_are_shown_without_mlflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "results").symlink_to(ROOT / "results")
-    table = table1(read_frame(), PAPER)
+    table = build_table1(read_frame(), PAPER)
     ours = table[table["model"].eq("ours, preset")].set_index("variant")
     assert tuple(ours.index) == rows.VARIANTS
     assert ours["source"].eq("rendered").all()
@@ -153,28 +160,28 @@ def test_a_clone_without_mlflow_shows_the_committed_rows_of_six_variants(
     assert "‡" not in text
 
 
-def test_the_preset_stands_beside_what_a_sweep_confirmed(store: Store) -> None:
+def test_preset_and_confirmed_rows_are_both_shown(store: Store) -> None:
     store.confirm((0.5,) * 5)
     committed = studied((OURS, {LATENT: [0.9, 0.92, 0.94, 0.96, 0.98]}))
-    table = table1(pd.concat([committed, read_runs(store.uri)]), PAPER)
+    table = build_table1(pd.concat([committed, read_runs(store.uri)]), PAPER)
     own = table[table["variant"].eq("dsprites_v4")]
     assert own["model"].tolist() == ["ours, preset", "ours, confirmed"]
     assert own["latent"].tolist() == pytest.approx([0.94, 0.5])
     # Only the preset's rows are in the README.
-    short = words(table, SHORT)
+    short = format_cells(table, SHORT)
     assert short["Variant"].tolist() == list(rows.VARIANTS)
     assert short["Latent"].tolist() == ["-", "-", "0.940 ± 0.039", "-", "-", "-"]
-    confirmed = words(table1(read_runs(store.uri), PAPER), SHORT)
+    confirmed = format_cells(build_table1(read_runs(store.uri), PAPER), SHORT)
     assert set(confirmed["Latent"]) == {"-"}
 
 
-def test_previous_work_is_shown_with_its_share_and_its_own_number_of_seeds() -> None:
+def test_previous_work_shows_its_share_of_combinations_and_seeds() -> None:
     previous = rows.previous_work("dsprites_v4", "rendered")[1000]
     scores = {LATENT: [0.4] * 3, "factor_accuracy": [0.5] * 3, "coverage": [0.926] * 3}
-    table = table1(studied((previous, scores)), PAPER)
-    shown = words(table, WIDE).set_index("Variant").loc["dsprites_v4"]
+    table = build_table1(studied((previous, scores)), PAPER)
+    shown = format_cells(table, WIDE).set_index("Variant").loc["dsprites_v4"]
     assert (shown["Model"], shown["Labels"], shown["Seeds"]) == ("previous work", "1000", "3")
     assert shown["Latent"] == "0.400 ± 0.000 (of 0.926)"
     assert shown["Factors"] == "0.500 ± 0.000"
-    few = table1(studied((previous, {LATENT: [0.4]})), PAPER)
-    assert "0.400 ‡" in words(few, WIDE)["Latent"].tolist()
+    few = build_table1(studied((previous, {LATENT: [0.4]})), PAPER)
+    assert "0.400 ‡" in format_cells(few, WIDE)["Latent"].tolist()

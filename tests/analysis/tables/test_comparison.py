@@ -10,8 +10,13 @@ from rich.console import Console
 
 from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
-from analysis.tables.comparison import chosen, compare, write_comparison
-from analysis.tables.leaderboard import leaderboard, print_leaderboard, words, write_leaderboard
+from analysis.tables.comparison import compare_runs, select_runs, write_comparison
+from analysis.tables.leaderboard import (
+    build_leaderboard,
+    format_cells,
+    print_leaderboard,
+    write_leaderboard,
+)
 from tests.analysis.searched import SCORE, SPACE, search
 from tests.analysis.tracked import Store
 from weakdis_core.errors import UserError
@@ -20,10 +25,10 @@ from weakdis_core.errors import UserError
 @pytest.fixture
 def table(store: Store) -> pd.DataFrame:
     search(store)
-    return leaderboard(find_sweep(store.client, read_runs(store.uri)))
+    return build_leaderboard(find_sweep(store.client, read_runs(store.uri)))
 
 
-def test_the_best_comes_first_and_what_was_stopped_last(table: pd.DataFrame) -> None:
+def test_best_trial_is_first_and_stopped_trials_last(table: pd.DataFrame) -> None:
     assert table["outcome"].tolist() == ["complete"] * 10 + ["pruned"] * 2
     assert table["score"].iloc[:10].is_monotonic_decreasing
     assert set(SPACE) < set(table.columns)
@@ -42,12 +47,12 @@ def test_a_trial_without_a_score_is_last_and_has_a_dash(store: Store) -> None:
     trial = store.trial(
         "dsprites_v2", parent=find_sweep(store.client, read_runs(store.uri)).run.info.run_id
     )
-    shown = words(leaderboard(find_sweep(store.client, read_runs(store.uri))))
+    shown = format_cells(build_leaderboard(find_sweep(store.client, read_runs(store.uri))))
     assert shown["Score"].iloc[-1] == "-"
     assert trial
 
 
-def test_what_was_stopped_is_dimmed(table: pd.DataFrame) -> None:
+def test_stopped_trials_are_dimmed(table: pd.DataFrame) -> None:
     html = write_leaderboard(table, "html", "a note")
     assert html.count('<tr class="dim">') == 2
     text = io.StringIO()
@@ -63,11 +68,11 @@ def test_csv_holds_every_number(table: pd.DataFrame) -> None:
     assert back["trial"].tolist() == table["trial"].tolist()
 
 
-def test_only_what_differs_is_compared(store: Store) -> None:
+def test_only_differences_are_listed(store: Store) -> None:
     search(store)
     runs = read_runs(store.uri)
-    pair = chosen(runs, ["tried/00001", "tried/00004"])
-    compared = compare(pair)
+    pair = select_runs(runs, ["tried/00001", "tried/00004"])
+    compared = compare_runs(pair)
     differing = compared.set_index("name")
     # Both have 100 labels and four latent codes.
     assert not {"data.labels", "model.latent_size", "training.steps"} & set(differing.index)
@@ -80,21 +85,21 @@ def test_only_what_differs_is_compared(store: Store) -> None:
     assert "| setting | loss.lambda" in write_comparison(compared, "md")
 
 
-def test_equal_runs_differ_in_nothing(store: Store) -> None:
+def test_equal_runs_do_not_differ(store: Store) -> None:
     search(store, trials=1)
     pair = pd.concat([read_runs(store.uri)] * 2, ignore_index=True)
-    assert write_comparison(compare(pair), "md") == "These runs differ in nothing.\n"
+    assert write_comparison(compare_runs(pair), "md") == "These runs do not differ.\n"
 
 
-def test_runs_are_named_by_the_beginning_of_their_id(store: Store) -> None:
+def test_runs_are_selected_by_id_prefix(store: Store) -> None:
     search(store, trials=2)
     runs = read_runs(store.uri)
     ids = runs["run_id"].tolist()
-    assert chosen(runs, [ids[1][:12], ids[0]])["run_id"].tolist() == ids[::-1]
+    assert select_runs(runs, [ids[1][:12], ids[0]])["run_id"].tolist() == ids[::-1]
     for wanted, reason in (
         (["nothing", ids[0]], "'nothing' is not allowed: there is no such run"),
         (["", ids[0]], "2 runs begin so"),
         (ids[:1], "at least two are needed"),
     ):
         with pytest.raises(UserError, match=reason):
-            chosen(runs, wanted)
+            select_runs(runs, wanted)

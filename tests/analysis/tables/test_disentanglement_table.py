@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.data.runs import read_runs
-from analysis.tables.disentanglement_table import TABLE2, Ceiling, table2, write_table2
+from analysis.tables.disentanglement_table import TABLE2, Ceiling, build_table2, write_table2
 from analysis.tables.rendering import Format
 from tests.analysis.studied import studied
 from tests.analysis.tracked import Store, scores
@@ -20,7 +20,7 @@ CEILINGS = {"dsprites_v4": Ceiling(1.0, 0.98, 0.60), "shapes3d_v5": Ceiling(1.0,
 
 
 def measured(level: float) -> dict[str, float]:
-    """What a confirm run logs of disentanglement."""
+    """Return the disentanglement metrics of a confirm run."""
     return {
         "test/dci_disentanglement_converted": level,
         "test/mig_converted": level - 0.01,
@@ -37,14 +37,14 @@ def measured(level: float) -> dict[str, float]:
 
 
 def confirm(store: Store, variant: str = "dsprites_v4", **how: object) -> None:
-    """Five confirm runs."""
+    """Add five confirm runs."""
     for seed, level in enumerate((0.90, 0.92, 0.94, 0.96, 0.98)):
         metrics = scores(0.9) | measured(level)
         store.trial(variant, seed=seed, stage="confirm", metrics=metrics, **how)  # type: ignore[arg-type]
 
 
 def built(store: Store) -> pd.DataFrame:
-    return table2(read_runs(store.uri), PAPER, CEILINGS)
+    return build_table2(read_runs(store.uri), PAPER, CEILINGS)
 
 
 def written(store: Store, form: Format = "md") -> str:
@@ -57,11 +57,11 @@ def lines(text: str, *words: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
 
 
-def test_the_variants_beside_are_ours() -> None:
+def test_variants_of_the_data_sets_exist() -> None:
     assert set(DATA_SETS.values()) <= set(VARIANTS)
 
 
-def test_published_numbers_are_transcribed_unchanged(store: Store) -> None:
+def test_published_numbers_are_not_rounded(store: Store) -> None:
     text = written(store)
     (ours,) = lines(text, "dSprites", "Modular representations")
     assert ours[-3:] == ["0.9732", "0.9721", "0.7877 †"]
@@ -79,15 +79,15 @@ def test_published_sap_above_the_ceiling_is_marked(store: Store) -> None:
         ("dsprites", 0.7728), ("dsprites", 0.7877),
         ("shapes3d", 1.0), ("shapes3d", 0.5007), ("shapes3d", 0.5511),
     ]  # fmt: skip
-    assert "† Above what perfect codes score" in written(store)
+    assert "† Higher than the score of perfect codes" in written(store)
 
 
-def test_ceilings_stand_beneath(store: Store) -> None:
+def test_ceilings_come_last(store: Store) -> None:
     (ceiling,) = lines(written(store), "dsprites_v4", "perfect codes")
     assert ceiling[-3:] == ["1.000", "0.980", "0.600"]
 
 
-def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> None:
+def test_five_confirmed_seeds_make_a_row_for_each_form_of_codes(store: Store) -> None:
     confirm(store)
     text = written(store)
     found = lines(text, "dsprites_v4", "ours, confirmed")
@@ -106,7 +106,7 @@ def test_five_confirmed_seeds_give_a_row_a_form_of_the_codes(store: Store) -> No
     assert "No sweep has confirmed a configuration of shapes3d_v5 yet" in text
 
 
-def test_search_runs_are_no_rows(store: Store) -> None:
+def test_search_runs_get_no_row(store: Store) -> None:
     store.trial(metrics=scores(0.9) | measured(0.99))
     text = written(store)
     assert "ours, confirmed" not in text
@@ -125,7 +125,7 @@ def test_sources_and_versions_never_share_a_cell(store: Store) -> None:
     assert ours["dci_seeds"].tolist() == [5, 5]
 
 
-def test_runs_without_the_scores_are_counted_as_none(store: Store) -> None:
+def test_runs_without_scores_are_not_counted(store: Store) -> None:
     store.confirm()
     table = built(store)
     ours = table[table["method"].eq("ours, confirmed")]
@@ -152,7 +152,7 @@ def test_latex_is_ascii(store: Store) -> None:
     assert text.isascii()
 
 
-def test_the_presets_rows_stand_beside_what_a_sweep_confirmed(store: Store) -> None:
+def test_preset_and_confirmed_rows_are_both_shown(store: Store) -> None:
     confirm(store)
     scores = {"mig_converted": [0.9] * 5, "mig_ceiling": [0.999] * 5, "sap_ceiling": [0.56] * 5}
     committed = studied((rows.ours("dsprites_v4", "rendered"), scores))

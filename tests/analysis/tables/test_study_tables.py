@@ -1,4 +1,4 @@
-"""The tables of the studies: known answers and marks."""
+"""Tables of the studies: known answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_ablation_pairs_seeds() -> None:
     full = ABLATIONS[0].unchanged("rendered")
     less = ABLATIONS[0].changed("rendered")["without ending phase"]
     runs = declared((full, {LATENT: [0.9, 0.8, 0.7]}), (less, {LATENT: [0.8, 0.7, 0.6]}))
-    table = study_tables.ablation(runs, "rendered", ABLATIONS[0])
+    table = study_tables.build_ablation(runs, "rendered", ABLATIONS[0])
     assert of(table, Model="ours")["Latent"] == "0.800 ± 0.248"
     assert "Nuisance kept" not in table
     shown = of(table, Model="without ending phase")
@@ -42,28 +42,28 @@ def test_our_model_is_shown_on_the_seeds_of_the_ablation() -> None:
     ours = rows.ours("dsprites_v4", "rendered")
     less = ABLATIONS[0].changed("rendered")["without ending phase"]
     runs = declared((ours, {LATENT: [0.9, 0.8, 0.7, 0.1, 0.1]}), (less, {LATENT: [0.9, 0.8]}))
-    table = study_tables.ablation(runs, "rendered", ABLATIONS[0])
+    table = study_tables.build_ablation(runs, "rendered", ABLATIONS[0])
     assert (of(table, Model="ours")["Latent"], table["Seeds"][0]) == ("0.800 ± 0.248", "3")
     assert of(table, Model="without ending phase")["Latent"] == "+0.000 ± 0.000 ‡"
 
 
 def test_labels_have_a_line_for_each_size() -> None:
     row = rows.with_labels("dsprites_v4", "rendered", 300)
-    table = study_tables.labels(declared((row, {LATENT: [0.5]})), "rendered", "dsprites_v4")
+    table = study_tables.build_labels(declared((row, {LATENT: [0.5]})), "rendered", "dsprites_v4")
     assert table["Labels"].tolist() == ["30", "100", "300", "1000", "3000"]
     assert of(table, Labels="300")["Latent"] == "0.500 ‡"
     assert of(table, Labels="30")["Latent"] == "-"
 
 
-def test_controls_stand_beside_their_chance() -> None:
+def test_controls_show_their_chance_level() -> None:
     # 3 x 5 x 8 x 3 x 3 values; nine relations: shape once, the other four factors twice.
-    every, one = study_tables.chance("dsprites_v4")
+    every, one = study_tables.compute_chance("dsprites_v4")
     assert every == pytest.approx(1 / 1080)
     assert one == pytest.approx((1 / 3 + 2 * (1 / 5 + 1 / 8 + 1 / 3 + 1 / 3)) / 9)
     row = rows.shuffled("dsprites_v4", "rendered")
     factors = {"shape": 0.33, "scale": 0.4, "orientation": 0.2, "posX": 0.9, "posY": 0.9}
     read = {f"factor_accuracy_{name}": [value] for name, value in factors.items()}
-    table = study_tables.controls(declared((row, read | {LATENT: [0.99]})), "rendered")
+    table = study_tables.build_controls(declared((row, read | {LATENT: [0.99]})), "rendered")
     shown = of(table, Variant="dsprites_v4", Control="labels shuffled")
     # Wilson, 99 of 100.
     assert (shown["Latent"], shown["Chance"]) == ("0.990 (0.946 to 0.998)", "0.0009")
@@ -74,10 +74,10 @@ def test_controls_stand_beside_their_chance() -> None:
 def test_spread_and_sharpness_have_a_line_for_each_variant() -> None:
     row = rows.ours("dsprites_v2", "rendered")
     runs = declared((row, {"component_spread": [0.1] * 5, "swap_psnr": [20.0] * 5}))
-    spread = of(study_tables.spread(runs, "rendered"), Variant="dsprites_v2")
+    spread = of(study_tables.build_spread(runs, "rendered"), Variant="dsprites_v2")
     assert (spread["Spread of a component"], spread["its floor"]) == ("0.100 ± 0.000", "0.100")
     assert (spread["Core-seconds"], spread["PSNR, dB"]) == ("100 ± 0", "-")
-    table = study_tables.sharpness(runs, "rendered")
+    table = study_tables.build_sharpness(runs, "rendered")
     assert of(table, Variant="dsprites_v2")["true code instead"] == "20.0 ± 0.0"
     assert table["Variant"].tolist() == list(rows.VARIANTS)
 
@@ -86,8 +86,8 @@ def test_every_seed_is_listed_once() -> None:
     ours = rows.ours("dsprites_v4", "rendered")
     few = rows.ours("dsprites_v4", "rendered", rows.FEWER_SEEDS)
     runs = declared((ours, {LATENT: [0.9, 0.8]}))
-    table = study_tables.each_seed(runs, [few, ours, few])
+    table = study_tables.list_seeds(runs, [few, ours, few])
     assert table[["Model", "Seed", "Latent"]].to_numpy().tolist() == [
         ["dsprites_v4", "11", "0.900"], ["dsprites_v4", "12", "0.800"],
     ]  # fmt: skip
-    assert study_tables.each_seed(runs, []).empty
+    assert study_tables.list_seeds(runs, []).empty

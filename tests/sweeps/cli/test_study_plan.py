@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from analysis.data.runs import frame
+from analysis.data.runs import build_frame
 from sweeps.cli.study_plan import estimate_seconds, make_plan
 from sweeps.sweep_settings import SweepSettings
 from tests.analysis.studied import studied
@@ -15,7 +15,7 @@ from weakdis_core.errors import UserError
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.studies import StudyName, study_variants
 
-NONE = frame([])
+NONE = build_frame([])
 ROW = rows.ours("dsprites_v4", "rendered")
 STEPS = ROW[0].config.training.steps
 

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from rich.console import Console
 
-from analysis.data.outbox_files import undelivered
+from analysis.data.outbox_files import count_undelivered
 from sweeps.cluster.allotment import Allotment
 from sweeps.session import resend_deleted_runs
 from sweeps.state.stage import Sweep
@@ -109,7 +109,7 @@ def resume(sweep: Sweep) -> str:
     writer = DeliveryWorker(outbox, delivery)
     writer.close()
     assert writer.failures == []
-    assert undelivered(sweep.folder) == 0
+    assert count_undelivered(sweep.folder) == 0
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
