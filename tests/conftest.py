@@ -19,7 +19,10 @@ for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLO
     os.environ.pop(_name, None)
 
 # They wait for machines and services that come and go: beside them others can compute.
-_LONGEST = ("test_faults", "test_machines", "test_studies", "test_older")
+_LONGEST = (
+    "test_faults", "test_outages", "test_machines", "test_studies", "test_older", "test_train_cli",
+    "test_disk", "test_output",
+)  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:

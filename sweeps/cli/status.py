@@ -42,17 +42,27 @@ def print_status(settings: SweepSettings, console: Console) -> None:
 
 
 def _row(stored: StoredSweep, settings: SweepSettings) -> tuple[str, ...]:
-    records = stored.records
-    known = list(records.load().values())
+    state, known = _load(stored, settings)
     best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
     return (
         stored.name,
-        _state(stored, known, settings),
+        state,
         str(stored.settings.trials),
         format_outcomes(known) or "none",
         "-" if best is None else f"{best:.3f}",
-        format_duration(records.seconds),
+        format_duration(stored.records.seconds),
     )
+
+
+def _load(stored: StoredSweep, settings: SweepSettings) -> tuple[str, list[TrialRecord]]:
+    """Load the state of a sweep and the records of its trials."""
+    known = list(stored.records.load().values())
+    state = _state(stored, known, settings)
+    for record in known:
+        # A killed program could not store the end of its running trials.
+        if record.outcome == "running" and state != "running":
+            record.outcome = "interrupted"
+    return state, known
 
 
 def _state(stored: StoredSweep, known: list[TrialRecord], settings: SweepSettings) -> str:
@@ -71,8 +81,8 @@ def _state(stored: StoredSweep, known: list[TrialRecord], settings: SweepSetting
 
 
 def _status(stored: StoredSweep, settings: SweepSettings) -> Table:
-    known = list(stored.records.load().values())
-    title = f"{stored.name}: {_state(stored, known, settings)}; {format_outcomes(known) or 'none'}"
+    state, known = _load(stored, settings)
+    title = f"{stored.name}: {state}; {format_outcomes(known) or 'none'}"
     table = Table(
         "trial", "state", "step", "score", "time", "settings",
         title=title, title_justify="left", box=None,
@@ -80,9 +90,9 @@ def _status(stored: StoredSweep, settings: SweepSettings) -> Table:
     for record in known:
         score = "-" if record.score is None else f"{record.score:.3f}"
         remarks = filter(None, (format_settings(record.values), record.error, record.note))
-        state = record.outcome.replace("_", " ")
+        outcome = record.outcome.replace("_", " ")
         steps = f"{record.step}/{record.steps or stored.base.training.steps}"
-        row = (str(record.number), state, steps, score, format_duration(record.seconds))
+        row = (str(record.number), outcome, steps, score, format_duration(record.seconds))
         # As plain text: an error may contain markup.
         table.add_row(*row, Text("; ".join(remarks)))
     return table

@@ -217,7 +217,8 @@ def test_sweeps_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
         print_status(parse_arguments([*flags, "--storage", str(tmp_path)]), Console(width=200))
         shown = capsys.readouterr().out
         assert "interrupted: --resume one" in shown
-        assert "1 running" in shown
+        assert "1 interrupted" in shown
+        assert "running" not in shown
     assert "0.250" in shown
     # Errors are printed without reading them as markup.
     error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
