@@ -70,7 +70,7 @@ def export(
     Args:
         results: Folder of the committed runs, runs.csv and scores.csv.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        storage: Storage of the studies: WEAKDIS_STORAGE, or else runs.
+        storage: Folder of the studies; by default WEAKDIS_STORAGE, else runs.
     """
     tracked = read_runs(resolve_uri(tracking_uri))
     print(f"{results}: {export_runs(tracked, results, list_study_folders(storage))}")

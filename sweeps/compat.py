@@ -1,6 +1,7 @@
 """All uses of private parts of Ray, Optuna and MLflow, with the version each was written for."""
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Container, Mapping
@@ -65,6 +66,37 @@ def set_bracket(scheduler: ASHAScheduler, bracket: Bracket) -> None:
 def rungs_of(bracket: Bracket) -> list[dict[str, float]]:
     """Return for each rung of a bracket the values recorded, by Tune's id of a trial (Ray 2.60)."""
     return [recorded for _, recorded in bracket._rungs]
+
+
+def read_study_attribute(file: Path, key: str, timeout: float) -> Any:
+    """Return a user attribute of the study in a file; None without it (Optuna 5.0).
+
+    Optuna itself takes half a second to open a file.
+
+    Raises:
+        sqlite3.DatabaseError: The file is locked, or no database of Optuna's.
+    """
+    query = "select value_json from study_user_attributes where key = ?"
+    with contextlib.closing(sqlite3.connect(file, timeout=timeout)) as database:
+        (value,) = database.execute(query, (key,)).fetchone() or ("null",)
+    return json.loads(value)
+
+
+def is_empty_study(file: Path, name: str, attribute: str) -> bool:
+    """Whether a file has no trial, no other study, and at most one user attribute (Optuna 5.0).
+
+    Optuna itself would create its tables in a database that is not its own.
+    """
+    used = (
+        "select 1 from trials", f"select 1 from study_user_attributes where key != '{attribute}'",
+        f"select 1 from studies where study_name != '{name}'",
+    )  # fmt: skip
+    try:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            filled = database.execute("select 1 from sqlite_master").fetchone()
+            return not (filled and any(database.execute(query).fetchone() for query in used))
+    except sqlite3.DatabaseError:
+        return False
 
 
 class SingleWriterStorage(RDBStorage):

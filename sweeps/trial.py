@@ -74,10 +74,11 @@ class TrialRecord:
 
 
 def outcome_of(record: TrialRecord | None, error: bool = False) -> Outcome:
-    """Decide how a trial ended that Tune ended.
+    """Decide the outcome of a trial that Tune ended.
 
     Nothing else decides it: the searcher stores this outcome in the study, and the trial's record
-    takes the same one. A trial that the time or the user cuts short never comes here.
+    takes the same one. `Trials.cut_short` decides the outcome of trials that the time or the user
+    cuts short.
 
     Args:
         record: The trial at its end; None if it never started. A trial with fewer than its steps

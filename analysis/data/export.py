@@ -38,7 +38,7 @@ def export_runs(tracked: pd.DataFrame, results: Path, studies: list[Path]) -> st
     Args:
         tracked: The frame of `analysis.data.runs.read_runs`.
         results: Folder of the archive.
-        studies: Folders of the studies; their outboxes must be delivered.
+        studies: Folders of the studies. MLflow must have received all entries of their outboxes.
 
     Returns:
         The number of new, replaced, unchanged and left-out runs, as a sentence.

@@ -86,7 +86,7 @@ def draw_front(sweep: TrackedSweep) -> Drawing | None:
 def draw_rungs(sweep: TrackedSweep, history: pd.DataFrame) -> Drawing | None:
     """Draw the score of every trial over its training, and where early stopping ended it.
 
-    `history` has the reports of the sweep's metric; the result is None without any.
+    `history` holds all reports. Returns None if none has the sweep's metric.
     """
     reports = history[history["metric"].eq(sweep.metric)]
     if reports.empty:

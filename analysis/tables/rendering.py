@@ -155,7 +155,7 @@ def code_to_html(note: str) -> Markup:
 
 
 def _align(shown: pd.DataFrame) -> list[str]:
-    """Align the first column and columns of words to the left, numbers to the right."""
+    """Align numbers to the right, the first column and text to the left."""
     sides = []
     for place, name in enumerate(shown.columns):
         cells = shown[name][shown[name].ne(NOTHING)]

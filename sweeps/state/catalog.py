@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sqlite3
@@ -19,6 +18,7 @@ from pydantic import ValidationError, model_validator
 from analysis.data.outbox_files import OUTBOX_FILE
 from sweeps.cluster.addresses import has_secret, without_password
 from sweeps.cluster.locks import acquire_sweep_lock
+from sweeps.compat import is_empty_study, read_study_attribute
 from sweeps.names import METRICS
 from sweeps.state.study import SPACE, STUDY_FILE, open_storage
 from sweeps.state.trial_store import TrialStore
@@ -169,11 +169,8 @@ def _studies(settings: SweepSettings) -> dict[str, dict[str, Any] | UserError | 
 
 
 def _read_file(file: Path) -> dict[str, Any] | UserError | None:
-    # Optuna takes half a second to open a file.
-    query = "select value_json from study_user_attributes where key = ?"
     try:
-        with contextlib.closing(sqlite3.connect(file, timeout=_PATIENCE)) as database:
-            (value,) = database.execute(query, (_SWEEP,)).fetchone() or ("null",)
+        stored: dict[str, Any] | None = read_study_attribute(file, _SWEEP, _PATIENCE)
     except sqlite3.DatabaseError as error:
         if "locked" not in str(error):
             return None
@@ -181,7 +178,6 @@ def _read_file(file: Path) -> dict[str, Any] | UserError | None:
             f"storage: {file} is locked by another program (a dashboard, sqlite3?); close it and "
             "try again"
         )
-    stored: dict[str, Any] | None = json.loads(value)
     return stored
 
 
@@ -235,16 +231,7 @@ def _delete_leftover(settings: SweepSettings, name: str) -> bool:
         optuna.delete_study(study_name=name, storage=storage)
         return True
     file = settings.folder / name / STUDY_FILE
-    used = (
-        "select 1 from trials", f"select 1 from study_user_attributes where key != '{SPACE}'",
-        f"select 1 from studies where study_name != '{name}'",
-    )  # fmt: skip
-    try:
-        with contextlib.closing(sqlite3.connect(file)) as database:
-            filled = database.execute("select 1 from sqlite_master").fetchone()
-            if filled and any(database.execute(query).fetchone() for query in used):
-                return False
-    except sqlite3.DatabaseError:
+    if not is_empty_study(file, name, SPACE):
         return False
     file.unlink()
     return True

@@ -36,7 +36,8 @@ def make_sampler(name: Sampler, seed: int, trials: int) -> BaseSampler:
     Args:
         name: Its kind: tpe, random or nsga2.
         seed: Seed of its draws.
-        trials: Trials of the sweep; a short sweep has fewer random ones, or smaller generations.
+        trials: Number of trials. With few, tpe starts with fewer random ones, and nsga2 with a
+            smaller population.
     """
     if name == "random":
         return RandomSampler(seed=seed)

@@ -31,7 +31,7 @@ from sweeps.tracking.registry import publish
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    # MLflow would print the address of iterate_pages run that ends.
+    # MLflow would print the address of every run that ends.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 # Attempts to register a model while its run can be read.

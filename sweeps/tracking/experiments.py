@@ -21,7 +21,7 @@ def open_store(uri: str) -> MlflowClient:
     """Open MLflow's database or server, and create the tables of a new database.
 
     Raises:
-        UserError: It cannot be used.
+        UserError: The database or server cannot be used.
     """
     with explain_errors("tracking_uri", uri):
         return open_database(uri, _connect)

@@ -96,7 +96,7 @@ class RunTracker(Listener):
         self._open_run(key, tags, params)
 
     def trial_reported(self, record: TrialRecord, result: Mapping[str, Any]) -> None:
-        """Log the metrics of a report, at its training step, and changed tags."""
+        """Log a report's metrics at its training step, and the tags that changed."""
         key, known = record.trial_id, self._reported.setdefault(record.trial_id, {})
         seen = {name: result.get(name) for name in ("device", "machine")}
         seen |= {"note": record.note, "host": " ".join(record.hosts)}

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 def test_trials_continue_after_kills_and_interruptions(
     cache: Path, database: str, tmp_path: Path
 ) -> None:
-    steps, evaluations = 800, 40
+    steps, evaluations = 500, 25
     first = tmp_path / "runs/faulty/search-1"
     hold(tmp_path, 80)
     with started(tmp_path, *flags(steps=steps, evaluations=evaluations)) as process:

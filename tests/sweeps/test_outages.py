@@ -21,11 +21,11 @@ from tests.sweeps.support.held import hold, release
 from tests.sweeps.support.server import Server
 
 pytestmark = pytest.mark.slow
-OUTAGE = 40.0
+OUTAGE = 20.0
 
 
 def test_mlflow_may_be_down_for_a_while_or_stay_down(cache: Path, tmp_path: Path) -> None:
-    steps, evaluations = 1000, 50
+    steps, evaluations = 600, 30
     long = flags(trials=2, steps=steps, evaluations=evaluations)
     with Server(tmp_path) as server:
         hold(tmp_path, 80)

@@ -13,7 +13,7 @@ def sap(
 
     It is the difference in test accuracy between the two best code dimensions, mean over factors.
     A linear support vector machine (C = 0.01, balanced class weights) predicts the factor from each
-    dimension alone, unscaled. A single dimension is compared with 0.
+    dimension alone, unscaled. With one dimension, the second best accuracy counts as 0.
 
     The score depends on the numbering of integer codes (use 0-based ones). Perfect codes score far
     below 1, because a line cannot separate a middle value from the rest: see `sap_ceiling`.
@@ -25,7 +25,8 @@ def sap(
         test_factors: `(m, k)` factor values.
 
     Returns:
-        In [0, 1]. Factors with one value in train are left out; NaN without others or test rows.
+        In [0, 1]. Factors with one value in train are left out; NaN if none remains, or without
+        test rows.
 
     Raises:
         UserError: The arrays do not have these shapes, or a code is not finite.

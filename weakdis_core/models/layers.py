@@ -69,7 +69,7 @@ class Localiser(nn.Module):
 def translation_matrices(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Return matrices that move a square patch to a position by linear interpolation.
 
-    A translation is separable: `rows @ patch @ columns.mT` puts the patch into a dark image, and
+    Rows and columns move independently: `rows @ patch @ columns.mT` draws the patch on black, and
     `rows.mT @ image @ columns` cuts the window at its position out of an image.
 
     Args:

@@ -81,7 +81,7 @@ def test_its_sweeps_are_listed(begun: Path) -> None:
 def test_the_status_of_its_killed_search(begun: Path) -> None:
     shown = ran(begun, str(SCRIPT), "--status", "cut-search")
     assert re.search(r"^ *1 +complete +60/60", shown, re.MULTILINE)
-    assert re.search(r"^ *2 +running +20/60", shown, re.MULTILINE)
+    assert re.search(r"^ *2 +interrupted +20/60", shown, re.MULTILINE)
 
 
 def test_its_model_changes_a_picture(begun: Path, tmp_path: Path) -> None:
@@ -104,9 +104,7 @@ def test_mlflow_loads_its_model_with_the_code_it_was_packed_with(
     (row,) = json.loads(output.read_text())["predictions"]
     assert Image.open(io.BytesIO(base64.b64decode(row["image"]))).size == (64, 64)
     load = "import mlflow.pyfunc, sys; mlflow.pyfunc.load_model(sys.argv[1])"
-    origin = ran(
-        begun, "-c", f"{load}; import analysis.serving.served as s; print(s.__file__)", BEST
-    )
+    origin = ran(begun, "-c", f"{load}; import analysis.served as s; print(s.__file__)", BEST)
     assert Path(origin.strip()).is_relative_to(example.parent / "code")
 
 
