@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def measure(trials: int) -> dict[str, float]:
         tenth (`late`, `cpu`); MiB of the driver's memory at its peak (`memory`) and of each file.
     """
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["WEAKDIS_CACHE"] = f"{folder}/cache"
         settings = SweepSettings(
             variant=_VARIANT,
             name=_NAME,

@@ -1,12 +1,14 @@
 """The objectives of a search and the metrics by which it compares trials."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from optuna.distributions import BaseDistribution
+# Optuna takes a moment to load, and flags are read before.
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 
-Space = dict[str, BaseDistribution]
+Space: TypeAlias = "dict[str, BaseDistribution]"
 """The distributions that a search draws settings from, by dotted name."""
 
 KINDS = ("latent", "encoded", "pixels")

@@ -58,7 +58,7 @@ def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     prepared = open_prepared(sweep.prepared)
     oracle = prepare_oracle(prepared, sweep.base.data)
     trainer = Trainer(config, prepared, oracle)
-    assert record.checkpoint is not None, record.trial_id
+    assert record.checkpoint is not None, f"trial {record.trial_id} has no checkpoint"
     checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
     # Trials may have run on a GPU that this machine does not have.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)

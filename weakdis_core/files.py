@@ -27,7 +27,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         UserError: The folder cannot be written or is full.
     """
-    temporary = path.with_name(f"{path.name}{secrets.token_hex(4)}.tmp")
+    # `with_name` refuses a path without a name, such as `.`.
+    temporary = path.parent / f"{path.name}{secrets.token_hex(4)}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -199,7 +200,7 @@ def _read_lines(path: Path, columns: list[str], numbers: Iterable[str]) -> list[
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from None
-    reader = csv.DictReader(text.splitlines())
+    reader = csv.DictReader(io.StringIO(text))
     if reader.fieldnames != columns:
         raise UserError(f"{path}: the columns are not {', '.join(columns)}")
     lines = []

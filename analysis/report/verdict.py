@@ -110,10 +110,10 @@ def _write_validation_score(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
     if len(others) and not lacking["trials"]:
         ahead = f" The next trial is {100 * (score - others.max()):.1f} points behind."
     confirm = f"Confirm it with: `python sweeps/run.py --resume {sweep.name} --confirm-seeds 5`."
-    if sweep.run.info.status == "RUNNING":
-        confirm = "Only confirm runs on fresh seeds show how good it is."
-    elif lacking["confirm runs"]:
+    if lacking["confirm runs"]:
         confirm = "Its confirm runs count again once MLflow has them."
+    elif sweep.run.info.status == "RUNNING":
+        confirm = "Only confirm runs on fresh seeds show how good it is."
     return (
         f"On validation, {score:.1%} of {_ITEMS[sweep.metric.rpartition('_')[2]]} have the right "
         f"factor changed and all others kept (95% interval {ends.low:.1%} to {ends.high:.1%}, "

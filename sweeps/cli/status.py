@@ -56,18 +56,18 @@ def _row(stored: StoredSweep, settings: SweepSettings) -> tuple[str, ...]:
 
 def _load(stored: StoredSweep, settings: SweepSettings) -> tuple[str, list[TrialRecord]]:
     """Load the state of a sweep and the records of its trials."""
+    # Looked up before the records: a sweep may end in between.
+    running = is_running(settings.folder / stored.name, settings.study_storage)
     known = list(stored.records.load().values())
-    state = _state(stored, known, settings)
+    state = "running" if running else _state(stored, known)
     for record in known:
         # A killed program could not store the end of its running trials.
-        if record.outcome == "running" and state != "running":
+        if record.outcome == "running" and not running:
             record.outcome = "interrupted"
     return state, known
 
 
-def _state(stored: StoredSweep, known: list[TrialRecord], settings: SweepSettings) -> str:
-    if is_running(settings.folder / stored.name, settings.study_storage):
-        return "running"
+def _state(stored: StoredSweep, known: list[TrialRecord]) -> str:
     if stored.ended and any(r.outcome == "out_of_time" and r.score is None for r in known):
         return f"out of time: --resume {stored.name} with a larger --time-budget"
     if stored.ended is not None:

@@ -134,7 +134,7 @@ class RunTracker(Listener):
         self.end_all()
 
     def log_metrics(self, key: str, metrics: Mapping[str, float], step: int) -> None:
-        """Log metrics on a run, given by its trial's id or `PARENT`."""
+        """Log metrics of training, validation or test on a run: its trial's id, or `PARENT`."""
         self._submit(key, "log", metrics=finite_metrics(metrics, _GROUPS), step=step)
 
     def log_files(self, key: str, path: Path, folder: str | None = None) -> None:

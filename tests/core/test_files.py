@@ -1,4 +1,4 @@
-"""Temporary folders: the next process removes those of a killed process."""
+"""Files written atomically, and temporary folders that outlive no process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from weakdis_core.files import temporary_folder
+from weakdis_core.errors import UserError
+from weakdis_core.files import temporary_folder, write_text
 
 PREFIX = "weakdis-checkpoint-"
 HOLDING = f"""
@@ -73,3 +74,15 @@ def test_a_file_system_without_locks_works(place: Path, monkeypatch: pytest.Monk
             assert first.exists()
         assert first.exists()
     assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize("path", [".", "/", "..", "file/inside", "folder"])
+def test_a_path_that_is_no_file_is_an_error(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="cannot be written"):
+        write_text(Path(path), "text")
+    assert {each.name for each in tmp_path.iterdir()} == {"file", "folder"}

@@ -96,7 +96,7 @@ def train(args: Sequence[str], prog: str) -> None:
         raise UserError(
             f"output: {checkpoint} exists; continue it with --resume or choose another --output"
         )
-    config, prepared, oracle = _prepare(command.settings)
+    config, prepared, oracle = prepare_all(command.settings)
     trainer = Trainer(config, prepared, oracle)
     if command.resume:
         trainer.load(checkpoint)
@@ -182,7 +182,7 @@ def manipulate_command(args: Sequence[str], prog: str) -> None:
     print(f"written to {command.output}")
 
 
-def _prepare(config: Config) -> tuple[Config, Prepared, Oracle]:
+def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
     """Prepare the images and the oracle; return them with the settings, their source resolved."""
     with console.progress(f"{config.data.variant} images") as progress:
         prepared = prepare(config.data, config.runtime.data_dir, progress)

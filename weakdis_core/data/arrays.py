@@ -11,7 +11,7 @@ from typing import IO
 import h5py
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from weakdis_core.errors import UserError
 
@@ -42,8 +42,9 @@ class Layout:
 _BLOCK_BYTES = 64 * 2**20
 
 
-def checked_indices(indices: NDArray[np.int64], grid: tuple[int, ...]) -> NDArray[np.int64]:
+def checked_indices(indices: ArrayLike, grid: tuple[int, ...]) -> NDArray[np.int64]:
     """Return grid indices `(n, len(grid))`, or raise ValueError if one is invalid."""
+    indices = np.asarray(indices)
     if indices.ndim != 2 or indices.shape[1] != len(grid) or indices.dtype.kind not in "iu":
         raise ValueError(
             f"indices: shape {indices.shape} of {indices.dtype}, "
@@ -81,26 +82,20 @@ def read(
     images = np.empty((len(rows), channels, height, width), np.uint8)
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
-    try:
-        for first, block in _blocks(path, layout, rows):
-            low, high = np.searchsorted(ordered, (first, first + len(block)))
-            if low == high:
-                continue
-            found = block[ordered[low:high] - first]
-            if found.max() > layout.highest:
-                raise UserError(
-                    f"{path}: {layout.array} holds the value {found.max()}, "
-                    f"expected at most {layout.highest}"
-                )
-            found = found.reshape(-1, height, width, channels)
-            images[order[low:high]] = found.transpose(0, 3, 1, 2)
-            if progress is not None:
-                progress(len(found))
-    # h5py and zipfile report damage by these errors; OSError also covers a missing file.
-    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        message = f"{path}: cannot be read ({reason}); expected an official data file"
-        raise UserError(message) from error
+    for first, block in _blocks(path, layout, rows):
+        low, high = np.searchsorted(ordered, (first, first + len(block)))
+        if low == high:
+            continue
+        found = block[ordered[low:high] - first]
+        if found.max() > layout.highest:
+            raise UserError(
+                f"{path}: {layout.array} holds the value {found.max()}, "
+                f"expected at most {layout.highest}"
+            )
+        found = found.reshape(-1, height, width, channels)
+        images[order[low:high]] = found.transpose(0, 3, 1, 2)
+        if progress is not None:
+            progress(len(found))
     return images
 
 
@@ -108,13 +103,20 @@ def _blocks(
     path: Path, layout: Layout, rows: NDArray[np.int64]
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Read blocks of pictures that contain `rows`, as pairs of first row and pictures."""
-    if h5py.is_hdf5(path):
-        return _hdf5_blocks(path, layout, rows)
-    if zipfile.is_zipfile(path):
-        return _npz_blocks(path, layout, rows)
-    with path.open("rb") as file:
-        start = file.read(8)
-    raise UserError(f"{path}: begins with {start!r}, expected an HDF5 or NPZ file")
+    try:
+        if h5py.is_hdf5(path):
+            yield from _hdf5_blocks(path, layout, rows)
+        elif zipfile.is_zipfile(path):
+            yield from _npz_blocks(path, layout, rows)
+        else:
+            with path.open("rb") as file:
+                start = file.read(8)
+            raise UserError(f"{path}: begins with {start!r}, expected an HDF5 or NPZ file")
+    # h5py and zipfile report damage by these errors; OSError also covers a missing file.
+    except (OSError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        message = f"{path}: cannot be read ({reason}); expected an official data file"
+        raise UserError(message) from error
 
 
 def _hdf5_blocks(
