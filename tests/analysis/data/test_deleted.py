@@ -82,6 +82,7 @@ def test_verdict_counts_missing_runs_and_names_no_winner_of_the_rest(
     assert confirmed in (rest[1] if rest else "")
 
 
+@pytest.mark.slow
 def test_page_without_the_winner_shows_no_result(store: Store, cache: Path) -> None:
     parent = search(store, confirm=(0.70,))
     store.client.set_tag(parent, "best_trial_id", "00012")

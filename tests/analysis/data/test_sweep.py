@@ -111,6 +111,7 @@ def test_scores_of_failed_trials_do_not_count(store: Store) -> None:
     assert sweep.best["trial_id"] != "00012"
 
 
+@pytest.mark.slow
 def test_important_setting_is_ranked_first(store: Store) -> None:
     search(store, trials=24, pruned=())
     table = compute_importances(build_study(found(store)), resamples=10)

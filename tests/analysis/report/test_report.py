@@ -26,6 +26,8 @@ from weakdis_core.cli.model_commands import _parse_train
 from weakdis_core.paper import load
 from weakdis_core.pictures.write import CAPTIONS
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 5_000_000
 
 
@@ -85,6 +87,7 @@ def test_command_trains_best_configuration(store: Store) -> None:
     assert run
 
 
+@pytest.mark.slow
 def test_confirmed_configurations_are_paired_by_seed(store: Store) -> None:
     search(store, confirm=(0.80, 0.84, 0.82))
     sweep = find_sweep(store.client, read_runs(store.uri))

@@ -25,6 +25,7 @@ FIVE = {LATENT: [0.90, 0.92, 0.94, 0.96, 0.98]}
 pytestmark = pytest.mark.usefixtures("cache")
 
 
+@pytest.mark.slow
 def test_documents_match_the_committed_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_page_is_complete_and_separates_sources(tmp_path: Path) -> None:
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == first
 
 
+@pytest.mark.slow
 def test_gpu_runs_are_named_and_cost_no_core_hours(tmp_path: Path) -> None:
     runs = studied((OURS, FIVE))
     runs.loc[1, "device"] = "NVIDIA H200"

@@ -89,6 +89,7 @@ def test_invalid_input_prints_an_error_and_exits_with_code_2(
     assert not cache.exists()
 
 
+@pytest.mark.slow
 def test_missing_official_data_is_an_error(cache: Path) -> None:
     args = ["train", "--variant", "dsprites_v2", "--data.source", "official"]
     result = weakdis(*args, cache=cache)

@@ -91,6 +91,7 @@ def test_download_writes_to_the_cache_or_the_given_folder(
     assert targets == [cache / "official", tmp_path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["dsprites_v4", "shapes3d_v5"])
 def test_show_writes_a_picture(variant: str, tmp_path: Path) -> None:
     file = tmp_path / "samples.png"

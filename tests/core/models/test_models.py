@@ -64,6 +64,7 @@ def test_an_untrained_localiser_attends_to_bright_pixels() -> None:
     assert low[1] > max(left[1], right[1])
 
 
+@pytest.mark.slow
 def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
     torch.manual_seed(0)
     localiser = Localiser(1)

@@ -13,6 +13,8 @@ from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.manipulation import manipulate, repeat, swap, traverse
 from weakdis_core.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trainer(rooms: Prepared, rooms_oracle: Oracle) -> Trainer:

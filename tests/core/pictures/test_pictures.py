@@ -59,6 +59,7 @@ def assert_small_and_white(files: list[Path]) -> None:
     assert sum(path.stat().st_size for path in files) < 1_500_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["sprites", pytest.param("rooms", marks=pytest.mark.slow)])
 def test_pictures_of_a_checkpoint_are_reproducible(
     data: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -80,6 +81,7 @@ def test_pictures_of_a_checkpoint_are_reproducible(
         assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.slow
 def test_monolithic_model_has_no_pictures_of_partitions(
     sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:

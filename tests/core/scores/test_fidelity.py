@@ -22,6 +22,8 @@ from weakdis_core.scores.fidelity import (
 )
 from weakdis_core.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def _plan(prepared: Prepared) -> Plan:
     settings = {"variant": prepared.variant.name, "max_images": 1000, "source": "rendered"}

@@ -30,6 +30,7 @@ def trained(rooms: Prepared, rooms_oracle: Oracle) -> Trainer:
     return trainer
 
 
+@pytest.mark.slow
 def test_converted_scores_use_unlabelled_train_images_and_test(trained: Trainer) -> None:
     scores = disentanglement_scores(trained, raw=False)
     assert set(scores) == {f"{n}_converted" for n in (*DCI_NAMES, *QUICK_NAMES)} | ROWS | CEILINGS
@@ -47,6 +48,7 @@ def test_converted_scores_use_unlabelled_train_images_and_test(trained: Trainer)
     assert disentanglement_scores(trained, raw=False) == scores
 
 
+@pytest.mark.slow
 def test_raw_scores_include_their_rows_and_partitions(
     trained: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from weakdis_core.evaluation import oracle
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 
 
+@pytest.mark.slow
 def test_oracle_is_trained_once_for_each_recipe(
     sprites: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +41,7 @@ def test_oracle_is_trained_once_for_each_recipe(
     assert len(list(folder.glob("*.pt"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["other weights", "missing weights", "another layout"])
 def test_changed_stored_oracle_is_trained_again(
     harm: str, sprites: Prepared, monkeypatch: pytest.MonkeyPatch
@@ -69,6 +71,7 @@ def test_oracle_can_be_copied_to_another_device(sprites_oracle: Oracle) -> None:
     assert devices == ["meta", "cpu"]
 
 
+@pytest.mark.slow
 def test_oracle_is_trained_on_the_train_split_only(sprites: Prepared) -> None:
     splits = split(sprites.digests, 0)
     held_out = np.concatenate([splits.validation, splits.test])

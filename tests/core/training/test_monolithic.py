@@ -22,6 +22,8 @@ from weakdis_core.relations import RelationTable
 from weakdis_core.seeding import torch_generator
 from weakdis_core.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 # Factor 0 has 2 values, factor 1 has 3; `other` moves factor 0, `up` and `down` factor 1.
 TABLE = RelationTable(factors=[0, 1, 1], shifts=[1, 1, -1], n_values=[2, 3])
 # Three of the six combinations, one of them twice.

@@ -31,6 +31,7 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     return [p.detach().clone() for part in parts for p in part.parameters()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["modular", "monolithic"])
 @pytest.mark.parametrize("data", ["sprites", "rooms"])
 def test_resumed_run_equals_an_uninterrupted_run(

@@ -36,6 +36,7 @@ def test_a_plan_shows_trials_steps_time_and_disk() -> None:
     assert "confirmation" not in text
 
 
+@pytest.mark.slow
 def test_a_plan_shows_the_cost_of_confirmation() -> None:
     settings = SweepSettings(
         variant="dsprites_v2", preset="quick", set_=SMALL, data_source="rendered",

@@ -101,6 +101,7 @@ def test_ports_and_sweeps_that_cannot_be_used_are_refused(
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_make_ui_prints_errors_without_a_traceback() -> None:
     done = subprocess.run([*MAKE, "PORT=80000"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
