@@ -141,14 +141,16 @@ def test_what_is_followed_can_be_read(document: str) -> None:
     assert read_blocks((ROOT / document).read_text())
 
 
+def blocks_of(kind: str) -> list[Block]:
+    """The blocks of a kind in all documents that are followed; at least one."""
+    read = (read_blocks((ROOT / document).read_text()) for document in FOLLOWED)
+    found = [block for blocks in read for block in blocks if block.kind == kind]
+    assert found
+    return found
+
+
 def test_names_that_python_blocks_import_exist() -> None:
-    blocks = [
-        block
-        for document in FOLLOWED
-        for block in read_blocks((ROOT / document).read_text())
-        if block.kind == "python"
-    ]
-    assert blocks
+    blocks = blocks_of("python")
     for node in (node for block in blocks for node in ast.walk(ast.parse(block.code))):
         if isinstance(node, ast.ImportFrom) and node.module:
             module = importlib.import_module(node.module)
@@ -156,13 +158,7 @@ def test_names_that_python_blocks_import_exist() -> None:
 
 
 def test_recipes_apply(tmp_path: Path) -> None:
-    recipes = [
-        block
-        for document in FOLLOWED
-        for block in read_blocks((ROOT / document).read_text())
-        if block.kind == "diff"
-    ]
-    assert recipes
+    recipes = blocks_of("diff")
     for recipe in recipes:
         done = subprocess.run(
             ["git", "apply", "--check", "-"], cwd=ROOT, input=recipe.code, capture_output=True,
