@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+SHEET = "manipulation"
+"""Name in MLflow of the pictures of a trial, one for each report."""
+
 Objective = Literal["pixels", "latent", "encoded", "pareto"]
 
 Space: TypeAlias = "dict[str, BaseDistribution]"

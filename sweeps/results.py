@@ -34,6 +34,9 @@ STUDY_EXPORT = "study.json"
 CONFIRM_TABLE = "confirm.csv"
 _MODELS = "models"
 _BEST = "best trial"
+_PICTURED = "trials with pictures"
+# Trials whose pictures stand side by side in MLflow's UI.
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,23 @@ def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
         tracking.log_files(key, folder / BEST_FILE)
         tracking.log_files(key, folder / FOLDER, FOLDER)
     tracking.log_files(trial, best.checkpoint, "checkpoint")
+    _log_sheets(run, tracking)
+
+
+def _log_sheets(run: StageRun, tracking: RunTracker) -> None:
+    """Log the sheets of the trials with the highest scores, once each."""
+    study, sweep = run.study, run.sweep
+    done = study.user_attrs.get(_PICTURED, [])
+    scored = [record for record in run.trials.ended() if record.score is not None]
+    # A trial that was cut short has pictures of other steps.
+    scored.sort(key=lambda record: (record.outcome == "complete", record.score), reverse=True)
+    for record in scored[:_SHOWN]:
+        if record.checkpoint is not None and record.trial_id not in done:
+            tracking.log_sheets(
+                record.trial_id, sweep.storage.fetch(record.checkpoint, sweep.folder)
+            )
+            done = [*done, record.trial_id]
+    study.set_user_attr(_PICTURED, done)
 
 
 def log_model(

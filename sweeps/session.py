@@ -162,7 +162,8 @@ def open_writer(sweep: Sweep) -> DeliveryWorker:
 
 
 def _open_outbox(sweep: Sweep) -> tuple[Outbox, RunClient]:
-    client = RunClient(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
+    settings, experiment = sweep.settings, sweep.base.data.variant
+    client = RunClient(settings.tracking, experiment, sweep.name, settings.system_metrics)
     return Outbox(sweep.folder), client
 
 

@@ -33,6 +33,7 @@ from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.experiments import ui_command
+from sweeps.tracking.leaderboard_view import view_path
 from sweeps.tracking.outbox import PARENT, Entry
 from sweeps.tracking.worker import DeliveryWorker
 from weakdis_core.errors import UserError
@@ -182,9 +183,12 @@ def write_report(sweep: Sweep, console: Console) -> None:
 def _linked(tracked: TrackedSweep) -> str:
     """Return a sweep's description with links to its report and its best trial in MLflow's UI."""
     run, best = tracked.run, tracked.best
-    runs = f"#/experiments/{run.info.experiment_id}/runs"
+    experiment = run.info.experiment_id
+    runs = f"#/experiments/{experiment}/runs"
     note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
-    note += f"\n\n[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
+    note += f"\n\n[Leaderboard]({view_path(experiment, tracked.name)})"
+    note += f", [curves and pictures]({view_path(experiment, tracked.name, charts=True)})"
+    note += f", [report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
     if best is not None:
         note += f", [trial {best['trial_id']}, the best]({runs}/{best['run_id']})"
     return note

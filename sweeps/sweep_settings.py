@@ -114,6 +114,9 @@ class SweepSettings(Settings):
     tracking_uri: str | None = None
     """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else
     `mlflow.db` in the current folder."""
+    system_metrics: Annotated[bool, FlagCreatePairsOff] = False
+    """Log CPU, memory, disk, network and GPU of this machine every 10 seconds, with the run of the
+    sweep in MLflow."""
     data_dir: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
     """Folder of the official files."""
     data_source: Source = "auto"

@@ -260,6 +260,6 @@ def test_a_save_removes_the_folder_of_a_killed_process(
     left.mkdir()
     (left / CHECKPOINT_FILE).touch()
     trainer: Any = SimpleNamespace(save=Path.touch)
-    with _saved(trainer) as folder:
+    with _saved(trainer, {}) as folder:
         assert list(tmp_path.rglob(CHECKPOINT_FILE)) == [folder / CHECKPOINT_FILE]
     assert not list(tmp_path.iterdir())
