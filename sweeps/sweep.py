@@ -28,7 +28,7 @@ from sweeps.session import (
 )
 from sweeps.state.catalog import check_names_are_free, check_not_running
 from sweeps.state.resume import check_gpus
-from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.stage import REPORT_FILE, StageRun, Sweep
 from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
@@ -37,8 +37,6 @@ from sweeps.tracking.leaderboard_view import view_path
 from sweeps.tracking.outbox import PARENT, Entry
 from sweeps.tracking.worker import DeliveryWorker
 from weakdis_core.errors import UserError
-
-REPORT_FILE = "report.html"
 
 
 def run_sweeps(sweeps: Sequence[SweepSettings], console: Console) -> int:

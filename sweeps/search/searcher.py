@@ -14,12 +14,13 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
-from sweeps.compat import FINISHED, draw, running_trial, set_user_attr
+from sweeps.compat import FINISHED, draw, running_trial, set_user_attrs
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import why_outside
 from sweeps.state.stage import StageRun
 from sweeps.state.trial_store import REFUSED, STATES, TrialStore, count_remaining
-from sweeps.trial import TrialRecord, outcome_of, trial_id_of, values_of
+from sweeps.state.trials import shown_attributes
+from sweeps.trial import TrialRecord, first_number, outcome_of, trial_id_of, values_of
 from weakdis_core.config.config import replaced
 
 
@@ -58,10 +59,10 @@ class DrawnTrials:
 
     def _refuse(self, number: int) -> bool:
         """Fail a RUNNING trial if it was enqueued outside the space; return whether it was."""
-        study, trial_id = self._run.study, trial_id_of(number)
-        trial = study.get_trials(deepcopy=False)[number]
+        study = self._run.study
+        trial_id, trial = trial_id_of(study, number), study.get_trials(deepcopy=False)[number]
         if reason := why_outside(self.space, values_of(trial)):
-            set_user_attr(study, trial, REFUSED, reason)
+            set_user_attrs(study, number, {REFUSED: reason})
             study.tell(number, state=TrialState.FAIL)
             self._run.trials.records[trial_id] = TrialStore(study).load()[trial_id]
         return bool(reason)
@@ -101,8 +102,8 @@ class StudySearcher(Searcher):
         self._running[trial_id] = trial
         record = self._record(trial)
         return self._source.settings(trial) | {
-            "number": trial.number + 1,
-            "trial_id": trial_id_of(trial.number, self._stage),
+            "number": trial.number + first_number(self._study),
+            "trial_id": trial_id_of(self._study, trial.number, self._stage),
             "checkpoints": list(record.checkpoints) if record else [],
         }
 
@@ -136,6 +137,7 @@ class StudySearcher(Searcher):
             elif outcome == "complete":
                 labels = [float(record.values["data.labels"])] if self._pareto else []
                 values = [record.score, *labels]
+        set_user_attrs(self._study, trial.number, shown_attributes(outcome, record))
         self._study.tell(trial, values, state=STATES[outcome])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class StudySearcher(Searcher):
         Path(checkpoint_path).touch()
 
     def _record(self, trial: Trial) -> TrialRecord | None:
-        return self._trials.records.get(trial_id_of(trial.number, self._stage))
+        return self._trials.records.get(trial_id_of(self._study, trial.number, self._stage))
 
     def _report(self, trial: Trial, step: int, value: float) -> None:
         # Optuna takes one value a step, and none of a trial with several objectives.

@@ -21,12 +21,14 @@ from sweeps.cluster.locks import open_database
 from sweeps.compat import SingleWriterStorage
 from sweeps.names import METRICS, Objective, Space
 from sweeps.sweep_settings import Sampler
-from sweeps.trial import trial_id_of
+from sweeps.trial import FIRST, trial_id_of
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
 SPACE = "space"
+INITIAL = [SPACE, FIRST]
+"""User attributes that `open_study` sets."""
 _LOCKED_SECONDS = 100.0
 
 
@@ -92,6 +94,8 @@ def open_study(
     if study.directions != wanted:
         found = ", ".join(direction.name.lower() for direction in study.directions)
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(FIRST, 0)
     if space is not None:
         described = {key: distribution_to_json(values) for key, values in space.items()}
         if study.user_attrs.get(SPACE, described) != described:
@@ -110,7 +114,7 @@ def export_study(study: Study, path: Path) -> None:
         {
             "number": trial.number,
             "state": trial.state.name,
-            "trial_id": trial_id_of(trial.number),
+            "trial_id": trial_id_of(study, trial.number),
             "params": trial.params,
             "values": trial.values,
             "intermediate_values": {str(k): v for k, v in trial.intermediate_values.items()},

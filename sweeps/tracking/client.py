@@ -114,6 +114,10 @@ class RunClient:
         ):
             client.set_terminated(run, entry.status, end_time=entry.at)
 
+    def address_of(self, key: str) -> tuple[str, str, str]:
+        """Return MLflow's address, the experiment and the id of a run that it has received."""
+        return self._uri, self._experiment_id, self._run_ids[key]
+
     def _begin(self, run: str, entry: Entry) -> tuple[dict[str, str], dict[str, str]]:
         """Reopen a run that is not new; return the params and tags to log."""
         client, params, tags = self._client, entry.params, entry.tags

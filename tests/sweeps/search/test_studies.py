@@ -157,9 +157,9 @@ def test_a_study_whose_driver_is_killed_is_resumed_by_the_same_command(
     uninterrupted: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    hold(tmp_path, 12, "run-00002")
+    hold(tmp_path, 12, "run-00001")
     with begun(tmp_path, "--max-concurrent", "1") as process:
-        wait_until(lambda: bool(list(tmp_path.glob(f"runs/{NAME}/study-1/run-00002/checkpoint*"))))
+        wait_until(lambda: bool(list(tmp_path.glob(f"runs/{NAME}/study-1/run-00001/checkpoint*"))))
         os.killpg(process.pid, signal.SIGKILL)
     release(tmp_path)
     assert "2 of 2 runs trained" in run(tmp_path, *call())

@@ -82,7 +82,7 @@ def test_the_export_is_readable_json(tmp_path: Path) -> None:
     export_study(study, tmp_path / "study.json")
     text = (tmp_path / "study.json").read_text()
     assert '"COMPLETE"' in text
-    assert '"trial_id": "00001"' in text
+    assert '"trial_id": "00000"' in text
 
 
 @pytest.mark.parametrize("objective", ["pixels", "pareto"])
