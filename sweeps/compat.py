@@ -36,9 +36,11 @@ def set_waiting(study: Study, trial: FrozenTrial) -> None:
 
 def set_user_attrs(study: Study, number: int, attributes: Mapping[str, Any]) -> None:
     """Set user attributes of an unfinished trial, in a database all at once (Optuna 5.0)."""
-    storage, trial = study._storage, study.get_trials(deepcopy=False)[number]._trial_id
-    if isinstance(storage, SingleWriterStorage):
-        storage.set_trial_user_attrs(trial, attributes)
+    trial, storage = study.get_trials(deepcopy=False)[number]._trial_id, study._storage
+    # `create_study` puts a cache before a database.
+    database = getattr(storage, "_backend", None)
+    if isinstance(database, SingleWriterStorage):
+        database.set_trial_user_attrs(trial, attributes)
         return
     for name, value in attributes.items():
         storage.set_trial_user_attr(trial, name, value)
