@@ -1,7 +1,6 @@
 """All uses of private parts of Ray, Optuna and MLflow, with the version each was written for."""
 
 import contextlib
-import functools
 import json
 import os
 import sqlite3
@@ -12,8 +11,6 @@ from typing import Any
 import ray
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialUserAttributeModel
-from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.schedulers import ASHAScheduler
@@ -34,19 +31,11 @@ def set_waiting(study: Study, trial: FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
 
-def set_user_attrs(study: Study, number: int, attributes: Mapping[str, Any]) -> None:
-    """Set user attributes of an unfinished trial, in a database all at once (Optuna 5.0)."""
-    trial, storage = study.get_trials(deepcopy=False)[number]._trial_id, study._storage
-    # `create_study` puts a cache before a database.
-    database = getattr(storage, "_backend", None)
-    if isinstance(database, SingleWriterStorage):
-        database.set_trial_user_attrs(trial, attributes)
-        return
-    for name, value in attributes.items():
-        storage.set_trial_user_attr(trial, name, value)
+def set_user_attr(study: Study, trial: FrozenTrial, name: str, value: Any) -> None:
+    """Set a user attribute of an unfinished trial, which `FrozenTrial` cannot do (Optuna 5.0)."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
 
 
-@functools.lru_cache(maxsize=2)
 def study_beside(study: Study, suffix: str) -> Study:
     """Load the study of the same storage whose name has this suffix (Optuna 5.0)."""
     return load_study(study_name=f"{study.study_name}{suffix}", storage=study._storage)
@@ -149,13 +138,6 @@ class SingleWriterStorage(RDBStorage):
         """Remember which trial Optuna is about to write."""
         super().check_trial_is_updatable(trial_id, trial_state)
         self._written.add(trial_id)
-
-    def set_trial_user_attrs(self, trial_id: int, attributes: Mapping[str, Any]) -> None:
-        """Set user attributes of a trial in one transaction."""
-        with _create_scoped_session(self.scoped_session) as session:
-            for name, value in attributes.items():
-                kind = TrialUserAttributeModel
-                self._set_trial_attr_without_commit(session, kind, trial_id, name, value)
 
     def _get_trials(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.search import Searcher
 
-from sweeps.compat import FINISHED, draw, running_trial, set_user_attrs
+from sweeps.compat import FINISHED, draw, running_trial, set_user_attr
 from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import why_outside
 from sweeps.state.stage import StageRun
@@ -62,7 +62,7 @@ class DrawnTrials:
         study = self._run.study
         trial_id, trial = trial_id_of(study, number), study.get_trials(deepcopy=False)[number]
         if reason := why_outside(self.space, values_of(trial)):
-            set_user_attrs(study, number, {REFUSED: reason})
+            set_user_attr(study, trial, REFUSED, reason)
             study.tell(number, state=TrialState.FAIL)
             self._run.trials.records[trial_id] = TrialStore(study).load()[trial_id]
         return bool(reason)
@@ -137,7 +137,8 @@ class StudySearcher(Searcher):
             elif outcome == "complete":
                 labels = [float(record.values["data.labels"])] if self._pareto else []
                 values = [record.score, *labels]
-        set_user_attrs(self._study, trial.number, shown_attributes(outcome, record))
+        for name, shown in shown_attributes(outcome, record).items():
+            trial.set_user_attr(name, shown)
         self._study.tell(trial, values, state=STATES[outcome])
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from functools import partial
 from pathlib import Path
@@ -21,9 +20,8 @@ from sweeps.cluster.locks import open_database
 from sweeps.compat import SingleWriterStorage
 from sweeps.names import METRICS, Objective, Space
 from sweeps.sweep_settings import Sampler
-from sweeps.trial import FIRST, trial_id_of
+from sweeps.trial import FIRST
 from weakdis_core.errors import UserError
-from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
 SPACE = "space"
@@ -106,23 +104,3 @@ def open_study(
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([METRICS[objective], "data.labels"][: len(wanted)])
     return study
-
-
-def export_study(study: Study, path: Path) -> None:
-    """Write every trial of the study as JSON."""
-    trials = [
-        {
-            "number": trial.number,
-            "state": trial.state.name,
-            "trial_id": trial_id_of(study, trial.number),
-            "params": trial.params,
-            "values": trial.values,
-            "intermediate_values": {str(k): v for k, v in trial.intermediate_values.items()},
-            "start": str(trial.datetime_start),
-            "end": str(trial.datetime_complete),
-        }
-        for trial in study.get_trials(deepcopy=False)
-    ]
-    names = [direction.name.lower() for direction in study.directions]
-    content = {"study": study.study_name, "directions": names, "trials": trials}
-    write_text(path, json.dumps(content, indent=1))

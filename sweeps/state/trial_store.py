@@ -14,7 +14,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from sweeps.cluster.storage import path_within
-from sweeps.compat import set_user_attrs, set_waiting
+from sweeps.compat import set_user_attr, set_waiting
 from sweeps.state.stage import StageRun
 from sweeps.state.trials import shown_attributes
 from sweeps.trial import Listener, Outcome, Stage, TrialRecord, first_number, trial_id_of, values_of
@@ -142,7 +142,8 @@ def end_out_of_time(run: StageRun) -> None:
         record.outcome = "out_of_time"
         TrialStore(run.study).save(record, run.budget.spent)
         if trial.intermediate_values or record.score is not None:
-            set_user_attrs(run.study, trial.number, shown_attributes("out_of_time", record))
+            for name, shown in shown_attributes("out_of_time", record).items():
+                set_user_attr(run.study, trial, name, shown)
             run.study.tell(trial.number, state=TrialState.PRUNED)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sweeps.names import KINDS, METRICS, RUNG_METRICS, Objective
+from sweeps.names import METRICS, RUNG_METRICS, Objective
 from sweeps.trial import Listener, Outcome, TrialRecord, highest, outcome_of
 
 CHECKPOINTS_KEPT = 2
@@ -195,7 +195,7 @@ class Trials(Listener):
 def shown_attributes(outcome: Outcome, record: TrialRecord | None) -> dict[str, Any]:
     """Return what Optuna's dashboard shows of an ended trial beside its value and settings."""
     scores = {} if record is None else record.metrics | record.test
-    names = (f"{part}/relation_accuracy_{kind}" for part in ("val", "test") for kind in KINDS)
+    names = ("val/relation_accuracy_pixels", "test/relation_accuracy_pixels")
     found = {name: scores[name] for name in names if name in scores}
     return {"outcome": outcome.replace("_", " ")} | found
 

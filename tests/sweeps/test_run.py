@@ -91,7 +91,7 @@ def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
     assert names(best) == {"best.yaml", "checkpoint", "pictures"}
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
     parent = finished.parent.info.run_id
-    tables = {"study.json", "trials.csv", "confirm.csv"}
+    tables = {"trials.csv", "confirm.csv"}
     assert names(parent) == {"best.yaml", "pictures", "report.html", *tables}
     for run_id in (best, parent):
         assert names(run_id, "pictures") == pictures
