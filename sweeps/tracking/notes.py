@@ -44,7 +44,7 @@ class NotedDelivery:
         text += f"\n\n[Run in MLflow]({run_address(*self._client.address_of(entry.key))})"
         text += f"; report: `{self._report}`" if self._report else ""
         # Without the note, nothing is lost that MLflow does not have.
-        with contextlib.suppress(OptunaError):
+        with contextlib.suppress(OptunaError, OSError):
             self._save(entry.key, text)
 
     def _save(self, key: str, text: str) -> None:
