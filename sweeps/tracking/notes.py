@@ -17,6 +17,9 @@ from sweeps.trial import first_number
 
 # For each trial that it shows, the dashboard reads all notes of the study.
 _MOST_NOTES = 1000
+# Kinds of entries whose description becomes a note; a trial gets one when it ends.
+_OF_TRIAL = ("log", "end")
+_OF_SWEEP = ("begin", *_OF_TRIAL)
 
 
 class NotedDelivery:
@@ -39,7 +42,7 @@ class NotedDelivery:
         """Send an entry, then set the note."""
         self._client(entry)
         text = entry.tags.get(MLFLOW_RUN_NOTE)
-        if text is None or (entry.kind == "begin" and entry.key != PARENT):
+        if text is None or entry.kind not in (_OF_SWEEP if entry.key == PARENT else _OF_TRIAL):
             return
         text += f"\n\n[Run in MLflow]({run_address(*self._client.address_of(entry.key))})"
         text += f"; report: `{self._report}`" if self._report else ""

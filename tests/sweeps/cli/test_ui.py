@@ -184,10 +184,8 @@ def test_a_browser_shows_the_leaderboard_and_pictures(finished: Finished, tmp_pa
         number = int(finished.best.data.tags["trial_id"])
         page.goto(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1/trials?numbers={number}")
         page.get_by_role("heading", name=f"Trial {number} ").wait_for()
-        link = page.get_by_role("link", name="Run in MLflow").get_attribute("href")
-        assert (
-            link == f"http://127.0.0.1:5000/#/experiments/{best.experiment_id}/runs/{best.run_id}"
-        )
+        shown_run = page.get_by_role("link", name="Run in MLflow").get_attribute("href")
+        assert shown_run == f"http://127.0.0.1:5000/#/experiments/1/runs/{best.info.run_id}"
         page.screenshot(path=tmp_path / "optuna.png")
         browser.close()
     shown = ("runs", "charts", "pictures", "optuna")
