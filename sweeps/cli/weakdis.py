@@ -40,7 +40,7 @@ COMMANDS = {
         "manipulate": Command(
             "analysis.commands:run_manipulate",
             "change one factor of a picture",
-            "--model models:/weakdis-dsprites_v4@best --image FILE --relation move_left",
+            "--model models:/weakdis-dsprites_v4@best --image FILE",
         ),
     },
 }
