@@ -1,6 +1,5 @@
 """The flag `--plan` of a search: its phases, their time, and the disk."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -8,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from timeit import timeit
 
+import joblib
 import numpy as np
 import torch
 from optuna.distributions import (
@@ -64,7 +64,7 @@ def print_plan(settings: SweepSettings, console: Console) -> None:
     Raises:
         UserError: A setting is not allowed.
     """
-    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cpus, gpus = joblib.cpu_count(), torch.cuda.device_count()
     # The machines of a cluster are unknown before it is joined: plan as if it were this one.
     allotment = settings.allot({"CPU": float(cpus), "GPU": float(gpus)})
     where = f"{cpus} CPUs, {gpus} GPUs" + (" of this machine" if settings.address else "")
