@@ -1,6 +1,6 @@
 """The objectives of a search and the metrics by which it compares trials."""
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 # Optuna takes a moment to load, and flags are read before.
 if TYPE_CHECKING:
@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 SHEET = "manipulation"
 """Name in MLflow of the pictures of a trial, one for each report."""
 
-Objective = Literal["pixels", "latent", "encoded", "pareto"]
-
 Space: TypeAlias = "dict[str, BaseDistribution]"
 """The distributions that a search draws settings from, by dotted name."""
 
@@ -18,7 +16,7 @@ KINDS = ("latent", "encoded", "pixels")
 """Kinds of relation accuracy, in the order of tables."""
 
 # pareto has the number of labels as a second metric.
-METRICS: dict[Objective, str] = {
+METRICS: dict[str, str] = {
     "pixels": "val/relation_accuracy_pixels",
     "latent": "val/relation_accuracy_latent",
     "encoded": "val/relation_accuracy_encoded",
@@ -27,6 +25,6 @@ METRICS: dict[Objective, str] = {
 
 # Decoded pictures become right last, so pixel accuracy is noise halfway. The accuracy of encoded
 # values bounds it from above and rises early.
-RUNG_METRICS: dict[Objective, str] = {
+RUNG_METRICS: dict[str, str] = {
     **METRICS, "pixels": METRICS["encoded"], "pareto": METRICS["encoded"],
 }  # fmt: skip

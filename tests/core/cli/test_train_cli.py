@@ -39,7 +39,10 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
         ),
         (["train", "--config", "nowhere.yaml"], "error: nowhere.yaml: cannot be read"),
         (["train", "--variant", "dsprites_v2", "--no-such-flag", "1"], "--no-such-flag"),
-        (["train", "--variant", "dsprites_v2", "--preset", "best"], "'best'"),
+        (
+            ["train", "--variant", "dsprites_v2", "--preset", "best"],
+            "one of ('default', 'paper', 'quick')",
+        ),
         (["train", "--variant", "dsprites_v2", "--model", "magic"], "'magic'"),
         (
             [
