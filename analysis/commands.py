@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from analysis.data.archive import RESULTS, read_frame
 from analysis.data.export import export_runs, list_study_folders
@@ -20,6 +21,9 @@ from analysis.tables import accuracy_table, comparison, disentanglement_table, l
 from analysis.tables.rendering import Format
 from weakdis_core import paper
 from weakdis_core.cli.console import run_command
+
+# Seconds between two versions of the page of a sweep that runs.
+_PAUSE = 60
 
 
 def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
@@ -115,34 +119,37 @@ def compare(
 
 
 def report(
-    sweep: str | None = None,
+    sweep: UseAppendAction[tuple[str, ...]] = (),
     variant: str | None = None,
     output: Path = Path("report.html"),
     figures: Path | None = None,
+    watch: bool = False,
     tracking_uri: str | None = None,
     results: Path = RESULTS,
 ) -> None:
     """Write the report of a sweep: one page that opens without a network.
 
     Args:
-        sweep: Name of the sweep, or the id of its run; the newest by default.
+        sweep: Name of the sweep, or the id of its run; the newest by default. Repeat the flag to
+            compare sweeps of one variant (--sweep A --sweep B).
         variant: Data set variant of the sweep.
         output: Page to write.
-        figures: Folder for the figures as PDF, for print.
+        figures: Folder for the charts as PDF, for print.
+        watch: Write the page again every minute until the sweep ends.
         tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
         results: Folder of the committed runs, runs.csv and scores.csv.
     """
-    # Imports torch and matplotlib, which tables do not need.
+    # Imports torch, which tables do not need.
     from analysis.report.sweep_page import build_page
 
-    page = build_page(resolve_uri(tracking_uri), sweep, variant, results)
-    page.write(output)
-    written = f"report of {page.sweep.name}: {output}"
-    if figures is not None:
-        written += f", figures in {figures}"
-        for drawing in page.drawings:
-            drawing.write_pdf(figures)
-    print(written)
+    name, others = (sweep[0] if sweep else None), sweep[1:]
+    while True:
+        page = build_page(resolve_uri(tracking_uri), name, variant, results, others)
+        page.write(output, figures)
+        if not (watch and page.sweep.run.info.status == "RUNNING"):
+            break
+        time.sleep(_PAUSE)
+    print(f"report of {page.sweep.name}: {output}" + (f", figures in {figures}" if figures else ""))
 
 
 def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
