@@ -22,9 +22,6 @@ from analysis.tables.rendering import Format
 from weakdis_core import paper
 from weakdis_core.cli.console import run_command
 
-# Seconds between two versions of the page of a sweep that runs.
-_PAUSE = 60
-
 
 def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
     """Print Table 1: the paper's relation accuracies beside ours.
@@ -142,14 +139,14 @@ def report(
     # Imports torch, which tables do not need.
     from analysis.report.sweep_page import build_page
 
-    name, others = (sweep[0] if sweep else None), sweep[1:]
-    while True:
-        page = build_page(resolve_uri(tracking_uri), name, variant, results, others)
+    first, running = sweep[0] if sweep else None, True
+    while running:
+        page = build_page(resolve_uri(tracking_uri), first, variant, results, sweep[1:])
         page.write(output, figures)
-        if not (watch and page.sweep.run.info.status == "RUNNING"):
-            break
-        time.sleep(_PAUSE)
-    print(f"report of {page.sweep.name}: {output}" + (f", figures in {figures}" if figures else ""))
+        written = f", figures in {figures}" if figures else ""
+        print(f"report of {page.sweep.name}: {output}{written}")
+        if running := watch and page.sweep.run.info.status == "RUNNING":
+            time.sleep(60)
 
 
 def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:

@@ -30,12 +30,11 @@ _OUTCOMES = {
     "interrupted": ("interrupted", ORANGE, "diamond"),
     "failed": ("failed", PINK, "triangle-down"),
 }
-_RECONSTRUCTION = "train/reconstruction"
 _ACCURACIES = {
-    "val/relation_accuracy_latent": ("latent", GREEN),
-    "val/relation_accuracy_encoded": ("encoded", ORANGE),
-    "val/relation_accuracy_pixels": ("pixels", BLUE),
-    "val/factor_accuracy": ("factors", PINK),
+    "val/relation_accuracy_pixels": "pixels",
+    "val/relation_accuracy_encoded": "encoded",
+    "val/relation_accuracy_latent": "latent",
+    "val/factor_accuracy": "factors",
 }
 _TEXT = {"labelColor": INK, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
 _LINES = {"domainColor": GREY, "tickColor": GREY, "gridColor": GREY, "gridOpacity": 0.25}
@@ -44,7 +43,8 @@ _CONFIG: dict[str, Any] = {
     "font": "DejaVu Sans",
     "axis": {**_TEXT, **_LINES, "titleFontWeight": "normal"},
     "header": _TEXT,
-    "legend": {**_TEXT, "orient": "top", "title": None},
+    "range": {"category": [BLUE, ORANGE, GREEN, PINK]},
+    "legend": {**_TEXT, "orient": "top", "title": None, "labelLimit": 0},
     "text": {"color": INK, "fontSize": 12},
     "view": {"stroke": None, "continuousWidth": 520, "discreteWidth": 520,
              "continuousHeight": 260, "discreteHeight": 260},
@@ -64,7 +64,7 @@ def draw_charts(
         return {}
     trials = _collect_trials(sweep)
     reports = read_history(client, trials["run_id"], [sweep.metric])
-    own = read_history(client, [best["run_id"]], [_RECONSTRUCTION, *_ACCURACIES])
+    own = read_history(client, [best["run_id"]], list(_ACCURACIES))
     charts = {
         "progress": _draw_progress(trials),
         "importance": _draw_importance(importance) if len(importance) else None,
@@ -77,13 +77,23 @@ def draw_charts(
     return {name: styled(chart) for name, chart in charts.items() if chart is not None}
 
 
-def draw_comparison(sweeps: Sequence[TrackedSweep]) -> dict[str, Any]:
-    """Draw the lowest error so far of several sweeps over time."""
-    curves = [_best_so_far(_collect_trials(each)).assign(sweep=each.name) for each in sweeps]
-    color = alt.Color("sweep:N", scale=alt.Scale(range=[BLUE, ORANGE, GREEN, PINK]))
-    tooltip = ["sweep:N", "trial:Q", alt.Tooltip("error:Q", format=".2%")]
-    chart = alt.Chart(pd.concat(curves)).mark_line(interpolate="step-after", point=True)
-    return styled(chart.encode(_minutes(), _error(), color, tooltip=tooltip))
+def draw_comparison(sweeps: Sequence[TrackedSweep], client: MlflowClient) -> dict[str, Any]:
+    """Draw the lowest error so far of several sweeps over time, and the curves of their winners."""
+    found, curves = [], []
+    for sweep in sweeps:
+        trials = _collect_trials(sweep)
+        reports = read_history(client, trials.loc[trials["best"], "run_id"], [sweep.metric])
+        curves.append(reports.assign(sweep=sweep.name, error=_to_error(reports["value"], sweep)))
+        found.append(_best_so_far(trials).assign(sweep=sweep.name))
+    color = alt.Color("sweep:N").legend(columns=1)
+    tooltip = ["sweep:N", alt.Tooltip("error:Q", format=".2%")]
+    left = alt.Chart(pd.concat(found)).mark_line(interpolate="step-after", point=True)
+    right = alt.Chart(pd.concat(curves)).mark_line(point=True)
+    panels = (
+        left.encode(_minutes()),
+        right.encode(alt.X("step:Q", title="step of the best trial")),
+    )
+    return styled(alt.hconcat(*(each.encode(_error(), color, tooltip=tooltip) for each in panels)))
 
 
 def styled(chart: Chart) -> dict[str, Any]:
@@ -117,16 +127,16 @@ def _to_error(accuracy: pd.Series[Any], sweep: TrackedSweep) -> pd.Series[Any]:
 
 
 def _error() -> alt.Y:
-    scale = alt.Scale(type="log", nice=False, padding=10)
-    return alt.Y("error:Q", title="validation error", scale=scale, axis=alt.Axis(format="~%"))
+    axis = alt.Y("error:Q", title="validation error").axis(format="~%")
+    return axis.scale(type="log", nice=False, padding=10)
 
 
 def _minutes() -> alt.X:
-    return alt.X("minutes:Q", title="minutes since the sweep began", scale=alt.Scale(zero=True))
+    return alt.X("minutes:Q", title="minutes since the sweep began").axis(tickCount=6)
 
 
 def _steps(sweep: TrackedSweep) -> alt.X:
-    return alt.X("step:Q", title="training step", scale=alt.Scale(domain=[0, sweep.steps]))
+    return alt.X("step:Q", title="training step").scale(domain=[0, sweep.steps])
 
 
 def _outcomes(trials: pd.DataFrame, place: int) -> alt.Scale:
@@ -163,7 +173,7 @@ def _draw_lines(trials: pd.DataFrame, lines: pd.DataFrame) -> alt.Chart:
 
 def _best_so_far(trials: pd.DataFrame) -> pd.DataFrame:
     complete = trials[trials["outcome"].eq("complete")].sort_values("minutes")
-    return complete[complete["error"] <= complete["error"].cummin()]
+    return complete.assign(error=complete["error"].cummin())
 
 
 def _draw_progress(trials: pd.DataFrame) -> Chart:
@@ -176,9 +186,8 @@ def _draw_front(trials: pd.DataFrame) -> Chart:
     """Draw the error against the labels, with the front that no trial with as few labels beats."""
     complete = trials[trials["outcome"].eq("complete")].sort_values(["labels", "error"])
     front = complete[complete["error"] < complete["error"].cummin().shift(fill_value=2.0)]
-    scale = alt.Scale(type="log", nice=False, padding=20)
-    axis = alt.Axis(values=sorted(trials["labels"].unique()), format="d")
-    labels = alt.X("labels:Q", scale=scale, axis=axis)
+    labels = alt.X("labels:Q").scale(type="log", nice=False, padding=20)
+    labels = labels.axis(values=sorted(trials["labels"].unique()), format="d")
     line = alt.Chart(front).mark_line(color=BLUE, point={"size": 150, "color": BLUE})
     return alt.layer(line.encode(labels, _error()), _draw_points(trials, labels))
 
@@ -192,33 +201,20 @@ def _draw_rungs(trials: pd.DataFrame, reports: pd.DataFrame, sweep: TrackedSweep
 def _draw_learning_curves(
     best: pd.Series[Any], reports: pd.DataFrame, sweep: TrackedSweep
 ) -> Chart:
-    loss = alt.Chart(reports[reports["metric"].eq(_RECONSTRUCTION)]).encode(
-        alt.Y("value:Q", title="reconstruction, nats an image", scale=alt.Scale(zero=False)),
-        color=alt.value(BLUE),
-        tooltip=["step:Q", alt.Tooltip("value:Q", format=".4~g")],
-    )
-    scores = reports[reports["metric"].isin(_ACCURACIES)]
-    names, colors = zip(*_ACCURACIES.values(), strict=True)
-    kinds = [_ACCURACIES[metric][0] for metric in scores["metric"]]
-    errors = alt.Chart(scores.assign(kind=kinds, error=_to_error(scores["value"], sweep))).encode(
-        _error(),
-        alt.Color("kind:N", scale=alt.Scale(domain=names, range=colors)),
-        tooltip=["step:Q", "kind:N", alt.Tooltip("error:Q", format=".2%")],
-    )
-    steps, shares = sweep.steps, best[["training.warmup", "training.ending"]].astype(float)
-    stages = [
-        ("warmup", 0, steps * shares.iloc[0]),
-        ("ending", steps * (1 - shares.iloc[1]), steps),
-    ]
+    """Draw the errors of the best trial over its training, with the stages shaded."""
+    warmup, ending = (sweep.steps * best[f"training.{name}"] for name in ("warmup", "ending"))
+    stages = [("warmup", 0, warmup), ("ending", sweep.steps - ending, sweep.steps)]
     base = alt.Chart(pd.DataFrame(stages, columns=["stage", "start", "end"]))
     base = base.transform_filter("datum.end > datum.start").encode(alt.X("start:Q"))
     shade = base.mark_rect(color=GREY, opacity=0.2).encode(x2="end:Q")
     text = base.mark_text(align="left", baseline="bottom").encode(y=alt.value(-3), text="stage:N")
-    panels = [
-        alt.layer(shade, text, each.mark_line(point=True).encode(_steps(sweep)))
-        for each in (loss, errors)
-    ]
-    return alt.hconcat(*(panel.properties(width=230, height=260) for panel in panels))
+    reports = reports.assign(error=_to_error(reports["value"], sweep))
+    reports["accuracy"] = reports["metric"].map(_ACCURACIES)
+    color = alt.Color("accuracy:N", sort=list(_ACCURACIES.values()))
+    tooltip = ["step:Q", "accuracy:N", alt.Tooltip("error:Q", format=".2%")]
+    lines = alt.Chart(reports).mark_line(point=True)
+    lines = lines.encode(_steps(sweep), _error(), color, tooltip=tooltip)
+    return alt.layer(shade, text, lines)
 
 
 def _draw_importance(table: pd.DataFrame) -> Chart:
@@ -226,20 +222,20 @@ def _draw_importance(table: pd.DataFrame) -> Chart:
         alt.Y("setting:N", sort=None, title=None),
         tooltip=[alt.Tooltip(f"{name}:Q", format=".0%") for name in ("importance", "low", "high")],
     )
-    share = alt.X("importance:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%"))
-    bars = base.mark_bar(color=BLUE, opacity=0.85, height={"band": 0.6})
+    share = alt.X("importance:Q", title="explained share of the score's variance")
+    share = share.scale(domain=[0, 1]).axis(format="%", tickCount=5)
+    bars = base.mark_bar(color=BLUE, opacity=0.85, height={"band": 0.6}).encode(share)
     whiskers = base.mark_rule(color=ORANGE, strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    bars = bars.encode(share.title("explained share of the score's variance"))
     return alt.layer(bars, whiskers)
 
 
 def _draw_slices(trials: pd.DataFrame, sweep: TrackedSweep) -> Chart:
     panels = []
     for name, values in sweep.space.items():
-        x = alt.X(setting_name(name), type="ordinal", axis=alt.Axis(labelAngle=0))
+        x = alt.X(setting_name(name), type="ordinal").axis(labelAngle=0)
         if isinstance(values, FloatDistribution):
-            scale = alt.Scale(type="log" if values.log else "linear", nice=False, padding=10)
-            x = alt.X(setting_name(name), scale=scale, axis=alt.Axis(tickCount=5))
+            x = alt.X(setting_name(name)).axis(tickCount=5)
+            x = x.scale(type="log" if values.log else "linear", nice=False, padding=10)
         panels.append(_draw_points(trials, x).properties(width=220, height=130))
     return alt.concat(*panels, columns=2)
 
@@ -248,30 +244,31 @@ def _draw_parallel(trials: pd.DataFrame, sweep: TrackedSweep) -> Chart:
     """Draw each trial as a line through its settings; the one under the pointer is orange."""
     low, high = trials["error"].min(), trials["error"].max()
     axes = {setting_name(name): values for name, values in sweep.space.items()}
-    axes["error"] = FloatDistribution(low, max(high, 1.01 * low), log=True)
+    axes["error"] = FloatDistribution(low, max(high, low + 1e-9), log=True)
     lines, ticks = [], []
     for name, values in axes.items():
         height, places = _place(values)
         lines.append(trials.assign(axis=name, height=height(trials[name])))
         text = places.map("{:.2%}".format if name == "error" else format_setting)
         ticks.append(pd.DataFrame({"axis": name, "height": height(places), "text": text}))
-    heads = alt.Axis(orient="top", labelAngle=0, labelPadding=14, labelFontWeight="bold",
-                     domain=False, ticks=False, grid=True)  # fmt: skip
-    x = alt.X("axis:N", sort=list(axes), title=None, axis=heads)
-    y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
+    x = alt.X("axis:N", sort=list(axes), title=None)
+    x = x.axis(orient="top", labelAngle=0, labelPadding=14, domain=False, ticks=False, grid=True)
+    y = alt.Y("height:Q", axis=None).scale(domain=[0, 1])
     pointed = alt.selection_point(
         fields=["trial"], on="pointerover", clear="pointerout", nearest=True, empty=False
     )
-    drawn, labels = _draw_lines(trials, pd.concat(lines)), alt.Chart(pd.concat(ticks))
-    orange = {"color": alt.value(ORANGE), "strokeWidth": alt.value(4)}
+    # Vega-Lite shows no text at the nearest point, so no outcome (vega-lite 6.1).
+    numbers = [each for each in _tooltip(trials) if each.shorthand != "outcome"]
+    drawn = _draw_lines(trials, pd.concat(lines)).encode(x, y)
+    named = pd.concat(ticks).drop_duplicates(["axis", "text"])
+    labels = alt.Chart(named).encode(x, y, text="text:N")
     # A halo separates the text from the lines.
-    halo: dict[str, Any] = {"stroke": GROUND, "strokeWidth": 5, "strokeJoin": "round"}
     layers = [
-        drawn.encode(x, y),
-        drawn.encode(x, y, **orange).transform_filter(pointed),
-        drawn.mark_point(size=25, filled=True).encode(x, y).add_params(pointed),
-        labels.mark_text(align="right", dx=-7, **halo).encode(x, y, text="text:N"),
-        labels.mark_text(align="right", dx=-7).encode(x, y, text="text:N"),
+        drawn,
+        drawn.encode(color=alt.value(ORANGE), strokeWidth=alt.value(4)).transform_filter(pointed),
+        labels.mark_text(align="right", dx=-7, stroke=GROUND, strokeWidth=5, strokeJoin="round"),
+        labels.mark_text(align="right", dx=-7),
+        drawn.mark_point(size=25, filled=True).encode(tooltip=numbers).add_params(pointed),
     ]
     return alt.layer(*layers)
 

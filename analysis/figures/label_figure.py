@@ -20,7 +20,7 @@ _PUBLISHED = "Latent, published"
 def draw_labels(declared: DeclaredRows, source: Source, published: Published) -> bytes:
     """Draw accuracies against the number of labels, with one panel for each variant.
 
-    A dashed line and a diamond mark the paper's latent accuracy.
+    A diamond marks the paper's latent accuracy.
 
     Returns:
         A PNG file; equal numbers give equal bytes.
@@ -39,19 +39,18 @@ def draw_labels(declared: DeclaredRows, source: Source, published: Published) ->
     )  # fmt: skip
     names, colors = [*_DRAWN, _PUBLISHED], [*_DRAWN.values(), INK]
     base = alt.Chart(pd.concat([points, paper])).encode(
-        alt.X("labels:Q", scale=alt.Scale(type="log", padding=10), axis=alt.Axis(values=LABELS)),
-        alt.Y("value:Q", scale=alt.Scale(domain=[0, 1]), title="accuracy on test"),
-        alt.Color("score:N", scale=alt.Scale(domain=names, range=colors)),
+        alt.X("labels:Q").scale(type="log", nice=False, padding=10).axis(values=LABELS),
+        alt.Y("value:Q", title="accuracy on test").scale(domain=[0, 1]),
+        alt.Color("score:N").scale(domain=names, range=colors),
     )
-    own, quoted = (
-        base.transform_filter(f"datum.score {sign} '{_PUBLISHED}'") for sign in ("!=", "==")
-    )
+    own = base.transform_filter(f"datum.score != '{_PUBLISHED}'")
+    quoted = base.transform_filter(f"datum.score == '{_PUBLISHED}'")
+    # A single seed has no interval.
+    widths = own.transform_filter("isValid(datum.low)").mark_rule(clip=True)
     chart = alt.layer(
         own.mark_line(point=True),
-        # A single seed has no interval.
-        own.transform_filter("isValid(datum.low)").mark_rule().encode(y="low:Q", y2="high:Q"),
-        quoted.mark_rule(strokeDash=[4, 4]).encode(x=alt.Undefined),
+        widths.encode(y="low:Q", y2="high:Q"),
         quoted.mark_point(shape="diamond", filled=True, size=150),
     ).properties(width=420, height=300)
     spec = styled(chart.facet(column=alt.Column("variant:N", title=None))) | {"background": "white"}
-    return vl_convert.vegalite_to_png(spec, scale=1.2)
+    return vl_convert.vegalite_to_png(spec)

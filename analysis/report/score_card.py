@@ -17,33 +17,17 @@ from weakdis_core.scores.counts import count_of
 FEWEST_FOR_INTERVAL = 3
 """Fewest seeds with an interval: that of two seeds is thirteen times their standard error wide."""
 
-SCORES_NOTE = (
-    "In brackets: 95% interval over images, for fresh seeds over seeds (with two seeds, both "
-    "values). Sharpness is the peak signal-to-noise ratio against the true images. The paper "
-    "reports latent accuracy only, on official images and without an interval."
-)
-"""Note below the table of `build_scores`."""
-
-CONFIRMED_NOTE = (
-    "Configurations trained again on fresh seeds, the best on validation first. Differences are "
-    "paired on the same seeds; ± is half the width of their 95% t-interval."
-)
-"""Note below the table of `compare_confirmed`."""
-
 _SCORES = {
     "pixels": "relation_accuracy_pixels",
     "encoded": "relation_accuracy_encoded",
     "latent": "relation_accuracy_latent",
     "factors": "factor_accuracy",
+}
+_SHARPNESS = {
     "sharpness of reconstructions": "reconstruction_psnr",
     "sharpness after a relation": "manipulation_psnr",
 }
-ORACLE, CEILING = "oracle_accuracy", "identifiability_ceiling"
-"""Scores of the judge and of the data, on test."""
-
 PIXELS = "test/relation_accuracy_pixels"
-
-_SHARP, _PSNR = "reconstruction_psnr", "_psnr"
 
 
 class Measure(NamedTuple):
@@ -57,14 +41,6 @@ class Measure(NamedTuple):
         return f"{self.value} ({self.spread})" if self.spread else self.value
 
 
-class Tile(NamedTuple):
-    """A number of the score card."""
-
-    name: str
-    value: str
-    note: str
-
-
 def measure_run(run: pd.Series[Any], metric: str) -> Measure:
     """Measure a score of one run, an accuracy with Wilson's 95% interval over images."""
     value = run.get(metric)
@@ -73,7 +49,7 @@ def measure_run(run: pd.Series[Any], metric: str) -> Measure:
     part, _, name = metric.partition("/")
     scores = {str(key).removeprefix("test/"): number for key, number in run.items()}
     images = count_of(name, scores) if part == "test" else run.get("training.evaluation_samples")
-    if metric.endswith(_PSNR) or images is None:
+    if metric.endswith("psnr") or images is None:
         return Measure(_format(value, metric))
     ends = wilson_interval(round(value * int(images)), int(images))
     return Measure(_format(value, metric), f"{ends.low:.1%} to {ends.high:.1%}")
@@ -86,9 +62,9 @@ def measure_seeds(runs: pd.DataFrame, metric: str) -> Measure:
         return Measure(NOTHING)
     mean, low, high, n = vars(t_interval(values)).values()
     ends, word = (sorted(values), " and ") if n < FEWEST_FOR_INTERVAL else ([low, high], " to ")
-    if not metric.endswith(_PSNR):
-        # No accuracy exceeds 1, but the t-interval of their mean can.
-        ends = [min(end, 1.0) for end in ends]
+    if not metric.endswith("psnr"):
+        # Accuracies lie in [0, 1], but the t-interval of their mean may not.
+        ends = [min(max(end, 0.0), 1.0) for end in ends]
     spread = word.join(_format(end, metric) for end in ends) if n > 1 else ""
     return Measure(_format(mean, metric), spread)
 
@@ -99,29 +75,30 @@ def measure_winner(sweep: TrackedSweep, name: str) -> Measure:
     return fresh if best is None or len(sweep.fresh) else measure_run(best, f"test/{name}")
 
 
-def build_score_card(sweep: TrackedSweep) -> list[Tile]:
-    """Build the score card of a sweep; without a winner it has no scores."""
+def build_score_card(sweep: TrackedSweep) -> dict[str, Measure]:
+    """Build the score card of a sweep, numbers with notes; without a winner it has no scores."""
     best, seeds = sweep.best, len(sweep.fresh)
-    tiles = []
+    card = {}
     if best is not None:
         test, spread = measure_winner(sweep, sweep.metric.removeprefix("val/"))
-        fresh = f"{seeds} fresh seed{'s' * (seeds > 1)}: " if seeds else ""
-        changed = measure_winner(sweep, "manipulation_psnr").value
-        tiles = [
-            Tile("validation accuracy", *measure_run(best, sweep.metric)),
-            Tile("test accuracy", test, f"{fresh}{spread or test}"),
-            Tile("oracle accuracy", measure_winner(sweep, ORACLE).value, "judges the pictures"),
-            Tile("sharpness", measure_winner(sweep, _SHARP).value, f"{changed} after a relation"),
-            Tile("labels", f"{best['data.labels']:.0f}", "labelled images"),
-        ]
+        fresh = f"{seeds} fresh seed{'s' * (seeds > 1)}: {spread or test}"
+        oracle = measure_winner(sweep, "oracle_accuracy").value
+        sharp, changed = (measure_winner(sweep, name).value for name in _SHARPNESS.values())
+        scores = {
+            "validation accuracy": measure_run(best, sweep.metric),
+            "test accuracy": Measure(test, fresh if seeds else spread),
+            "oracle accuracy": Measure(oracle, "judges the pictures"),
+            "sharpness": Measure(sharp, f"{changed} after a relation"),
+            "labels": Measure(f"{best['data.labels']:.0f}", "labelled images"),
+        }
+        card = {name: each for name, each in scores.items() if each.value != NOTHING}
     words = {"pruned": "stopped early", "out_of_time": "out of time"}
     counts = sweep.trials["outcome"].replace(words).value_counts().items()
-    return [
-        *tiles,
-        Tile("trials", f"{len(sweep.trials)}", ", ".join(f"{n} {name}" for name, n in counts)),
-        Tile("cost", f"{60 * count_core_hours(sweep):.0f}", "core-minutes"),
-        Tile("data", sweep.source, f"{sweep.variant} images"),
-    ]
+    return card | {
+        "trials": Measure(f"{len(sweep.trials)}", ", ".join(f"{n} {name}" for name, n in counts)),
+        "cost": Measure(f"{60 * count_core_hours(sweep):.0f}", "core-minutes"),
+        "data": Measure(sweep.source, f"{sweep.variant} images"),
+    }
 
 
 def build_scores(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -> pd.DataFrame:
@@ -137,7 +114,7 @@ def build_scores(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -
             "Test, fresh seeds": str(measure_seeds(sweep.fresh, f"test/{metric}")),
             "Paper": paper.get(name, NOTHING),
         }
-        for name, metric in _SCORES.items()
+        for name, metric in (_SCORES | _SHARPNESS).items()
     )
 
 
@@ -172,14 +149,16 @@ def compare_sweeps(sweeps: Sequence[TrackedSweep]) -> pd.DataFrame:
     columns = {}
     for sweep in sweeps:
         best, params = sweep.best, sweep.run.data.params
-        rows = {tile.name: f"{tile.value} ({tile.note})" for tile in build_score_card(sweep)}
+        rows = {"best trial": NOTHING if best is None else str(int(best["trial_id"]))}
         if best is not None:
             rows |= {setting_name(name): format_setting(best[name]) for name in sweep.space}
-            rows["best trial"] = str(int(best["trial_id"]))
-        names = ("objective", "sampler", "preset", "training.steps")
-        columns[sweep.name] = rows | {name: params.get(name, NOTHING) for name in names}
+        rows |= {name: str(each) for name, each in build_score_card(sweep).items()}
+        rows |= {
+            name: params[name] for name in ("objective", "sampler", "preset") if name in params
+        }
+        columns[sweep.name] = rows | {"steps": str(sweep.steps)}
     return pd.DataFrame(columns).fillna(NOTHING).rename_axis("").reset_index()
 
 
 def _format(value: float, metric: str) -> str:
-    return f"{value:.1f} dB" if metric.endswith(_PSNR) else f"{value:.1%}"
+    return f"{value:.1f} dB" if metric.endswith("psnr") else f"{value:.1%}"

@@ -10,6 +10,7 @@ import datetime
 import io
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,10 +29,6 @@ from analysis.data.tracked_sweep import TrackedSweep, build_study, find_sweep
 from analysis.figures.charts import draw_charts, draw_comparison
 from analysis.report.provenance import build_command, describe_sweep, parse_config
 from analysis.report.score_card import (
-    CEILING,
-    CONFIRMED_NOTE,
-    ORACLE,
-    SCORES_NOTE,
     build_score_card,
     build_scores,
     compare_confirmed,
@@ -116,7 +113,7 @@ def build_page(
     importance = compute_importances(build_study(sweep))
     charts = draw_charts(sweep, importance, client)
     if others:
-        charts["comparison"] = draw_comparison(compared)
+        charts["comparison"] = draw_comparison(compared, client)
     html = render(
         "report.html.j2",
         sweep=sweep,
@@ -125,8 +122,8 @@ def build_page(
         card=build_score_card(sweep),
         confirm=confirm_command(sweep),
         train=_training_command(sweep),
-        scores="" if best is None else _to_html(build_scores(sweep, best, quoted), SCORES_NOTE),
-        confirmed=_to_html(confirmed, CONFIRMED_NOTE) if len(confirmed) > 1 else "",
+        scores="" if best is None else _to_html(build_scores(sweep, best, quoted)),
+        confirmed=_to_html(confirmed) if len(confirmed) > 1 else "",
         compared=_to_html(compare_sweeps(compared)) if others else "",
         tables=list(_write_tables(sweep, merge_runs(runs, Archive(results).frame()), quoted)),
         trials=_write_trials(sweep),
@@ -134,8 +131,8 @@ def build_page(
         bundle=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")),
         pictures=_find_pictures(sweep, client),
         provenance=describe_sweep(sweep),
-        oracle=measure_winner(sweep, ORACLE).value,
-        ceiling=measure_winner(sweep, CEILING).value,
+        oracle=measure_winner(sweep, "oracle_accuracy").value,
+        ceiling=measure_winner(sweep, "identifiability_ceiling").value,
     )
     return SweepPage(sweep, html, charts)
 
@@ -151,21 +148,14 @@ def _write_tables(
     sweep: TrackedSweep, runs: pd.DataFrame, quoted: Published
 ) -> Iterator[tuple[str, str, str]]:
     """Write each of the paper's tables with the rows of a sweep's variant, and with all rows."""
-    variant, ceilings = sweep.variant, measure_ceilings()
-    of_variant = runs[runs["variant"].eq(variant)]
-    row = [each for each in quoted.table1 if each.variant == variant]
-    own = quoted.model_copy(update={"table1": tuple(row)})
-    yield (
-        "Table 1: relation accuracy",
-        Markup(write_table1(of_variant, own, "html")),
-        Markup(write_table1(runs, quoted, "html")),
-    )
-    ceiling = {name: each for name, each in ceilings.items() if name == variant}
-    yield (
-        "Table 2: disentanglement",
-        Markup(write_table2(of_variant, quoted, "html", ceiling)) if ceiling else "",
-        Markup(write_table2(runs, quoted, "html", ceilings)),
-    )
+    ceilings, of_variant = measure_ceilings(), runs[runs["variant"].eq(sweep.variant)]
+    quotes = tuple(row for row in quoted.table1 if row.variant == sweep.variant)
+    own = write_table1(of_variant, quoted.model_copy(update={"table1": quotes}), "html")
+    yield "Table 1: relation accuracy", Markup(own), Markup(write_table1(runs, quoted, "html"))
+    ceiling = {name: each for name, each in ceilings.items() if name == sweep.variant}
+    own = write_table2(of_variant, quoted, "html", ceiling) if ceiling else ""
+    every = write_table2(runs, quoted, "html", ceilings)
+    yield "Table 2: disentanglement", Markup(own), Markup(every)
 
 
 def _training_command(sweep: TrackedSweep) -> str:
@@ -183,24 +173,19 @@ def _training_command(sweep: TrackedSweep) -> str:
         return f"# settings of another version of weakdis: check out commit {commit}"
 
 
-def _to_html(table: pd.DataFrame, *notes: str) -> str:
-    return Markup(write_table(table, table, notes, "html", ""))
+def _to_html(table: pd.DataFrame) -> str:
+    return Markup(write_table(table, table, [], "html", ""))
 
 
 def _find_pictures(sweep: TrackedSweep, client: MlflowClient) -> Sequence[PageImage]:
     """Return the pictures of the best configuration, from a confirm run if one has any."""
-    best = sweep.best
+    best, fresh = sweep.best, sweep.fresh
     if best is None:
         return []
-    for runs in (sweep.confirmed, sweep.trials):
-        if runs.empty or sweep.metric not in runs:
-            continue
-        runs = runs[runs["config_hash"].eq(best["config_hash"])]
-        # Chosen on validation, because the pictures show test images.
-        for run in runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3):
-            if found := _fetch_pictures(client, run):
-                return found
-    return []
+    # Chosen on validation, because the pictures show test images.
+    first = fresh.sort_values(sweep.metric, ascending=False)["run_id"].head(3)
+    found = (_fetch_pictures(client, run) for run in [*first, best["run_id"]])
+    return next(filter(None, found), [])
 
 
 def _fetch_pictures(client: MlflowClient, run_id: str) -> list[PageImage]:
@@ -222,20 +207,16 @@ def embed_pictures(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[P
         budget: Bytes of all pictures together.
     """
     for file in files:
-        caption = CAPTIONS.get(file.stem, "")
-        try:
-            with Image.open(file, formats=("PNG",)) as image:
-                # Few colours are smaller as PNG, noise is smaller as WebP.
-                webp = io.BytesIO()
-                image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
-                content = min(webp.getvalue(), file.read_bytes(), key=len)
-                width, height = image.size
-        except Exception:
-            # Pillow raises errors of any type for a damaged file.
-            yield PageImage(file.stem, caption, "", 0, 0)
-            continue
+        content, width, height = b"", 0, 0
+        # Pillow raises errors of any type for a damaged file.
+        with suppress(Exception), Image.open(file, formats=("PNG",)) as image:
+            # Few colours are smaller as PNG, noise is smaller as WebP.
+            webp = io.BytesIO()
+            image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
+            content = min(webp.getvalue(), file.read_bytes(), key=len)
+            width, height = image.size
         kind = "png" if content.startswith(b"\x89PNG") else "webp"
         text = base64.b64encode(content).decode()
-        data = f"data:image/{kind};base64,{text}" if len(text) <= budget else ""
+        data = f"data:image/{kind};base64,{text}" if content and len(text) <= budget else ""
         budget -= len(data)
-        yield PageImage(file.stem, caption, data, width, height)
+        yield PageImage(file.stem, CAPTIONS.get(file.stem, ""), data, width, height)

@@ -49,11 +49,9 @@ def confirm_command(sweep: TrackedSweep) -> str:
 def _write_winner(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
     number = len(sweep.trials) + sweep.lacking["trials"]
     verb = "is the best so far" if sweep.run.info.status == "RUNNING" else "is the best"
-    text = f"Trial {int(best['trial_id'])} {verb} of {number} trials"
-    settings = ", ".join(
-        f"{setting_name(name)} {format_setting(best[name])}" for name in sweep.space
-    )
-    text += f": {settings}." if settings else "."
+    text = f"Trial {int(best['trial_id'])} {verb} of {number} trial{'s' * (number > 1)}"
+    settings = [f"{setting_name(name)} {format_setting(best[name])}" for name in sweep.space]
+    text += f": {', '.join(settings)}." if settings else "."
     found, score = sweep.found, measure_run(best, sweep.metric)
     if found is not None and found["config_hash"] != best["config_hash"]:
         text += f" On fresh seeds it beat trial {int(found['trial_id'])}, the best of the search."
@@ -72,22 +70,18 @@ def _write_certainty(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
             few = f"{'One seed is' if seeds == 1 else 'Two seeds are'} too few for an interval."
             return f"{again} {score.spread or score.value} on test images. {few}"
         return f"{again} {score.value} on test images (95% t-interval {score.spread})."
-    lacking = sweep.lacking
+    lacking, number = sweep.lacking, len(sweep.scored) + sweep.lacking["trials"]
     others = sweep.complete[sweep.metric].drop(best.name, errors="ignore")
-    text = (
-        f"This is the best of {len(sweep.scored) + lacking['trials']} trials, so it is optimistic."
-    )
+    text = f"This is the best of {number} trials, so it is optimistic. " if number > 1 else ""
     if len(others) and not lacking["trials"]:
         ahead = 100 * (float(best[sweep.metric]) - others.max())
-        text += f" The next trial is {ahead:.1f} points behind."
+        text += f"The next trial is {ahead:.1f} points behind. "
     test = measure_run(best, sweep.metric.replace("val/", "test/"))
     if test.spread:
-        text += f" On test images the same model reaches {test.value} ({test.spread})."
+        text += f"On test images the same model reaches {test.value} ({test.spread}). "
     if lacking["confirm runs"]:
-        return f"{text} Its confirm runs count again once MLflow has them."
-    if command := confirm_command(sweep):
-        return f"{text} All this is one seed. Confirm it with: `{command}`."
-    return f"{text} Only confirm runs on fresh seeds show how good it is."
+        return f"{text}Its confirm runs count again once MLflow has them."
+    return f"{text}All of this is one seed: confirm it on fresh seeds."
 
 
 def _write_importance(sweep: TrackedSweep, importance: pd.DataFrame) -> str:
@@ -98,13 +92,9 @@ def _write_importance(sweep: TrackedSweep, importance: pd.DataFrame) -> str:
     first = importance.iloc[0]
     rivals = importance[importance["high"] > first["low"]]["setting"].tolist()[1:]
     names = ", ".join(map(setting_name, rivals))
-    sure = (
-        f"With so few trials, {names} may matter as much."
-        if rivals
-        else "No other setting explains as much."
-    )
+    few = f"With so few trials, {names} may matter as much."
     return (
         f"The setting that mattered most is {setting_name(first['setting'])}: it explains "
         f"{first['importance']:.0%} of the variance of scores (95% interval {first['low']:.0%} to "
-        f"{first['high']:.0%}). {sure}"
+        f"{first['high']:.0%}). {few if rivals else 'No other setting explains as much.'}"
     )
