@@ -89,10 +89,8 @@ def draw_comparison(sweeps: Sequence[TrackedSweep], client: MlflowClient) -> dic
     tooltip = ["sweep:N", alt.Tooltip("error:Q", format=".2%")]
     left = alt.Chart(pd.concat(found)).mark_line(interpolate="step-after", point=True)
     right = alt.Chart(pd.concat(curves)).mark_line(point=True)
-    panels = (
-        left.encode(_minutes()),
-        right.encode(alt.X("step:Q", title="step of the best trial")),
-    )
+    step = alt.X("step:Q", title="step of the best trial")
+    panels = left.encode(_minutes()), right.encode(step)
     return styled(alt.hconcat(*(each.encode(_error(), color, tooltip=tooltip) for each in panels)))
 
 

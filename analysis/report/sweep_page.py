@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ from weakdis_core.pictures.write import CAPTIONS, FOLDER
 
 # Params of a sweep's run that are settings of its trials.
 _SETTINGS = ("seed", "data", "model", "loss", "training", "runtime")
+
+_bundle = cache(vl_convert.javascript_bundle)
 
 
 class PageImage(NamedTuple):
@@ -110,10 +113,12 @@ def build_page(
     sweep, quoted = find_sweep(client, runs, name, variant), paper.load()
     compared = [sweep, *(find_sweep(client, runs, each, sweep.variant) for each in others)]
     best, confirmed = sweep.best, compare_confirmed(sweep)
-    importance = compute_importances(build_study(sweep))
+    importance, board = compute_importances(build_study(sweep)), build_leaderboard(sweep)
+    # As the console numbers them.
+    board["trial"] = board["trial"].str.lstrip("0")
     charts = draw_charts(sweep, importance, client)
-    if others:
-        charts["comparison"] = draw_comparison(compared, client)
+    if len(scored := [each for each in compared if each.best is not None]) > 1:
+        charts["comparison"] = draw_comparison(scored, client)
     html = render(
         "report.html.j2",
         sweep=sweep,
@@ -126,22 +131,15 @@ def build_page(
         confirmed=_to_html(confirmed) if len(confirmed) > 1 else "",
         compared=_to_html(compare_sweeps(compared)) if others else "",
         tables=list(_write_tables(sweep, merge_runs(runs, Archive(results).frame()), quoted)),
-        trials=_write_trials(sweep),
+        trials=Markup(write_leaderboard(board, "html", explain_leaderboard(sweep))),
         charts=charts,
-        bundle=Markup(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed")),
+        bundle=Markup(_bundle("window.vegaEmbed = vegaEmbed")) if charts else "",
         pictures=_find_pictures(sweep, client),
         provenance=describe_sweep(sweep),
         oracle=measure_winner(sweep, "oracle_accuracy").value,
         ceiling=measure_winner(sweep, "identifiability_ceiling").value,
     )
     return SweepPage(sweep, html, charts)
-
-
-def _write_trials(sweep: TrackedSweep) -> str:
-    board = build_leaderboard(sweep)
-    # The console writes the numbers without zeros.
-    board["trial"] = board["trial"].str.lstrip("0")
-    return Markup(write_leaderboard(board, "html", explain_leaderboard(sweep)))
 
 
 def _write_tables(

@@ -148,6 +148,7 @@ def test_unconfirmed_winner_comes_with_command_to_confirm_it(store: Store) -> No
 def test_sweeps_of_one_variant_are_compared(store: Store, cache: Path) -> None:
     search(store, "first", trials=3)
     search(store, "second", trials=5, confirm=(0.8, 0.9))
+    search(store, "empty", trials=0)
     search(store, "other", "dsprites_v3", trials=1)
     page = build_page(store.uri, "first", others=("second",))
     table = page.html.partition('<section id="sweeps">')[2].partition("</section>")[0]
@@ -157,7 +158,8 @@ def test_sweeps_of_one_variant_are_compared(store: Store, cache: Path) -> None:
     assert rows["best trial"] == ("3", "5")
     assert rows["test accuracy"] == ("-", "85.0% (2 fresh seeds: 80.0% and 90.0%)")
     assert "comparison" in page.charts
-    with pytest.raises(UserError, match="there is no 'other'; there are: first, second"):
+    assert "comparison" not in build_page(store.uri, "first", others=("empty",)).charts
+    with pytest.raises(UserError, match="there is no 'other'; there are: "):
         build_page(store.uri, "first", others=("other",))
 
 
