@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pandas as pd
 from rich.console import Console
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from analysis.data.archive import RESULTS, read_frame
 from analysis.data.export import export_runs, list_study_folders
@@ -164,17 +165,28 @@ def compare(
 
 
 def report(
-    sweep: SweepName = None,
+    sweep: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="NAME",
+            help="Name of a sweep, or the id of its run. Repeat the flag to compare sweeps of one "
+            "variant (--sweep A --sweep B).",
+            help_behavior_hint="(default: the newest)",
+        ),
+    ] = (),
     variant: Variant = None,
     output: Annotated[Path, arg(metavar="FILE", help="Page to write.")] = Path("report.html"),
     figures: Annotated[
         Path | None,
         arg(
             metavar="FOLDER",
-            help="Folder for the figures as PDF, for print.",
+            help="Folder for the charts as PDF, for print.",
             help_behavior_hint="(default: none)",
         ),
     ] = None,
+    watch: Annotated[
+        bool, FlagCreatePairsOff, arg(help="Write the page every minute until the sweep ends.")
+    ] = False,
     tracking_uri: Store = None,
     results: Committed = RESULTS,
 ) -> None:
@@ -182,17 +194,17 @@ def report(
 
     $ weakdis report --sweep NAME --output report.html
     """
-    # Imports torch and matplotlib, which tables do not need.
+    # Imports torch, which tables do not need.
     from analysis.report.sweep_page import build_page
 
-    page = build_page(resolve_uri(tracking_uri), sweep, variant, results)
-    page.write(output)
-    written = f"report of {page.sweep.name}: {output}"
-    if figures is not None:
-        written += f", figures in {figures}"
-        for drawing in page.drawings:
-            drawing.write_pdf(figures)
-    print(written)
+    first, running = sweep[0] if sweep else None, True
+    while running:
+        page = build_page(resolve_uri(tracking_uri), first, variant, results, sweep[1:])
+        page.write(output, figures)
+        written = f", figures in {figures}" if figures else ""
+        print(f"report of {page.sweep.name}: {output}{written}")
+        if running := watch and page.sweep.run.info.status == "RUNNING":
+            time.sleep(60)
 
 
 def manipulate(

@@ -134,6 +134,13 @@ class TrackedSweep:
         return None if confirmed.empty else confirmed.iloc[0]
 
     @property
+    def fresh(self) -> pd.DataFrame:
+        """Finished confirm runs of the best configuration, on fresh seeds."""
+        best, finished = self.best, self.confirmed["status"].eq("FINISHED")
+        own = self.confirmed["config_hash"].eq("" if best is None else best["config_hash"])
+        return self.confirmed[finished & own]
+
+    @property
     def found(self) -> pd.Series[Any] | None:
         """Trial that the search chose; while it runs, the best so far, complete ones first."""
         chosen = self.scored["trial_id"].eq(self.run.data.tags.get("best_trial_id", ""))

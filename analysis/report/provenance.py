@@ -47,11 +47,16 @@ def build_command(config: Config) -> str:
     return " ".join(["python -m weakdis_core train", *flags])
 
 
+def count_core_hours(sweep: TrackedSweep) -> float:
+    """Count the core-hours that the trials and confirm runs of a sweep trained."""
+    cores = float(sweep.run.data.params.get("cpus_per_trial", "nan"))
+    return float(pd.concat([sweep.trials, sweep.confirmed])["seconds"].sum()) / 3600 * cores
+
+
 def describe_sweep(sweep: TrackedSweep) -> dict[str, str]:
     """Describe the versions, commit, data, machines and time behind a sweep."""
     run, tags, params, best = sweep.run, sweep.run.data.tags, sweep.run.data.params, sweep.best
     trials = pd.concat([sweep.trials, sweep.confirmed])
-    cores = float(params.get("cpus_per_trial", "nan"))
     gpus = float(params.get("gpus_per_trial", "nan"))
     began = pd.Timestamp(run.info.start_time, unit="ms", tz="UTC")
     last = pd.concat([trials["finished"], trials["started"]]).max()
@@ -63,7 +68,7 @@ def describe_sweep(sweep: TrackedSweep) -> dict[str, str]:
     winner = "none yet"
     if best is not None:
         winner = (
-            f"trial {best['trial_id']}, config {best['config_hash']}, seed {best['seed']}, "
+            f"trial {int(best['trial_id'])}, config {best['config_hash']}, seed {best['seed']}, "
             f"MLflow run {best['run_id']}"
         )
     return {
@@ -77,7 +82,8 @@ def describe_sweep(sweep: TrackedSweep) -> dict[str, str]:
         f"preset {params['preset']}, seed {tags['seed']}, up to {params['trials']} trials or "
         f"{float(params['time_budget']):g} s",
         "training": f"{len(sweep.trials)} trials and {len(sweep.confirmed)} confirm runs, "
-        f"{hours * cores:.2f} core-hours" + (f", {hours * gpus:.2f} GPU-hours" if gpus else ""),
+        f"{count_core_hours(sweep):.2f} core-hours"
+        + (f", {hours * gpus:.2f} GPU-hours" if gpus else ""),
         "devices": ", ".join(sorted(trials["device"].dropna().unique())) or "unknown",
         "machines": ", ".join(sorted(set(" ".join(trials["host"].dropna()).split()))) or "unknown",
         "libraries": ", ".join(

@@ -9,12 +9,15 @@ import base64
 import datetime
 import io
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import matplotlib as mpl
 import pandas as pd
+import vl_convert
 from markupsafe import Markup
 from mlflow import MlflowClient
 from PIL import Image
@@ -23,35 +26,35 @@ from analysis.data.archive import RESULTS, Archive, merge_runs
 from analysis.data.runs import read_runs
 from analysis.data.setting_importance import compute_importances
 from analysis.data.store import open_store
-from analysis.data.tracked_sweep import TrackedSweep, build_study, find_sweep, read_history
-from analysis.figures import search_figures, setting_figures
-from analysis.figures.drawing import STYLE, Drawing
+from analysis.data.tracked_sweep import TrackedSweep, build_study, find_sweep
+from analysis.figures.charts import draw_charts, draw_comparison
 from analysis.report.provenance import build_command, describe_sweep, parse_config
-from analysis.report.verdict import compare_confirmed, write_verdict
+from analysis.report.score_card import (
+    build_score_card,
+    build_scores,
+    compare_confirmed,
+    compare_sweeps,
+    measure_winner,
+)
+from analysis.report.verdict import confirm_command, write_verdict
 from analysis.tables.accuracy_table import write_table1
 from analysis.tables.disentanglement_table import measure_ceilings, write_table2
 from analysis.tables.leaderboard import build_leaderboard, explain_leaderboard, write_leaderboard
-from analysis.tables.rendering import code_to_html, format_mean, render, write_table
+from analysis.tables.rendering import code_to_html, render, write_table
 from weakdis_core import paper
 from weakdis_core.errors import UserError
-from weakdis_core.files import write_text
+from weakdis_core.files import write_bytes, write_text
+from weakdis_core.paper import Published
 from weakdis_core.pictures.write import CAPTIONS, FOLDER
 
 # Params of a sweep's run that are settings of its trials.
 _SETTINGS = ("seed", "data", "model", "loss", "training", "runtime")
 
+_bundle = cache(vl_convert.javascript_bundle)
 
-@dataclass(frozen=True)
-class PageImage:
-    """A picture of a run, embedded in a page.
 
-    Attributes:
-        name: File name without its ending.
-        caption: What the picture shows.
-        data: Content as a data URL; empty if it is left out.
-        width: Pixels; 0 if the file is damaged.
-        height: Pixels.
-    """
+class PageImage(NamedTuple):
+    """A picture of a run for a page: its data URL is empty if it is left out, 0 wide if damaged."""
 
     name: str
     caption: str
@@ -62,23 +65,36 @@ class PageImage:
 
 @dataclass(frozen=True)
 class SweepPage:
-    """The report of a sweep, and its figures for print."""
+    """The report of a sweep.
+
+    Attributes:
+        sweep: The sweep.
+        html: The page.
+        charts: Its charts as Vega-Lite, by name.
+    """
 
     sweep: TrackedSweep
     html: str
-    drawings: list[Drawing]
+    charts: dict[str, dict[str, Any]]
 
-    def write(self, path: Path) -> None:
-        """Write the page.
+    def write(self, path: Path, charts: Path | None = None) -> None:
+        """Write the page, and the charts as PDF into a folder if one is given.
 
         Raises:
-            UserError: The file cannot be written.
+            UserError: A file cannot be written.
         """
         write_text(path, self.html)
+        if charts is not None:
+            for name, chart in self.charts.items():
+                write_bytes(charts / f"{name}.pdf", vl_convert.vegalite_to_pdf(chart))
 
 
 def build_page(
-    tracking_uri: str, name: str | None = None, variant: str | None = None, results: Path = RESULTS
+    tracking_uri: str,
+    name: str | None = None,
+    variant: str | None = None,
+    results: Path = RESULTS,
+    others: Sequence[str] = (),
 ) -> SweepPage:
     """Build the report of a sweep.
 
@@ -87,57 +103,57 @@ def build_page(
         name: Name or run id of the sweep; the newest by default.
         variant: Data set variant of the sweep.
         results: Folder of the committed runs, for the paper's tables.
+        others: Names or run ids of sweeps of the same variant, to compare it with.
 
     Raises:
-        UserError: The store or the folder cannot be read, or there is no such sweep.
+        UserError: The store or the folder cannot be read, there is no such sweep, or another sweep
+            has another variant.
     """
     client, runs = open_store(tracking_uri), read_runs(tracking_uri)
     sweep, quoted = find_sweep(client, runs, name, variant), paper.load()
-    importance = compute_importances(build_study(sweep))
-    drawings, pictures = _draw_figures(sweep, importance, client), _find_pictures(sweep, client)
-    every = merge_runs(runs, Archive(results).frame())
-    trials = write_leaderboard(build_leaderboard(sweep), "html", explain_leaderboard(sweep))
+    compared = [sweep, *(find_sweep(client, runs, each, sweep.variant) for each in others)]
+    best, confirmed = sweep.best, compare_confirmed(sweep)
+    importance, board = compute_importances(build_study(sweep)), build_leaderboard(sweep)
+    # As the console numbers them.
+    board["trial"] = board["trial"].str.lstrip("0")
+    charts = draw_charts(sweep, importance, client)
+    if len(scored := [each for each in compared if each.best is not None]) > 1:
+        charts["comparison"] = draw_comparison(scored, client)
     html = render(
         "report.html.j2",
         sweep=sweep,
-        running=sweep.run.info.status == "RUNNING",
         made=datetime.datetime.now(datetime.UTC),
-        verdict=[code_to_html(text) for text in write_verdict(sweep, importance, quoted)],
-        best=sweep.best,
-        command=_training_command(sweep),
-        confirmed=_write_confirmed(sweep),
-        table1=Markup(write_table1(every, quoted, "html")),
-        table2=Markup(write_table2(every, quoted, "html", measure_ceilings())),
-        trials=Markup(trials),
-        drawings=[(drawing, Markup(drawing.svg())) for drawing in drawings],
-        look=pictures[:1],
-        pictures=pictures[1:],
+        verdict=[code_to_html(text) for text in write_verdict(sweep, importance)],
+        card=build_score_card(sweep),
+        confirm=confirm_command(sweep),
+        train=_training_command(sweep),
+        scores="" if best is None else _to_html(build_scores(sweep, best, quoted)),
+        confirmed=_to_html(confirmed) if len(confirmed) > 1 else "",
+        compared=_to_html(compare_sweeps(compared)) if others else "",
+        tables=list(_write_tables(sweep, merge_runs(runs, Archive(results).frame()), quoted)),
+        trials=Markup(write_leaderboard(board, "html", explain_leaderboard(sweep))),
+        charts=charts,
+        bundle=Markup(_bundle("window.vegaEmbed = vegaEmbed")) if charts else "",
+        pictures=_find_pictures(sweep, client),
         provenance=describe_sweep(sweep),
-        oracle=_find_test_metric(sweep, "oracle_accuracy"),
-        ceiling=_find_test_metric(sweep, "identifiability_ceiling"),
+        oracle=measure_winner(sweep, "oracle_accuracy").value,
+        ceiling=measure_winner(sweep, "identifiability_ceiling").value,
     )
-    return SweepPage(sweep, html, drawings)
+    return SweepPage(sweep, html, charts)
 
 
-def _draw_figures(
-    sweep: TrackedSweep, importance: pd.DataFrame, client: MlflowClient
-) -> list[Drawing]:
-    best = sweep.best
-    if best is None:
-        return []
-    history = read_history(client, sweep.scored["run_id"], [sweep.metric])
-    own = read_history(client, [best["run_id"]], search_figures.CURVES)
-    with mpl.rc_context(STYLE):
-        drawings = [
-            search_figures.draw_progress(sweep),
-            setting_figures.draw_importance(importance),
-            setting_figures.draw_slices(sweep),
-            setting_figures.draw_parallel(sweep),
-            search_figures.draw_front(sweep),
-            search_figures.draw_rungs(sweep, history),
-            search_figures.draw_learning_curves(best, own, sweep.steps),
-        ]
-    return [drawing for drawing in drawings if drawing is not None]
+def _write_tables(
+    sweep: TrackedSweep, runs: pd.DataFrame, quoted: Published
+) -> Iterator[tuple[str, str, str]]:
+    """Write each of the paper's tables with the rows of a sweep's variant, and with all rows."""
+    ceilings, of_variant = measure_ceilings(), runs[runs["variant"].eq(sweep.variant)]
+    quotes = tuple(row for row in quoted.table1 if row.variant == sweep.variant)
+    own = write_table1(of_variant, quoted.model_copy(update={"table1": quotes}), "html")
+    yield "Table 1: relation accuracy", Markup(own), Markup(write_table1(runs, quoted, "html"))
+    ceiling = {name: each for name, each in ceilings.items() if name == sweep.variant}
+    own = write_table2(of_variant, quoted, "html", ceiling) if ceiling else ""
+    every = write_table2(runs, quoted, "html", ceilings)
+    yield "Table 2: disentanglement", Markup(own), Markup(every)
 
 
 def _training_command(sweep: TrackedSweep) -> str:
@@ -155,50 +171,19 @@ def _training_command(sweep: TrackedSweep) -> str:
         return f"# settings of another version of weakdis: check out commit {commit}"
 
 
-def _write_confirmed(sweep: TrackedSweep) -> str:
-    """Write the table of confirmed configurations; empty for one, which the verdict describes."""
-    found = compare_confirmed(sweep)
-    if len(found) < 2 or sweep.lacking["confirm runs"]:
-        return ""
-    rows = [
-        {
-            "Configuration": each.config_hash,
-            "Labels": f"{each.labels}",
-            "Seeds": f"{each.pixels.n}",
-            "Pixels, test": format_mean(each.pixels),
-            "Behind the first": format_mean(each.behind),
-        }
-        for each in found
-    ]
-    note = (
-        "Configurations trained again on fresh seeds, the best on validation first; ± is half the "
-        "width of the 95% t-interval over seeds. Differences are paired on the same seeds."
-    )
-    table = pd.DataFrame(rows)
-    return Markup(write_table(table, table, [note], "html", ""))
+def _to_html(table: pd.DataFrame) -> str:
+    return Markup(write_table(table, table, [], "html", ""))
 
 
 def _find_pictures(sweep: TrackedSweep, client: MlflowClient) -> Sequence[PageImage]:
     """Return the pictures of the best configuration, from a confirm run if one has any."""
-    best = sweep.best
+    best, fresh = sweep.best, sweep.fresh
     if best is None:
         return []
-    for runs in (sweep.confirmed, sweep.trials):
-        if runs.empty or sweep.metric not in runs:
-            continue
-        runs = runs[runs["config_hash"].eq(best["config_hash"])]
-        # Chosen on validation, because the pictures show test images.
-        for run in runs.sort_values(sweep.metric, ascending=False)["run_id"].head(3):
-            if found := _fetch_pictures(client, run):
-                return found
-    return []
-
-
-def _find_test_metric(sweep: TrackedSweep, metric: str) -> float | None:
-    """Return a test metric of the data, which is the same for all runs that have it."""
-    runs = pd.concat([sweep.confirmed, sweep.trials])
-    found = runs.get(f"test/{metric}", pd.Series(dtype=float)).dropna()
-    return float(found.iloc[0]) if len(found) else None
+    # Chosen on validation, because the pictures show test images.
+    first = fresh.sort_values(sweep.metric, ascending=False)["run_id"].head(3)
+    found = (_fetch_pictures(client, run) for run in [*first, best["run_id"]])
+    return next(filter(None, found), [])
 
 
 def _fetch_pictures(client: MlflowClient, run_id: str) -> list[PageImage]:
@@ -220,20 +205,16 @@ def embed_pictures(files: Iterable[Path], budget: int = 3_000_000) -> Iterable[P
         budget: Bytes of all pictures together.
     """
     for file in files:
-        caption = CAPTIONS.get(file.stem, "")
-        try:
-            with Image.open(file, formats=("PNG",)) as image:
-                # Few colours are smaller as PNG, noise is smaller as WebP.
-                webp = io.BytesIO()
-                image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
-                content = min(webp.getvalue(), file.read_bytes(), key=len)
-                width, height = image.size
-        except Exception:
-            # Pillow raises errors of any type for a damaged file.
-            yield PageImage(file.stem, caption, "", 0, 0)
-            continue
+        content, width, height = b"", 0, 0
+        # Pillow raises errors of any type for a damaged file.
+        with suppress(Exception), Image.open(file, formats=("PNG",)) as image:
+            # Few colours are smaller as PNG, noise is smaller as WebP.
+            webp = io.BytesIO()
+            image.convert("RGB").save(webp, "WEBP", quality=82, method=4)
+            content = min(webp.getvalue(), file.read_bytes(), key=len)
+            width, height = image.size
         kind = "png" if content.startswith(b"\x89PNG") else "webp"
         text = base64.b64encode(content).decode()
-        data = f"data:image/{kind};base64,{text}" if len(text) <= budget else ""
+        data = f"data:image/{kind};base64,{text}" if content and len(text) <= budget else ""
         budget -= len(data)
-        yield PageImage(file.stem, caption, data, width, height)
+        yield PageImage(file.stem, CAPTIONS.get(file.stem, ""), data, width, height)

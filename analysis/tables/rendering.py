@@ -127,7 +127,7 @@ def write_table(
             heads=shown.columns,
             kinds=["w" if side == "left" else "n" for side in _align(shown)],
             rows=zip_longest(dim, shown.itertuples(index=False)),
-            notes=map(code_to_html, notes),
+            notes=[code_to_html(note) for note in notes],
         )
     if form == "md":
         return f"{write_markdown(shown)}\n\n" + "\n".join(f"- {note}" for note in notes) + "\n"

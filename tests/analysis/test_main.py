@@ -103,6 +103,27 @@ def test_tables_are_printed_in_an_ascii_locale(command: str, store: Store) -> No
 
 
 @pytest.mark.slow
+def test_a_watched_report_follows_its_sweep_to_the_end(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = search(store, trials=1, status="RUNNING")
+    pages = []
+
+    def end(seconds: float) -> None:
+        pages.append(Path("report.html").read_text())
+        store.client.set_terminated(run, "FINISHED")
+
+    monkeypatch.setattr("time.sleep", end)
+    call(monkeypatch, "report", "--sweep", "tried", "--watch", "--figures", "charts")
+    pages.append(Path("report.html").read_text())
+    assert ["Running: 1 of 12 trials ended" in page for page in pages] == [True, False]
+    assert capsys.readouterr().out == 2 * "report of tried: report.html, figures in charts\n"
+    charts = {"curves", "labels", "parallel", "progress", "rungs", "slices"}
+    assert {file.stem for file in Path("charts").iterdir()} == charts
+    assert Path("charts/parallel.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
 def test_errors_of_the_command_have_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "analysis", "table1", "--tracking-uri", "sqlite:///other.db"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

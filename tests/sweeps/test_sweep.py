@@ -44,7 +44,7 @@ def test_a_report_that_mlflow_refuses_is_printed(
     client = MlflowClient(tracking_uri=database)
     search(Store(tmp_path, database, client), trials=1)
     # The real drawings take long and are tested elsewhere.
-    made = SweepPage(find_sweep(client, read_runs(database), "tried"), "page", [])
+    made = SweepPage(find_sweep(client, read_runs(database), "tried"), "page", {})
     monkeypatch.setattr("analysis.report.sweep_page.build_page", lambda *_: made)
     # A file in place of the folder of MLflow's files.
     (tmp_path / "mlruns").write_text("")
