@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -88,8 +90,12 @@ def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
 
     pictures = {f"pictures/{stem}.png" for stem in CAPTIONS} | {"pictures/confusion.csv"}
     best = finished.best.info.run_id
-    assert names(best) == {"best.yaml", "checkpoint", "pictures"}
+    assert names(best) == {"best.yaml", "checkpoint", "images", "pictures"}
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
+    # A picture at the start and at each report, each as PNG and compressed.
+    steps = Counter(re.findall(r"\+step\+(\d+)\+", " ".join(names(best, "images"))))
+    history = finished.client.get_metric_history(best, "val/factor_accuracy")
+    assert steps == dict.fromkeys(["0", *(str(point.step) for point in history)], 2)
     parent = finished.parent.info.run_id
     tables = {"trials.csv", "confirm.csv"}
     assert names(parent) == {"best.yaml", "pictures", "report.html", *tables}
