@@ -148,11 +148,8 @@ def _rows(
         f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
         f"CPU and {allotment.gpus:g} GPU ({where})",
     )
-    yield (
-        "steps",
-        f"{steps} a full trial, about {format_duration(full)} (from {_PROBE_STEPS} steps here); "
-        f"early stopping from step {rung}",
-    )
+    yield "steps", f"{steps} a full trial; early stopping from step {rung}"
+    yield "a trial", f"{_span(full, full)} to its last step, from {_PROBE_STEPS} steps here"
     # ASHA lets one of REDUCTION_FACTOR trials that reach the rung continue.
     stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
     yield from _phases(settings, left, images, allotment.concurrent, full, stopped)
