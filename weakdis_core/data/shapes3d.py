@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from weakdis_core.data import arrays, shapes3d_scene
 from weakdis_core.data.shapes3d_scene import LEVELS, SIZE, SKY
@@ -55,18 +56,20 @@ def render(
     images = np.empty((len(indices), 3, SIZE * SIZE), np.uint8)
     geometry = np.ravel_multi_index(tuple(indices[:, 3:].T), GRID[3:])
     order = np.argsort(geometry, kind="stable")
-    for same in np.split(order, np.flatnonzero(np.diff(geometry[order])) + 1):
-        for start in range(0, len(same), _CHUNK):
-            places = same[start : start + _CHUNK]
-            scale, shape, orientation = indices[places[0], 3:].tolist()
-            hued, sky = _tables(scale, shape, orientation)
-            levels = _HUE_LEVELS[indices[places, :3]]
-            brightness = sky + hued[0, levels[:, 0]]
-            brightness += hued[1, levels[:, 1]]
-            brightness += hued[2, levels[:, 2]]
-            images[places] = np.clip(brightness // _UNITS, 0, 255)
-            if progress is not None:
-                progress(len(places))
+    # Threads cost these small products more than they save, many times more beside other programs.
+    with threadpool_limits(1, "blas"):
+        for same in np.split(order, np.flatnonzero(np.diff(geometry[order])) + 1):
+            for start in range(0, len(same), _CHUNK):
+                places = same[start : start + _CHUNK]
+                scale, shape, orientation = indices[places[0], 3:].tolist()
+                hued, sky = _tables(scale, shape, orientation)
+                levels = _HUE_LEVELS[indices[places, :3]]
+                brightness = sky + hued[0, levels[:, 0]]
+                brightness += hued[1, levels[:, 1]]
+                brightness += hued[2, levels[:, 2]]
+                images[places] = np.clip(brightness // _UNITS, 0, 255)
+                if progress is not None:
+                    progress(len(places))
     return images.reshape(-1, 3, SIZE, SIZE)
 
 

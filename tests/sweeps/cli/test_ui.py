@@ -172,7 +172,7 @@ def test_a_browser_shows_the_leaderboard_and_pictures(finished: Finished, tmp_pa
         page.wait_for_function(
             "(image) => image.naturalWidth > 0", arg=drawn.nth(1).element_handle()
         )
-        assert page.get_by_text(pixels, exact=True).first.is_visible()
+        page.get_by_text(pixels, exact=True).first.wait_for()
         page.screenshot(path=tmp_path / "charts.png")
         page.goto(f"{link.partition('?')[0]}/{pictures}")
         picture = page.locator("img[src^='blob:'], img[src*='manipulation.png']").first
