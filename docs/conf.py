@@ -28,7 +28,6 @@ autodoc_default_options = {"exclude-members": "model_config"}
 add_module_names = False
 napoleon_use_ivar = True
 COLON = "\ue000"
-INCLUDED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
@@ -67,9 +66,8 @@ def show_colons(
 
 
 def link_included_pages(app: Sphinx, name: str, text: list[str]) -> None:
-    """Link to a page of this site where the Markdown links to a file above docs/."""
-    for file, page in INCLUDED.items():
-        text[0] = text[0].replace(f"](../{file}", f"]({page}")
+    """Link to the pages of the same names that include the files above docs/."""
+    text[0] = text[0].replace("](../", "](")
 
 
 def setup(app: Sphinx) -> None:
