@@ -1,61 +1,105 @@
-"""Commands of `python -m analysis`."""
+"""The commands of `weakdis tables`, `weakdis report` and `weakdis manipulate`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pandas as pd
 from rich.console import Console
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from analysis.data.archive import RESULTS, read_frame
 from analysis.data.export import export_runs, list_study_folders
 from analysis.data.runs import read_runs
 from analysis.data.store import is_missing, open_store, resolve_uri
 from analysis.data.tracked_sweep import find_deficits, find_sweep
-from analysis.serving.manipulate import manipulate
 from analysis.tables import accuracy_table, comparison, disentanglement_table, leaderboard
 from analysis.tables.rendering import Format
 from weakdis_core import paper
-from weakdis_core.cli.console import run_command
+from weakdis_core.cli.arguments import DataDir, NumberOfImages, PictureFile, RelationName
+from weakdis_core.cli.console import run_command, run_function
+
+Store = Annotated[
+    str | None,
+    arg(
+        metavar="URI",
+        help="MLflow store to read.",
+        help_behavior_hint="(default: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db)",
+    ),
+]
+Committed = Annotated[
+    Path, arg(metavar="FOLDER", help="Folder of the committed runs, runs.csv and scores.csv.")
+]
+Variant = Annotated[
+    str | None,
+    arg(
+        metavar="VARIANT",
+        help="Data set variant of the sweep.",
+        help_behavior_hint="(default: any)",
+    ),
+]
+SweepName = Annotated[
+    str | None,
+    arg(
+        metavar="NAME",
+        help="Name of the sweep, or the id of its run.",
+        help_behavior_hint="(default: the newest)",
+    ),
+]
+Printed = Annotated[
+    Format, arg(help="md to read, latex to print (booktabs), html, or csv for every number.")
+]
+Shown = Annotated[
+    Format | Literal["terminal"],
+    arg(help="terminal, md, latex to print (booktabs), html, or csv for every number."),
+]
 
 
-def table1(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
-    """Print Table 1: the paper's relation accuracies beside ours.
+Address = Annotated[
+    str,
+    arg(
+        aliases=("--checkpoint",),
+        metavar="ADDRESS",
+        help="Address of a model: models:/weakdis-dsprites_v4@best (or /VERSION), runs:/RUN_ID, "
+        "or a checkpoint's file or folder.",
+    ),
+]
+UserPicture = Annotated[
+    Path | None,
+    arg(
+        metavar="FILE",
+        help="Picture of any size: PNG, JPEG, GIF, WebP. It is first converted to the model's "
+        "images: grey or RGB, 64 x 64 pixels.",
+        help_behavior_hint="(default: test images)",
+    ),
+]
 
-    Args:
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        results: Folder of the committed runs, runs.csv and scores.csv.
-        format: md to read, latex to print (booktabs), html, or csv for every number.
-    """
+
+def table1(
+    tracking_uri: Store = None, results: Committed = RESULTS, format: Printed = "md"
+) -> None:
+    """Print Table 1: the paper's relation accuracies beside ours."""
     runs = _read_runs(tracking_uri, results)
     sys.stdout.write(accuracy_table.write_table1(runs, paper.load(), format))
 
 
-def table2(tracking_uri: str | None = None, results: Path = RESULTS, format: Format = "md") -> None:
-    """Print Table 2: the paper's disentanglement scores beside ours and their ceilings.
-
-    Args:
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        results: Folder of the committed runs, runs.csv and scores.csv.
-        format: md to read, latex to print (booktabs), html, or csv for every number.
-    """
+def table2(
+    tracking_uri: Store = None, results: Committed = RESULTS, format: Printed = "md"
+) -> None:
+    """Print Table 2: the paper's disentanglement scores beside ours and their ceilings."""
     runs, ceilings = _read_runs(tracking_uri, results), disentanglement_table.measure_ceilings()
     sys.stdout.write(disentanglement_table.write_table2(runs, paper.load(), format, ceilings))
 
 
 def write_page(
-    docs: Path = Path("docs"), results: Path = RESULTS, tracking_uri: str | None = None
+    docs: Annotated[Path, arg(metavar="FOLDER", help="Folder to write to.")] = Path("docs"),
+    results: Committed = RESULTS,
+    tracking_uri: Store = None,
 ) -> None:
-    """Write results.md, the page of all tables, and its pictures.
-
-    Args:
-        docs: Folder to write to.
-        results: Folder of the committed runs, runs.csv and scores.csv.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-    """
+    """Write results.md, the page of all tables, and its pictures."""
     # Imports matplotlib, which tables do not need.
     from analysis.report.results_page import write_results
 
@@ -63,34 +107,29 @@ def write_page(
 
 
 def export(
-    results: Path = RESULTS, tracking_uri: str | None = None, storage: str | None = None
+    results: Committed = RESULTS,
+    tracking_uri: Store = None,
+    storage: Annotated[
+        str | None,
+        arg(
+            metavar="FOLDER",
+            help="Folder of the studies.",
+            help_behavior_hint="(default: WEAKDIS_STORAGE, or else runs)",
+        ),
+    ] = None,
 ) -> None:
-    """Add MLflow's finished runs of studies to the committed ones.
-
-    Args:
-        results: Folder of the committed runs, runs.csv and scores.csv.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        storage: Folder of the studies; by default WEAKDIS_STORAGE, else runs.
-    """
+    """Add MLflow's finished runs of studies to the committed ones."""
     tracked = read_runs(resolve_uri(tracking_uri))
     print(f"{results}: {export_runs(tracked, results, list_study_folders(storage))}")
 
 
 def trials(
-    variant: str | None = None,
-    sweep: str | None = None,
-    tracking_uri: str | None = None,
-    format: Format | Literal["terminal"] = "terminal",
+    variant: Variant = None,
+    sweep: SweepName = None,
+    tracking_uri: Store = None,
+    format: Shown = "terminal",
 ) -> None:
-    """Print the trials of a sweep, best first.
-
-    Args:
-        variant: Data set variant of the sweep.
-        sweep: Name of the sweep, or the id of its run; the newest by default.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: terminal (trials that ended early are dimmed), md, latex, html, or csv for every
-            number.
-    """
+    """Print the trials of a sweep, best first; those that ended early are dimmed."""
     uri = resolve_uri(tracking_uri)
     found = find_sweep(open_store(uri), read_runs(uri), sweep, variant)
     table, note = leaderboard.build_leaderboard(found), leaderboard.explain_leaderboard(found)
@@ -101,36 +140,47 @@ def trials(
 
 
 def compare(
-    runs: Positional[tuple[str, ...]], tracking_uri: str | None = None, format: Format = "md"
+    runs: Annotated[
+        Positional[tuple[str, ...]],
+        arg(
+            metavar="RUN ...",
+            help="Two or more: a run's id, the beginning of one, or SWEEP/TRIAL.",
+            help_behavior_hint="",
+        ),
+    ],
+    all: Annotated[
+        bool, FlagCreatePairsOff, arg(help="Print every score that differs.", help_behavior_hint="")
+    ] = False,
+    tracking_uri: Store = None,
+    format: Shown = "terminal",
 ) -> None:
-    """Print what differs between runs, in settings and in results.
-
-    Args:
-        runs: Two or more: the id of each run, the beginning of one, or SWEEP/TRIAL.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        format: md to read, latex to print (booktabs), html, or csv for every number.
-    """
+    """Print the settings that differ between runs, and their headline scores."""
     selected = comparison.select_runs(read_runs(resolve_uri(tracking_uri)), runs)
-    sys.stdout.write(comparison.write_comparison(comparison.compare_runs(selected), format))
+    table = comparison.compare_runs(selected, every=all)
+    if format == "terminal":
+        comparison.print_comparison(table, Console())
+    else:
+        sys.stdout.write(comparison.write_comparison(table, format))
 
 
 def report(
-    sweep: str | None = None,
-    variant: str | None = None,
-    output: Path = Path("report.html"),
-    figures: Path | None = None,
-    tracking_uri: str | None = None,
-    results: Path = RESULTS,
+    sweep: SweepName = None,
+    variant: Variant = None,
+    output: Annotated[Path, arg(metavar="FILE", help="Page to write.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None,
+        arg(
+            metavar="FOLDER",
+            help="Folder for the figures as PDF, for print.",
+            help_behavior_hint="(default: none)",
+        ),
+    ] = None,
+    tracking_uri: Store = None,
+    results: Committed = RESULTS,
 ) -> None:
     """Write the report of a sweep: one page that opens without a network.
 
-    Args:
-        sweep: Name of the sweep, or the id of its run; the newest by default.
-        variant: Data set variant of the sweep.
-        output: Page to write.
-        figures: Folder for the figures as PDF, for print.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
-        results: Folder of the committed runs, runs.csv and scores.csv.
+    $ weakdis report --sweep NAME --output report.html
     """
     # Imports torch and matplotlib, which tables do not need.
     from analysis.report.sweep_page import build_page
@@ -145,6 +195,26 @@ def report(
     print(written)
 
 
+def manipulate(
+    model: Address,
+    image: UserPicture = None,
+    relation: RelationName = "all",
+    output: PictureFile = Path("manipulation.png"),
+    images: NumberOfImages = 8,
+    data_dir: DataDir = None,
+    tracking_uri: Store = None,
+) -> None:
+    """Draw a picture or test images, their reconstructions, and the results of relations.
+
+    $ weakdis manipulate --model models:/weakdis-dsprites_v4@best --image FILE --relation move_left
+    $ weakdis manipulate --checkpoint runs/train/checkpoint.pt
+    """
+    # Imports torch, which tables do not need.
+    from analysis.serving import manipulate as serving
+
+    serving.manipulate(model, image, relation, output, images, data_dir, tracking_uri)
+
+
 def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
     """Read the tracked and the committed runs, and print what is missing to stderr."""
     uri = resolve_uri(tracking_uri)
@@ -157,19 +227,36 @@ def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
     return runs
 
 
+TABLES: dict[str, Callable[..., None]] = {
+    "table1": table1,
+    "table2": table2,
+    "trials": trials,
+    "compare": compare,
+    "export": export,
+    "results": write_page,
+}
+"""The commands of `weakdis tables`."""
+
+
+def run_tables(args: Sequence[str], prog: str) -> None:
+    """Run the command of `weakdis tables` that the first argument names."""
+    run_command(TABLES, args, prog=prog, description="Tables of what sweeps and studies found.")
+
+
+def run_report(args: Sequence[str], prog: str) -> None:
+    """Run `weakdis report`."""
+    run_function(report, args, prog=prog)
+
+
+def run_manipulate(args: Sequence[str], prog: str) -> None:
+    """Run `weakdis manipulate`."""
+    run_function(manipulate, args, prog=prog)
+
+
 def run() -> None:
-    """Run the command of the command line."""
+    """Run the command of `python -m analysis`."""
     run_command(
-        {
-            "table1": table1,
-            "table2": table2,
-            "results": write_page,
-            "export": export,
-            "trials": trials,
-            "compare": compare,
-            "report": report,
-            "manipulate": manipulate,
-        },
+        {**TABLES, "report": report, "manipulate": manipulate},
         prog="python -m analysis",
         description="What sweeps and studies found: tables, trials, runs, reports and models.",
     )

@@ -1,16 +1,24 @@
-"""`python sweeps/run.py`: search a variant's settings on Ray, or train a study of the paper."""
+"""`weakdis sweep`, or `python sweeps/run.py`: search settings on Ray, or train a study."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 
 from sweeps.sweep_settings import parse_arguments
 from weakdis_core.cli.console import main
+from weakdis_core.errors import UserError
 
 
-def run() -> None:
-    """Read the flags, then list, plan or run sweeps."""
-    settings = parse_arguments()
+def run(args: Sequence[str] | None = None, prog: str = "python sweeps/run.py") -> None:
+    """Read the flags, then list, plan or run sweeps.
+
+    Raises:
+        UserError: A flag is not allowed, or the system is Windows.
+    """
+    settings = parse_arguments(args, prog)
+    if sys.platform == "win32":
+        raise UserError("platform: Windows is not allowed: sweeps run on Linux and macOS; use WSL2")
     if settings.list or settings.status is not None:
         from sweeps.cli.status import print_status
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weakdis_core.config.settings import DataSettings, Source
-from weakdis_core.data.source import plan
 from weakdis_core.errors import UserError
 from weakdis_core.rows import PRESET_SEEDS
 from weakdis_core.studies import StudyName
@@ -51,6 +50,9 @@ def study_name(study: StudyName, variant: str, source: Source, data_dir: Path | 
     Raises:
         UserError: The source is official and there is no official file.
     """
+    # Imports torch, which the flags do without.
+    from weakdis_core.data.source import plan
+
     data = DataSettings.model_validate({"variant": variant, "source": source})
     found = plan(data, data_dir).source
     end = "" if found == "rendered" else f"-{found}"

@@ -5,31 +5,25 @@ import datetime
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import AfterValidator, Field, model_validator
-from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
+from pydantic import model_validator
 
+from sweeps import flags
 from sweeps.cluster.addresses import check_database_path, is_server, scheme_of, without_password
 from sweeps.cluster.allotment import Allotment, allot
 from sweeps.cluster.storage import Storage
-from sweeps.names import Objective
 from sweeps.study_names import STUDY_PREFIX, check_study, study_name
 from weakdis_core.cli.console import parse
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import Settings, Source, VariantName
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
-from weakdis_core.presets import PresetName, preset
+from weakdis_core.presets import preset
 from weakdis_core.rows import ours
-from weakdis_core.studies import StudyName, study_variants
-
-Sampler = Literal["tpe", "random", "nsga2"]
-
-Amount = Annotated[float, Field(gt=0, le=1024)]
+from weakdis_core.studies import study_variants
 
 _FLAG_OF = {
     "data.variant": "--variant",
@@ -42,84 +36,21 @@ _STORAGE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 _TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
-class SweepSettings(Settings):
-    """Search the settings of one variant or of all six, or train a study of the paper."""
+class SweepSettings(
+    flags.SearchSettings,
+    flags.BudgetSettings,
+    flags.ResumeSettings,
+    flags.StudySettings,
+    flags.ResourceSettings,
+    flags.StorageSettings,
+):
+    """Search the settings of one variant or of all six, or train a study of the paper.
 
-    variant: VariantName | Literal["all"] | None = None
-    """Variant of the data, or all six one after another. A new sweep needs it; a study trains all
-    of its variants by default."""
-    name: Annotated[str | None, Field(min_length=1, max_length=100)] = None
-    """Name of the sweep and of its folder in the storage; with `--variant all` each sweep is
-    called NAME-<variant>. Default: the variant and the time."""
-    trials: int = Field(20, ge=1, le=100_000)
-    """Most trials to run."""
-    time_budget: float = Field(840.0, gt=0, le=10_000_000)
-    """Seconds for the search. Trials that still run at the end are stopped."""
-    resume: Annotated[str | None, Field(min_length=1)] = None
-    """Name or folder of a sweep to continue: one that was cut short, or one that has ended, with
-    more --trials, --time-budget or --confirm-seeds. It keeps its other settings."""
-    status: Annotated[str | None, Field(min_length=1)] = None
-    """Name or folder of a sweep whose trials are listed. Nothing is started."""
-    list: Annotated[bool, FlagCreatePairsOff] = False
-    """List the sweeps in the storage, and stop."""
-    study: StudyName | None = None
-    """Instead of a search, train the missing and stale runs of a declared study of the paper: our
-    models, the baselines, the ablation, the label curve or the controls. The same command
-    continues an interrupted study."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...] | None, Field(min_length=1)] = None
-    """Training seeds of a study (default: those it declares, 11 to 15 for the models, 11 to 13 or
-    11 alone for other rows)."""
-    max_steps: Annotated[int | None, Field(ge=10, le=10_000_000)] = None
-    """Training steps of a full trial (default: those of the preset)."""
-    seed: int = Field(0, ge=0, le=2**31 - 1)
-    """Seed of the search and of the training of every trial."""
-    preset: PresetName = "default"
-    """Settings that the search starts from: our own, the paper's, or small ones for a try."""
-    sampler: Sampler = "tpe"
-    """Optuna sampler that suggests settings."""
-    objective: Objective = "pixels"
-    """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used."""
-    confirm_seeds: int = Field(0, ge=0, le=100)
-    """Fresh seeds on which the best configurations are trained again after the search and scored
-    once on test, outside the time budget (see --plan). A row of the tables takes 5."""
-    confirm_top: int = Field(1, ge=1, le=100)
-    """Configurations to confirm, the most accurate on validation first, also under pareto."""
-    search_learning_rate: Annotated[bool, FlagCreatePairsOff] = False
-    """Search the autoencoder's learning rate too."""
-    set_: Annotated[
-        tuple[str, ...],
-        Field(alias="set"),
-        UseAppendAction,
-        arg(name="set", metavar="SETTING=VALUE"),
-    ] = ()
-    """Fix a setting, which is then not searched (`--set training.learning_rate=0.001`)."""
-    cpus_per_trial: Annotated[Amount | None, Field()] = None
-    """CPUs of a trial (default: 1, or fewer if GPUs would stay idle); also its threads, which a
-    resumed sweep keeps."""
-    gpus_per_trial: Annotated[float | None, Field(ge=0, le=64)] = None
-    """GPUs of a trial (default: 0.25 if there are GPUs)."""
-    max_concurrent: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    """Most trials at once (default: as many as fit)."""
-    address: str | None = None
-    """Ray cluster to run on (`auto` on its head node); default: this machine."""
-    storage: Annotated[str | None, Field(min_length=1)] = None
-    """Folder of the sweeps, for results, checkpoints and Optuna studies; default: WEAKDIS_STORAGE
-    of the environment, else `runs`. An address (`s3://bucket/folder`, `gs://...`) holds
-    checkpoints only, for a cluster whose machines come and go; the rest is in `runs` and in
-    MLflow."""
-    optuna_storage: Annotated[str | None, Field(min_length=1)] = None
-    """Database of the Optuna study (`postgresql://...`), or a journal file, which optuna-dashboard
-    can read; default: WEAKDIS_OPTUNA_STORAGE of the environment, else `study.db` in the sweep's
-    folder."""
-    tracking_uri: str | None = None
-    """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else
-    `mlflow.db` in the current folder."""
-    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] | None = None
-    """Folder of the official files."""
-    data_source: Source = "auto"
-    """Official files, our own rendering, or official files if they are present (auto)."""
-    plan: Annotated[bool, FlagCreatePairsOff] = False
-    """Print trials, steps, time and disk of the sweep, and stop."""
+    $ weakdis sweep --variant dsprites_v4 --plan
+    $ weakdis sweep --variant dsprites_v4 --confirm-seeds 5
+    $ weakdis sweep --resume NAME --trials 40
+    $ weakdis sweep --study models --variant dsprites_v4
+    """
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -317,19 +248,21 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     return name, parsed
 
 
-def parse_arguments(arguments: list[str] | None = None) -> SweepSettings:
+def parse_arguments(
+    arguments: Sequence[str] | None = None, prog: str = "python sweeps/run.py"
+) -> SweepSettings:
     """Read the settings from the command line.
 
     Raises:
         UserError: A value is out of range.
     """
-    settings = parse(SweepSettings, arguments, prog="python sweeps/run.py")
+    settings = parse(SweepSettings, arguments, prog=prog)
     words = sys.argv[1:] if arguments is None else arguments
-    flags = {word.partition("=")[0].replace("_", "-") for word in words}
+    named = {word.partition("=")[0].replace("_", "-") for word in words}
     given = {
         field
         for field, info in SweepSettings.model_fields.items()
-        if f"--{info.alias or field}".replace("_", "-") in flags
+        if f"--{info.alias or field}".replace("_", "-") in named
     }
     # The parser passes every default as well; a resumed sweep keeps settings that no flag names.
     return SweepSettings.model_construct(given, **dict(settings))

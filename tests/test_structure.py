@@ -25,8 +25,8 @@ ORDER = {
     ),
     "analysis": "statistics data tables figures serving served report commands __main__",
     "sweeps": (
-        "names trial text compat study_names budget cluster sweep_settings state trainable search "
-        "tracking results cli session confirm study_training sweep run"
+        "flags names trial text compat study_names budget cluster sweep_settings state trainable "
+        "search tracking results cli session confirm study_training sweep run"
     ),
 }
 LARGEST_FOLDER = 15

@@ -1,39 +1,28 @@
 """`python -m weakdis_core {data,train,manipulate}`."""
 
-import sys
-
 from weakdis_core.cli import console
-from weakdis_core.errors import UserError
+from weakdis_core.cli.dispatch import Command, dispatch
 
-_USAGE = """usage: python -m weakdis_core COMMAND ...
-
-commands (each has --help):
-  data        list, prepare, download and show data sets
-  train       train one configuration
-  manipulate  draw test images before and after a relation"""
+COMMANDS = {
+    "data": Command(
+        "weakdis_core.cli.data_commands:run", "list, prepare, download and show data sets", "list"
+    ),
+    "train": Command(
+        "weakdis_core.cli.model_commands:train",
+        "train one configuration",
+        "--variant dsprites_v4 --preset quick",
+    ),
+    "manipulate": Command(
+        "weakdis_core.cli.model_commands:manipulate_command",
+        "draw test images before and after a relation",
+        "--checkpoint runs/train/checkpoint.pt",
+    ),
+}
 
 
 def run() -> None:
-    """Run the command that the first argument names.
-
-    Each command imports its own modules: `data` starts without loading the models.
-    """
-    command, args = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
-    prog = f"python -m weakdis_core {command}"
-    if command == "data":
-        from weakdis_core.cli import data_commands
-
-        data_commands.run(args, prog)
-    elif command in ("train", "manipulate"):
-        from weakdis_core.cli import model_commands
-
-        {"train": model_commands.train, "manipulate": model_commands.manipulate_command}[command](
-            args, prog
-        )
-    elif command in ("-h", "--help"):
-        print(_USAGE)
-    else:
-        raise UserError(f"command: {command!r} is not one of data, train, manipulate")
+    """Run the command that the first argument names."""
+    dispatch("python -m weakdis_core", "Train and use one model.", {"commands": COMMANDS})
 
 
 if __name__ == "__main__":

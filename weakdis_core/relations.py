@@ -1,27 +1,10 @@
 """Relations: each shifts the value of one factor and keeps all others (the paper's section 3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-@dataclass(frozen=True)
-class Relation:
-    """A cyclic shift of one factor of variation.
-
-    Attributes:
-        name: Its name, such as `move_left`.
-        factor: Name of the affected factor.
-        shift: Added to the factor's value, modulo the number of values: the connection c_r(v)
-            between prior components (Eq. 3).
-    """
-
-    name: str
-    factor: str
-    shift: int
 
 
 class RelationTable:

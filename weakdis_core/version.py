@@ -8,3 +8,7 @@ A new default of a setting counts as such a change, because `Config.hash` leaves
 values do not. `tests/core/test_version.py` compares losses and accuracies of a few steps: if it
 fails after an intended change, raise the version and update its numbers; otherwise fix the bug.
 """
+
+VERSION: str = f"{CODE_VERSION}.0.0"
+"""The version of the package, which `pyproject.toml` reads from here. Its first number is the core
+version whose numbers it reproduces."""

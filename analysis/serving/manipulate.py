@@ -1,4 +1,4 @@
-"""`python -m analysis manipulate`: apply a trained model's relations to a user's picture."""
+"""`weakdis manipulate`: apply a trained model's relations to a picture or to test images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.data.store import resolve_uri
 from analysis.serving.model_address import find_checkpoint
 from analysis.serving.picture_files import read_picture
+from weakdis_core.cli.model_commands import manipulate_test_images
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.manipulation import load_networks
@@ -18,32 +19,36 @@ from weakdis_core.pictures.changes import write_manipulation
 
 def manipulate(
     model: str,
-    image: Path,
-    relation: str = "all",
-    output: Path = Path("manipulation.png"),
-    tracking_uri: str | None = None,
+    image: Path | None,
+    relation: str,
+    output: Path,
+    images: int,
+    data_dir: Path | None,
+    tracking_uri: str | None,
 ) -> None:
-    """Draw a picture, its reconstruction, and the result of a relation.
-
-    The picture is first converted to the model's images: grey or RGB, 64 x 64 pixels.
+    """Draw a picture or test images, their reconstructions, and the results of relations.
 
     Args:
-        model: Address of a model: models:/weakdis-dsprites_v4@best (or /VERSION), runs:/RUN_ID,
-            or a checkpoint's file or folder.
-        image: Picture of any size: PNG, JPEG, GIF, WebP.
-        relation: Name of the relation, such as move_left, or all of the variant's.
+        model: Address of the model: models:/..., runs:/RUN_ID, or a checkpoint's file or folder.
+        image: Picture of any size; None for test images.
+        relation: Name of the relation, or all of the variant's.
         output: Picture to write.
-        tracking_uri: MLflow store to read: MLFLOW_TRACKING_URI, or else sqlite:///mlflow.db.
+        images: Number of test images.
+        data_dir: Folder of the official files.
+        tracking_uri: MLflow store to read.
 
     Raises:
         UserError: The model or the picture cannot be read, or the relation is unknown.
     """
-    try:
-        content = image.read_bytes()
-    except OSError as error:
-        raise UserError(f"image: {image} cannot be read ({error.strerror})") from None
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = find_checkpoint(model, resolve_uri(tracking_uri), Path(folder))
+        if image is None:
+            manipulate_test_images(checkpoint, relation, output, images, data_dir, name=model)
+            return
+        try:
+            content = image.read_bytes()
+        except OSError as error:
+            raise UserError(f"image: {image} cannot be read ({error.strerror})") from None
         config, networks = load_networks(checkpoint)
     variant = get_variant(config.data.variant)
     names = variant.relation_names if relation == "all" else (relation,)

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import Annotated
 
 import optuna_dashboard
@@ -39,13 +40,13 @@ class UiSettings(Settings):
     WEAKDIS_OPTUNA_STORAGE names a database, the dashboard lists all of its studies."""
 
 
-def run() -> None:
+def run(args: Sequence[str] | None = None, prog: str = "python -m sweeps.cli.ui") -> None:
     """Serve both from this process until Ctrl-C, so that neither outlives it.
 
     Raises:
         UserError: A port is in use, or there is no such sweep.
     """
-    settings = parse(UiSettings, prog="python -m sweeps.cli.ui")
+    settings = parse(UiSettings, args, prog=prog)
     if settings.port == settings.optuna_port:
         raise UserError(f"optuna_port: {settings.optuna_port} is MLflow's port; use another")
     sweeps = SweepSettings(list=True)

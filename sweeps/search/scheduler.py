@@ -11,7 +11,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
 from sweeps.compat import Bracket, rungs_of, set_bracket
-from sweeps.names import RUNG_METRICS, Objective, Space
+from sweeps.flags import Objective
+from sweeps.names import RUNG_METRICS, Space
 from sweeps.search.space import first_rung
 from weakdis_core.config.config import Config
 

@@ -19,8 +19,8 @@ from optuna.study import Study, StudyDirection
 from sweeps.cluster.addresses import explain_errors
 from sweeps.cluster.locks import open_database
 from sweeps.compat import SingleWriterStorage
-from sweeps.names import METRICS, Objective, Space
-from sweeps.sweep_settings import Sampler
+from sweeps.flags import Objective, Sampler
+from sweeps.names import METRICS, Space
 from sweeps.trial import trial_id_of
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sweeps.names import METRICS, RUNG_METRICS, Objective
+from sweeps.flags import Objective
+from sweeps.names import METRICS, RUNG_METRICS
 from sweeps.trial import Listener, Outcome, TrialRecord, highest, outcome_of
 
 CHECKPOINTS_KEPT = 2

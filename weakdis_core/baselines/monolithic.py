@@ -9,14 +9,9 @@ image has no component; relations that lead to it are neither learnt nor judged.
 import torch
 from torch import Tensor
 
-from weakdis_core.config.config import Config
-from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.priors.coding import Coding
 from weakdis_core.relations import RelationTable
-
-# Code sizes of the authors' published code, for the factors of dsprites_v2 and shapes3d_v3.
-_PUBLISHED_SIZE = {"dsprites": 8, "shapes3d": 16}
 
 
 class CombinationCoding(Coding):
@@ -118,28 +113,3 @@ class CombinationCoding(Coding):
 
     def _draw(self, high: int, n: int, generator: torch.Generator) -> Tensor:
         return torch.randint(high, (n,), generator=generator, device=self._strides.device)
-
-
-def make_monolithic(config: Config, literal: bool) -> Config:
-    """Return the monolithic model's settings with a modular model's data, steps and losses.
-
-    The code is as large as all partitions together. Nuisance partitions and label swaps need
-    several partitions and are off. So is resampling: a new sample of the component would replace
-    the nuisance too. Components share one covariance, because most have too few labelled images.
-
-    `literal` is for the paper's settings: the code then has the published size, and each component
-    its own covariance.
-    """
-    variant, model = get_variant(config.data.variant), config.model
-    partitions = len(variant.factors) + model.nuisance_partitions
-    size = _PUBLISHED_SIZE[variant.family] if literal else partitions * model.latent_size
-    return config.with_values(
-        {
-            "model.kind": "monolithic",
-            "model.latent_size": size,
-            "model.nuisance_partitions": 0,
-            "loss.cycle_swaps": 0.0,
-            "loss.resample_probability": 0.0,
-            "loss.shared_covariance": not literal,
-        }
-    )

@@ -1,18 +1,30 @@
 """Shared by every entry point: flags, error messages, exit codes and progress bars."""
 
 import functools
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_args, get_origin
 
 import tyro
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
+from tyro.constructors import (
+    MISSING_NONPROP,
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from weakdis_core.config.config import Config, describe
 from weakdis_core.errors import UserError
@@ -112,6 +124,13 @@ def run_command(
     call()
 
 
+def run_function(
+    function: Callable[..., object], args: Sequence[str] | None = None, *, prog: str | None = None
+) -> None:
+    """Call a function with the values of its flags; errors are those of `run_command`."""
+    parse(_deferred(function), args, prog=prog)()
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on stderr if that is a terminal.
@@ -138,26 +157,30 @@ def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], obje
 
 
 def _settings_registry() -> ConstructorRegistry:
-    """Return tyro's rules, with pydantic's errors as UserErrors that have the full dotted name.
+    """Return tyro's rules, with errors and help of our own.
 
-    Tyro leaves out the group in the name, and does not catch errors of the outermost settings.
+    Pydantic's errors become UserErrors with the full dotted name: tyro leaves out the group, and
+    does not catch errors of the outermost settings.
     """
     registry = ConstructorRegistry()
+    registry.primitive_rule(_without_none)
     inside: list[type] = []
 
     @registry.struct_rule
     def settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         model = info.type
-        if not (isinstance(model, type) and issubclass(model, BaseModel)) or model in inside:
+        is_settings = isinstance(model, type) and issubclass(model, BaseModel)
+        if not (is_settings or is_dataclass(model)) or model in inside:
             return None
+        if is_settings and len(model.__bases__) > 1:
+            return _in_groups(model)
         inside.append(model)
-        # Tyro's own rule for pydantic: `inside` keeps this rule from calling itself.
+        # Tyro's own rule for this type: `inside` keeps this rule from calling itself.
         spec = ConstructorRegistry.get_struct_spec(info)
         inside.remove(model)
         if not isinstance(spec, StructConstructorSpec):
             return None
-        fields = Config.model_fields.items()
-        group = tuple(name for name, field in fields if field.annotation is model)
+        group = tuple(n for n, field in Config.model_fields.items() if field.annotation is model)
         build = spec.instantiate
 
         @functools.wraps(build)
@@ -167,6 +190,56 @@ def _settings_registry() -> ConstructorRegistry:
             except ValidationError as error:
                 raise UserError(describe(error, group)) from None
 
-        return StructConstructorSpec(instantiate=instantiate, fields=spec.fields)
+        return StructConstructorSpec(instantiate, tuple(map(_in_words, spec.fields)))
 
     return registry
+
+
+def _in_groups(model: type[BaseModel]) -> StructConstructorSpec:
+    """Show the fields of each base class as a group in --help, without a prefix in the flags."""
+
+    @functools.wraps(model, updated=())
+    def join(**groups: BaseModel) -> BaseModel:
+        return model(**{name: value for group in groups.values() for name, value in group})
+
+    parts = {base.__name__.removesuffix("Settings").lower(): base for base in model.__bases__}
+    fields = (
+        StructFieldSpec(name, cast(Any, Annotated[base, OmitArgPrefixes]), MISSING_NONPROP)
+        for name, base in parts.items()
+    )
+    return StructConstructorSpec(join, tuple(fields))
+
+
+def _in_words(field: StructFieldSpec) -> StructFieldSpec:
+    """Join the lines of a flag's help, and leave out a default that only its words describe."""
+    text = field.helptext() if callable(field.helptext) else field.helptext
+    kind: Any = field.type
+    if field.default is None or FlagCreatePairsOff in get_args(kind):
+        kind = Annotated[kind, arg(help_behavior_hint="")]
+    elif isinstance(field.default, bool):
+        hint = "(default: on)" if field.default else "(default: off)"
+        kind = Annotated[kind, arg(help_behavior_hint=hint)]
+    return replace(field, type=kind, helptext=text and " ".join(text.split()))
+
+
+def _without_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Read `T | None` as T: None is a flag that is not given. Choices keep their order."""
+    options = [each for each in get_args(info.type) if each is not NoneType]
+    if info.type_origin not in (Union, UnionType):
+        return None
+    if all(get_origin(each) is Literal for each in options):
+        kind: Any = Literal[tuple(choice for each in options for choice in get_args(each))]
+    elif NoneType in get_args(info.type):
+        kind = functools.reduce(operator.or_, options)
+    else:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kind, info.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return None
+    return replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: (
+            ["none"] if value is None else spec.str_from_instance(value)
+        ),
+    )

@@ -1,4 +1,4 @@
-"""`python -m weakdis_core data`: list, prepare, download and show data sets."""
+"""`weakdis data`: list, prepare, download and show data sets."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from rich.table import Table
 from tyro.conf import arg
 
 from weakdis_core.cli import console
+from weakdis_core.cli.arguments import DataDir
 from weakdis_core.config.config import validated
 from weakdis_core.config.settings import DataSettings, Source, VariantName
 from weakdis_core.data import official
@@ -20,7 +21,6 @@ from weakdis_core.data.source import plan
 from weakdis_core.data.variants import VARIANTS, Family
 from weakdis_core.errors import UserError
 
-DataDir = Annotated[Path | None, arg(help="Folder of the official files, searched first.")]
 Images = Annotated[int, arg(help="Number of images drawn from the variant, by the data seed.")]
 Seed = Annotated[int, arg(help="Seed of the draw of images.")]
 Origin = Annotated[

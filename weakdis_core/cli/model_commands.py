@@ -10,8 +10,10 @@ from typing import Annotated
 import torch
 import tyro
 from rich.console import Console
+from tyro.conf import Suppress, arg
 
 from weakdis_core.cli import console
+from weakdis_core.cli.arguments import DataDir, NumberOfImages, PictureFile, RelationName
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.bank import ImageBank
@@ -73,13 +75,16 @@ class Train(Start):
     """Train one configuration and evaluate it once on test.
 
     Every setting has a flag. --help with --variant shows the values of that variant.
+
+    $ weakdis train --variant dsprites_v4 --preset quick
+    $ weakdis train --config runs/NAME/best.yaml --seed 1 --output runs/again
     """
 
     output: Path = Path("runs/train")
     """Folder for checkpoint.pt, config.yaml, metrics.json and pictures/."""
     resume: bool = False
     """Continue from the checkpoint in the output folder."""
-    settings: Annotated[Config, tyro.conf.arg(name="")] = field(default_factory=Config)
+    settings: Annotated[Config, arg(name="")] = field(default_factory=Config)
     """Settings of the experiment."""
 
 
@@ -143,43 +148,42 @@ def _parse_train(args: Sequence[str], prog: str) -> Train:
     return command
 
 
-@dataclass(frozen=True)
-class Manipulate:
-    """Draw test images, their reconstructions, and the images after a relation."""
-
-    checkpoint: Path
-    """Checkpoint file of train or of a sweep."""
-    relation: str = "all"
-    """Name of a relation, such as move_left, or all."""
-    output: Path = Path("manipulation.png")
-    """PNG file to write."""
-    images: int = 8
-    """Number of test images."""
-    data_dir: Path | None = None
-    """Folder of the official files, if the model was trained on them."""
-
-
 def manipulate_command(args: Sequence[str], prog: str) -> None:
     """Write a picture of relations applied to test images.
 
     Raises:
         UserError: The checkpoint cannot be read, or a flag is invalid.
     """
-    command = console.parse(Manipulate, args, prog=prog)
-    if not 1 <= command.images <= 100:
-        raise UserError(f"images: {command.images} is not allowed: from 1 to 100")
-    config, networks = load_networks(command.checkpoint)
+    console.run_function(manipulate_test_images, args, prog=prog)
+
+
+def manipulate_test_images(
+    checkpoint: Annotated[
+        Path, arg(metavar="FILE", help="Checkpoint file of train or of a sweep.")
+    ],
+    relation: RelationName = "all",
+    output: PictureFile = Path("manipulation.png"),
+    images: NumberOfImages = 8,
+    data_dir: DataDir = None,
+    name: Suppress[str] = "",
+) -> None:
+    """Draw test images, their reconstructions, and the images after a relation.
+
+    $ python -m weakdis_core manipulate --checkpoint runs/train/checkpoint.pt
+    """
+    if not 1 <= images <= 100:
+        raise UserError(f"images: {images} is not allowed: from 1 to 100")
+    config, networks = load_networks(checkpoint)
     with console.progress("images") as progress:
-        prepared = prepare(config.data, command.data_dir or config.runtime.data_dir, progress)
+        prepared = prepare(config.data, data_dir or config.runtime.data_dir, progress)
     variant = prepared.variant
-    names = variant.relation_names if command.relation == "all" else (command.relation,)
+    names = variant.relation_names if relation == "all" else (relation,)
     test = split(prepared.digests, config.data.data_seed).test
-    chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[: command.images])
-    images = ImageBank(prepared, torch.device("cpu")).batch(chosen)
-    result = manipulate(networks, variant, images, names)
-    head = Head(f"{variant.name}, {command.checkpoint}: test images")
-    write_manipulation(result, head, command.output)
-    print(f"written to {command.output}")
+    chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[:images])
+    before = ImageBank(prepared, torch.device("cpu")).batch(chosen)
+    head = Head(f"{variant.name}, {name or checkpoint}: test images")
+    write_manipulation(manipulate(networks, variant, before, names), head, output)
+    print(f"written to {output}")
 
 
 def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:

@@ -1,17 +1,21 @@
 """Data set variants: grids, factors of variation, nuisance, and the declarations."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakdis_core.errors import UserError
-from weakdis_core.relations import Relation, RelationTable
+
+if TYPE_CHECKING:
+    from weakdis_core.relations import RelationTable
 
 IndexArray = NDArray[np.int64]
 Family = Literal["dsprites", "shapes3d"]
@@ -87,6 +91,22 @@ class Nuisance:
 def single(indices: Iterable[int]) -> tuple[tuple[int, ...], ...]:
     """Return bins of one grid index each."""
     return tuple((index,) for index in indices)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A cyclic shift of one factor of variation.
+
+    Attributes:
+        name: Its name, such as `move_left`.
+        factor: Name of the affected factor.
+        shift: Added to the factor's value, modulo the number of values: the connection c_r(v)
+            between prior components (Eq. 3).
+    """
+
+    name: str
+    factor: str
+    shift: int
 
 
 @dataclass(frozen=True)
@@ -169,6 +189,9 @@ class Variant:
 
     def relation_table(self, device: str = "cpu") -> RelationTable:
         """Return the relations as tensors on `device`."""
+        # Imports torch, which takes a second: help and lists of variants do without.
+        from weakdis_core.relations import RelationTable
+
         return RelationTable(
             [self.factor_names.index(relation.factor) for relation in self.relations],
             [relation.shift for relation in self.relations],

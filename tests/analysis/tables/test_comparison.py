@@ -10,7 +10,12 @@ from rich.console import Console
 
 from analysis.data.runs import read_runs
 from analysis.data.tracked_sweep import find_sweep
-from analysis.tables.comparison import compare_runs, select_runs, write_comparison
+from analysis.tables.comparison import (
+    compare_runs,
+    print_comparison,
+    select_runs,
+    write_comparison,
+)
 from analysis.tables.leaderboard import (
     build_leaderboard,
     format_cells,
@@ -68,27 +73,41 @@ def test_csv_holds_every_number(table: pd.DataFrame) -> None:
     assert back["trial"].tolist() == table["trial"].tolist()
 
 
-def test_only_differences_are_listed(store: Store) -> None:
+def test_settings_that_differ_stand_before_headline_scores(store: Store) -> None:
     search(store)
     runs = read_runs(store.uri)
     pair = select_runs(runs, ["tried/00001", "tried/00004"])
     compared = compare_runs(pair)
-    differing = compared.set_index("name")
-    # Both have 100 labels and four latent codes.
-    assert not {"data.labels", "model.latent_size", "training.steps"} & set(differing.index)
-    first, second = differing.loc["loss.lambda", ["tried/00001", "tried/00004"]]
+    listed = compared.set_index("name")
+    # Both have four latent codes; labels, scores and seconds are always listed.
+    assert not {"model.latent_size", "training.steps"} & set(listed.index)
+    assert {"data.labels", SCORE, "seconds"} < set(listed.index)
+    first, second = listed.loc["loss.lambda", ["tried/00001", "tried/00004"]]
     assert (first, second) == (0.3, 0.659)
-    assert differing.loc[SCORE, "kind"] == "result"
-    assert differing.loc["loss.lambda", "kind"] == "setting"
-    # Settings first: what was done, then what came of it.
+    assert listed.loc[SCORE, "kind"] == "result"
+    assert listed.loc["loss.lambda", "kind"] == "setting"
     assert compared["kind"].tolist() == sorted(compared["kind"], reverse=True)
     assert "| setting | loss.lambda" in write_comparison(compared, "md")
 
 
-def test_equal_runs_do_not_differ(store: Store) -> None:
-    search(store, trials=1)
-    pair = pd.concat([read_runs(store.uri)] * 2, ignore_index=True)
-    assert write_comparison(compare_runs(pair), "md") == "These runs do not differ.\n"
+def test_other_scores_are_listed_on_request(store: Store) -> None:
+    for score in (0.5, 0.75):
+        store.trial(metrics={SCORE: 0.5, "val/relation_accuracy_pixels_move_left": score})
+    runs = read_runs(store.uri)
+    other = set(compare_runs(runs, every=True)["name"]) - set(compare_runs(runs)["name"])
+    assert other == {"val/relation_accuracy_pixels_move_left"}
+
+
+def test_a_terminal_shows_as_many_runs_side_by_side_as_fit(store: Store) -> None:
+    search(store, trials=4)
+    table = compare_runs(read_runs(store.uri))
+    for width, blocks in ((60, 2), (200, 1)):
+        file = io.StringIO()
+        print_comparison(table, Console(file=file, width=width))
+        lines = file.getvalue().splitlines()
+        assert sum("validation pixels" in line for line in lines) == blocks
+        assert max(map(len, lines)) <= width
+        assert "…" not in file.getvalue()
 
 
 def test_runs_are_selected_by_id_prefix(store: Store) -> None:

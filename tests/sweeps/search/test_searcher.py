@@ -8,10 +8,10 @@ import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from sweeps.flags import Sampler
 from sweeps.search.searcher import DrawnTrials, StudySearcher
 from sweeps.state.study import make_sampler
 from sweeps.state.trial_store import REFUSED, TrialStore, count_remaining, end_out_of_time
-from sweeps.sweep_settings import Sampler
 from tests.sweeps.support.played import PIXELS, SPACE, STEPS, Playing, a_run, a_study
 
 

@@ -11,9 +11,8 @@ from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.names import Objective
+from sweeps.flags import Objective, Sampler
 from sweeps.state.study import export_study, make_sampler, open_storage, open_study
-from sweeps.sweep_settings import Sampler
 from tests.sweeps.support.played import SPACE, STEPS, Playing, a_study
 from weakdis_core.errors import UserError
 

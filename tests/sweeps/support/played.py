@@ -10,7 +10,8 @@ from ray.tune.experiment import Trial
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cluster.allotment import Allotment
-from sweeps.names import METRICS, Objective
+from sweeps.flags import Objective
+from sweeps.names import METRICS
 from sweeps.search.searcher import DrawnTrials, StudySearcher
 from sweeps.search.space import build_space
 from sweeps.search.tune_events import TuneEvents

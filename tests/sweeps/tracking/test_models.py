@@ -20,7 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from optuna.distributions import json_to_distribution
 from PIL import Image
 
-from analysis.serving.manipulate import manipulate
+from analysis.commands import manipulate
 from sweeps.search.space import build_space
 from sweeps.tracking.registry import SELECTED_BY
 from sweeps.tracking.run_info import training_images
@@ -139,6 +139,6 @@ def test_manipulate_takes_it_by_its_address(finished: Finished, tmp_path: Path) 
     picture, output = tmp_path / "picture.png", tmp_path / "output.png"
     Image.fromarray(np.eye(100, dtype=np.uint8) * 255).save(picture)
     for address in (f"models:/{NAME}@best", f"runs:/{finished.best.info.run_id}/model"):
-        manipulate(address, picture, "move_left", output, finished.uri)
+        manipulate(address, picture, "move_left", output, tracking_uri=finished.uri)
         assert output.stat().st_size > 0
         output.unlink()
