@@ -9,6 +9,9 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
+# Imports MLflow, whose models of pydantic cannot be built after autodoc has changed BaseModel.
+import sweeps.sweep  # noqa: F401
+
 project = "weakdis"
 author = "The weakdis contributors"
 copyright = author
