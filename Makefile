@@ -54,7 +54,7 @@ test: $(PROJECT) ## run all tests except those that need a GPU or a cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(PROJECT) ## run the tests that take seconds, before every commit
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not cluster and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not cluster and not gpu" $(ARGS)
 
 test-gpu: $(PROJECT) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)

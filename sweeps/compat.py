@@ -4,14 +4,14 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
-from optuna.study import Study
+from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.schedulers.async_hyperband import _Bracket as Bracket
@@ -22,6 +22,9 @@ __all__ = ["FINISHED", "Bracket"]
 FINISHED: dict[str, Any] = Searcher.FINISHED  # type: ignore[assignment]
 """What `suggest` returns at the end of a search: a string, against its type (Ray 2.60)."""
 
+# A longer text would be several attributes.
+_LONGEST_NOTE = 2045
+
 
 def set_waiting(study: Study, trial: FrozenTrial) -> None:
     """Set a RUNNING trial back to WAITING, which `Study` cannot do (Optuna 5.0)."""
@@ -31,6 +34,24 @@ def set_waiting(study: Study, trial: FrozenTrial) -> None:
 def set_user_attr(study: Study, trial: FrozenTrial, name: str, value: Any) -> None:
     """Set a user attribute of an unfinished trial, which `FrozenTrial` cannot do (Optuna 5.0)."""
     study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def study_beside(study: Study, suffix: str) -> Study:
+    """Load the study of the same storage whose name has this suffix (Optuna 5.0)."""
+    return load_study(study_name=f"{study.study_name}{suffix}", storage=study._storage)
+
+
+def save_note(study: Study, number: int | None, text: str) -> None:
+    """Set the note of a study or of a trial, as optuna-dashboard 0.21 stores it.
+
+    Its own function reads the notes of all trials.
+    """
+    storage, own = study._storage, ""
+    if number is not None:
+        trial = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+        own = f"{trial}:"
+    for name, value in (("note_str:0", text[:_LONGEST_NOTE]), ("note_ver", 1)):
+        storage.set_study_system_attr(study._study_id, f"dashboard:{own}{name}", value)
 
 
 def running_trial(study: Study, known: FrozenTrial, space: Mapping[str, BaseDistribution]) -> Trial:
@@ -82,13 +103,14 @@ def read_study_attribute(file: Path, key: str, timeout: float) -> Any:
     return json.loads(value)
 
 
-def is_empty_study(file: Path, name: str, attribute: str) -> bool:
-    """Whether a file has no trial, no other study, and at most one user attribute (Optuna 5.0).
+def is_empty_study(file: Path, name: str, attributes: Sequence[str]) -> bool:
+    """Whether a file has no trial, no other study, and no other user attributes (Optuna 5.0).
 
     Optuna itself would create its tables in a database that is not its own.
     """
     used = (
-        "select 1 from trials", f"select 1 from study_user_attributes where key != '{attribute}'",
+        "select 1 from trials",
+        f"select 1 from study_user_attributes where key not in ({str(attributes)[1:-1]})",
         f"select 1 from studies where study_name != '{name}'",
     )  # fmt: skip
     try:

@@ -51,6 +51,7 @@ class _FileLogger(Listener):
         tracking.log_files(run, folder / CONFIG_FILE)
         tracking.log_files(run, folder / FOLDER, FOLDER)
         tracking.log_files(run, folder / CHECKPOINT_FILE, "checkpoint")
+        tracking.log_sheets(run, folder)
 
 
 def fresh_seeds(seed: int, n: int) -> list[int]:

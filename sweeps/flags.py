@@ -116,6 +116,9 @@ class StorageSettings(Settings):
     tracking_uri: Annotated[str | None, arg(metavar="URI")] = None
     """MLflow's database or server; default: MLFLOW_TRACKING_URI of the environment, else
     `mlflow.db` in the current folder."""
+    system_metrics: Annotated[bool, FlagCreatePairsOff] = False
+    """Log CPU, memory, disk, network and GPU of this machine every 10 seconds, with the run of the
+    sweep in MLflow."""
     data_dir: Annotated[
         Annotated[Path, AfterValidator(Path.expanduser)] | None, arg(metavar="FOLDER")
     ] = None

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+SHEET = "manipulation"
+"""Name in MLflow of the pictures of a trial, one for each report."""
+
 Space: TypeAlias = "dict[str, BaseDistribution]"
 """The distributions that a search draws settings from, by dotted name."""
 

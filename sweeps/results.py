@@ -13,7 +13,6 @@ from rich.text import Text
 from analysis.serving.model_address import registered_name
 from analysis.serving.served import save_served
 from sweeps.state.stage import StageRun, Sweep
-from sweeps.state.study import export_study
 from sweeps.state.trials import Trials
 from sweeps.tracking.outbox import PARENT
 from sweeps.tracking.registry import ALIAS
@@ -30,10 +29,12 @@ from weakdis_core.training.trainer import Trainer
 
 BEST_FILE = "best.yaml"
 TRIALS_FILE = "trials.csv"
-STUDY_EXPORT = "study.json"
 CONFIRM_TABLE = "confirm.csv"
 _MODELS = "models"
 _BEST = "best trial"
+_PICTURED = "trials with pictures"
+# Trials whose pictures stand side by side in MLflow's UI.
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -88,21 +89,17 @@ def write_trials(trials: Trials, path: Path) -> None:
 
 
 def log_tables(run: StageRun, tracking: RunTracker, console: Console) -> None:
-    """Write the tables of a stage's trials into the sweep's folder, and log them with its run.
+    """Write the table of a stage's trials into the sweep's folder, and log it with its run.
 
     An error is printed: a full disk must not cost the result.
     """
-    folder, search = run.sweep.folder, run.stage == "search"
-    files = [folder / TRIALS_FILE, folder / STUDY_EXPORT] if search else [folder / CONFIRM_TABLE]
+    file = run.sweep.folder / (TRIALS_FILE if run.stage == "search" else CONFIRM_TABLE)
     try:
-        write_trials(run.trials, files[0])
-        if search:
-            export_study(run.study, files[1])
+        write_trials(run.trials, file)
     except UserError as error:
         console.print(Text(f"tables not written: {error}"))
         return
-    for file in files:
-        tracking.log_files(PARENT, file)
+    tracking.log_files(PARENT, file)
 
 
 def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
@@ -125,6 +122,23 @@ def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
         tracking.log_files(key, folder / BEST_FILE)
         tracking.log_files(key, folder / FOLDER, FOLDER)
     tracking.log_files(trial, best.checkpoint, "checkpoint")
+    _log_sheets(run, tracking)
+
+
+def _log_sheets(run: StageRun, tracking: RunTracker) -> None:
+    """Log the sheets of the trials with the highest scores, once each."""
+    study, sweep = run.study, run.sweep
+    done = study.user_attrs.get(_PICTURED, [])
+    scored = [record for record in run.trials.ended() if record.score is not None]
+    # A trial that was cut short has pictures of other steps.
+    scored.sort(key=lambda record: (record.outcome == "complete", record.score), reverse=True)
+    for record in scored[:_SHOWN]:
+        if record.checkpoint is not None and record.trial_id not in done:
+            tracking.log_sheets(
+                record.trial_id, sweep.storage.fetch(record.checkpoint, sweep.folder)
+            )
+            done = [*done, record.trial_id]
+    study.set_user_attr(_PICTURED, done)
 
 
 def log_model(

@@ -26,13 +26,14 @@ from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import build_space
 from sweeps.search.tuner import open_search_study, run_trials
 from sweeps.state.catalog import find_sweep, note_end, store_settings
-from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.stage import REPORT_FILE, StageRun, Sweep
 from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
 from sweeps.state.trials import CHECKPOINTS_KEPT, Trials
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
+from sweeps.tracking.notes import NotedDelivery
 from sweeps.tracking.outbox import PARENT, Outbox
 from sweeps.tracking.run_info import describe_sweep
 from sweeps.tracking.run_tracker import RunTracker, Status
@@ -143,7 +144,8 @@ def _open(sweep: Sweep, interruption: Interruption, console: Console) -> Session
     run = open_stage(sweep, "search" if searches else "study", study, interruption)
     outbox, client = _open_outbox(sweep)
     resend_deleted_runs(sweep, outbox, client, console)
-    writer = DeliveryWorker(outbox, client)
+    report = sweep.folder / REPORT_FILE if searches else None
+    writer = DeliveryWorker(outbox, NotedDelivery(client, study, report))
     tracking = RunTracker(writer, describe_sweep(sweep), run.trials, run.stage)
     tracking.open()
     tracking.end_all()
@@ -162,7 +164,8 @@ def open_writer(sweep: Sweep) -> DeliveryWorker:
 
 
 def _open_outbox(sweep: Sweep) -> tuple[Outbox, RunClient]:
-    client = RunClient(sweep.settings.tracking, sweep.base.data.variant, sweep.name)
+    settings, experiment = sweep.settings, sweep.base.data.variant
+    client = RunClient(settings.tracking, experiment, sweep.name, settings.system_metrics)
     return Outbox(sweep.folder), client
 
 

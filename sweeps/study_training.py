@@ -42,7 +42,7 @@ def train_study(session: Session) -> bool:
         print_interrupted(session)
         return False
     trials = {key_of(trial, base): trial for trial in session.study.get_trials(deepcopy=False)}
-    ids = [trial_id_of(trials[run.key].number, "study") for run in queued]
+    ids = [trial_id_of(session.study, trials[run.key].number, "study") for run in queued]
     failed = [run for each in ids if (run := session.trials.records[each]).outcome != "complete"]
     if not queued:
         console.print(f"{sweep.name}: nothing left to train of {len(declared)} runs")

@@ -28,16 +28,15 @@ from sweeps.session import (
 )
 from sweeps.state.catalog import check_names_are_free, check_not_running
 from sweeps.state.resume import check_gpus
-from sweeps.state.stage import StageRun, Sweep
+from sweeps.state.stage import REPORT_FILE, StageRun, Sweep
 from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
 from sweeps.tracking.experiments import ui_command
+from sweeps.tracking.leaderboard_view import view_path
 from sweeps.tracking.outbox import PARENT, Entry
 from sweeps.tracking.worker import DeliveryWorker
 from weakdis_core.errors import UserError
-
-REPORT_FILE = "report.html"
 
 
 def run_sweeps(sweeps: Sequence[SweepSettings], console: Console) -> int:
@@ -182,9 +181,12 @@ def write_report(sweep: Sweep, console: Console) -> None:
 def _linked(tracked: TrackedSweep) -> str:
     """Return a sweep's description with links to its report and its best trial in MLflow's UI."""
     run, best = tracked.run, tracked.best
-    runs = f"#/experiments/{run.info.experiment_id}/runs"
+    experiment = run.info.experiment_id
+    runs = f"#/experiments/{experiment}/runs"
     note = run.data.tags.get(MLFLOW_RUN_NOTE, "")
-    note += f"\n\n[Report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
+    note += f"\n\n[Leaderboard]({view_path(experiment, tracked.name)})"
+    note += f", [curves and pictures]({view_path(experiment, tracked.name, charts=True)})"
+    note += f", [report]({runs}/{run.info.run_id}/artifacts/{REPORT_FILE})"
     if best is not None:
         note += f", [trial {best['trial_id']}, the best]({runs}/{best['run_id']})"
     return note

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from ray import tune
@@ -22,6 +22,7 @@ from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
 from weakdis_core.files import temporary_folder
+from weakdis_core.pictures.sheet import SHEETS, draw_sheet
 from weakdis_core.scores.scoring import score_on_test
 from weakdis_core.training.trainer import Trainer
 
@@ -33,7 +34,23 @@ CONFIG_FILE = "config.yaml"
 _UNTIL_STOPPED = 3600
 
 
-def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
+class Trained(NamedTuple):
+    """A trained trial.
+
+    Attributes:
+        trainer: Its trainer.
+        oracle: The oracle of its images.
+        prepared: Its images.
+        sheets: Pictures of the model at each report, by the name of their file.
+    """
+
+    trainer: Trainer
+    oracle: Oracle
+    prepared: Prepared
+    sheets: dict[str, bytes]
+
+
+def train_trial(parameters: dict[str, Any]) -> Trained:
     """Train one trial from its newest readable checkpoint; report evaluations with checkpoints.
 
     A process trains one trial after another and keeps no state between them: the Trainer seeds its
@@ -41,8 +58,8 @@ def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     memory map.
 
     Args:
-        parameters: The trial's `config`, the paths of its `checkpoints` from earlier sessions, and
-            the root of their `storage`.
+        parameters: The trial's `config`, the paths of its `checkpoints` from earlier sessions,
+            the root of their `storage`, and `keep_files`, whether checkpoints hold pictures.
 
     Raises:
         UserError: The values drawn do not fit together, or the data cannot be opened.
@@ -52,23 +69,27 @@ def train_trial(parameters: dict[str, Any]) -> tuple[Trainer, Oracle, Prepared]:
     prepared = prepare(config.data, config.runtime.data_dir)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
-    note = _continue(trainer, checkpoints_of(parameters))
+    note, sheets = _continue(trainer, checkpoints_of(parameters))
+    if parameters["keep_files"]:
+        sheets[f"{trainer.step}.jpg"] = draw_sheet(trainer)
     for report in trainer.fit():
         result = {"step": report.step, "stage": report.stage, "seconds": report.seconds}
         result |= _finite(report.metrics) | _machine(trainer.device) | note
-        with _saved(trainer) as folder:
+        if parameters["keep_files"]:
+            sheets[f"{trainer.step}.jpg"] = draw_sheet(trainer)
+        with _saved(trainer, sheets) as folder:
             tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
-    return trainer, oracle, prepared
+    return Trained(trainer, oracle, prepared, sheets)
 
 
 def train_and_score(parameters: dict[str, Any]) -> None:
     """Train a trial, then score it once on test and report the scores.
 
     Args:
-        parameters: Those of `train_trial`; `disentanglement`, for `score_on_test`; and
-            `keep_files`, whether to keep the last checkpoint, the settings and pictures.
+        parameters: Those of `train_trial`, and `disentanglement`, for `score_on_test`. Without
+            `keep_files` no checkpoint, settings and pictures of the end are kept.
     """
-    trainer, oracle, prepared = train_trial(parameters)
+    trainer, oracle, prepared, sheets = train_trial(parameters)
     started = time.perf_counter()
     scores = score_on_test(trainer, oracle, prepared, parameters["disentanglement"])
     result = _finite({f"test/{name}": value for name, value in scores.items()})
@@ -80,7 +101,7 @@ def train_and_score(parameters: dict[str, Any]) -> None:
     # Loading matplotlib takes a second, and other trials do not need it.
     from weakdis_core.pictures.write import FOLDER, write_pictures
 
-    with _saved(trainer) as folder:
+    with _saved(trainer, sheets) as folder:
         trainer.config.save(folder / CONFIG_FILE)
         write_pictures(trainer, oracle, folder / FOLDER)
         tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
@@ -118,24 +139,32 @@ def checkpoints_of(parameters: dict[str, Any]) -> list[Checkpoint]:
     return [*(list_session_checkpoints(last) if last else []), *earlier]
 
 
-def _continue(trainer: Trainer, checkpoints: list[Checkpoint]) -> dict[str, str]:
-    """Load the newest readable checkpoint, if any; return a `note` about unreadable ones.
+def _continue(
+    trainer: Trainer, checkpoints: list[Checkpoint]
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Load the newest readable checkpoint, if any.
+
+    Returns:
+        A `note` about unreadable checkpoints, and the sheets of the one that was read.
 
     Raises:
         UserError: There are checkpoints, and none can be read.
     """
     unreadable: list[str] = []
+    sheets: dict[str, bytes] = {}
     for checkpoint in checkpoints:
         try:
             with checkpoint.as_directory() as folder:
                 trainer.load(Path(folder) / CHECKPOINT_FILE)
+                sheets = {file.name: file.read_bytes() for file in Path(folder, SHEETS).glob("*")}
             break
         except (UserError, FileNotFoundError) as error:
             unreadable.append(str(error))
     reasons = "; ".join(unreadable)
     if unreadable and len(unreadable) == len(checkpoints):
         raise UserError(f"no checkpoint can be read: {reasons}")
-    return {"note": f"went on from step {trainer.step}: {reasons}"} if unreadable else {}
+    note = {"note": f"went on from step {trainer.step}: {reasons}"} if unreadable else {}
+    return note, sheets
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, Any]:
@@ -151,8 +180,11 @@ def _machine(device: torch.device) -> dict[str, str]:
 
 
 @contextmanager
-def _saved(trainer: Trainer) -> Iterator[Path]:
+def _saved(trainer: Trainer, sheets: Mapping[str, bytes]) -> Iterator[Path]:
     """Save a checkpoint in a temporary folder, from which Tune copies it."""
     with temporary_folder("weakdis-checkpoint-") as folder:
         trainer.save(folder / CHECKPOINT_FILE)
+        (folder / SHEETS).mkdir()
+        for name, sheet in sheets.items():
+            (folder / SHEETS / name).write_bytes(sheet)
         yield folder

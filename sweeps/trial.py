@@ -4,10 +4,12 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import attrgetter
 from statistics import fmean
 from typing import Any, Literal
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 Stage = Literal["search", "confirm", "study"]
@@ -16,6 +18,9 @@ Outcome = Literal["running", "complete", "pruned", "failed", "out_of_time", "int
 
 WORDS: dict[Stage, str] = {"search": "trial", "confirm": "confirm run", "study": "run"}
 """The word for a trial of each stage."""
+
+FIRST = "first number"
+"""User attribute of a study: the number of its first trial; earlier versions lack it."""
 
 VALUES = "values"
 """User attribute of a trial whose settings are given, not drawn: the values that identify it."""
@@ -26,7 +31,7 @@ class TrialRecord:
     """The state of a trial.
 
     Attributes:
-        number: Position among the sweep's trials, from 1; the study's number plus one.
+        number: Its number in the study; studies that an earlier version began count from 1.
         trial_id: Its name in MLflow and on disk, the same in every session of the sweep.
         values: The settings searched, by dotted name; of a given run, the values that identify it.
         outcome: How it ended; `complete` means that it reached its last step with a score.
@@ -104,10 +109,16 @@ def seconds_of_a_trial(records: Iterable[TrialRecord]) -> float:
     return fmean([each.seconds for each in records if each.outcome == "complete"] or [0.0])
 
 
-def trial_id_of(number: int, stage: Stage = "search") -> str:
-    """Return the name in MLflow and on disk of a trial, given its number in the study."""
+@lru_cache(maxsize=8)
+def first_number(study: Study) -> int:
+    """Return the number of a study's first trial: 0, or 1 if an earlier version began it."""
+    return int(study.user_attrs.get(FIRST, 1))
+
+
+def trial_id_of(study: Study, number: int, stage: Stage = "search") -> str:
+    """Return the name in MLflow and on disk of a trial, given its number in Optuna's study."""
     prefix = {"search": "", "confirm": "confirm-", "study": "run-"}[stage]
-    return f"{prefix}{number + 1:05d}"
+    return f"{prefix}{number + first_number(study):05d}"
 
 
 def values_of(trial: FrozenTrial) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -14,6 +15,8 @@ from tests.shared import shared_folder
 
 # Before anything imports MLflow, which would report its use over the network.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+# Before anything imports NumPy or torch: the threads of several workers would wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
 # On the head of a cluster they would lead tests to the user's own sweeps.
 for _name in ("RAY_ADDRESS", "WEAKDIS_STORAGE", "WEAKDIS_OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(_name, None)
@@ -68,6 +71,27 @@ def _missing(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images and oracles of a small dsprites_v2, made once for all workers.
+
+    The oracles are trained briefly: a whole training takes a minute.
+    """
+    from tests.core.conftest import BRIEF, small_config
+    from weakdis_core.data.prepared import prepare
+    from weakdis_core.evaluation import oracle
+    from weakdis_core.rows import DATA_SEED
+
+    place = shared_folder(tmp_path_factory, "cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEAKDIS_CACHE", str(place))
+        patch.setattr(oracle, "train_oracle", functools.partial(oracle.train_oracle, steps=BRIEF))
+        for seed in (0, DATA_SEED):
+            data = small_config("dsprites_v2").with_values({"data.data_seed": seed}).data
+            oracle.prepare_oracle(prepare(data), data)
+    return place
 
 
 @pytest.fixture(scope="session")

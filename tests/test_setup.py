@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from sweeps.cli import weakdis
+from weakdis_core.version import CODE_VERSION
 
 pytest_plugins = ["pytester"]
 
@@ -105,7 +109,37 @@ def getpwuid(uid):
 
 pwd.getpwuid = getpwuid
 """
+WITHOUT_POSIX = """
+import importlib, os, pkgutil, signal, sys
+for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog"):
+    sys.modules[name] = None
+for name in ("killpg", "sched_getaffinity", "setsid", "O_DIRECTORY"):
+    delattr(os, name)
+for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU"):
+    delattr(signal, name)
+import analysis, weakdis_core
+for package in (weakdis_core, analysis):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+analysis.commands.table1()
+from sweeps.run import run
+sys.platform = "win32"
+run(["--variant", "dsprites_v2"])
+"""
+LOADED = """
+import sys
+from sweeps.cli.weakdis import run
+for words in (["--help"], ["--version"], ["sweep", "--help"]):
+    sys.argv = ["weakdis", *words]
+    try:
+        run()
+    except SystemExit:
+        pass
+print(*sys.modules, file=sys.stderr)
+"""
 ENTRIES = {
+    "weakdis": ["-m", "sweeps.cli.weakdis", "data", "list"],
     "weakdis_core": ["-m", "weakdis_core", "data", "list"],
     "analysis": ["-m", "analysis", "table1"],
     "ui": ["-m", "sweeps.cli.ui", "--sweep", "none"],
@@ -133,6 +167,44 @@ def test_an_entry_point_needs_a_home_folder(entry: str, tmp_path: Path) -> None:
     assert done.returncode == (2 if entry == "ui" else 0)
     assert "HOME" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_windows_has_everything_but_sweeps(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "| Variant" in done.stdout, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(
+        "platform: Windows is not allowed: sweeps run on Linux and macOS; use WSL2"
+    )
+
+
+def test_the_command_and_its_help_load_quickly() -> None:
+    environment = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {"torch", "ray", "mlflow", "optuna", "scipy", "matplotlib"} & set(
+        done.stderr.split()
+    )
+    assert f"\nweakdis {CODE_VERSION}." in done.stdout
+    for words in ("weakdis tables compare", "manipulate  ", "budget options", "resource options"):
+        assert words in done.stdout
+    assert "None" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_all_commands_lead_to_functions() -> None:
+    targets = [*PROJECT["scripts"].values()]
+    targets += [command.target for group in weakdis.COMMANDS.values() for command in group.values()]
+    for target in targets:
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
 
 
 TESTS = """

@@ -1,6 +1,5 @@
 """Atomic writes, and temporary folders that are removed even after their process was killed."""
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -54,6 +53,9 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
     Yields:
         The folder, which is removed at the end.
     """
+    # Windows lacks it, and only sweeps need it.
+    import fcntl
+
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         # Skip folders of other users, folders in use, and folders that have just been removed.
         with suppress(OSError), _opened(left) as lock:

@@ -1,11 +1,11 @@
 """The flag `--plan` of a study: which runs are missing, and how long they will take."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import torch
 from rich.console import Console
@@ -51,7 +51,7 @@ def print_study_plan(settings: SweepSettings, console: Console) -> None:
     Raises:
         UserError: The store or the archive cannot be read, or a setting is not allowed.
     """
-    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cpus, gpus = joblib.cpu_count(), torch.cuda.device_count()
     if settings.address is not None and settings.gpus_per_trial:
         # The cluster, which is not joined yet, may have the GPUs asked for.
         gpus = max(gpus, 1)

@@ -1,12 +1,13 @@
-"""The flag `--plan` of a search: its trials, steps, time and disk."""
+"""The flag `--plan` of a search: its phases, their time, and the disk."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from timeit import timeit
 
+import joblib
 import numpy as np
 import torch
 from optuna.distributions import (
@@ -28,16 +29,16 @@ from sweeps.sweep_settings import SweepSettings
 from sweeps.text import format_duration
 from weakdis_core.config.config import Config
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.source import plan
+from weakdis_core.data.source import Plan, plan
 from weakdis_core.data.variants import get_variant
-from weakdis_core.evaluation.oracle import Oracle, build_network
-from weakdis_core.files import temporary_folder
-from weakdis_core.metrics.ceilings import RAW_ROWS
-from weakdis_core.scores.disentanglement import disentanglement_scores
+from weakdis_core.evaluation.oracle import Oracle, build_network, oracle_path
 from weakdis_core.training.trainer import Trainer
 
 _PROBE_STEPS = 24
 _PROBE_IMAGES = 500
+# Core-seconds on an AMD EPYC: to draw the images, to train the oracle, and to score a confirm run.
+_CORE_SECONDS = {"dsprites": (2.0, 10.0, 40.0), "shapes3d": (12.0, 55.0, 150.0)}
+_BEST_SECONDS = 10.0
 # The Optuna study and Tune's state, for each trial.
 _STATE_BYTES = 100_000
 
@@ -57,28 +58,13 @@ class WorkLeft:
     runs: int
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The cost of a trial, measured by a few steps on noise.
-
-    Attributes:
-        trial: Seconds of a full trial.
-        test: Seconds of a confirm run's evaluation on test; 0 if it was not timed.
-        checkpoint: Bytes of a checkpoint.
-    """
-
-    trial: float
-    test: float
-    checkpoint: int
-
-
 def print_plan(settings: SweepSettings, console: Console) -> None:
     """Print the plan of each sweep that the settings ask for, without starting anything.
 
     Raises:
         UserError: A setting is not allowed.
     """
-    cpus, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cpus, gpus = joblib.cpu_count(), torch.cuda.device_count()
     # The machines of a cluster are unknown before it is joined: plan as if it were this one.
     allotment = settings.allot({"CPU": float(cpus), "GPU": float(gpus)})
     where = f"{cpus} CPUs, {gpus} GPUs" + (" of this machine" if settings.address else "")
@@ -105,13 +91,8 @@ def find_work_left(settings: SweepSettings, name: str) -> WorkLeft:
     return WorkLeft(trials, seconds, runs)
 
 
-def probe(config: Config, test: bool = False) -> Probe:
-    """Time a few training steps on noise, and measure the size of a checkpoint.
-
-    Args:
-        config: The settings of a trial.
-        test: Whether to time the evaluation of a confirm run too, which takes longer.
-    """
+def probe(config: Config) -> tuple[float, int]:
+    """Return the seconds of a full trial, from steps on noise, and the bytes of a checkpoint."""
     training = config.training
     labels = min(config.data.labels, _PROBE_IMAGES // 4)
     changes = {
@@ -124,21 +105,15 @@ def probe(config: Config, test: bool = False) -> Probe:
     first, _, last = trainer.fit()
     evaluation = timeit(lambda: trainer.evaluate("validation"), number=1)
     step = max(1e-4, (last.seconds - first.seconds - 2 * evaluation) / (last.step - first.step))
-    image = evaluation / len(trainer.splits.validation)
-    # Validation and test have a tenth of the images each, train the rest.
-    images = plan(config.data, config.runtime.data_dir).n_images
-    evaluated = min(training.evaluation_samples, images // 10)
-    test_seconds = 0.0
-    if test:
-        scoring = timeit(lambda: disentanglement_scores(trainer, raw=True), number=1)
-        # Nearly all of it is spent on latent codes, in proportion to their rows.
-        rows = min(RAW_ROWS, 0.8 * images) / (0.8 * _PROBE_IMAGES - labels)
-        test_seconds = image * images / 10 + scoring * rows
-    with temporary_folder("weakdis-checkpoint-") as folder:
-        trainer.save(folder / "checkpoint")
-        size = (folder / "checkpoint").stat().st_size
-    trial = training.steps * step + training.evaluations * evaluated * image
-    return Probe(trial, test_seconds, size)
+    # Validation has a tenth of the images.
+    images = min(
+        training.evaluation_samples, plan(config.data, config.runtime.data_dir).n_images // 10
+    )
+    evaluations = training.evaluations * images / len(trainer.splits.validation)
+    with TemporaryDirectory() as folder:
+        checkpoint = Path(folder, "checkpoint")
+        trainer.save(checkpoint)
+        return training.steps * step + evaluations * evaluation, checkpoint.stat().st_size
 
 
 def _noise(config: Config) -> Prepared:
@@ -162,12 +137,9 @@ def _rows(
     """Yield the rows of a plan: a word and its text."""
     base = settings.base_config(variant)
     space = build_space(base, settings.fixed, settings.search_learning_rate)
-    measured = probe(base, test=left.runs > 0)
-    steps, rung, full = base.training.steps, first_rung(space, base), measured.trial
-    rounds = ceil(left.trials / allotment.concurrent)
-    # ASHA lets one of REDUCTION_FACTOR trials that reach the rung continue.
-    stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
-    longest, shortest = rounds * full, rounds * full * stopped
+    images = plan(base.data, base.runtime.data_dir)
+    full, checkpoint = probe(base)
+    steps, rung = base.training.steps, first_rung(space, base)
     more = f" more of {settings.trials}" if settings.resume else ""
     yield "searched", "\n".join(f"{name} {_range(values)}" for name, values in space.items())
     yield "objective", f"{settings.objective}, {settings.sampler}, seed {settings.seed}"
@@ -176,30 +148,59 @@ def _rows(
         f"at most {left.trials}{more}, {allotment.concurrent} at once, each {allotment.cpus:g} "
         f"CPU and {allotment.gpus:g} GPU ({where})",
     )
-    yield "steps", f"{steps} a full trial; early stopping from step {rung}"
     yield (
-        "time",
-        f"{format_duration(full)} a full trial, estimated from {_PROBE_STEPS} steps here; "
-        f"{format_duration(shortest)} to {format_duration(longest)} for all trials, depending on "
-        f"early stopping; the search ends after {format_duration(left.seconds)} in any case",
+        "steps",
+        f"{steps} a full trial, about {format_duration(full)} (from {_PROBE_STEPS} steps here); "
+        f"early stopping from step {rung}",
     )
-    if left.runs:
-        spent = ceil(left.runs / allotment.concurrent) * (full + measured.test)
-        yield (
-            "confirmation",
-            f"after the search {settings.confirm_seeds} fresh seeds of the best "
-            f"{settings.confirm_top}: {left.runs} runs{' left' if settings.resume else ''}, each "
-            f"{format_duration(full)} of training and {format_duration(measured.test)} of "
-            f"evaluation on test; {format_duration(spent)} for all, beyond the time budget",
-        )
-    images = plan(base.data, base.runtime.data_dir)
-    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * measured.checkpoint + _STATE_BYTES)
+    # ASHA lets one of REDUCTION_FACTOR trials that reach the rung continue.
+    stopped = rung / steps * (1 - 1 / REDUCTION_FACTOR) + 1 / REDUCTION_FACTOR
+    yield from _phases(settings, left, images, allotment.concurrent, full, stopped)
+    state = (left.trials + left.runs) * (CHECKPOINTS_KEPT * checkpoint + _STATE_BYTES)
     yield (
         "disk",
-        f"{_size(state)} for the runs ({_size(measured.checkpoint)} a checkpoint, "
-        f"{CHECKPOINTS_KEPT} kept of each), and {_size(images.n_bytes)} for the images"
-        + (" (there already)" if images.path.exists() else ""),
+        f"{_size(state)} for the runs ({_size(checkpoint)} a checkpoint, {CHECKPOINTS_KEPT} kept "
+        f"of each), and {_size(images.n_bytes)} for the images",
     )
+
+
+def _phases(
+    settings: SweepSettings, left: WorkLeft, images: Plan, at_once: int, full: float, stopped: float
+) -> Iterator[tuple[str, str]]:
+    """Yield a row for each phase of a sweep in order, with its time, and one for all of them."""
+    rendering, judging, scoring = _CORE_SECONDS[images.variant.family]
+    rendering *= not images.path.exists()
+    judging *= not oracle_path(images, images.data_seed).exists()
+    yield "images", f"{images.n_images:,}: {_once(rendering)}"
+    yield "oracle", f"the classifier that judges pictures: {_once(judging)}"
+    longest = ceil(left.trials / at_once) * full
+    low, high = (min(seconds, left.seconds) for seconds in (longest * stopped, longest))
+    yield (
+        "search",
+        f"{_span(low, high)}; early stopping shortens it, and it ends after "
+        f"{format_duration(left.seconds)} in any case",
+    )
+    yield "best on test", _span(_BEST_SECONDS, _BEST_SECONDS)
+    confirming = ceil(left.runs / at_once) * (full + scoring)
+    if left.runs:
+        yield (
+            "confirmation",
+            f"{_span(confirming, confirming)}, beyond the time budget: "
+            f"{settings.confirm_seeds} fresh seeds of the best {settings.confirm_top}, {left.runs} "
+            f"runs{' left' if settings.resume else ''}, each {format_duration(full)} of training "
+            f"and {format_duration(scoring)} of evaluation on test",
+        )
+    others = rendering + judging + _BEST_SECONDS + confirming
+    yield "in all", _span(low + others, high + others)
+
+
+def _once(seconds: float) -> str:
+    return f"{_span(seconds, seconds)}, once" if seconds else "there already"
+
+
+def _span(low: float, high: float) -> str:
+    longest = "" if low == high else f" to {format_duration(high)}"
+    return f"about {format_duration(low)}{longest}"
 
 
 def _range(values: BaseDistribution) -> str:

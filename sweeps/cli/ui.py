@@ -22,8 +22,6 @@ from weakdis_core.config.settings import Settings
 from weakdis_core.errors import UserError
 
 _HOST = "127.0.0.1"
-# The view for training; the default one, for language models, does not show the registry.
-_VIEW = "#/experiments?workflowType=machine_learning"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -63,17 +61,18 @@ async def _serve(settings: UiSettings, sweeps: SweepSettings) -> None:
     # Ray and MLflow take seconds to import, and fail for a user without a home folder.
     from sweeps.compat import mlflow_app
     from sweeps.tracking.experiments import open_store
+    from sweeps.tracking.leaderboard_view import newest_path
 
     optuna = _start_dashboard(settings, sweeps)
     server = None
     mlflow = without_password(sweeps.tracking)
     if not is_server(sweeps.tracking):
         listening = _listen("port", settings.port)
-        open_store(sweeps.tracking)
         server = uvicorn.Server(uvicorn.Config(mlflow_app(sweeps.tracking), log_level="warning"))
-        mlflow = f"http://{_HOST}:{settings.port}/{_VIEW}"
+        mlflow = f"http://{_HOST}:{settings.port}"
+    path = newest_path(open_store(sweeps.tracking), settings.sweep)
     # The ports accept connections already; requests wait until the servers have started.
-    print(f"MLflow: {mlflow}\nOptuna: {optuna}\nCtrl-C ends both", flush=True)
+    print(f"MLflow: {mlflow}/{path}\nOptuna: {optuna}\nCtrl-C ends both", flush=True)
     await (asyncio.Event().wait() if server is None else server.serve([listening]))
 
 

@@ -3,6 +3,7 @@
 import sys
 from typing import NoReturn
 
+from weakdis_core.__main__ import COMMANDS as CORE
 from weakdis_core.cli.console import main as run_program
 from weakdis_core.cli.dispatch import Command, dispatch
 from weakdis_core.version import VERSION
@@ -14,16 +15,8 @@ COMMANDS = {
             "search the settings of a variant, or train a study of the paper",
             "--variant dsprites_v4 --confirm-seeds 5",
         ),
-        "train": Command(
-            "weakdis_core.cli.model_commands:train",
-            "train one configuration",
-            "--variant dsprites_v4 --preset quick",
-        ),
-        "data": Command(
-            "weakdis_core.cli.data_commands:run",
-            "list, prepare, download and show data sets",
-            "list",
-        ),
+        "train": CORE["train"],
+        "data": CORE["data"],
     },
     "look at results": {
         "ui": Command("sweeps.cli.ui:run", "serve MLflow's UI and Optuna's dashboard"),
@@ -40,7 +33,7 @@ COMMANDS = {
         "manipulate": Command(
             "analysis.commands:run_manipulate",
             "change one factor of a picture",
-            "--model models:/weakdis-dsprites_v4@best --image FILE --relation move_left",
+            "--model models:/weakdis-dsprites_v4@best --image FILE",
         ),
     },
 }

@@ -19,7 +19,8 @@ from sweeps.search.run_queue import QueuedTrials
 from sweeps.search.space import why_outside
 from sweeps.state.stage import StageRun
 from sweeps.state.trial_store import REFUSED, STATES, TrialStore, count_remaining
-from sweeps.trial import TrialRecord, outcome_of, trial_id_of, values_of
+from sweeps.state.trials import shown_attributes
+from sweeps.trial import TrialRecord, first_number, outcome_of, trial_id_of, values_of
 from weakdis_core.config.config import replaced
 
 
@@ -58,8 +59,8 @@ class DrawnTrials:
 
     def _refuse(self, number: int) -> bool:
         """Fail a RUNNING trial if it was enqueued outside the space; return whether it was."""
-        study, trial_id = self._run.study, trial_id_of(number)
-        trial = study.get_trials(deepcopy=False)[number]
+        study = self._run.study
+        trial_id, trial = trial_id_of(study, number), study.get_trials(deepcopy=False)[number]
         if reason := why_outside(self.space, values_of(trial)):
             set_user_attr(study, trial, REFUSED, reason)
             study.tell(number, state=TrialState.FAIL)
@@ -101,8 +102,8 @@ class StudySearcher(Searcher):
         self._running[trial_id] = trial
         record = self._record(trial)
         return self._source.settings(trial) | {
-            "number": trial.number + 1,
-            "trial_id": trial_id_of(trial.number, self._stage),
+            "number": trial.number + first_number(self._study),
+            "trial_id": trial_id_of(self._study, trial.number, self._stage),
             "checkpoints": list(record.checkpoints) if record else [],
         }
 
@@ -136,6 +137,8 @@ class StudySearcher(Searcher):
             elif outcome == "complete":
                 labels = [float(record.values["data.labels"])] if self._pareto else []
                 values = [record.score, *labels]
+        for name, shown in shown_attributes(outcome, record).items():
+            trial.set_user_attr(name, shown)
         self._study.tell(trial, values, state=STATES[outcome])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,7 +150,7 @@ class StudySearcher(Searcher):
         Path(checkpoint_path).touch()
 
     def _record(self, trial: Trial) -> TrialRecord | None:
-        return self._trials.records.get(trial_id_of(trial.number, self._stage))
+        return self._trials.records.get(trial_id_of(self._study, trial.number, self._stage))
 
     def _report(self, trial: Trial, step: int, value: float) -> None:
         # Optuna takes one value a step, and none of a trial with several objectives.

@@ -20,7 +20,7 @@ from sweeps.cluster.addresses import has_secret, without_password
 from sweeps.cluster.locks import acquire_sweep_lock
 from sweeps.compat import is_empty_study, read_study_attribute
 from sweeps.names import METRICS
-from sweeps.state.study import SPACE, STUDY_FILE, open_storage
+from sweeps.state.study import INITIAL, STUDY_FILE, open_storage
 from sweeps.state.trial_store import TrialStore
 from sweeps.study_names import STUDY_PREFIX
 from sweeps.sweep_settings import SweepSettings
@@ -226,12 +226,12 @@ def _delete_leftover(settings: SweepSettings, name: str) -> bool:
         study = optuna.load_study(study_name=name, storage=storage)
         # `open_study` sets the metric names of each study that it creates.
         ours = (study.metric_names or [""])[0] in METRICS.values()
-        if not ours or set(study.user_attrs) - {SPACE} or study.trials:
+        if not ours or set(study.user_attrs) - set(INITIAL) or study.trials:
             return False
         optuna.delete_study(study_name=name, storage=storage)
         return True
     file = settings.folder / name / STUDY_FILE
-    if not is_empty_study(file, name, SPACE):
+    if not is_empty_study(file, name, INITIAL):
         return False
     file.unlink()
     return True

@@ -19,6 +19,8 @@ from sweeps.sweep_settings import SweepSettings
 from sweeps.trial import Stage, seconds_of_a_trial
 from weakdis_core.config.config import Config
 
+REPORT_FILE = "report.html"
+
 
 @dataclass(frozen=True)
 class Sweep:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from functools import partial
 from pathlib import Path
@@ -21,12 +20,13 @@ from sweeps.cluster.locks import open_database
 from sweeps.compat import SingleWriterStorage
 from sweeps.flags import Objective, Sampler
 from sweeps.names import METRICS, Space
-from sweeps.trial import trial_id_of
+from sweeps.trial import FIRST
 from weakdis_core.errors import UserError
-from weakdis_core.files import write_text
 
 STUDY_FILE = "study.db"
 SPACE = "space"
+INITIAL = [SPACE, FIRST]
+"""User attributes that `open_study` sets."""
 _LOCKED_SECONDS = 100.0
 
 
@@ -92,6 +92,8 @@ def open_study(
     if study.directions != wanted:
         found = ", ".join(direction.name.lower() for direction in study.directions)
         raise UserError(f"study {name}: found directions {found}, expected those of {objective}")
+    if not study.get_trials(deepcopy=False):
+        study.set_user_attr(FIRST, 0)
     if space is not None:
         described = {key: distribution_to_json(values) for key, values in space.items()}
         if study.user_attrs.get(SPACE, described) != described:
@@ -102,23 +104,3 @@ def open_study(
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([METRICS[objective], "data.labels"][: len(wanted)])
     return study
-
-
-def export_study(study: Study, path: Path) -> None:
-    """Write every trial of the study as JSON."""
-    trials = [
-        {
-            "number": trial.number,
-            "state": trial.state.name,
-            "trial_id": trial_id_of(trial.number),
-            "params": trial.params,
-            "values": trial.values,
-            "intermediate_values": {str(k): v for k, v in trial.intermediate_values.items()},
-            "start": str(trial.datetime_start),
-            "end": str(trial.datetime_complete),
-        }
-        for trial in study.get_trials(deepcopy=False)
-    ]
-    names = [direction.name.lower() for direction in study.directions]
-    content = {"study": study.study_name, "directions": names, "trials": trials}
-    write_text(path, json.dumps(content, indent=1))

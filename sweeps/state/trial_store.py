@@ -14,9 +14,10 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from sweeps.cluster.storage import path_within
-from sweeps.compat import set_waiting
+from sweeps.compat import set_user_attr, set_waiting
 from sweeps.state.stage import StageRun
-from sweeps.trial import Listener, Outcome, Stage, TrialRecord, trial_id_of, values_of
+from sweeps.state.trials import shown_attributes
+from sweeps.trial import Listener, Outcome, Stage, TrialRecord, first_number, trial_id_of, values_of
 
 _PREFIX = "trial "
 _SPENT = "spent"
@@ -61,14 +62,14 @@ class TrialStore:
         A process that was killed after it ended a trial in the study left a record without the
         end, or none if the trial had not started. Such records are completed here.
         """
-        stored = self._study.user_attrs
-        records = {}
-        for trial in self._study.get_trials(deepcopy=False):
-            number, trial_id = trial.number + 1, trial_id_of(trial.number, self._stage)
+        study, stored, records = self._study, self._study.user_attrs, {}
+        for trial in study.get_trials(deepcopy=False):
+            trial_id = trial_id_of(study, trial.number, self._stage)
             content, ended = stored.get(f"{_PREFIX}{trial_id}"), _OUTCOMES.get(trial.state)
             if content is not None:
                 record = _record(content)
             elif ended is not None:
+                number = trial.number + first_number(study)
                 record = TrialRecord(number, trial_id, values_of(trial))
             else:
                 continue
@@ -103,7 +104,7 @@ def _failed_for_time(study: Study) -> list[TrialRecord]:
     trials = study.get_trials(deepcopy=False, states=[TrialState.FAIL])
     # Loading all records is slow, and most sweeps have no failed trial.
     known = TrialStore(study).load() if trials else {}
-    records = (known[trial_id_of(trial.number)] for trial in trials)
+    records = (known[trial_id_of(study, trial.number)] for trial in trials)
     return [each for each in records if each.outcome == "out_of_time" and each.score is None]
 
 
@@ -117,9 +118,11 @@ def enqueue_failed_for_time(study: Study) -> None:
     for record in _failed_for_time(study):
         if record.number not in again:
             study.enqueue_trial(record.values, user_attrs={_INSTEAD: record.number})
-            number = len(study.get_trials(deepcopy=False))
-            same = dataclasses.replace(record, number=number, trial_id=trial_id_of(number - 1))
-            same.outcome = "interrupted"
+            new = len(study.get_trials(deepcopy=False)) - 1
+            number, trial_id = new + first_number(study), trial_id_of(study, new)
+            same = dataclasses.replace(
+                record, number=number, trial_id=trial_id, outcome="interrupted"
+            )
             records.save(same, records.seconds)
 
 
@@ -131,7 +134,7 @@ def end_out_of_time(run: StageRun) -> None:
     if not run.budget.ran_out:
         return
     for trial in run.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-        record = run.trials.records.get(trial_id_of(trial.number))
+        record = run.trials.records.get(trial_id_of(run.study, trial.number))
         if record is None:
             set_waiting(run.study, trial)
             continue
@@ -139,6 +142,8 @@ def end_out_of_time(run: StageRun) -> None:
         record.outcome = "out_of_time"
         TrialStore(run.study).save(record, run.budget.spent)
         if trial.intermediate_values or record.score is not None:
+            for name, shown in shown_attributes("out_of_time", record).items():
+                set_user_attr(run.study, trial, name, shown)
             run.study.tell(trial.number, state=TrialState.PRUNED)
 
 

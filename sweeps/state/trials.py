@@ -193,6 +193,14 @@ class Trials(Listener):
         record.seconds = time.monotonic() - record.started
 
 
+def shown_attributes(outcome: Outcome, record: TrialRecord | None) -> dict[str, Any]:
+    """Return what Optuna's dashboard shows of an ended trial beside its value and settings."""
+    scores = {} if record is None else record.metrics | record.test
+    names = ("val/relation_accuracy_pixels", "test/relation_accuracy_pixels")
+    found = {name: scores[name] for name in names if name in scores}
+    return {"outcome": outcome.replace("_", " ")} | found
+
+
 def finite_metrics(
     result: Mapping[str, Any], groups: Sequence[str] = ("train", "val")
 ) -> dict[str, float]:

@@ -14,11 +14,13 @@ from http import HTTPStatus
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
 )
+from PIL import Image
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
@@ -45,12 +47,15 @@ class RunClient:
         uri: MLflow's database or server.
         experiment: Name of the experiment, which exists.
         sweep: Name of the sweep, the tag of its runs.
+        system_metrics: Whether to measure this machine while the sweep's own run is open.
     """
 
-    def __init__(self, uri: str, experiment: str, sweep: str) -> None:
+    def __init__(self, uri: str, experiment: str, sweep: str, system_metrics: bool = False) -> None:
         self._uri = uri
         self._experiment = experiment
         self._sweep = sweep
+        self._system_metrics = system_metrics
+        self._monitor: SystemMetricsMonitor | None = None
         self._run_ids: dict[str, str] = {}
         self._new: set[str] = set()
         self._lacking: set[str] = set()
@@ -78,6 +83,10 @@ class RunClient:
         if entry.kind == "model":
             self._publish(run, entry)
             return
+        if entry.kind == "experiment":
+            for name, tag in entry.tags.items():
+                client.set_experiment_tag(self._experiment_id, name, tag)
+            return
         params, tags, metrics = entry.params, entry.tags, entry.metrics
         if entry.kind == "begin":
             params, tags = self._begin(run, entry)
@@ -91,18 +100,33 @@ class RunClient:
                 params=[Param(name, value) for name, value in params.items()],
                 tags=[RunTag(name, value) for name, value in tags.items()],
             )
-        if entry.file is not None:
+        if entry.kind == "image":
+            with Image.open(str(entry.file)) as image:
+                client.log_image(run, image, key=entry.folder, step=entry.step, timestamp=entry.at)
+        elif entry.file is not None:
             client.log_artifact(run, entry.file, entry.folder)
+        if entry.kind == "end" and entry.key == PARENT and self._monitor is not None:
+            self._monitor.finish()  # type: ignore[no-untyped-call]
+            self._monitor = None
         # A run that an earlier process ended in the same state has the right end time.
         if entry.kind == "end" and (
             run in self._begun or client.get_run(run).info.status != entry.status
         ):
             client.set_terminated(run, entry.status, end_time=entry.at)
 
+    def address_of(self, key: str) -> tuple[str, str, str]:
+        """Return MLflow's address, the experiment and the id of a run that it has received."""
+        return self._uri, self._experiment_id, self._run_ids[key]
+
     def _begin(self, run: str, entry: Entry) -> tuple[dict[str, str], dict[str, str]]:
         """Reopen a run that is not new; return the params and tags to log."""
         client, params, tags = self._client, entry.params, entry.tags
         self._begun.add(run)
+        if entry.key == PARENT and self._system_metrics and self._monitor is None:
+            self._monitor = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+                run, resume_logging=run not in self._new, tracking_uri=self._uri
+            )
+            self._monitor.start()  # type: ignore[no-untyped-call]
         if run in self._new:
             # If a later call fails, the retry must look at what MLflow has.
             self._new.remove(run)
@@ -200,8 +224,8 @@ def connect(uri: str) -> MlflowClient:
     """Return a client of MLflow that fails fast."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # They log the creation of tables.
-    for name in ("mlflow.store.db.utils", "alembic"):
+    # They log the creation of tables, and the start and end of a monitor.
+    for name in ("mlflow.store.db.utils", "alembic", "mlflow.system_metrics"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(uri)
 

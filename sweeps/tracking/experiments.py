@@ -110,6 +110,12 @@ def _create(client: MlflowClient, name: str, artifacts: Path | None) -> None:
             raise
 
 
+def run_address(tracking_uri: str, experiment: str, run: str) -> str:
+    """Return the page of a run on MLflow's server, or in `make ui`."""
+    server = without_password(tracking_uri) if is_server(tracking_uri) else "http://127.0.0.1:5000"
+    return f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
+
+
 def ui_command(tracking_uri: str) -> str:
     """Return the command or address that shows the runs."""
     if tracking_uri.startswith("http"):

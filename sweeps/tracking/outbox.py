@@ -25,7 +25,7 @@ PARENT = "sweep"
 OF_REPORT = "seconds"
 """Metric that marks an entry as a training report; repeated steps of these are not sent again."""
 
-Kind = Literal["begin", "log", "file", "model", "end"]
+Kind = Literal["begin", "experiment", "log", "file", "image", "model", "end"]
 
 
 class Entry(BaseModel):
@@ -33,8 +33,9 @@ class Entry(BaseModel):
 
     Attributes:
         key: The run: a trial's id, or `PARENT`.
-        kind: `begin` creates or reopens the run, `log` adds metrics, params and tags, `file`
-            stores a file, `model` stores and registers a model, `end` sets the run's status.
+        kind: `begin` creates or reopens the run, `experiment` sets tags of its experiment, `log`
+            adds metrics, params and tags, `file` stores a file, `image` a picture of a step,
+            `model` stores and registers a model, `end` sets the run's status.
         at: Time in milliseconds since 1970. MLflow keeps one point of a metric sent twice.
         step: Training step of the metrics.
         metrics: Metrics by name.
@@ -43,7 +44,7 @@ class Entry(BaseModel):
         dataset: Fields of the `mlflow.entities.Dataset` of a run that begins.
         file: File to store, relative to the sweep's folder if it lies there; the folder that
             MLflow wrote for a model.
-        folder: Folder among the run's artifacts; None for the top.
+        folder: Folder among the run's artifacts, None for the top; the name of an image.
         model: Name in the registry of the model to store.
         status: Status of the run at its end.
     """

@@ -24,6 +24,11 @@ MODEL_FOLDER = "model"
 """Name of the model within its run: `runs:/RUN_ID/model`."""
 
 _STEP = "step"
+_MODEL_NOTE = (
+    "Best trial and confirm runs of each sweep. The alias `best` is the version with the highest "
+    "pixel accuracy on validation. Change a picture with `weakdis manipulate --model "
+    "models:/NAME@best --image FILE --relation NAME`."
+)
 # Scores that a version has as tags, and the stored model as metrics.
 _SHOWN = [
     f"{part}/{score}"
@@ -89,7 +94,7 @@ def _register_model(
         if version.tags.get(_STEP) == str(entry.step):
             return version
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=_MODEL_NOTE)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -97,8 +102,18 @@ def _register_model(
     tags |= {_STEP: str(entry.step), "run_id": run, "model_id": stored.model_id}
     # MLflow would look for the source `models:/ID` in its default database.
     return client.create_model_version(
-        name, stored.artifact_location, run, tags, model_id=stored.model_id
-    )
+        name, stored.artifact_location, run, tags, model_id=stored.model_id,
+        description=_describe_version(entry),
+    )  # fmt: skip
+
+
+def _describe_version(entry: Entry) -> str:
+    """Return where a version comes from, and its pixel accuracies."""
+    found = {
+        part: entry.metrics.get(f"{part}/relation_accuracy_pixels") for part in ("val", "test")
+    }
+    scores = ", ".join(f"{part} {score:.3f}" for part, score in found.items() if score is not None)
+    return f"`{entry.key}` of the sweep `{entry.tags.get('sweep', '')}`. Pixels: {scores}."
 
 
 def _is_better(version: ModelVersion, best: ModelVersion) -> bool:

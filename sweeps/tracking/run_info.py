@@ -20,12 +20,14 @@ from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.schema import TensorDatasetSchema
 from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from optuna.distributions import distribution_to_json
 
 from sweeps.names import KINDS, METRICS
 from sweeps.state.stage import Sweep
 from sweeps.state.trials import Trials
 from sweeps.text import format_duration, format_settings
+from sweeps.tracking.leaderboard_view import saved_view
 from sweeps.trial import Stage, TrialRecord
 from weakdis_core.config.config import Config
 from weakdis_core.data.official import FILES
@@ -51,6 +53,7 @@ class SweepRun:
         params: Params of the parent.
         dataset: The images, as `training_images` returns them.
         description: Description of the parent.
+        experiment: Tags of the experiment.
     """
 
     name: str
@@ -59,12 +62,14 @@ class SweepRun:
     params: dict[str, Any]
     dataset: dict[str, str] = field(default_factory=dict)
     description: str = ""
+    experiment: dict[str, str] = field(default_factory=dict)
 
 
 def describe_sweep(sweep: Sweep) -> SweepRun:
     """Describe a sweep for MLflow; its params are what was asked for, searched and fixed."""
     settings = sweep.settings
     tags = common_tags(sweep.base, sweep.base.data.source)
+    experiment = {MLFLOW_RUN_NOTE: _experiment_note(sweep.base.data.variant)}
     images = training_images(open_prepared(sweep.prepared), sweep.base)
     params: dict[str, Any] = {
         "cpus_per_trial": sweep.allotment.cpus,
@@ -74,12 +79,22 @@ def describe_sweep(sweep: Sweep) -> SweepRun:
     if settings.study is not None:
         params |= {"study": settings.study, "seeds": settings.seeds}
         tags |= {"study": settings.study}
-        return SweepRun(sweep.name, sweep.base, tags, params, images, _study_note(sweep))
+        note = _study_note(sweep)
+        return SweepRun(sweep.name, sweep.base, tags, params, images, note, experiment)
     params |= settings.model_dump(include=_ASKED)
     # `optuna.distributions.json_to_distribution` restores them.
     params |= {f"space.{name}": distribution_to_json(v) for name, v in sweep.space.items()}
     params |= {k: v for k, v in sweep.base.flat().items() if k not in sweep.space}
-    return SweepRun(sweep.name, sweep.base, tags, params, images, _sweep_note(sweep))
+    steps, metric = sweep.base.training.steps, METRICS[settings.objective]
+    experiment |= dict([saved_view(sweep.name, metric, list(sweep.space), steps)])
+    return SweepRun(sweep.name, sweep.base, tags, params, images, _sweep_note(sweep), experiment)
+
+
+def _experiment_note(variant: str) -> str:
+    return (
+        f"Sweeps of {variant}. The menu **Views** opens the leaderboard of a sweep; the chart "
+        "button there shows its curves and pictures."
+    )
 
 
 def _sweep_note(sweep: Sweep) -> str:

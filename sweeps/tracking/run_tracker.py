@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
+from sweeps.names import SHEET
 from sweeps.state.trials import Trials, finite_metrics
 from sweeps.text import format_settings
 from sweeps.tracking.outbox import OF_REPORT, PARENT, Entry, Kind
@@ -22,6 +23,7 @@ from sweeps.tracking.worker import DeliveryWorker
 from sweeps.trial import Listener, Outcome, Stage, TrialRecord
 from weakdis_core.config.config import replaced, validated
 from weakdis_core.errors import UserError
+from weakdis_core.pictures.sheet import SHEETS
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -71,6 +73,7 @@ class RunTracker(Listener):
         tags |= {"mlflow.runName": self._sweep.name, MLFLOW_RUN_NOTE: self._description()}
         tags |= self._ended()
         self._open_run(PARENT, tags, self._sweep.params)
+        self._submit(PARENT, "experiment", tags=self._sweep.experiment)
 
     def trial_started(self, record: TrialRecord) -> None:
         """Create a trial's run with its params and tags, or reopen it."""
@@ -139,8 +142,15 @@ class RunTracker(Listener):
 
     def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder, as artifacts of a run."""
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        files = filter(Path.is_file, path.iterdir()) if path.is_dir() else [path]
+        for file in sorted(files):
             self._submit(key, "file", file=str(file), folder=folder)
+
+    def log_sheets(self, key: str, checkpoint: Path) -> None:
+        """Store the sheets of a checkpoint as images of a run, which its UI shows step by step."""
+        for file in (checkpoint / SHEETS).glob("*"):
+            step = int(file.stem)
+            self._submit(key, "image", file=str(file), folder=SHEET, step=step)
 
     def set_tags(self, key: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a run."""

@@ -92,7 +92,7 @@ def test_an_unknown_format_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["table1", "table2", "trials"])
+@pytest.mark.parametrize("command", ["table2", "trials"])
 def test_tables_are_printed_in_an_ascii_locale(command: str, store: Store) -> None:
     search(store, trials=2, confirm=(0.8, 0.9))
     locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

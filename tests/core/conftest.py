@@ -14,9 +14,12 @@ from weakdis_core.config.config import Config
 from weakdis_core.config.settings import DataSettings, ModelKind
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.evaluation.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
+
+BRIEF = 20
+"""Steps of the oracles of most tests."""
 
 SMALL = {
     "data.max_images": 1000,
@@ -41,12 +44,12 @@ def small_config(variant: str, model: ModelKind = "modular") -> Config:
     return preset("default", variant, model).with_values(SMALL)
 
 
-def prepared_variant(variant: str, factory: pytest.TempPathFactory) -> Prepared:
+def prepared_variant(variant: str, cache: Path) -> Prepared:
     settings = DataSettings.model_validate(
         {"variant": variant, "max_images": 1000, "source": "rendered"}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WEAKDIS_CACHE", str(factory.mktemp("cache")))
+        patch.setenv("WEAKDIS_CACHE", str(cache))
         return prepare(settings)
 
 
@@ -61,17 +64,20 @@ def harmed(prepared: Prepared, rows: NDArray[np.integer[Any]]) -> Prepared:
 
 @pytest.fixture(scope="session")
 def sprites(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepared_variant("dsprites_v2", tmp_path_factory)
+    return prepared_variant("dsprites_v2", tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepared_variant("shapes3d_v2", tmp_path_factory)
+def rooms(small_cache: Path) -> Prepared:
+    return prepared_variant("shapes3d_v2", small_cache)
 
 
 @pytest.fixture(scope="session")
-def sprites_oracle(sprites: Prepared) -> Oracle:
-    return train_oracle(sprites, split(sprites.digests, 0), steps=20)
+def sprites_oracle(small_cache: Path) -> Oracle:
+    data = small_config("dsprites_v2").data
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WEAKDIS_CACHE", str(small_cache))
+        return prepare_oracle(prepare(data), data)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ images are portable: sprites are point sampled, and rooms, which their renderer 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -130,11 +131,11 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", SETTINGS)
 def test_the_numbers_of_this_version(
-    name: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shapes3d, "render", painted)
     variant = "dsprites_v2" if name == "paper" else name
-    prepared = prepared_variant(variant, tmp_path_factory)
+    prepared = prepared_variant(variant, tmp_path)
     additions = {"training.warmup": 0.25} if name == "paper" else ADDITIONS
     changes = {**additions, **SMALL, **SETTINGS[name]}
     config = validated({"data": {"variant": variant}}).with_values(

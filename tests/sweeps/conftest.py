@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
@@ -16,31 +15,16 @@ from filelock import FileLock
 from tests.patience import PATIENCE
 from tests.shared import shared_folder
 from tests.sweeps.support.finished import Finished, command, of_stage, runs_of
-from tests.sweeps.support.small_study import small_preset
-from weakdis_core.data.prepared import prepare
-from weakdis_core.evaluation import oracle
-from weakdis_core.rows import DATA_SEED
 
 VARIANT = "dsprites_v2"
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folder of prepared images and oracles, made once for all workers.
-
-    The oracles are trained briefly, since no test here depends on their accuracy.
-    """
+def cache(small_cache: Path) -> Iterator[Path]:
+    """Folder of prepared images and oracles, for this process and those that it starts."""
     with pytest.MonkeyPatch.context() as patch:
-        place = shared_folder(tmp_path_factory, "cache")
-        patch.setenv("WEAKDIS_CACHE", str(place))
-        with pytest.MonkeyPatch.context() as hasty:
-            quick = functools.partial(oracle.train_oracle, steps=20)
-            hasty.setattr(oracle, "train_oracle", quick)
-            for seed in (0, DATA_SEED):
-                changes = {"data.data_seed": seed, "data.source": "rendered"}
-                data = small_preset("default", VARIANT).with_values(changes).data
-                oracle.prepare_oracle(prepare(data), data)
-        yield place
+        patch.setenv("WEAKDIS_CACHE", str(small_cache))
+        yield small_cache
 
 
 @pytest.fixture

@@ -70,7 +70,9 @@ def test_confirm_runs_do_not_change_the_result_of_the_search(finished: Finished)
 def test_artifacts_of_a_confirm_run(finished: Finished) -> None:
     for run in finished.confirmed:
         files = finished.client.list_artifacts(run.info.run_id)
-        assert {file.path for file in files} == {"checkpoint", "config.yaml", "pictures"}
+        assert {file.path for file in files} == {
+            "checkpoint", "config.yaml", "images", "pictures",
+        }  # fmt: skip
         pictures = finished.client.list_artifacts(run.info.run_id, "pictures")
         assert {Path(file.path).stem for file in pictures} == set(CAPTIONS)
         (checkpoint,) = finished.client.list_artifacts(run.info.run_id, "checkpoint")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
+from optuna_dashboard import get_note
 
 from sweeps.state.study import open_storage
 from tests.sweeps.support.finished import Finished, command
@@ -18,6 +19,9 @@ from weakdis_core.pictures.write import CAPTIONS
 from weakdis_core.training.trainer import Trainer
 
 pytestmark = pytest.mark.slow
+
+NAMES = ("small", "small/confirm")
+PIXELS = "relation_accuracy_pixels"
 
 
 def test_the_output_shows_scores_and_the_paper(finished: Finished) -> None:
@@ -87,7 +91,7 @@ def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
     assert names(best) == {"best.yaml", "checkpoint", "pictures"}
     assert names(best, "checkpoint") == {"checkpoint/checkpoint.pt"}
     parent = finished.parent.info.run_id
-    tables = {"study.json", "trials.csv", "confirm.csv"}
+    tables = {"trials.csv", "confirm.csv"}
     assert names(parent) == {"best.yaml", "pictures", "report.html", *tables}
     for run_id in (best, parent):
         assert names(run_id, "pictures") == pictures
@@ -99,11 +103,29 @@ def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
 
 def test_the_study_has_all_trials(finished: Finished) -> None:
     storage = open_storage(finished.folder)
-    assert set(optuna.get_all_study_names(storage)) == {"small", "small/confirm"}
+    assert set(optuna.get_all_study_names(storage)) == set(NAMES)
     trials = optuna.load_study(study_name="small", storage=storage).trials
     assert {trial.state for trial in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    ids = {f"{trial.number + 1:05d}" for trial in trials}
+    ids = {f"{trial.number:05d}" for trial in trials}
     assert ids == {run.data.tags["trial_id"] for run in finished.children}
+
+
+def test_the_dashboard_of_optuna_shows_trials_as_mlflow_does(finished: Finished) -> None:
+    storage = open_storage(finished.folder)
+    search, confirm = (optuna.load_study(study_name=name, storage=storage) for name in NAMES)
+    for run in [*finished.children, *finished.confirmed]:
+        tags = run.data.tags
+        stage, _, number = tags["trial_id"].rpartition("-")
+        study, kinds = (confirm, ("val", "test")) if stage else (search, ("val",))
+        trial = study.trials[int(number)]
+        assert stage or tags["mlflow.runName"] == f"trial {trial.number}"
+        note = get_note(Trial(study, trial._trial_id))
+        assert note.startswith(tags["mlflow.note.content"])
+        assert f"127.0.0.1:5000/#/experiments/1/runs/{run.info.run_id})" in note
+        assert str(finished.folder / "report.html") in note
+        pixels = {name: run.data.metrics[name] for name in (f"{k}/{PIXELS}" for k in kinds)}
+        assert {"outcome": tags["outcome"], **pixels}.items() <= trial.user_attrs.items()
+    assert finished.parent.info.run_id in get_note(search)
 
 
 def test_the_best_config_trains_again_to_the_same_scores(finished: Finished) -> None:

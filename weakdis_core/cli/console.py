@@ -96,7 +96,7 @@ def parse(
     """
     # The type stubs of tyro.cli have no optional default.
     start: Any = tyro.MISSING_NONPROP if default is None else default
-    registry = _settings_registry()
+    registry = settings_registry()
     parsed: T = tyro.cli(target, args=args, default=start, prog=prog, registry=registry)
     return parsed
 
@@ -119,7 +119,7 @@ def run_command(
         args=args,
         prog=prog,
         description=description,
-        registry=_settings_registry(),
+        registry=settings_registry(),
     )
     call()
 
@@ -156,7 +156,7 @@ def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], obje
     return bind
 
 
-def _settings_registry() -> ConstructorRegistry:
+def settings_registry() -> ConstructorRegistry:
     """Return tyro's rules, with errors and help of our own.
 
     Pydantic's errors become UserErrors with the full dotted name: tyro leaves out the group, and
@@ -214,7 +214,7 @@ def _in_words(field: StructFieldSpec) -> StructFieldSpec:
     """Join the lines of a flag's help, and leave out a default that only its words describe."""
     text = field.helptext() if callable(field.helptext) else field.helptext
     kind: Any = field.type
-    if field.default is None or FlagCreatePairsOff in get_args(kind):
+    if field.default in (None, "") or FlagCreatePairsOff in get_args(kind):
         kind = Annotated[kind, arg(help_behavior_hint="")]
     elif isinstance(field.default, bool):
         hint = "(default: on)" if field.default else "(default: off)"

@@ -38,13 +38,13 @@ _SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "enc
 class Start:
     """The settings to start from."""
 
-    variant: str = ""
+    variant: Annotated[str, arg(metavar="VARIANT")] = ""
     """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. By default that of --config."""
     preset: PresetName | None = None
     """default (works well), paper (the literal objective, for a GPU) or quick (a minute)."""
     model: ModelKind | None = None
     """modular (default) or monolithic (the previous work's). By default that of --config."""
-    config: Path | None = None
+    config: Annotated[Path | None, arg(metavar="FILE")] = None
     """File of settings, such as a sweep's best.yaml, instead of a preset."""
 
     def load_settings(self) -> Config:
@@ -80,7 +80,7 @@ class Train(Start):
     $ weakdis train --config runs/NAME/best.yaml --seed 1 --output runs/again
     """
 
-    output: Path = Path("runs/train")
+    output: Annotated[Path, arg(metavar="FOLDER")] = Path("runs/train")
     """Folder for checkpoint.pt, config.yaml, metrics.json and pictures/."""
     resume: bool = False
     """Continue from the checkpoint in the output folder."""
@@ -136,7 +136,10 @@ def _parse_train(args: Sequence[str], prog: str) -> Train:
     """Parse the flags twice: those of `Start` give the defaults of all others."""
     wanted = [flag for flag in args if flag in {"-h", "--help"}]
     rest = [flag for flag in args if flag not in wanted]
-    first, _ = tyro.cli(Start, args=rest, return_unknown_args=True, add_help=False)
+    registry = console.settings_registry()
+    first, _ = tyro.cli(
+        Start, args=rest, return_unknown_args=True, add_help=False, registry=registry
+    )
     if wanted and not first.variant and first.config is None:
         first = replace(first, variant="dsprites_v4")
     default = Train(**vars(first), settings=first.load_settings())

@@ -25,8 +25,9 @@ from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
 from weakdis_core.config.settings import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.source import Plan
 from weakdis_core.data.splits import Splits, split
-from weakdis_core.data.variants import Variant
+from weakdis_core.data.variants import Family, Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
@@ -96,7 +97,7 @@ def prepare_oracle(
     Raises:
         UserError: The cache cannot be written.
     """
-    path = _cache_path(prepared, data.data_seed)
+    path = oracle_path(prepared, data.data_seed)
     # Read without the lock first: the cache may be read-only.
     if (oracle := _load(path, prepared)) is not None:
         return oracle
@@ -112,7 +113,7 @@ def prepare_oracle(
         # `_load` compares the values that it reads on a CPU.
         oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
         state = {
-            "recipe": _recipe(prepared),
+            "recipe": _recipe(prepared.variant.family),
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
@@ -120,6 +121,14 @@ def prepare_oracle(
         }
         write_checkpoint(state, path)
     return oracle
+
+
+def oracle_path(images: Prepared | Plan, data_seed: int) -> Path:
+    """Return the file of the cached oracle of a prepared variant."""
+    recipe = json.dumps(_recipe(images.variant.family), sort_keys=True)
+    digest = hashlib.sha256(recipe.encode()).hexdigest()
+    folder = images.path.parent.parent / "oracles"
+    return folder / f"{images.path.name}-seed{data_seed}-{digest[:8]}.pt"
 
 
 def train_oracle(
@@ -205,23 +214,17 @@ def _measure(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
     return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)
 
 
-def _recipe(prepared: Prepared) -> dict[str, Any]:
+def _recipe(family: Family) -> dict[str, Any]:
     """Return everything that determines an oracle, except its images and the data seed."""
     return {
         "code": CODE_VERSION,
-        "architecture": _ARCHITECTURE[prepared.variant.family].model_dump(mode="json"),
-        "steps": _STEPS[prepared.variant.family],
+        "architecture": _ARCHITECTURE[family].model_dump(mode="json"),
+        "steps": _STEPS[family],
         "batch": _BATCH,
         "rate": _RATE,
         "softening": _SOFTENING,
         "soft_sigma": _SOFT_SIGMA,
     }
-
-
-def _cache_path(prepared: Prepared, data_seed: int) -> Path:
-    folder = prepared.path.parent.parent / "oracles"
-    digest = hashlib.sha256(json.dumps(_recipe(prepared), sort_keys=True).encode()).hexdigest()
-    return folder / f"{prepared.path.name}-seed{data_seed}-{digest[:8]}.pt"
 
 
 def _load(path: Path, prepared: Prepared) -> Oracle | None:

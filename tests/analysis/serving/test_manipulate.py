@@ -105,6 +105,20 @@ def test_model_on_disk_needs_no_store(
     assert not (place / "mlflow.db").exists()
 
 
+@pytest.mark.usefixtures("cache")
+def test_without_a_picture_test_images_are_drawn(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("1", "2"):
+        call(
+            monkeypatch, "--checkpoint", "trained", "--images", number, "--output", f"{number}.png"
+        )
+    with Image.open(place / "1.png") as one, Image.open(place / "2.png") as two:
+        assert one.height < two.height
+    with pytest.raises(UserError, match="images: 0 is not allowed: from 1 to 100"):
+        call(monkeypatch, "--checkpoint", "trained", "--images", "0")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from weakdis_core.pictures.confusion import (
 )
 from weakdis_core.pictures.grid import GridRow, write_rows
 from weakdis_core.pictures.partitions import ellipse_of, map_partition
+from weakdis_core.pictures.sheet import draw_sheet
 from weakdis_core.pictures.write import CAPTIONS, write_pictures
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
@@ -46,6 +48,15 @@ def trained(prepared: Prepared, oracle: Oracle, model: ModelKind = "modular") ->
 @pytest.fixture(scope="module")
 def trainer(sprites: Prepared, sprites_oracle: Oracle) -> Trainer:
     return trained(sprites, sprites_oracle)
+
+
+def test_a_sheet_has_a_row_for_each_relation(trainer: Trainer) -> None:
+    sheet = draw_sheet(trainer)
+    assert draw_sheet(trainer) == sheet
+    with Image.open(io.BytesIO(sheet)) as image:
+        # Six images, below one another the image, its reconstruction, and each relation.
+        assert image.height == 67 * (2 + len(trainer.variant.relations))
+        assert image.width == 100 + 67 * 6
 
 
 def assert_small_and_white(files: list[Path]) -> None:

@@ -49,7 +49,7 @@ def test_changed_stored_oracle_is_trained_again(
     monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
     data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
     first = prepare_oracle(sprites, data)
-    path = oracle._cache_path(sprites, data.data_seed)
+    path = oracle.oracle_path(sprites, data.data_seed)
     state = read_checkpoint(path)
     name, weight = list(state["network"].items())[-2]
     if harm == "other weights":

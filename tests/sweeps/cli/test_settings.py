@@ -115,7 +115,8 @@ def test_a_missing_variant_is_refused() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--variant dsprites_v9", ("--variant", "dsprites_v9", "dsprites_v2", "all")),
+        ("--variant dsprites_v9", ("--variant", "'dsprites_v9'", f"{(*VARIANTS, 'all')}")),
+        ("--study none", ("('models', 'baselines', 'ablation', 'labels', 'controls')",)),
         ("--variant all --preset best", ("--preset", "best", "default", "paper", "quick")),
         ("--variant all --sampler cma", ("--sampler", "cma", "tpe", "random", "nsga2")),
         ("--variant all --trials few", ("--trials", "few")),
@@ -124,8 +125,12 @@ def test_a_missing_variant_is_refused() -> None:
     ],
 )
 def test_unknown_choices_are_refused(
-    flags: str, words: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+    flags: str,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     with pytest.raises(SystemExit) as exit_:
         parse_arguments(flags.split())
     assert exit_.value.code == 2

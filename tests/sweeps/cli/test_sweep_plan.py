@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from sweeps.cli.sweep_plan import print_plan, probe
+from sweeps.cli.sweep_plan import print_plan
 from sweeps.cli.view import is_interactive, summary_line
 from sweeps.sweep_settings import SweepSettings
 from sweeps.text import format_duration, format_settings
@@ -16,49 +18,42 @@ from sweeps.trial import TrialRecord
 SMALL = ("data.max_images=1000", "model.channels=8", "model.hidden=32")
 
 
-def test_a_plan_shows_trials_steps_time_and_disk() -> None:
+def planned(cache: Path, monkeypatch: pytest.MonkeyPatch, **flags: Any) -> str:
+    monkeypatch.setenv("WEAKDIS_CACHE", str(cache))
     settings = SweepSettings(
-        variant="dsprites_v2", name="N", trials=7, preset="quick", set_=SMALL,
-        data_source="rendered", max_concurrent=1,
+        variant="dsprites_v2", preset="quick", set_=SMALL, data_source="rendered",
+        max_concurrent=1, **flags,
     )  # fmt: skip
     file = io.StringIO()
     print_plan(settings, Console(file=file, width=200))
-    text = file.getvalue()
+    return file.getvalue()
+
+
+def test_a_plan_shows_the_phases_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = planned(tmp_path, monkeypatch, name="N", trials=7)
     for word in (
         "plan of N",
         "model.latent_size {4, 6, 8, 12, 16}",
         "at most 7, 1 at once",
-        "680 a full trial; early stopping from step 454",
+        "680 a full trial, about ",
+        "early stopping from step 454",
+        "1,000: about 0:02, once",
+        "judges pictures: about 0:10, once",
         "ends after 14:00 in any case",
         "MiB a checkpoint, 2 kept of each",
     ):
         assert word in text
     assert "confirmation" not in text
+    # Planning draws no images.
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_a_plan_shows_the_cost_of_confirmation() -> None:
-    settings = SweepSettings(
-        variant="dsprites_v2", preset="quick", set_=SMALL, data_source="rendered",
-        max_concurrent=1, confirm_seeds=5, confirm_top=2,
-    )  # fmt: skip
-    file = io.StringIO()
-    print_plan(settings, Console(file=file, width=200))
-    text = file.getvalue()
-    assert "after the search 5 fresh seeds of the best 2: 10 runs" in text
+def test_a_plan_shows_the_cost_of_confirmation(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = planned(cache, monkeypatch, confirm_seeds=5, confirm_top=2)
+    assert "5 fresh seeds of the best 2, 10 runs" in text
     assert "beyond the time budget" in text
-
-
-@pytest.mark.slow
-def test_the_probe_measures_time_and_size() -> None:
-    config = SweepSettings(variant="shapes3d_v3", preset="quick", set_=SMALL).base_config(
-        "shapes3d_v3"
-    )
-    measured = probe(config)
-    assert measured.trial > 0
-    assert measured.checkpoint > 10_000
-    assert measured.test == 0
-    assert probe(config, test=True).test > 0
 
 
 @pytest.mark.parametrize(

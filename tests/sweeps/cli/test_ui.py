@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -116,7 +117,7 @@ def test_both_answer_until_a_signal(
 ) -> None:
     ports, log = (free_port(), free_port()), tmp_path / "log"
     with started(finished, ports, log) as process:
-        assert f"MLflow: http://127.0.0.1:{ports[0]}/#/experiments?" in log.read_text()
+        assert f"MLflow: http://127.0.0.1:{ports[0]}/#/experiments/1/runs?" in log.read_text()
         assert f"Optuna: http://127.0.0.1:{ports[1]} (small/study.db)\n" in log.read_text()
         page = requests.get(f"http://127.0.0.1:{ports[0]}", timeout=PATIENCE)
         assert "MLflow" in page.text
@@ -136,26 +137,56 @@ def test_both_answer_until_a_signal(
 
 @pytest.mark.slow
 @pytest.mark.needs_command("chromium", "chromium")
-def test_a_browser_shows_runs_and_pictures(finished: Finished, tmp_path: Path) -> None:
+def test_a_browser_shows_the_leaderboard_and_pictures(finished: Finished, tmp_path: Path) -> None:
     ports, log = (free_port(), free_port()), tmp_path / "log"
-    best = finished.best.info
-    runs = f"http://127.0.0.1:{ports[0]}/#/experiments/{best.experiment_id}/runs"
+    best, pixels = finished.best, "val/relation_accuracy_pixels"
+    pictures = f"{best.info.run_id}/artifacts/pictures/manipulation.png"
     with started(finished, ports, log), sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        page = browser.new_page(viewport={"width": 2300, "height": 1400})
         page.set_default_timeout(PATIENCE * 1000)
-        page.goto(f"{runs}?workflowType=machine_learning")
-        page.get_by_text("small", exact=True).first.wait_for()
+        link = log.read_text().split("MLflow: ")[1].split()[0]
+        page.goto(link)
+        # The best trial is first. Nothing has to be typed to see scores, settings and outcomes.
+        page.get_by_role("columnheader", name=pixels).first.wait_for()
+        page.get_by_text(best.info.run_name, exact=True).first.wait_for()
+        heads = page.locator("[role=columnheader]").all_inner_texts()
+        settings = {"data.labels", "loss.lambda", "model.latent_size", "training.warmup"}
+        assert settings | {"outcome", pixels, "val/relation_accuracy_encoded"} <= set(heads)
+        links = page.get_by_text(re.compile(r"^trial \d+$")).all()
+        boxes = {link.inner_text(): link.bounding_box() for link in links}
+        tops = {name: box["y"] for name, box in boxes.items() if box is not None}
+        scores = {run.info.run_name: run.data.metrics[pixels] for run in finished.children}
+        # Trials of 30 steps may have equal scores.
+        assert [scores[name] for name in sorted(tops, key=tops.__getitem__)] == sorted(
+            scores.values(), reverse=True
+        )
         page.screenshot(path=tmp_path / "runs.png")
-        page.goto(f"{runs}/{best.run_id}/artifacts/pictures/manipulation.png")
+        # The pictures of the best trials stand side by side.
+        page.goto(f"{link}&compareRunsMode=CHART")
+        page.get_by_text("manipulation", exact=True).first.wait_for()
+        drawn = page.locator("img[src*='manipulation'], img[src^='blob:']")
+        drawn.nth(1).wait_for()
+        page.wait_for_function(
+            "(image) => image.naturalWidth > 0", arg=drawn.nth(1).element_handle()
+        )
+        assert page.get_by_text(pixels, exact=True).first.is_visible()
+        page.screenshot(path=tmp_path / "charts.png")
+        page.goto(f"{link.partition('?')[0]}/{pictures}")
         picture = page.locator("img[src^='blob:'], img[src*='manipulation.png']").first
         picture.wait_for()
         page.wait_for_function("(image) => image.naturalWidth > 0", arg=picture.element_handle())
         page.screenshot(path=tmp_path / "pictures.png")
         page.goto(f"http://127.0.0.1:{ports[1]}/dashboard/")
         page.get_by_text("small", exact=False).first.wait_for()
+        number = int(finished.best.data.tags["trial_id"])
+        page.goto(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1/trials?numbers={number}")
+        page.get_by_role("heading", name=f"Trial {number} ").wait_for()
+        shown_run = page.get_by_role("link", name="Run in MLflow").get_attribute("href")
+        assert shown_run == f"http://127.0.0.1:5000/#/experiments/1/runs/{best.info.run_id}"
         page.screenshot(path=tmp_path / "optuna.png")
         browser.close()
-    assert all((tmp_path / f"{name}.png").stat().st_size for name in ("runs", "pictures", "optuna"))
+    shown = ("runs", "charts", "pictures", "optuna")
+    assert all((tmp_path / f"{name}.png").stat().st_size for name in shown)

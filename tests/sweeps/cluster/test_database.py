@@ -85,7 +85,7 @@ def test_a_sweep_ends_without_its_database_and_can_be_resumed(
             pytest.raises(UserError, match="another program has taken over the sweep 'stopped'"),
         ):
             run_search(StageRun(sweep, "search", study, trials, budget), [], script)
-        assert list(TrialStore(study).load()) == ["00001"]
+        assert list(TrialStore(study).load()) == ["00000"]
         close(study)
     assert [each.outcome for each in trials.records.values()] == ["complete"]
 

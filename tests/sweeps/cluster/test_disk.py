@@ -30,10 +30,10 @@ def test_a_full_disk_stops_the_sweep_and_costs_no_trial(
     cache: Path, database: str, disk: Path, tmp_path: Path
 ) -> None:
     filler = disk / "filler"
-    hold(tmp_path, 60, "00003")
+    hold(tmp_path, 60, "00002")
     with started(tmp_path) as process:
         # One of the first two has ended, the other one has ended or is about to.
-        wait_for(tmp_path, "00003", reports=1)
+        wait_for(tmp_path, "00002", reports=1)
         fill(filler)
         release(tmp_path)
         assert process.wait(timeout=PATIENCE) == 2

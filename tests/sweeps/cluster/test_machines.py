@@ -72,10 +72,10 @@ def test_a_late_machine_gets_trials_which_move_when_it_dies(
     machines.start_head()
     hold(tmp_path, 60)
     with started(tmp_path, *flags(trials=2)) as process:
-        wait_for(tmp_path, "00001", reports=1)
+        wait_for(tmp_path, "00000", reports=1)
         machines.start_other()
         # The first trial, which cannot end, occupies the head: the second is on the other machine.
-        wait_for(tmp_path, "00002", reports=1)
+        wait_for(tmp_path, "00001", reports=1)
         machines.kill(OTHER)
         release(tmp_path)
         assert process.wait(timeout=PATIENCE) == 0, (tmp_path / "output.txt").read_text()
@@ -140,7 +140,7 @@ def test_a_new_head_resumes_the_sweep_of_a_dead_one(
         monkeypatch.setenv("WEAKDIS_STORAGE", storage)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
         machines.start_head()
-        hold(old, 40, "00002")
+        hold(old, 40, "00001")
         with started(old, *flags(trials=2)) as process:
             wait_for_record(studies, lambda record: record["step"] > 0)
             # Another head, without the sweep's folder, finds the lock in the database.

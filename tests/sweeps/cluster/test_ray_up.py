@@ -83,7 +83,7 @@ def test_a_sweep_survives_the_loss_of_a_machine(lab: Laboratory, tmp_path: Path)
     # `sweeps/run.py`, but both trials wait until the machine of one has been lost.
     call = ["python", "tests/sweeps/support/held.py", *call_of(*flags())[2:]]
     sweep = f"{FOLDER}=/home/shared {' '.join(call)}"
-    for trial in ("00001", "00002"):
+    for trial in ("00000", "00001"):
         hold(lab.shared, 80, trial)
     with subprocess.Popen(
         [*RAY, "exec", file, f"cd weakdis && {sweep}"], cwd=ROOT, env=ENVIRONMENT, text=True,
@@ -91,7 +91,7 @@ def test_a_sweep_survives_the_loss_of_a_machine(lab: Laboratory, tmp_path: Path)
     ) as process:  # fmt: skip
         shared = lab.shared / "runs/faulty/search-1"
         deadline = time.monotonic() + PATIENCE
-        while min(last_checkpoint(shared, trial) for trial in ("00001", "00002")) < 2:
+        while min(last_checkpoint(shared, trial) for trial in ("00000", "00001")) < 2:
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.5)

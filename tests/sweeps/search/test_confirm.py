@@ -158,7 +158,7 @@ def an_earlier_session(sweep: Sweep, size: int, outcomes: list[Outcome]) -> None
         trial = source.take()
         assert trial is not None
         given = source.settings(trial)["values"]
-        record = TrialRecord(trial.number + 1, f"confirm-{trial.number + 1:05d}", given)
+        record = TrialRecord(trial.number, f"confirm-{trial.number:05d}", given)
         record.outcome, record.seconds = outcome, 1.0
         if outcome == "complete":
             study.tell(trial, 0.5)
@@ -244,7 +244,7 @@ def test_an_interruption_ends_confirm_runs_and_keeps_the_search(
 ) -> None:
     flags = ["--name", "cut", "--trials", "1", "--max-steps", "40", "--max-concurrent", "1"]
     flags += ["--confirm-seeds", "3", "--tracking-uri", database]
-    hold(tmp_path, 10, "confirm-00001")
+    hold(tmp_path, 10, "confirm-00000")
     code, output = interrupted(call_of(*flags), tmp_path, "runs/cut/confirm-1/*/checkpoint_*")
     assert code == 130, output
     assert "Traceback" not in output

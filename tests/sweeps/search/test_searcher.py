@@ -20,7 +20,7 @@ def test_a_suggestion_is_inside_the_space(tmp_path: Path) -> None:
     assert suggestion is not None
     for name, value in suggestion["values"].items():
         assert SPACE[name]._contains(SPACE[name].to_internal_repr(value))
-    assert (suggestion["number"], suggestion["trial_id"]) == (1, "00001")
+    assert (suggestion["number"], suggestion["trial_id"]) == (0, "00000")
     assert suggestion["checkpoints"] == []
 
 
@@ -148,12 +148,12 @@ def test_the_search_refuses_a_trial_outside_the_space(
     reason = f"{name}: {value!r} is outside the search space; it must be {allowed}"
     assert (trial.state, trial.user_attrs[REFUSED]) == (TrialState.FAIL, reason)
     assert study.trials[2].value == 0.5
-    refused = session.trials.records["00002"]
+    refused = session.trials.records["00001"]
     assert (refused.outcome, refused.error, refused.mended) == ("failed", reason, True)
     # The record of the next session has the same reason.
     again = Playing(study)
-    assert TrialStore(study).load()["00002"].error == reason
-    assert again.start("t2").number == 4
+    assert TrialStore(study).load()["00001"].error == reason
+    assert again.start("t2").number == 3
 
 
 def test_a_trial_enqueued_inside_the_space_is_run(tmp_path: Path) -> None:
@@ -161,5 +161,5 @@ def test_a_trial_enqueued_inside_the_space_is_run(tmp_path: Path) -> None:
     study.enqueue_trial({"model.latent_size": 8.0, "loss.lambda": 1, "unknown": "text"})
     record = Playing(study).start("t0")
     assert (record.number, record.values["model.latent_size"], record.values["loss.lambda"]) == (
-        1, 8, 1,
+        0, 8, 1,
     )  # fmt: skip

@@ -115,7 +115,7 @@ def test_trained_runs_are_not_trained_again(uninterrupted: Path) -> None:
     assert {each.info.run_id for each in tracked(uninterrupted)[1]} == before
 
 
-def test_a_stale_row_is_trained_again_and_only_that_one(
+def test_a_stale_row_is_trained_again_and_a_failed_run_is_retried(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
     for name in ("mlflow.db", "mlruns", "runs"):
@@ -133,33 +133,24 @@ def test_a_stale_row_is_trained_again_and_only_that_one(
     assert [line["name"] for line in after if line not in before] == ROWS[:1]
     (again,) = (line for line in after if line["name"] == ROWS[0])
     assert again["steps"] == "30"
-    # Seeds may be added: each row is trained on the new one.
-    printed = run(tmp_path, *call("--seeds", "11", "12"), changes=changed)
-    assert "3 of 3 runs trained" in printed
+    # Seeds may be added. A run that fails stops no other: it has more labels than images.
+    failing, seeds = '{"paper": {"data.labels": 5000}}', ("--seeds", "11", "12")
+    printed = run(tmp_path, *call(*seeds), code=1, changes=failing)
+    assert "2 of 4 runs trained" in printed
+    assert f"{ROWS[0]}, seed 12 failed: data.labels: 5000 is not allowed" in printed
+    assert len(export(tmp_path)[0]) == 5
+    # It is retried.
+    assert "1 of 1 runs trained" in run(tmp_path, *call(*seeds), changes=changed)
     assert len(export(tmp_path)[0]) == 6
-
-
-def test_a_failed_run_stops_no_other_and_is_retried(
-    cache: Path, empty_database: Path, tmp_path: Path
-) -> None:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    # More labels than there are images.
-    failing = '{"paper": {"data.labels": 5000}}'
-    printed = run(tmp_path, *call(), code=1, changes=failing)
-    assert "2 of 3 runs trained" in printed
-    assert f"{ROWS[0]}, seed 11 failed: data.labels: 5000 is not allowed" in printed
-    assert len(export(tmp_path)[0]) == 2
-    assert "1 of 1 runs trained" in run(tmp_path, *call())
-    assert len(export(tmp_path)[0]) == 3
 
 
 def test_a_study_whose_driver_is_killed_is_resumed_by_the_same_command(
     uninterrupted: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    hold(tmp_path, 12, "run-00002")
+    hold(tmp_path, 12, "run-00001")
     with begun(tmp_path, "--max-concurrent", "1") as process:
-        wait_until(lambda: bool(list(tmp_path.glob(f"runs/{NAME}/study-1/run-00002/checkpoint*"))))
+        wait_until(lambda: bool(list(tmp_path.glob(f"runs/{NAME}/study-1/run-00001/checkpoint*"))))
         os.killpg(process.pid, signal.SIGKILL)
     release(tmp_path)
     assert "2 of 2 runs trained" in run(tmp_path, *call())

@@ -204,7 +204,7 @@ def test_a_resumed_search_stops_trials_by_reports_of_earlier_sessions(
     run_search(StageRun(sweep, "search", study, trials, budget), [], doing_by_size())
     # Without the earlier reports it would not have been stopped.
     outcomes = {key: record.outcome for key, record in trials.records.items()}
-    assert outcomes == ended | {"00006": "pruned"}
+    assert outcomes == ended | {"00005": "pruned"}
 
 
 def test_a_trial_outside_the_space_fails_everywhere_and_the_sweep_goes_on(
@@ -215,14 +215,14 @@ def test_a_trial_outside_the_space_fails_everywhere_and_the_sweep_goes_on(
 
     ran = run_script(script, [10, 4], database, tmp_path)
     assert ran.states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
-    refused, run = ran.trials.records["00001"], ran.children["00001"]
+    refused, run = ran.trials.records["00000"], ran.children["00000"]
     reason = "model.latent_size: 10 is outside the search space; it must be one of"
     assert run.info.status == "FAILED"
     assert reason in run.data.tags["reason"]
     assert reason in summary_line(refused)
     # The next session does not send its end again.
     study = open_study(open_storage(ran.folder), "scripted", "pixels", ran.sweep.space)
-    assert not TrialStore(study).load()["00001"].mended
+    assert not TrialStore(study).load()["00000"].mended
 
 
 class KillingIdleProcesses(Listener):

@@ -27,6 +27,7 @@ from sweeps.state.trials import STARTS
 from sweeps.sweep import count_without_time, search
 from sweeps.sweep_settings import SweepSettings
 from sweeps.trainable import CHECKPOINT_FILE, _saved
+from sweeps.trial import FIRST
 from tests.sweeps.support.played import BASE, SPACE, STEPS, Playing, a_study
 from weakdis_core.presets import preset
 
@@ -38,7 +39,7 @@ def test_trials_without_a_score_continue_when_there_is_more_time(
     playing = Playing(study)
     seen = playing.start("seen")
     unseen = playing.start("unseen")
-    unseen.checkpoints = ["one/search-1/00002/checkpoint_000001"]
+    unseen.checkpoints = ["one/search-1/00001/checkpoint_000001"]
     asked = playing.searcher.suggest("asked for only")
     playing.report("seen", seen, 50, 0.3)
     playing.budget.seconds = 0.0
@@ -56,7 +57,7 @@ def test_trials_without_a_score_continue_when_there_is_more_time(
     assert (given["number"], given["values"]) == (unseen.number, unseen.values)
     assert given["checkpoints"] == unseen.checkpoints
     assert again.searcher.suggest("asked again") == asked
-    assert again.start("another").number == 4
+    assert again.start("another").number == 3
 
 
 @pytest.mark.parametrize("reports", [[], [(25, None)]])
@@ -72,17 +73,18 @@ def test_trials_without_a_score_continue_after_every_end_of_time(
             session.report("t1", record, step, score)
         session.budget.seconds = 0.0
         end_out_of_time(session.run)
-        assert (record.number, record.outcome) == (1, "out_of_time")
+        assert (record.number, record.outcome) == (0, "out_of_time")
         assert record.values == starting_point(SPACE, BASE)
         assert count_without_time(session.run) == 100
     again = Playing(study)
     again.play("t1", (STEPS, 0.5))
     assert [trial.value for trial in study.trials] == [0.5]
-    assert again.start("t2").number == 2
+    assert again.start("t2").number == 1
 
 
 def test_trials_that_an_earlier_version_failed_for_time_are_retried(tmp_path: Path) -> None:
     study = a_study(tmp_path)
+    study.set_user_attr(FIRST, 1)
     study.enqueue_trial(starting_point(SPACE, BASE) or {})
     earlier = Playing(study)
     for tune_id, score in (("without", None), ("with", 0.3)):
@@ -170,7 +172,7 @@ def test_a_trial_whose_reused_process_died_is_suggested_again(tmp_path: Path) ->
     assert not playing.trials.starts_again(f"t{STARTS - 1}")
     second = playing.searcher.suggest("another")
     assert second is not None
-    assert second["number"] == 2
+    assert second["number"] == 1
 
 
 def test_a_resumed_trial_whose_reused_process_died_continues_too(tmp_path: Path) -> None:
@@ -181,12 +183,12 @@ def test_a_resumed_trial_whose_reused_process_died_continues_too(tmp_path: Path)
     playing.die("t0")
     playing.die("t0")
     playing.searcher.on_trial_complete("t0", None, error=True)
-    trial = Trial("stub", config={"trial_id": "00001"}, trial_id="t0", stub=True)
+    trial = Trial("stub", config={"trial_id": "00000"}, trial_id="t0", stub=True)
     playing.events.on_trial_error(trial=trial)
     assert record.outcome == "running"
     given = playing.searcher.suggest("t1")
     assert given is not None
-    assert (given["trial_id"], given["checkpoints"]) == ("00001", record.checkpoints)
+    assert (given["trial_id"], given["checkpoints"]) == ("00000", record.checkpoints)
 
 
 def test_a_trial_whose_processes_all_die_at_the_start_fails(tmp_path: Path) -> None:
@@ -221,14 +223,14 @@ def test_trials_of_a_killed_session_come_first_in_the_next(tmp_path: Path) -> No
     given = again.searcher.suggest("x")
     assert given == {
         "config": BASE.with_values(running.values).to_dict(), "values": running.values,
-        "number": 2, "trial_id": "00002", "checkpoints": running.checkpoints,
+        "number": 1, "trial_id": "00001", "checkpoints": running.checkpoints,
     }  # fmt: skip
     # It reports a step again that the study has, about which Optuna would warn.
     again.report("x", running, 50, 0.3)
     again.report("x", running, STEPS, 0.6)
     again.searcher.on_trial_complete("x", {})
     assert [trial.value for trial in study.trials] == [0.4, 0.6]
-    assert again.start("y").number == 3
+    assert again.start("y").number == 2
 
 
 def test_settings_that_a_killed_trial_lacks_are_drawn(tmp_path: Path) -> None:
@@ -237,7 +239,7 @@ def test_settings_that_a_killed_trial_lacks_are_drawn(tmp_path: Path) -> None:
     first, *_ = SPACE
     study.ask({first: SPACE[first]})
     record = Playing(study).start("x")
-    assert record.number == 1
+    assert record.number == 0
     assert record.values.keys() == SPACE.keys()
     # Enqueued values are kept.
     assert (record.values["model.latent_size"], record.values["data.labels"]) == (8, 100)
@@ -260,6 +262,6 @@ def test_a_save_removes_the_folder_of_a_killed_process(
     left.mkdir()
     (left / CHECKPOINT_FILE).touch()
     trainer: Any = SimpleNamespace(save=Path.touch)
-    with _saved(trainer) as folder:
+    with _saved(trainer, {}) as folder:
         assert list(tmp_path.rglob(CHECKPOINT_FILE)) == [folder / CHECKPOINT_FILE]
     assert not list(tmp_path.iterdir())

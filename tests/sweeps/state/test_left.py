@@ -34,7 +34,7 @@ def cut(tmp_path: Path) -> SweepSettings:
     study = find_sweep(settings, "one").study
     study.tell(0, 0.5)
     TrialStore(study).save(
-        TrialRecord(1, "00001", {}, "complete", 30, score=0.5, seconds=100.0), 600.0
+        TrialRecord(0, "00000", {}, "complete", 30, score=0.5, seconds=100.0), 600.0
     )
     study.ask(build_space(settings.base_config(VARIANT), {}))
     return settings.model_copy(update={"resume": "one"})

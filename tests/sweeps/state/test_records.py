@@ -57,8 +57,8 @@ class Session:
         """Start a trial as Tune does."""
         known = self.study.ask(SPACE)
         settings = BASE.with_values(known.params).to_dict()
-        config = {"config": settings, "values": known.params, "number": known.number + 1}
-        config["trial_id"] = f"{known.number + 1:05d}"
+        config = {"config": settings, "values": known.params, "number": known.number}
+        config["trial_id"] = f"{known.number:05d}"
         trial = Trial("stub", config=config, stub=True)
         self.events.on_trial_start(trial=trial)
         self.save(trial)
@@ -103,7 +103,7 @@ def test_a_trial_that_failed_before_it_started_has_a_record_and_a_run(
     killed.runs()
     again = Session(place, database)
     (record,) = again.trials.records.values()
-    assert (record.trial_id, record.outcome, record.values) == ("00001", "failed", drawn.params)
+    assert (record.trial_id, record.outcome, record.values) == ("00000", "failed", drawn.params)
     assert record.error == "the sweep was killed as the trial ended"
     (run,) = again.runs()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", record.error)
@@ -119,7 +119,7 @@ def test_a_confirm_run_that_failed_before_it_started_has_its_own_id(place: Path)
     place.mkdir()
     study = open_study(open_storage(place), "one/confirm", "pixels", SPACE)
     study.tell(study.ask(SPACE), state=TrialState.FAIL)
-    assert list(TrialStore(study, "confirm").load()) == ["confirm-00001"]
+    assert list(TrialStore(study, "confirm").load()) == ["confirm-00000"]
 
 
 def test_a_resumed_trial_may_end_well_after_an_error(place: Path, database: str) -> None:
@@ -142,7 +142,7 @@ def test_a_failed_trial_begins_once(place: Path, database: str) -> None:
     record.outcome = "failed"
     session.tracking.trial_ended(record)
     session.writer.close()
-    kinds = [each.kind for each in entries(session) if each.key == "00001"]
+    kinds = [each.kind for each in entries(session) if each.key == "00000"]
     assert kinds == ["begin", "end"]
 
 

@@ -46,7 +46,7 @@ def test_a_flag_with_the_default_value_counts(tmp_path: Path) -> None:
 
 def test_more_trials_need_more_time(tmp_path: Path) -> None:
     study = find_sweep(a_stored_sweep(tmp_path), "one").study
-    record = TrialRecord(1, "00001", {"data.labels": 100}, "complete", 30, score=0.25, seconds=90.0)
+    record = TrialRecord(0, "00000", {"data.labels": 100}, "complete", 30, score=0.25, seconds=90.0)
     TrialStore(study).save(record, 760.0)
     asked = ["one", "--storage", str(tmp_path), "--trials", "9"]
     spent = r"time_budget: 840 is not allowed with more trials: one has used 760 s, .* 90 s"
@@ -71,8 +71,8 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     study = find_sweep(
         parse_arguments(["--resume", "one", "--storage", str(old / "runs")]), "one"
     ).study
-    kept = study.user_attrs["trial 00001"]["checkpoints"]
-    assert kept == [str(old / "runs/one/search-1/00001/checkpoint_000002")]
+    kept = study.user_attrs["trial 00000"]["checkpoints"]
+    assert kept == [str(old / "runs/one/search-1/00000/checkpoint_000002")]
     old.rename(new)
     asked = [str(new / "runs/one"), "--data-dir", str(new / "official")]
     with pytest.raises(UserError, match=f"tracking_uri: there is no {new / 'mlflow.db'}: "):
@@ -82,7 +82,7 @@ def test_a_folder_may_be_moved(tmp_path: Path) -> None:
     # `--status` needs neither.
     print_status(parse_arguments(["--status", "one", "--storage", str(new / "runs")]), Console())
     (record,) = TrialStore(find_sweep(after, "one").study).load().values()
-    last = new / "runs/one/search-1/00001/checkpoint_000002"
+    last = new / "runs/one/search-1/00000/checkpoint_000002"
     last.mkdir(parents=True)
     assert record.checkpoint is not None
     assert after.checkpoints.fetch(record.checkpoint, tmp_path) == last

@@ -126,7 +126,7 @@ def test_sweeps_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "0.250" in shown
     # Errors are printed without reading them as markup.
     error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
-    failed = TrialRecord(1, "00001", {"data.labels": 100}, "failed", 30, error=error)
+    failed = TrialRecord(0, "00000", {"data.labels": 100}, "failed", 30, error=error)
     stored = find_sweep(parse_arguments(["--status", "one", "--storage", str(tmp_path)]), "one")
     TrialStore(stored.study).save(failed, 12.0)
     print_status(
@@ -177,7 +177,7 @@ def test_a_sweep_has_ended_only_when_its_session_has(
     for number, each in enumerate(trials):
         trial = study.ask()
         study.tell(trial, 0.5)
-        record = TrialRecord(number + 1, f"{number + 1:05d}", {}, each, 30, 30, score=0.5)
+        record = TrialRecord(number, f"{number:05d}", {}, each, 30, 30, score=0.5)
         TrialStore(study).save(record, 1.0)
     listed = parse_arguments(["--list", "--storage", str(tmp_path)])
     print_status(listed, Console(width=200))
@@ -188,7 +188,7 @@ def test_a_sweep_has_ended_only_when_its_session_has(
     assert "ended" in shown
     assert "interrupted" not in shown
     assert outcome in shown
-    TrialStore(study).save(TrialRecord(9, "00009", {}, "out_of_time", 10, 30), 1.0)
+    TrialStore(study).save(TrialRecord(8, "00008", {}, "out_of_time", 10, 30), 1.0)
     study.tell(study.ask(), state=TrialState.FAIL)
     print_status(listed, Console(width=200))
     assert ("out of time: --resume one" in capsys.readouterr().out) == (len(study.trials) == 9)

@@ -12,7 +12,7 @@ from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.flags import Objective, Sampler
-from sweeps.state.study import export_study, make_sampler, open_storage, open_study
+from sweeps.state.study import make_sampler, open_storage, open_study
 from tests.sweeps.support.played import SPACE, STEPS, Playing, a_study
 from weakdis_core.errors import UserError
 
@@ -73,15 +73,6 @@ def test_samplers() -> None:
     assert isinstance(make_sampler("tpe", 0, 20), TPESampler)
     assert isinstance(make_sampler("random", 0, 20), RandomSampler)
     assert isinstance(make_sampler("nsga2", 0, 20), NSGAIISampler)
-
-
-def test_the_export_is_readable_json(tmp_path: Path) -> None:
-    study = a_study(tmp_path)
-    Playing(study).play("t1", (STEPS, 0.7))
-    export_study(study, tmp_path / "study.json")
-    text = (tmp_path / "study.json").read_text()
-    assert '"COMPLETE"' in text
-    assert '"trial_id": "00001"' in text
 
 
 @pytest.mark.parametrize("objective", ["pixels", "pareto"])

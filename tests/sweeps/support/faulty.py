@@ -115,7 +115,7 @@ def check_invariants(
         known = study.trials
     assert len(known) == trials
     for run in children:
-        trial = known[int(run.data.tags["trial_id"]) - 1]
+        trial = known[int(run.data.tags["trial_id"])]
         assert trial.state in states[run.info.status]
         assert sorted(trial.intermediate_values) == list(trial.intermediate_values)
     return children

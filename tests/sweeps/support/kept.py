@@ -28,7 +28,7 @@ def a_stored_sweep(
         study = open_study(studies, own, "pixels", space)
         store_settings(study, settings, base)
         study.ask(space)
-        record = TrialRecord(1, "00001", {"data.labels": 100}, "running", 30, score=0.25)
-        record.checkpoints = [str(storage / own / "search-1/00001/checkpoint_000002")]
+        record = TrialRecord(0, "00000", {"data.labels": 100}, "running", 30, score=0.25)
+        record.checkpoints = [str(storage / own / "search-1/00000/checkpoint_000002")]
         TrialStore(study).save(record, 12.0)
     return settings

@@ -66,7 +66,7 @@ class Playing:
         self.searcher.on_trial_result(tune_id, result)
         record.step, record.score = step, score if score is not None else record.score
 
-    def die(self, tune_id: str, trial_id: str = "00001") -> None:
+    def die(self, tune_id: str, trial_id: str = "00000") -> None:
         """Report that the process of a trial died and that Tune waits for another one."""
         trial = Trial("stub", config={"trial_id": trial_id}, trial_id=tune_id, stub=True)
         self.events.on_step_begin()
