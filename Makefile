@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
-.PHONY: install test test-fast test-gpu test-cluster soak docs-check system-deps lint
+.PHONY: install test test-fast test-gpu test-cluster soak docs docs-check system-deps lint
 .PHONY: bench scaling report ui tracking clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -65,7 +65,10 @@ test-cluster: $(PROJECT) ## test a real cluster on two machines made of namespac
 soak: $(PROJECT) ## kill parts of a sweep for half an hour, then check its results
 	$(BIN)/python -m tests.sweeps.soak $(ARGS)
 
-docs-check: $(PROJECT) ## run every command of docs/tutorial.md and docs/extending.md
+docs: $(PROJECT) ## build the documentation in docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+
+docs-check: docs ## build the documentation; run every command of the tutorial and of extending.md
 	$(BIN)/python -m tests.docs_check $(ARGS)
 
 system-deps: ## install the Debian packages that some tests need (root only)
@@ -99,7 +102,7 @@ tracking: $(PROJECT) ## start an MLflow server for several machines: HOST=, PORT
 		$(if $(ALLOWED_HOSTS),--allowed-hosts "$(ALLOWED_HOSTS)")
 
 clean: ## remove .venv and caches; keep runs, mlflow.db and prepared data
-	rm -rf .venv weakdis.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv weakdis.egg-info docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find weakdis_core sweeps analysis benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 $(ENVIRONMENT):

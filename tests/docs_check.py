@@ -113,7 +113,7 @@ def _like(part: str) -> str:
 
 def copy_of_this(folder: Path) -> None:
     """Copy what a clone would have, the user's changes included."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "_build")
     for name in _COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)

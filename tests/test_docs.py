@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from tests.docs_check import FOLLOWED, ROOT, Block, Failed, first_missing, follow, read_blocks
+from weakdis_core.errors import UserError
 
-DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
 PACKAGES = ("weakdis_core", "sweeps", "analysis")
 
 # Errors whose text is made elsewhere. What makes it is looked at too.
@@ -134,6 +139,52 @@ def test_targets_that_are_named_exist(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`make ([a-z-]+)", path.read_text()))
     assert named <= targets
+
+
+PROGRAMS = {
+    "weakdis ": "sweeps.cli.weakdis",
+    "python sweeps/run.py ": "sweeps.run",
+    "python -m weakdis_core ": "weakdis_core.__main__",
+    "python -m analysis ": "analysis.__main__",
+}
+"""Programs that the documents show, and their modules, whose `run` reads the command line."""
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """The program and the words of every command that a document shows, in a block or a line."""
+    for path in DOCUMENTS:
+        for token in tokens(path):
+            shell = token.type == "fence" and token.info.strip() == "sh"
+            for line in token.content.splitlines() if shell or token.type == "code_inline" else ():
+                for program in PROGRAMS:
+                    if line.startswith(program) and "COMMAND" not in line:
+                        yield program, shlex.split(line.removeprefix(program), comments=True)
+
+
+def test_commands_and_flags_exist(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags: dict[tuple[str, ...], set[str]] = {}
+    for program, words in commands():
+        named = [word for word in words if word.startswith("--")]
+        leading = words[: words.index(named[0])] if named else words
+        flags.setdefault((program, *leading), set()).update(word.split("=")[0] for word in named)
+    assert {program for program, *_ in flags} == set(PROGRAMS)
+    wrong: dict[tuple[str, ...], str] = {}
+    for (program, *leading), used in flags.items():
+        monkeypatch.setattr(sys, "argv", [program, *leading, "--help"])
+        try:
+            importlib.import_module(PROGRAMS[program]).run()
+        except (SystemExit, UserError) as stop:
+            if str(stop) != "0":
+                wrong[(program, *leading)] = str(stop)
+        shown = capsys.readouterr().out
+        # The usage ends with the choices where the second word is none of them.
+        if len(leading) > 1 and re.match(r"usage: [^\n]*\}\n", shown):
+            wrong[(program, *leading)] = shown.partition("\n")[0]
+        if missing := used - set(re.findall(r"--[a-z][\w.-]*", shown)):
+            wrong[(program, *leading)] = str(missing)
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("document", FOLLOWED)

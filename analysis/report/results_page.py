@@ -82,7 +82,9 @@ def _build_section(
         "source": source,
         "labels": rows.ours(VARIANTS[0], source)[0].config.data.labels,
         "picture": figure_file(source),
-        "summary": accuracy_table.format_cells(table1, accuracy_table.SHORT),
+        "summary": accuracy_table.format_cells(table1, accuracy_table.SHORT).rename(
+            columns={name: f"Ours: {name.lower()}" for name in accuracy_table.SHORT[3:7]}
+        ),
         "table1": accuracy_table.format_cells(table1, accuracy_table.WIDE),
         "notes1": accuracy_table.explain_table1(published),
         "every_seed": study_tables.list_seeds(declared, listed),
