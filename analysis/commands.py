@@ -185,7 +185,9 @@ def report(
         ),
     ] = None,
     watch: Annotated[
-        bool, FlagCreatePairsOff, arg(help="Write the page every minute until the sweep ends.")
+        bool,
+        FlagCreatePairsOff,
+        arg(help="Write the page every minute until the sweep ends.", help_behavior_hint=""),
     ] = False,
     tracking_uri: Store = None,
     results: Committed = RESULTS,
