@@ -4,12 +4,14 @@ import sys
 
 from rich.console import Console
 
-from sweeps.sweep_settings import parse_arguments
-from weakdis_core.cli.console import main
+from weakdis_core.cli.console import main, progress
 
 
 def run() -> None:
     """Read the flags, then list, plan or run sweeps."""
+    with progress("loading"):
+        from sweeps.sweep_settings import parse_arguments
+
     settings = parse_arguments()
     if settings.list or settings.status is not None:
         from sweeps.cli.status import print_status
@@ -34,7 +36,8 @@ def run() -> None:
         return
     for each in sweeps:
         each.check_storage()
-    from sweeps.sweep import run_sweeps
+    with progress("loading Ray, MLflow and Optuna"):
+        from sweeps.sweep import run_sweeps
 
     sys.exit(run_sweeps(sweeps, Console()))
 
