@@ -44,16 +44,17 @@ class View(Listener):
         self._trials = run.trials
         self._wanted = wanted
         self._word = WORDS[run.stage]
-        self.live: Live | None = None
-        if is_interactive(console):
-            self.live = Live(
-                get_renderable=self.render, console=console, refresh_per_second=2, transient=True
-            )
         # Trials that ended in an earlier session are not printed again.
         self._printed = {record.trial_id for record in run.trials.ended()}
         # Start of the wait for the first trial, and time of the next notice.
         self._opened = self._since = time.monotonic()
         self._next = math.inf
+        self.live: Live | None = None
+        if is_interactive(console):
+            # It renders at once.
+            self.live = Live(
+                get_renderable=self.render, console=console, refresh_per_second=2, transient=True
+            )
 
     def session_started(self) -> None:
         """Start to wait for the first trial."""

@@ -76,7 +76,9 @@ def test_the_live_view_fits_the_terminal(
 ) -> None:
     monkeypatch.setattr("sweeps.cli.trial_table.time", SimpleNamespace(monotonic=lambda: 100.0))
     monkeypatch.setattr("sweeps.cli.view.time", SimpleNamespace(monotonic=lambda: 100.0))
-    console = Console(file=io.StringIO(), width=width)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
     run = a_run(a_study(tmp_path), seconds=600.0)
     run.sweep = dataclasses.replace(run.sweep, folder=Path("runs/dsprites_v4-20261130-015416"))
     values = {"model.latent_size": 12, "loss.lambda": 0.399, "prior.warmup": 0.0247}
@@ -86,6 +88,7 @@ def test_the_live_view_fits_the_terminal(
     starting = TrialRecord(3, "3", values, steps=2200, started=90.0)
     run.trials.records |= {each.trial_id: each for each in (ended, training, starting)}
     view = View(console, run, 5)
+    assert view.live is not None
     console.print(view.render())
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
