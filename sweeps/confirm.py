@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.study import Study
 
-from sweeps.cli.summary import Confirmed, print_confirmed, print_missing
+from sweeps.cli.summary import Confirmed, print_missing
 from sweeps.results import log_model, log_tables
 from sweeps.search.run_queue import QueuedRun, enqueue_runs, with_runtime
 from sweeps.session import Session, open_runs, open_stage, print_interrupted, train_runs
@@ -88,20 +88,19 @@ def _config_hash(sweep: Sweep, record: TrialRecord) -> str:
     return sweep.base.with_values(record.values).hash()
 
 
-def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
-    """Train the best configurations on fresh seeds, score each run once on test, and print them.
+def confirm(search: Session, trainable: Trainable = train_and_score) -> list[Confirmed]:
+    """Train the best configurations on fresh seeds, and score each run once on test.
 
     Every run has an MLflow run below the sweep's, tagged `stage = confirm`. The time budget is for
     the search alone.
 
     Returns:
-        Whether at least one run is complete, and the user did not interrupt.
+        The configurations with at least one complete run; none if the user interrupted.
     """
     sweep, console, tracking = search.sweep, search.console, search.tracking
     trials = leaders(sweep, search.trials)
     seeds = fresh_seeds(sweep.settings.seed, sweep.settings.confirm_seeds)
     values = [trial.values | {"seed": seed} for trial in trials for seed in seeds]
-    console.print(f"\nconfirming on {len(seeds)} fresh seeds: {len(values)} runs")
     run = open_stage(sweep, "confirm", confirm_study(sweep, values), search.budget.interruption)
     session = replace(search, **vars(run), tracking=tracking.of_stage("confirm", run.trials))
     files = _FileLogger(session)
@@ -112,13 +111,12 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
         log_tables(run, tracking, console)
     if run.budget.interrupted:
         print_interrupted(session)
-        return False
+        return []
     # The study also has runs that earlier sessions asked for: more seeds, or another winner.
     asked = [each for each in run.trials.records.values() if each.values in values]
     runs = sorted(asked, key=lambda each: values.index(each.values))
     found = [each for each in (_confirmed(sweep, trial, runs) for trial in trials) if each.runs]
     if found:
-        print_confirmed(console, sweep, found)
         tracking.add_note(" ".join(each.note() for each in found))
     print_missing(console, runs, len(values))
     # Selected on validation: scores on test are for the tables.
@@ -126,7 +124,7 @@ def confirm(search: Session, trainable: Trainable = train_and_score) -> bool:
     if trained:
         chosen = max(trained, key=lambda each: each.metrics.get(SELECTED_BY, 0.0))
         log_model(sweep, tracking, chosen, "confirm", chosen.test)
-    return bool(found)
+    return found
 
 
 def confirm_study(sweep: Sweep, values: list[dict[str, Any]]) -> Study:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from sweeps.sweep_settings import parse_arguments
-from weakdis_core.cli.console import main
+from weakdis_core.cli.console import main, progress
 from weakdis_core.errors import UserError
 
 
@@ -16,6 +15,9 @@ def run(args: Sequence[str] | None = None, prog: str = "python sweeps/run.py") -
     Raises:
         UserError: A flag is not allowed, or the system is Windows.
     """
+    with progress("loading"):
+        from sweeps.sweep_settings import parse_arguments
+
     settings = parse_arguments(args, prog)
     if sys.platform == "win32":
         raise UserError("platform: Windows is not allowed: sweeps run on Linux and macOS; use WSL2")
@@ -42,7 +44,8 @@ def run(args: Sequence[str] | None = None, prog: str = "python sweeps/run.py") -
         return
     for each in sweeps:
         each.check_storage()
-    from sweeps.sweep import run_sweeps
+    with progress("loading Ray, MLflow and Optuna"):
+        from sweeps.sweep import run_sweeps
 
     sys.exit(run_sweeps(sweeps, Console()))
 

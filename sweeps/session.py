@@ -15,6 +15,7 @@ from rich.text import Text
 
 from analysis.data.outbox_files import OUTBOX_FILE
 from sweeps.budget import Budget, Interruption
+from sweeps.cli.phase import phase
 from sweeps.cli.view import View
 from sweeps.cluster.addresses import explain_errors, without_password
 from sweeps.cluster.allotment import Allotment
@@ -31,6 +32,7 @@ from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
 from sweeps.state.trials import CHECKPOINTS_KEPT, Trials
 from sweeps.sweep_settings import SweepSettings
+from sweeps.text import label_line
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
 from sweeps.tracking.notes import NotedDelivery
@@ -65,7 +67,7 @@ class Session(StageRun):
 
 @contextmanager
 def open_sweep(
-    settings: SweepSettings, variant: str, name: str, allotment: Allotment
+    settings: SweepSettings, variant: str, name: str, allotment: Allotment, console: Console
 ) -> Iterator[Sweep]:
     """Prepare the data of a sweep, and hold its lock.
 
@@ -79,7 +81,7 @@ def open_sweep(
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
     continues = settings.resume is not None or settings.study is not None
-    base, prepared = _prepare(settings, variant, name, continues)
+    base, prepared = _prepare(settings, variant, name, continues, console)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
@@ -94,7 +96,7 @@ def open_sweep(
 
 
 def _prepare(
-    settings: SweepSettings, variant: str, name: str, continues: bool
+    settings: SweepSettings, variant: str, name: str, continues: bool, console: Console
 ) -> tuple[Config, Path]:
     """Make the images, oracle and experiment that are missing; return the config and the folder."""
     base = settings.base_config(variant)
@@ -106,15 +108,17 @@ def _prepare(
         opening = other.submit(
             open_experiment, settings.tracking, variant, name, continues, settings.folder
         )
-        images, judge = f"images of {variant}", f"oracle of {variant}"
-        with explain_wait(f"the {images}"), progress(images) as advance:
-            prepared = prepare(base.data, base.runtime.data_dir, advance)
+        with phase(console, "images", f"preparing those of {variant}") as images:
+            prepared = prepare(base.data, base.runtime.data_dir, images.advance)
+            images.result = f"{len(prepared.images)} images, {prepared.source}"
         # Tables name the source, and `auto` may be another one next time.
         base = base.with_values({"data.source": prepared.source})
-        with explain_wait(f"the {judge}"), progress(judge) as advance:
+        with phase(console, "oracle", "training a picture classifier") as judge:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            prepare_oracle(prepared, base.data, device, advance)
-        with explain_wait(f"MLflow at {without_password(settings.tracking)}"):
+            prepare_oracle(prepared, base.data, device, judge.advance)
+            judge.result = "a picture classifier for the scores in pixels"
+        database = f"MLflow at {without_password(settings.tracking)}"
+        with progress(label_line("MLflow", "opening the database")), explain_wait(database):
             opening.result()
     return base, prepared.path
 
@@ -249,24 +253,24 @@ def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator
     tracking, view = session.tracking, View(session.console, session, trials)
 
     def rescue() -> None:
-        view.close()
+        if view.live is not None:
+            view.live.stop()
         print_interrupted(session)
         tracking.close("KILLED")
         session.writer.close()
 
-    try:
-        with session.budget.interruption.deferred(rescue):
-            yield [tracking, *listeners, view]
-    finally:
-        view.close()
-        tracking.cut_short()
+    doing = f"{trials} {WORDS[session.stage]}s"
+    with phase(session.console, session.stage, doing, view.live) as shown:
+        try:
+            with session.budget.interruption.deferred(rescue):
+                yield [tracking, *listeners, view]
+        finally:
+            tracking.cut_short()
+        shown.result = view.describe_best()
 
 
 def print_interrupted(session: Session) -> None:
-    """Print that a sweep was interrupted, where its trials are, and how to continue it."""
-    sweep = session.sweep
-    session.console.print(
-        f"{sweep.name}: interrupted; {WORDS[session.stage]}s are in {sweep.folder}; "
-        f"go on with {sweep.resume_command}",
-        soft_wrap=True,
-    )
+    """Print that a sweep was interrupted, and how to continue it."""
+    session.console.print(f"{session.sweep.name}: interrupted", highlight=False, soft_wrap=True)
+    command = label_line("continue", session.sweep.resume_command)
+    session.console.print(Text(command), soft_wrap=True)

@@ -1,7 +1,9 @@
 """The sweep of one variant, from its data to its result and report."""
 
+import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from math import ceil
 
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
@@ -11,11 +13,14 @@ from rich.text import Text
 
 from analysis.data.tracked_sweep import TrackedSweep
 from sweeps.budget import Interruption
-from sweeps.cli.summary import print_results
+from sweeps.cli.phase import phase
+from sweeps.cli.summary import print_summary
+from sweeps.cli.trial_table import describe_score
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.nodes import check_fits
 from sweeps.cluster.ray_cluster import LOCAL, address_of, cluster
 from sweeps.confirm import confirm
+from sweeps.names import METRICS
 from sweeps.results import evaluate_best, log_best, log_model, log_tables
 from sweeps.search.tuner import run_search
 from sweeps.session import (
@@ -32,7 +37,7 @@ from sweeps.state.stage import REPORT_FILE, StageRun, Sweep
 from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
-from sweeps.tracking.experiments import ui_command
+from sweeps.text import format_duration
 from sweeps.tracking.leaderboard_view import view_path
 from sweeps.tracking.outbox import PARENT, Entry
 from sweeps.tracking.worker import DeliveryWorker
@@ -50,15 +55,20 @@ def run_sweeps(sweeps: Sequence[SweepSettings], console: Console) -> int:
     """
     for settings in sweeps:
         (check_not_running if settings.resume or settings.study else check_names_are_free)(settings)
-    address = sweeps[0].address
-    with cluster(address) as available, Interruption() as interruption:
-        joined = address_of(address) != LOCAL
-        allotments = [settings.allot(available, grows=joined) for settings in sweeps]
-        for settings, allotment in zip(sweeps, allotments, strict=True):
-            if settings.max_concurrent is None:
-                check_fits(allotment)
-            if settings.resume:
-                check_gpus(settings, allotment.gpus)
+    address = address_of(sweeps[0].address)
+    with ExitStack() as stack:
+        doing = "starting Ray" if address == LOCAL else f"joining Ray at {address}"
+        with phase(console, "start", doing) as start:
+            available = stack.enter_context(cluster(address))
+            allotments = [each.allot(available, grows=address != LOCAL) for each in sweeps]
+            for settings, allotment in zip(sweeps, allotments, strict=True):
+                if settings.max_concurrent is None:
+                    check_fits(allotment)
+                if settings.resume:
+                    check_gpus(settings, allotment.gpus)
+            there = ", ".join(f"{available.get(name, 0.0):g} {name}s" for name in ("CPU", "GPU"))
+            start.result = f"{there}: {allotments[0].concurrent} trials at once"
+        interruption = stack.enter_context(Interruption())
         found = True
         try:
             for settings, allotment in zip(sweeps, allotments, strict=True):
@@ -81,20 +91,22 @@ def _run(
     console: Console,
 ) -> bool:
     """Run the sweep or study of one variant; return whether it has a result."""
-    searches = settings.study is None
-    with open_sweep(settings, variant, name, allotment) as sweep:
+    searches, limit = settings.study is None, format_duration(settings.time_budget)
+    what = f"at most {settings.trials} trials in {limit}" if searches else f"study {settings.study}"
+    console.print(f"\n[bold]{name}[/bold]: {variant}, {what}", highlight=False, soft_wrap=True)
+    with open_sweep(settings, variant, name, allotment, console) as sweep:
         with open_session(sweep, interruption, console) as session:
             session.found = search(session) if searches else train_study(session)
         if searches and session.found and not session.writer.undelivered:
-            write_report(sweep, console)
+            with phase(console, "report", "drawing figures") as report:
+                write_report(sweep, console)
+                report.result = os.path.relpath(sweep.folder / REPORT_FILE)
     print_undelivered(sweep, session.writer, console)
-    if searches and session.found:
-        console.print(f"sweep: {sweep.folder}\nMLflow: {ui_command(settings.tracking)}")
     return session.found
 
 
 def search(session: Session) -> bool:
-    """Search, score the best trial on test, confirm the best configurations, and print the result.
+    """Search, score the best trial on test, and confirm the best configurations.
 
     Returns:
         Whether a trial has a score and, if asked for, a confirm run is complete, and the user did
@@ -120,11 +132,17 @@ def search(session: Session) -> bool:
         line = Text(f"{sweep.name}: no trial has a result: {'; '.join(reasons) or 'no score'}")
         console.print(line, soft_wrap=True)
         return False
-    best = evaluate_best(sweep, record)
-    log_best(session, session.tracking, best)
-    print_results(console, session, best)
-    log_model(sweep, session.tracking, record, "search", best.test)
-    return confirm(session) if sweep.settings.confirm_seeds else True
+    with phase(console, "best on test", f"scoring trial {record.number}") as scoring:
+        best = evaluate_best(sweep, record)
+        log_best(session, session.tracking, best)
+        log_model(sweep, session.tracking, record, "search", best.test)
+        objective = sweep.settings.objective
+        score = best.test.get(METRICS[objective].replace("val/", "test/"))
+        scoring.result = describe_score(record, score, objective)
+    confirmed = confirm(session) if sweep.settings.confirm_seeds else []
+    if not budget.interrupted:
+        print_summary(console, session, best, confirmed)
+    return bool(confirmed) or not sweep.settings.confirm_seeds
 
 
 def _more_time(run: StageRun) -> str:
@@ -174,7 +192,6 @@ def write_report(sweep: Sweep, console: Console) -> None:
     writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
     writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
     writer.close()
-    console.print(Text(f"report: {path}"), soft_wrap=True)
     print_undelivered(sweep, writer, console)
 
 

@@ -27,3 +27,8 @@ def format_outcomes(records: Iterable[TrialRecord]) -> str:
     """Count outcomes: `3 complete, 1 out of time`."""
     counts = Counter(record.outcome.replace("_", " ") for record in records)
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+
+
+def label_line(label: str, text: str) -> str:
+    """Return a label and its text, aligned with those of other lines."""
+    return f"{label:<13}{text}"

@@ -42,6 +42,8 @@ class TrialRecord:
         score: The objective at the last report that has it.
         rungs: Step and value of each report that early stopping uses.
         test: Scores on test, `test/...`; only of given runs.
+        rate: Mean training steps in a second, with evaluations.
+        device: Name of the device that it trains on.
         seconds: Seconds so far, in all sessions.
         checkpoints: Paths of its last checkpoints within the storage, the newest last.
         hosts: Names of the machines that it ran on, in order.
@@ -63,6 +65,8 @@ class TrialRecord:
     score: float | None = None
     rungs: list[tuple[int, float]] = field(default_factory=list)
     test: dict[str, float] = field(default_factory=dict)
+    rate: float = 0.0
+    device: str = ""
     seconds: float = 0.0
     checkpoints: list[str] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)

@@ -1,10 +1,13 @@
 """The flags `--list` and `--status NAME`, which show sweeps without starting anything."""
 
+from math import ceil
+
 from optuna import logging as optuna_logging
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.cli.trial_table import describe_score, trial_table
 from sweeps.cluster.locks import is_running
 from sweeps.state.catalog import (
     StoredSweep,
@@ -13,9 +16,11 @@ from sweeps.state.catalog import (
     parse_sweep_path,
     stored_names,
 )
+from sweeps.state.stage import resume_command
+from sweeps.state.trial_store import TrialStore
 from sweeps.sweep_settings import SweepSettings
-from sweeps.text import format_duration, format_outcomes, format_settings
-from sweeps.trial import TrialRecord
+from sweeps.text import format_duration, format_outcomes, label_line
+from sweeps.trial import TrialRecord, highest
 from weakdis_core.errors import UserError
 
 
@@ -28,9 +33,9 @@ def print_status(settings: SweepSettings, console: Console) -> None:
     optuna_logging.set_verbosity(optuna_logging.WARNING)
     if settings.status is not None:
         settings, name = parse_sweep_path(settings, settings.status)
-        console.print(_status(find_sweep(settings, name), settings))
+        _print_sweep(find_sweep(settings, name), settings, console)
         return
-    table = Table("sweep", "state", "trials", "ended", "best", "time", box=None)
+    table = Table("sweep", "state", "trials", "best", "time", box=None, pad_edge=False)
     for name in stored_names(settings):
         try:
             table.add_row(*_row(find_sweep(settings, name), settings))
@@ -39,19 +44,24 @@ def print_status(settings: SweepSettings, console: Console) -> None:
     for name in names_without_study(settings):
         table.add_row(name, "its study is in another database: see --optuna-storage")
     console.print(table if table.row_count else f"no sweeps in {settings.folder}")
+    if table.row_count:
+        console.print("\n--status NAME shows a sweep, and the command that continues it")
 
 
 def _row(stored: StoredSweep, settings: SweepSettings) -> tuple[str, ...]:
     state, known = _load(stored, settings)
-    best = max((r.score or 0.0 for r in known if r.outcome == "complete"), default=None)
+    best = _best(known)
     return (
         stored.name,
         state,
-        str(stored.settings.trials),
         format_outcomes(known) or "none",
-        "-" if best is None else f"{best:.3f}",
+        "-" if best is None else f"{best.score:.3f}",
         format_duration(stored.records.seconds),
     )
+
+
+def _best(known: list[TrialRecord]) -> TrialRecord | None:
+    return highest(record for record in known if record.outcome == "complete")
 
 
 def _load(stored: StoredSweep, settings: SweepSettings) -> tuple[str, list[TrialRecord]]:
@@ -61,6 +71,7 @@ def _load(stored: StoredSweep, settings: SweepSettings) -> tuple[str, list[Trial
     known = list(stored.records.load().values())
     state = "running" if running else _state(stored, known)
     for record in known:
+        record.steps = record.steps or stored.base.training.steps
         # A killed program could not store the end of its running trials.
         if record.outcome == "running" and not running:
             record.outcome = "interrupted"
@@ -69,30 +80,33 @@ def _load(stored: StoredSweep, settings: SweepSettings) -> tuple[str, list[Trial
 
 def _state(stored: StoredSweep, known: list[TrialRecord]) -> str:
     if stored.ended and any(r.outcome == "out_of_time" and r.score is None for r in known):
-        return f"out of time: --resume {stored.name} with a larger --time-budget"
+        return "out of time"
     if stored.ended is not None:
-        return "ended" if stored.ended else f"interrupted: --resume {stored.name}"
+        return "ended" if stored.ended else "interrupted"
     cut = any(record.outcome in ("running", "interrupted") for record in known)
     if stored.confirm is not None:
         # All confirm runs wait in their study before the first of them starts.
         trials = stored.confirm.get_trials(deepcopy=False)
         cut = cut or not all(each.state.is_finished() for each in trials)
-    return f"interrupted: --resume {stored.name}" if cut else "ended"
+    return "interrupted" if cut else "ended"
 
 
-def _status(stored: StoredSweep, settings: SweepSettings) -> Table:
+def _print_sweep(stored: StoredSweep, settings: SweepSettings, console: Console) -> None:
     state, known = _load(stored, settings)
-    title = f"{stored.name}: {state}; {format_outcomes(known) or 'none'}"
-    table = Table(
-        "trial", "state", "step", "score", "time", "settings",
-        title=title, title_justify="left", box=None,
-    )  # fmt: skip
-    for record in known:
-        score = "-" if record.score is None else f"{record.score:.3f}"
-        remarks = filter(None, (format_settings(record.values), record.error, record.note))
-        outcome = record.outcome.replace("_", " ")
-        steps = f"{record.step}/{record.steps or stored.base.training.steps}"
-        row = (str(record.number), outcome, steps, score, format_duration(record.seconds))
-        # As plain text: an error may contain markup.
-        table.add_row(*row, Text("; ".join(remarks)))
-    return table
+    counts, spent = format_outcomes(known) or "none", stored.records.seconds
+    lines = [f"{stored.name}: {state}; {counts}; {format_duration(spent)}"]
+    best, study = _best(known), stored.settings.study
+    if best is not None and study is None:
+        score = describe_score(best, best.score, stored.settings.objective)
+        lines.append(label_line("best", score))
+    if state in ("interrupted", "out of time"):
+        asked = settings.model_copy(update={"study": study})
+        command = resume_command(settings.folder / stored.name, asked, stored.base.data.variant)
+        more = f" --time-budget {2 * ceil(spent)}" if state == "out of time" else ""
+        lines.append(label_line("continue", command + more))
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    confirmed = {} if stored.confirm is None else TrialStore(stored.confirm, "confirm").load()
+    for records, word in ((known, "trial"), (list(confirmed.values()), "confirm run")):
+        if records:
+            console.print(Text(), trial_table(records, word))

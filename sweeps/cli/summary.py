@@ -1,4 +1,4 @@
-"""The result of a sweep, printed beside the numbers of the paper."""
+"""The result of a sweep, printed at its end: scores beside the paper's, files and next steps."""
 
 import math
 import os
@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from analysis.serving.model_address import registered_name
 from analysis.statistics import Interval, t_interval
 from analysis.tables.rendering import format_mean
 from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.trials import Trials
-from sweeps.text import format_duration, format_outcomes, format_settings
-from sweeps.trainable import CHECKPOINT_FILE
+from sweeps.text import format_outcomes, format_settings, label_line
+from sweeps.tracking.experiments import ui_command
 from sweeps.trial import TrialRecord
 from weakdis_core import paper
 from weakdis_core.config.config import Config
@@ -23,15 +25,7 @@ from weakdis_core.pictures.write import FOLDER
 
 
 def pareto_front(trials: Trials, fixed_labels: int) -> list[tuple[int, float]]:
-    """Return the Pareto front of score against labels, over complete trials.
-
-    Args:
-        trials: The trials.
-        fixed_labels: Number of labels, if it is not searched.
-
-    Returns:
-        Labels and best score, by labels; each score is higher than those before.
-    """
+    """Return labels and best score of complete trials; each score is higher than those before."""
     scores = [
         (int(record.values.get("data.labels", fixed_labels)), record.score or 0.0)
         for record in trials.complete()
@@ -41,40 +35,6 @@ def pareto_front(trials: Trials, fixed_labels: int) -> list[tuple[int, float]]:
         if not points or score > points[-1][1]:
             points.append((labels, score))
     return points
-
-
-def print_results(console: Console, run: StageRun, best: Best) -> None:
-    """Print the best configuration, its scores beside the paper's, and the front."""
-    sweep, trials, record = run.sweep, run.trials, best.record
-    ended = trials.ended()
-    outcomes = format_outcomes(ended)
-    console.print(f"\n[bold]{sweep.name}[/bold]: {len(ended)} trials ended ({outcomes})")
-    console.print(
-        f"best: trial {record.number} ({record.outcome.replace('_', ' ')}, "
-        f"{format_duration(record.seconds)}), {format_settings(record.values)}",
-        highlight=False,
-    )
-    labels = int(record.values.get("data.labels", sweep.base.data.labels))
-    rows = {
-        "this sweep, validation": _cells(record.metrics, "val"),
-        "this sweep, test": _cells(best.test, "test"),
-    }
-    _print_accuracies(console, sweep, rows, labels)
-    console.print(
-        f"A search result of one seed, not a table row. {_origin(sweep, best.test)}",
-        highlight=False,
-    )
-    points = pareto_front(trials, sweep.base.data.labels)
-    if len(points) > 1:
-        shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
-        console.print(f"validation accuracy against labels: {shown}", highlight=False)
-    file = os.path.relpath(best.checkpoint / CHECKPOINT_FILE)
-    console.print(
-        f"pictures: {sweep.folder / FOLDER}; to draw more: "
-        f"python -m weakdis_core manipulate --checkpoint {file}",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
 @dataclass(frozen=True)
@@ -102,25 +62,45 @@ class Confirmed:
         return f"Config {self.config.hash()} on {len(self.runs)} fresh seeds: {parts}."
 
 
-def print_confirmed(console: Console, sweep: Sweep, confirmed: Sequence[Confirmed]) -> None:
-    """Print accuracies on test of each configuration: of each seed, their mean, and the paper's."""
-    for each in confirmed:
-        seeds = len(each.runs)
-        console.print(
-            f"\n[bold]confirmed[/bold] on fresh seeds: config {each.config.hash()} "
-            f"(trial {each.trial.number}), {format_settings(each.trial.values)}",
-            highlight=False,
-        )
-        rows = {f"seed {run.values['seed']}, test": _cells(run.test, "test") for run in each.runs}
-        means = [format_mean(each.interval(kind)) for kind in KINDS]
-        rows[f"mean of {seeds} seed{'s' * (seeds > 1)}, test"] = means
-        _print_accuracies(console, sweep, rows, each.config.data.labels)
-    origin = _origin(sweep, confirmed[0].runs[0].test)
+def print_summary(
+    console: Console, run: StageRun, best: Best, confirmed: Sequence[Confirmed]
+) -> None:
+    """Print the result of a sweep: scores beside the paper's, its files, and what to do next."""
+    sweep, record, ended = run.sweep, best.record, run.trials.ended()
+    outcome = "" if record.outcome == "complete" else f" ({record.outcome.replace('_', ' ')})"
     console.print(
-        f"± is half the width of the 95% t-interval over seeds. {origin} "
-        "`python -m analysis table1` shows these runs.",
+        f"\n[bold]{sweep.name}[/bold]: {len(ended)} trials ended ({format_outcomes(ended)})\n"
+        f"best: trial {record.number}{outcome}, {format_settings(record.values)}",
         highlight=False,
+        soft_wrap=True,
     )
+    console.print(_accuracies(sweep, best, confirmed))
+    oracle = best.test.get("test/oracle_accuracy", math.nan)
+    note = (
+        "Relation accuracy: share of relations that change the right factor and keep all others. "
+        f"Pixels are judged by an oracle that is right on {oracle:.1%} of test images. "
+        f"Images: {sweep.base.data.source}. Paper: {paper.load().cite()}. "
+    )
+    optimistic = "The best of a search has optimistic scores, until fresh seeds confirm it."
+    interval = "± is half the width of the 95% t-interval over seeds."
+    console.print(note + (interval if confirmed else optimistic), highlight=False)
+    points = pareto_front(run.trials, sweep.base.data.labels)
+    if len(points) > 1:
+        shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
+        console.print(f"best on validation by labels: {shown}", highlight=False)
+    model = f"models:/{registered_name(sweep.base.data.variant)}/latest"
+    confirm = {"confirm": f"{sweep.resume_command} --confirm-seeds 5"}
+    steps = {
+        "pictures": os.path.relpath(sweep.folder / FOLDER),
+        "new pictures": f"weakdis manipulate --model {model}",
+        "model": model,
+        "MLflow": ui_command(sweep.settings.tracking),
+        "all UIs": "make ui",
+        **({"tables": "weakdis tables table1"} if confirmed else confirm),
+    }
+    console.print()
+    for label, text in steps.items():
+        console.print(Text(label_line(label, text)), soft_wrap=True)
 
 
 def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None:
@@ -135,31 +115,29 @@ def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None
             console.print(line, highlight=False, markup=False)
 
 
-def _print_accuracies(
-    console: Console, sweep: Sweep, rows: Mapping[str, list[str]], labels: int
-) -> None:
-    """Print rows of relation accuracies, the last in bold, and the paper's rows below."""
-    table = Table("relation accuracy", *KINDS, "labels")
-    last = list(rows)[-1]
-    for name, cells in rows.items():
-        table.add_row(name, *cells, str(labels), style="bold" if name == last else None)
+def _accuracies(sweep: Sweep, best: Best, confirmed: Sequence[Confirmed]) -> Table:
+    """Return a table of relation accuracies: of the search, of fresh seeds, and the paper's."""
+    table = Table("relation accuracy", *KINDS, "labels", show_edge=False, pad_edge=False)
+    labels = str(best.record.values.get("data.labels", sweep.base.data.labels))
+    table.add_row("this sweep, validation", *_cells(best.record.metrics, "val"), labels)
+    style = None if confirmed else "bold"
+    table.add_row("this sweep, test", *_cells(best.test, "test"), labels, style=style)
+    for each in confirmed:
+        labels, seeds = str(each.config.data.labels), len(each.runs)
+        table.add_row(f"trial {each.trial.number} on fresh seeds")
+        for run in each.runs:
+            table.add_row(f"seed {run.values['seed']}, test", *_cells(run.test, "test"), labels)
+        means = [format_mean(each.interval(kind)) for kind in KINDS]
+        mean = f"mean of {seeds} seed{'s' * (seeds > 1)}, test"
+        table.add_row(mean, *means, labels, style="bold")
     for row in paper.load().table1:
-        if row.variant != sweep.base.data.variant:
-            continue
-        for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
-            table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
-    console.print(table)
+        if row.variant == sweep.base.data.variant:
+            for name, cell in (("paper", row.this_work), ("previous work", row.previous_work)):
+                table.add_row(f"{name}, test", f"{cell.accuracy:.3f}", "-", "-", str(cell.labels))
+    return table
 
 
 def _cells(scores: Mapping[str, float], part: str) -> list[str]:
     """Format the relation accuracies of a part, `val` or `test`, in the order of `KINDS`."""
     found = [scores.get(f"{part}/relation_accuracy_{kind}") for kind in KINDS]
     return ["-" if score is None else f"{score:.3f}" for score in found]
-
-
-def _origin(sweep: Sweep, test: Mapping[str, float]) -> str:
-    oracle = test.get("test/oracle_accuracy", math.nan)
-    return (
-        f"Data: {sweep.base.data.source}. Pixel accuracies are judged by an oracle that is "
-        f"right on {oracle:.3f} of test images. Paper: {paper.load().cite()}."
-    )

@@ -1,43 +1,31 @@
 """The console while a sweep runs: a live view in a terminal, else a line for each trial."""
 
 import math
-import os
 import time
+from statistics import fmean
 
 import ray
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from sweeps.cli.trial_table import describe_score, summary_line, trial_table
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.nodes import working_nodes
 from sweeps.compat import log_folder
 from sweeps.state.stage import StageRun
-from sweeps.text import format_duration, format_settings
+from sweeps.text import format_duration, format_outcomes, format_settings, label_line
 from sweeps.trial import WORDS, Listener, TrialRecord
+from weakdis_core.cli.console import is_interactive
 
 _SHOWN_ENDED = 6
 # Seconds until the first notice that no trial has started, and between two of them.
 _NOTICE_AFTER = 60.0
 _NOTICE_EVERY = 300.0
-_STYLES = {
-    "running": "cyan",
-    "complete": "green",
-    "pruned": "dim",
-    "failed": "red",
-    "out_of_time": "yellow",
-    "interrupted": "yellow",
-}
-
-
-def is_interactive(console: Console) -> bool:
-    """Check whether a console is a terminal, and not that of a CI job."""
-    return console.is_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
 
 
 class View(Listener):
-    """Shows running trials, the best so far of a search and the time left.
+    """Shows a stage while it runs: its trials, the best so far of a search, and the time left.
 
     If no trial starts, it prints why: after a minute, then every five minutes.
 
@@ -45,6 +33,9 @@ class View(Listener):
         console: Where to show them.
         run: The stage of the trials.
         wanted: Most trials to run.
+
+    Attributes:
+        live: The live view; None without a terminal.
     """
 
     def __init__(self, console: Console, run: StageRun, wanted: int) -> None:
@@ -53,23 +44,22 @@ class View(Listener):
         self._trials = run.trials
         self._wanted = wanted
         self._word = WORDS[run.stage]
-        self._live: Live | None = None
         # Trials that ended in an earlier session are not printed again.
         self._printed = {record.trial_id for record in run.trials.ended()}
         # Start of the wait for the first trial, and time of the next notice.
-        self._since = 0.0
+        self._opened = self._since = time.monotonic()
         self._next = math.inf
+        self.live: Live | None = None
+        if is_interactive(console):
+            # It renders at once.
+            self.live = Live(
+                get_renderable=self.render, console=console, refresh_per_second=2, transient=True
+            )
 
     def session_started(self) -> None:
-        """Open the live view, and start to wait for the first trial."""
+        """Start to wait for the first trial."""
         self._since = time.monotonic()
         self._next = self._since + _NOTICE_AFTER
-        if is_interactive(self._console):
-            self._live = Live(
-                get_renderable=self.render, console=self._console, refresh_per_second=2,
-                transient=True,
-            )  # fmt: skip
-            self._live.start()
 
     def step_started(self) -> None:
         """Print why no trial starts, if that is due."""
@@ -90,59 +80,49 @@ class View(Listener):
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Print how trials ended, if there is no live view."""
-        self._print_ended()
+        self.session_ended()
 
     def session_ended(self) -> None:
-        """Close the live view and print how trials ended."""
-        self.close()
-        self._print_ended()
-
-    def close(self) -> None:
-        """Close the live view, if there is one."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def render(self) -> RenderableType:
-        """Return the view at this moment."""
-        trials, budget, name = self._trials, self._run.budget, self._run.sweep.name
-        head = f"{name}  {len(trials.ended())} of {self._wanted} {self._word}s ended"
-        left = f", {format_duration(budget.left)} left" if math.isfinite(budget.left) else ""
-        stop = "  stopping..." if budget.interrupted else ""
-        lines: list[RenderableType] = [Text(f"{head}{left}{stop}", style="bold")]
-        best = trials.best() if self._run.stage == "search" else None
-        if best is not None:
-            lines.append(Text(f"best so far: trial {summary_line(best)}", style="green"))
-        table = Table(self._word, "state", "step", "score", "time", "settings", box=None)
-        ended = [record for record in trials.ended() if record is not best][-_SHOWN_ENDED:]
-        for record in [*ended, *trials.running()]:
-            # As plain text: an error may contain markup.
-            table.add_row(*map(Text, _cells(record)), style=_STYLES[record.outcome])
-        return Group(*lines, table)
-
-    def _print_ended(self) -> None:
-        if self._live is not None or is_interactive(self._console):
-            return
+        """Print how trials ended, if there is no live view."""
         for record in self._trials.ended():
-            if record.trial_id not in self._printed:
+            if self.live is None and record.trial_id not in self._printed:
                 self._printed.add(record.trial_id)
                 self._console.print(Text(f"{self._word} {summary_line(record)}"), soft_wrap=True)
 
+    def describe_best(self) -> str:
+        """Describe the best trial so far of a search; of other stages, how runs ended."""
+        best = self._trials.best()
+        if self._run.stage != "search" or best is None:
+            return f"{self._word}s: {format_outcomes(self._trials.ended()) or 'none'}"
+        return describe_score(best, best.score, self._run.sweep.settings.objective)
 
-def summary_line(record: TrialRecord) -> str:
-    """Describe a trial in one line."""
-    number, state, step, score, duration, values = _cells(record)
-    return f"{number} {state}: {score} at step {step}, {duration}, {values}"
+    def render(self) -> RenderableType:
+        """Return the view at this moment."""
+        run, ended, running = self._run, self._trials.ended(), self._trials.running()
+        spent = format_duration(time.monotonic() - self._opened)
+        head = f"{spent:>5}  {len(ended)} of {self._wanted} {self._word}s ended{self._time_left()}"
+        command = f"stops; continue with:\n{label_line('', run.sweep.resume_command)}"
+        lines = [label_line(run.stage, head)]
+        if (best := self._trials.best()) is not None and run.stage == "search":
+            settings = label_line("", format_settings(best.values))
+            lines.append(f"{label_line('best so far', self.describe_best())}\n{settings}")
+        lines.append(label_line("Ctrl-C", "stopping ..." if run.budget.interrupted else command))
+        shown = [*running, *reversed(ended[-_SHOWN_ENDED:])]
+        table = trial_table(shown, self._word) if shown else Text("waiting for the first trial")
+        # The terminal writes ^C where the view ends: on a line of its own it moves nothing.
+        return Group(*map(Text, lines), Text(), table, Text())
 
-
-def _cells(record: TrialRecord) -> tuple[str, ...]:
-    score = "no score yet" if record.score is None else f"{record.score:.3f}"
-    running = record.outcome == "running"
-    seconds = time.monotonic() - record.started if running else record.seconds
-    state = record.stage if running else record.outcome.replace("_", " ")
-    settings = format_settings(record.values) + (f" ({record.error})" if record.error else "")
-    steps = f"{record.step}/{record.steps}"
-    return str(record.number), state, steps, score, format_duration(seconds), settings
+    def _time_left(self) -> str:
+        """Return the time left at most, and as estimated from trials that ended or train."""
+        ended, running = self._trials.ended(), self._trials.running()
+        took = [each.seconds for each in ended if each.step]
+        took = took or [each.steps / each.rate for each in running if each.rate]
+        spent = sum(time.monotonic() - each.started for each in running)
+        rest = fmean(took or [0.0]) * (self._wanted - len(ended)) - spent
+        about, limit = rest / self._run.sweep.allotment.concurrent, self._run.budget.left
+        parts = [f"about {format_duration(min(about, limit))} left"] if about >= 1 else []
+        parts += [f"at most {format_duration(limit)}"] if math.isfinite(limit) else []
+        return f"; {', '.join(parts)}" if parts else ""
 
 
 def _describe_wait(allotment: Allotment) -> str:

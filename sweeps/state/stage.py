@@ -50,20 +50,25 @@ class Sweep:
 
     @property
     def resume_command(self) -> str:
-        """Command that resumes the sweep from this folder, without any password."""
-        settings, usual = self.settings, self.folder.parent == Path("runs").absolute()
-        words = ["--resume", self.name if usual else str(self.folder)]
-        if settings.study is not None:
-            words = ["--study", settings.study, "--variant", self.base.data.variant]
-            words += [] if usual else ["--storage", str(self.folder.parent)]
-        if settings.optuna_storage is not None:
-            words += ["--optuna-storage", without_password(settings.optuna_storage)]
-        return shlex.join(["python", "sweeps/run.py", *words])
+        """Command that resumes the sweep from this folder."""
+        return resume_command(self.folder, self.settings, self.base.data.variant)
 
     @property
     def storage(self) -> Storage:
         """Storage of the checkpoints."""
         return self.settings.checkpoints
+
+
+def resume_command(folder: Path, settings: SweepSettings, variant: str) -> str:
+    """Return the command that resumes the sweep of a folder, without any password."""
+    usual = folder.parent == Path("runs").absolute()
+    words = ["--resume", folder.name if usual else str(folder)]
+    if settings.study is not None:
+        words = ["--study", settings.study, "--variant", variant]
+        words += [] if usual else ["--storage", str(folder.parent)]
+    if settings.optuna_storage is not None:
+        words += ["--optuna-storage", without_password(settings.optuna_storage)]
+    return shlex.join(["python", "sweeps/run.py", *words])
 
 
 @dataclass

@@ -129,6 +129,9 @@ class Trials(Listener):
             return
         record.step = int(result["step"])
         record.stage = str(result.get("stage", "training"))
+        record.device = str(result.get("device", record.device))
+        if result.get("seconds"):
+            record.rate = record.step / float(result["seconds"])
         score = result.get(self.metric)
         if score is not None or record.score is None:
             record.metrics = finite_metrics(result)

@@ -81,7 +81,7 @@ def test_artifacts_of_a_confirm_run(finished: Finished) -> None:
 
 @pytest.mark.slow
 def test_scores_are_printed_beside_those_of_the_paper(finished: Finished) -> None:
-    printed = finished.output[finished.output.index("confirming on 2 fresh seeds: 2 runs") :]
+    printed = finished.output[finished.output.index("confirm      2 confirm runs ...") :]
     found = [run.data.metrics["test/relation_accuracy_latent"] for run in finished.confirmed]
     mean = t_interval(found)
     assert f"{mean.value:.3f} ± {mean.half_width:.3f}" in printed

@@ -33,10 +33,17 @@ def test_the_output_shows_scores_and_the_paper(finished: Finished) -> None:
         "this sweep, test",
         "paper, test",
         "0.724",
-        "A search result of one seed",
-        "mlflow ui --backend-store-uri",
+        "MLflow       mlflow ui --backend-store-uri",
+        "model        models:/weakdis-dsprites_v2/latest\n",
+        "pictures     runs/small/pictures\n",
+        "tables       weakdis tables table1\n",
     ):
         assert word in finished.output
+    phases = ("start", "images", "oracle", "search", "best on test", "confirm", "report")
+    lines = [rf"^{name} +(ready|\d+:\d\d)(  .+)?$" for name in phases]
+    assert re.search("(.*\n)*".join(lines), finished.output, re.MULTILINE)
+    assert re.search(r"^search +3 trials \.\.\.$", finished.output, re.MULTILINE)
+    assert re.search(r"^report +\d+:\d\d  runs/small/report.html$", finished.output, re.MULTILINE)
     assert finished.errors == ""
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union, cast, get_
 import tyro
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, arg
 from tyro.constructors import (
     MISSING_NONPROP,
@@ -131,19 +131,29 @@ def run_function(
     parse(_deferred(function), args, prog=prog)()
 
 
+def is_interactive(console: Console) -> bool:
+    """Check whether a console is a terminal, and not that of a CI job."""
+    return console.is_terminal and os.environ.get("CI", "").lower() in ("", "0", "false")
+
+
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr if that is a terminal.
+    """Show a label and the time on stderr if that is a terminal; the line disappears at the end.
 
     Yields:
-        A function that takes the progress as (done, total).
+        A function that takes the progress as (done, total); its first call adds a bar.
     """
     console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    hidden = not console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=hidden) as bar:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    hidden = not is_interactive(console)
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def advance(done: int, total: int) -> None:
+            bar.columns = (*columns, BarColumn(10), TextColumn(f"{done}/{total}"))
+            bar.update(task, completed=done, total=total)
+
+        yield advance
 
 
 def _deferred(command: Callable[..., object]) -> Callable[..., Callable[[], object]]:

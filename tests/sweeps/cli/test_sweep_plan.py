@@ -10,10 +10,11 @@ import pytest
 from rich.console import Console
 
 from sweeps.cli.sweep_plan import print_plan
-from sweeps.cli.view import is_interactive, summary_line
+from sweeps.cli.trial_table import summary_line
 from sweeps.sweep_settings import SweepSettings
 from sweeps.text import format_duration, format_settings
 from sweeps.trial import TrialRecord
+from weakdis_core.cli.console import is_interactive
 
 SMALL = ("data.max_images=1000", "model.channels=8", "model.hidden=32")
 

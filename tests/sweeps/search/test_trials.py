@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from sweeps.budget import Budget, Interruption
 from sweeps.cli.summary import pareto_front
-from sweeps.cli.view import summary_line
+from sweeps.cli.trial_table import summary_line
 from sweeps.names import METRICS, RUNG_METRICS
 from sweeps.results import write_trials
 from sweeps.search.tuner import run_search

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -120,10 +121,11 @@ def test_sweeps_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
     for flags in (["--list"], ["--status", "one"]):
         print_status(parse_arguments([*flags, "--storage", str(tmp_path)]), Console(width=200))
         shown = capsys.readouterr().out
-        assert "interrupted: --resume one" in shown
+        assert re.search("^one:? +interrupted", shown, re.MULTILINE)
         assert "1 interrupted" in shown
         assert "running" not in shown
     assert "0.250" in shown
+    assert f"continue     python sweeps/run.py --resume {tmp_path / 'one'}\n" in shown
     # Errors are printed without reading them as markup.
     error = "[enforce fail at alloc.cpp:75] no memory for [/tmp/x]"
     failed = TrialRecord(0, "00000", {"data.labels": 100}, "failed", 30, error=error)
@@ -144,7 +146,7 @@ def test_sweeps_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
     confirm = open_study(open_storage(tmp_path / "one"), "one/confirm", "pixels", space)
     confirm.enqueue_trial({})
     print_status(parse_arguments(["--list", "--storage", str(tmp_path)]), Console(width=200))
-    assert "interrupted: --resume one" in capsys.readouterr().out
+    assert "one    interrupted" in capsys.readouterr().out
     # A sweep with its study in a database is listed by its folder.
     (tmp_path / "two").mkdir()
     Outbox(tmp_path / "two")
@@ -181,7 +183,7 @@ def test_a_sweep_has_ended_only_when_its_session_has(
         TrialStore(study).save(record, 1.0)
     listed = parse_arguments(["--list", "--storage", str(tmp_path)])
     print_status(listed, Console(width=200))
-    assert "interrupted: --resume one" in capsys.readouterr().out
+    assert "one    interrupted" in capsys.readouterr().out
     note_end(study)
     print_status(listed, Console(width=200))
     shown = capsys.readouterr().out
@@ -191,11 +193,11 @@ def test_a_sweep_has_ended_only_when_its_session_has(
     TrialStore(study).save(TrialRecord(8, "00008", {}, "out_of_time", 10, 30), 1.0)
     study.tell(study.ask(), state=TrialState.FAIL)
     print_status(listed, Console(width=200))
-    assert ("out of time: --resume one" in capsys.readouterr().out) == (len(study.trials) == 9)
+    assert ("one    out of time" in capsys.readouterr().out) == (len(study.trials) == 9)
     # A new session begins.
     store_settings(study, settings, base)
     print_status(listed, Console(width=200))
-    assert "interrupted: --resume one" in capsys.readouterr().out
+    assert "one    interrupted" in capsys.readouterr().out
 
 
 def foreign_table(file: Path) -> None:
