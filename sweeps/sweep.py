@@ -99,8 +99,8 @@ def _run(
             session.found = search(session) if searches else train_study(session)
         if searches and session.found and not session.writer.undelivered:
             with phase(console, "report", "drawing figures") as report:
-                write_report(sweep, console)
-                report.result = os.path.relpath(sweep.folder / REPORT_FILE)
+                if write_report(sweep, console):
+                    report.result = os.path.relpath(sweep.folder / REPORT_FILE)
     print_undelivered(sweep, session.writer, console)
     return session.found
 
@@ -169,10 +169,11 @@ def _run_trials(session: Session) -> None:
         log_tables(session, session.tracking, session.console)
 
 
-def write_report(sweep: Sweep, console: Console) -> None:
+def write_report(sweep: Sweep, console: Console) -> bool:
     """Write the report of a sweep from its runs in MLflow, and log it with the sweep's run.
 
-    An error is printed, since the report can be made again at any time.
+    Returns:
+        Whether it is written. An error is printed, since it can be written again at any time.
     """
     # Loads the libraries for drawing.
     from analysis.report.sweep_page import build_page
@@ -183,16 +184,17 @@ def write_report(sweep: Sweep, console: Console) -> None:
         made.write(path)
     except Exception as error:
         # Of any class: the sweep itself has ended well.
-        again = f"python -m analysis report --sweep {sweep.name}"
+        again = f"weakdis report --sweep {sweep.name}"
         reason = str(error) if isinstance(error, UserError) else repr(error)
         console.print(Text(f"report not made ({reason}); make it with {again}"), soft_wrap=True)
-        return
+        return False
     writer = open_writer(sweep)
     at = int(time.time() * 1000)
     writer.submit(Entry(key=PARENT, kind="file", at=at, file=str(path)))
     writer.submit(Entry(key=PARENT, kind="log", at=at, tags={MLFLOW_RUN_NOTE: _linked(made.sweep)}))
     writer.close()
     print_undelivered(sweep, writer, console)
+    return True
 
 
 def _linked(tracked: TrackedSweep) -> str:

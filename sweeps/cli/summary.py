@@ -90,12 +90,13 @@ def print_summary(
         console.print(f"best on validation by labels: {shown}", highlight=False)
     model = f"models:/{registered_name(sweep.base.data.variant)}/latest"
     confirm = {"confirm": f"{sweep.resume_command} --confirm-seeds 5"}
+    # `weakdis ui` has no flags for other places.
+    usual = sweep.settings.tracking_uri is None and sweep.settings.storage is None
     steps = {
         "pictures": os.path.relpath(sweep.folder / FOLDER),
         "new pictures": f"weakdis manipulate --model {model}",
         "model": model,
-        "MLflow": ui_command(sweep.settings.tracking),
-        "all UIs": "make ui",
+        "review": "weakdis ui" if usual else ui_command(sweep.settings.tracking),
         **({"tables": "weakdis tables table1"} if confirmed else confirm),
     }
     console.print()

@@ -33,7 +33,7 @@ def test_the_output_shows_scores_and_the_paper(finished: Finished) -> None:
         "this sweep, test",
         "paper, test",
         "0.724",
-        "MLflow       mlflow ui --backend-store-uri",
+        "review       weakdis ui",
         "model        models:/weakdis-dsprites_v2/latest\n",
         "pictures     runs/small/pictures\n",
         "tables       weakdis tables table1\n",
