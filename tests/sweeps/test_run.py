@@ -94,7 +94,7 @@ def test_artifacts_of_the_best_run_and_the_parent(finished: Finished) -> None:
     page = (finished.folder / "report.html").read_text()
     assert "Trained again on 2 fresh seeds" in page
     assert page.count('<img src="data:') == len(CAPTIONS)
-    assert f"trial {finished.best.data.tags['trial_id']}".lower() in page.lower()
+    assert f"trial {int(finished.best.data.tags['trial_id'])}" in page.lower()
 
 
 def test_the_study_has_all_trials(finished: Finished) -> None:
