@@ -72,7 +72,7 @@ def _write_certainty(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
         return f"{again} {score.value} on test images (95% t-interval {score.spread})."
     lacking, number = sweep.lacking, len(sweep.scored) + sweep.lacking["trials"]
     others = sweep.complete[sweep.metric].drop(best.name, errors="ignore")
-    text = f"This is the best of {number} trials, so it is optimistic. " if number > 1 else ""
+    text = f"This score is the best of {number}, so it is optimistic. " if number > 1 else ""
     if len(others) and not lacking["trials"]:
         ahead = 100 * (float(best[sweep.metric]) - others.max())
         text += f"The next trial is {ahead:.1f} points behind. "
@@ -81,7 +81,7 @@ def _write_certainty(sweep: TrackedSweep, best: pd.Series[Any]) -> str:
         text += f"On test images the same model reaches {test.value} ({test.spread}). "
     if lacking["confirm runs"]:
         return f"{text}Its confirm runs count again once MLflow has them."
-    return f"{text}All of this is one seed: confirm it on fresh seeds."
+    return f"{text}All scores are from one seed; confirm them on fresh seeds."
 
 
 def _write_importance(sweep: TrackedSweep, importance: pd.DataFrame) -> str:

@@ -134,7 +134,7 @@ def test_unconfirmed_winner_comes_with_command_to_confirm_it(store: Store) -> No
     search(store, trials=3)
     sweep = find_sweep(store.client, read_runs(store.uri))
     _, score, why = verdict(sweep)
-    assert score.startswith("This is the best of 3 trials, so it is optimistic.")
+    assert score.startswith("This score is the best of 3, so it is optimistic.")
     assert confirm_command(sweep) == "python sweeps/run.py --resume tried --confirm-seeds 5"
     assert why == "Too few trials (3 of 8) to say which setting mattered."
     # A sweep that runs cannot be resumed.
