@@ -6,6 +6,7 @@ import re
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -25,7 +26,7 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}
 add_module_names = False
@@ -68,6 +69,13 @@ def show_colons(
         lines[:0] = [name, "~" * len(name), ""]
 
 
+def hide_settings(
+    app: Sphinx, what: str, name: str, value: object, *others: object
+) -> tuple[str, None] | None:
+    """Leave out the signature of settings: their fields follow one by one."""
+    return ("", None) if isinstance(value, type) and issubclass(value, BaseModel) else None
+
+
 def link_included_pages(app: Sphinx, name: str, text: list[str]) -> None:
     """Link to the pages of the same names that include the files above docs/."""
     text[0] = text[0].replace("](../", "](")
@@ -78,4 +86,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.connect("autodoc-process-docstring", hide_colons, priority=400)
     app.connect("autodoc-process-docstring", show_colons, priority=600)
+    app.connect("autodoc-process-signature", hide_settings)
     app.connect("source-read", link_included_pages)
