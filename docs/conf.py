@@ -63,8 +63,9 @@ def hide_colons(
 def show_colons(
     app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
-    """Undo `hide_colons`, and give each module a heading."""
+    """Undo `hide_colons`, give each module a heading, and keep the lines of examples apart."""
     lines[:] = [line.replace(COLON, ":") for line in lines]
+    lines[:] = [f"| `{line}`" if line.startswith("$ ") else line for line in lines]
     if what == "module":
         lines[:0] = [name, "~" * len(name), ""]
 
