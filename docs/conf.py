@@ -6,6 +6,7 @@ import re
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
@@ -25,7 +26,7 @@ exclude_patterns = ["_build"]
 default_role = "literal"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config"}
 add_module_names = False
@@ -62,10 +63,18 @@ def hide_colons(
 def show_colons(
     app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
 ) -> None:
-    """Undo `hide_colons`, and give each module a heading."""
+    """Undo `hide_colons`, give each module a heading, and keep the lines of examples apart."""
     lines[:] = [line.replace(COLON, ":") for line in lines]
+    lines[:] = [f"| `{line}`" if line.startswith("$ ") else line for line in lines]
     if what == "module":
         lines[:0] = [name, "~" * len(name), ""]
+
+
+def hide_settings(
+    app: Sphinx, what: str, name: str, value: object, *others: object
+) -> tuple[str, None] | None:
+    """Leave out the signature of settings: their fields follow one by one."""
+    return ("", None) if isinstance(value, type) and issubclass(value, BaseModel) else None
 
 
 def link_included_pages(app: Sphinx, name: str, text: list[str]) -> None:
@@ -78,4 +87,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.connect("autodoc-process-docstring", hide_colons, priority=400)
     app.connect("autodoc-process-docstring", show_colons, priority=600)
+    app.connect("autodoc-process-signature", hide_settings)
     app.connect("source-read", link_included_pages)
