@@ -49,8 +49,8 @@ def train_study(session: Session) -> bool:
         return True
     console.print(
         f"{sweep.name}: {len(queued) - len(failed)} of {len(queued)} runs trained. Write them into "
-        "the archive with `python -m analysis export`, and docs/results.md with "
-        "`python -m analysis results`.",
+        "the archive with `weakdis tables export`, and docs/results.md with "
+        "`weakdis tables results`.",
         highlight=False,
     )
     for run in failed:

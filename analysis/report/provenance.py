@@ -44,7 +44,7 @@ def build_command(config: Config) -> str:
     for name, value in config.flat().items():
         if not name.startswith(_OWN_FLAGS) and defaults.get(name) != value:
             flags.append(f"--{name.replace('_', '-')} {value}")
-    return " ".join(["python -m weakdis_core train", *flags])
+    return " ".join(["weakdis train", *flags])
 
 
 def count_core_hours(sweep: TrackedSweep) -> float:

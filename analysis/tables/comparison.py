@@ -52,7 +52,7 @@ def select_runs(runs: pd.DataFrame, wanted: Sequence[str]) -> pd.DataFrame:
             reason = "there is no such run" if own.empty else f"{len(own)} runs begin so"
             raise UserError(
                 f"run: {name!r} is not allowed: {reason}; a run's id or NAME/TRIAL is needed, "
-                "which python -m analysis trials lists"
+                "which `weakdis tables trials` lists"
             )
         found.append(own)
     if len(found) < 2:

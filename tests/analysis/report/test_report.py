@@ -80,7 +80,7 @@ def test_command_trains_best_configuration(store: Store) -> None:
     assert best is not None
     params = store.client.get_run(best["run_id"]).data.params
     command = build_command(parse_config(params))
-    assert command.startswith("python -m weakdis_core train --variant dsprites_v2 ")
+    assert command.startswith("weakdis train --variant dsprites_v2 ")
     asked = _parse_train(shlex.split(command)[4:], "train").settings
     assert asked.hash() == config(11).hash()
     assert asked.seed == config(11).seed
@@ -247,7 +247,7 @@ def listen(page: Page, messages: list[str]) -> None:
 def check_first_screen(page: Page) -> None:
     """Check that all answers are on the first screen, without scrolling."""
     for text in (
-        "What won", "How sure", "What mattered", "python -m weakdis_core train",
+        "What won", "How sure", "What mattered", "weakdis train",
         "validation accuracy", "test accuracy", "84.0%", "labelled images", "core-minutes",
     ):  # fmt: skip
         expect(page.locator("#summary").get_by_text(text).first).to_be_in_viewport(ratio=1)
