@@ -129,10 +129,10 @@ def _log_sheets(run: StageRun, tracking: RunTracker) -> None:
     """Log the sheets of the trials with the highest scores, once each."""
     study, sweep = run.study, run.sweep
     done = study.user_attrs.get(_PICTURED, [])
-    scored = [record for record in run.trials.ended() if record.score is not None]
-    # A trial that was cut short has pictures of other steps.
-    scored.sort(key=lambda record: (record.outcome == "complete", record.score), reverse=True)
-    for record in scored[:_SHOWN]:
+    # Trials that did not reach their last step have pictures of other steps.
+    shown = run.trials.complete() or run.trials.ended()
+    ranked = sorted(shown, key=lambda record: record.score or 0.0, reverse=True)
+    for record in ranked[:_SHOWN]:
         if record.checkpoint is not None and record.trial_id not in done:
             tracking.log_sheets(
                 record.trial_id, sweep.storage.fetch(record.checkpoint, sweep.folder)
