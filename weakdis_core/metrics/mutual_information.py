@@ -56,9 +56,13 @@ def modularity(codes: ArrayLike, factors: ArrayLike) -> float:
 
 def _mutual_information(codes: Codes, factors: Factors) -> NDArray[np.float64]:
     """Return the mutual information of binned code dimensions and factors, `(d, k)` in nats."""
-    return np.array(
-        [[_information(binned, values) for values in factors.T] for binned in map(_bins, codes.T)]
-    )
+    return discrete_information(np.stack([_bins(code) for code in codes.T], axis=1), factors)
+
+
+def discrete_information(codes: Codes, factors: Factors) -> NDArray[np.float64]:
+    """Return the mutual information of integer codes and factors, `(d, k)` in nats."""
+    found = [[_information(code, values) for values in factors.T] for code in codes.T]
+    return np.array(found).reshape(codes.shape[1], factors.shape[1])
 
 
 def _information(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:

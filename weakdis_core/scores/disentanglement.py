@@ -6,10 +6,11 @@ from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.dci import DCI, fit_importances
-from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.dci import fit_importances
+from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.metrics.validation import Codes, Factors
+from weakdis_core.scores.representation import dci_scores, quick_scores
 from weakdis_core.training.trainer import Trainer
 
 
@@ -41,8 +42,8 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         "disentanglement_test_rows": float(len(true_test)),
         "mig_ceiling": mig(true_train, true_train),
         "sap_ceiling": sap(true_train, true_train, true_test, true_test),
-        **_dci_scores(fit_importances(*converted, threads).dci(), "converted"),
-        **_quick_scores(*converted, "converted"),
+        **_ending(dci_scores(fit_importances(*converted, threads).dci()), "converted"),
+        **_ending(quick_scores(*converted), "converted"),
     }
     if raw:
         model = trainer.networks.autoencoder
@@ -51,9 +52,9 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         fitted = fit_importances(codes, true, test, true_test, threads)
         scores |= {
             "dci_raw_train_rows": float(len(codes)),
-            **_dci_scores(fitted.dci(), "raw"),
-            **_dci_scores(fitted.dci(partition), "partition"),
-            **_quick_scores(train, true_train, test, true_test, "raw"),
+            **_ending(dci_scores(fitted.dci()), "raw"),
+            **_ending(dci_scores(fitted.dci(partition)), "partition"),
+            **_ending(quick_scores(train, true_train, test, true_test), "raw"),
         }
     return scores
 
@@ -73,15 +74,5 @@ def _codes(trainer: Trainer, index: Tensor) -> tuple[Codes, Factors, Factors]:
     return codes.flatten(1).cpu().numpy(), read.cpu().numpy(), true.cpu().numpy()
 
 
-def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
-    return {f"dci_{name}_{ending}": value for name, value in vars(scores).items()}
-
-
-def _quick_scores(
-    train: Codes, true_train: Factors, test: Codes, true_test: Factors, ending: str
-) -> dict[str, float]:
-    return {
-        f"mig_{ending}": mig(train, true_train),
-        f"sap_{ending}": sap(train, true_train, test, true_test),
-        f"modularity_{ending}": modularity(train, true_train),
-    }
+def _ending(scores: dict[str, float], ending: str) -> dict[str, float]:
+    return {f"{name}_{ending}": value for name, value in scores.items()}
