@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ def test_every_format_has_the_same_scores(files: Path, capsys: pytest.CaptureFix
         found.append(rows(output))
     with_names, without = capsys.readouterr().out.split("codes: ")[1::2]
     assert "factor shape: 2 values\nfactor scale: 3 values\n" in with_names
-    assert "factor 1: 2 values\n" in without
-    expected = score_representation(CODES, FACTORS, 3, 150)
+    assert "factor 0: 2 values\n" in without
+    expected = score_representation(CODES, FACTORS, "ab", 3, 150)
     assert {name: each[0] for name, each in found[2].items() if "partition" not in name} == {
         name: pytest.approx(each.codes, nan_ok=True) for name, each in expected.items()
     }
@@ -84,12 +85,12 @@ def test_rows_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None
     assert (ceilings.TRAIN_ROWS, ceilings.TEST_ROWS) == (10_000, 5_000)
     seen = []
 
-    def fit(*args: Integers, n_jobs: int) -> Importances:
-        seen.append([len(each) for each in args])
-        return fit_importances(*args, n_jobs=n_jobs)  # type: ignore[arg-type]
+    def fit(*args: Any) -> Importances:
+        seen.append([len(each) for each in args[:4]])
+        return fit_importances(*args)
 
     monkeypatch.setattr(representation, "fit_importances", fit)
-    scores = score_representation(FACTORS[:, ::-1], FACTORS)
+    scores = score_representation(FACTORS[:, ::-1], FACTORS, "ab", 0)
     assert seen == [[120, 120, 60, 60]] * 2
     assert (scores["sap"].train_rows, scores["sap"].test_rows) == (120, 60)
     # Exact codes in another order are as good as can be.
@@ -99,9 +100,7 @@ def test_rows_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None
 def test_undefined_scores_are_nan(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save("one.npy", FACTORS[:, 0])
     score("codes.npy", "one.npy", "--output", "scores.csv")
-    assert "modularity                           nan          nan         200          0" in (
-        capsys.readouterr().out
-    )
+    assert re.search(r"^modularity +nan +nan +200 +0 +0$", capsys.readouterr().out, re.MULTILINE)
     assert math.isnan(rows(files / "scores.csv")["infom"][0])
 
 
@@ -112,11 +111,15 @@ BAD = {
     "cut.npz": "cut.npz: cannot be read (File is not a zip file)",
     "objects.npy": "objects.npy: cannot be read (Object arrays",
     "codes.txt": "codes: 'codes.txt' is not allowed: the name must end in .npy, .npz, .npz:KEY or",
-    "both.npz": "codes: both.npz has codes, true; choose one with both.npz:KEY",
-    "both.npz:z": "codes: both.npz has no array z; it has codes, true",
-    "ragged.csv": "ragged.csv: cannot be read (row 2 has 1 cells, the first 2)",
-    "head.csv": "head.csv: cannot be read (it has no rows)",
-    "words.csv": "codes: words.csv has shape (2, 1) of <U1, expected numbers (rows, dim",
+    "both.npz": "codes: both.npz has codes, true; name one with both.npz:KEY",
+    "both.npz:z": "codes: both.npz has codes, true; name one with both.npz:KEY",
+    "none.npz": "codes: shape (0, 0) is not allowed",
+    "uneven.npz": "uneven.npz: cannot be read (All arrays must be of the same length)",
+    "ragged.csv": "ragged.csv: cannot be read (Error tokenizing data. C error: Expected 2 fields",
+    "long.csv": "long.csv: cannot be read (Length mismatch",
+    "head.csv": "head.csv: cannot be read (No columns to parse from file)",
+    "words.csv": "codes: words.csv has shape (2, 1) of object, expected numbers (rows, dim",
+    "cell.csv": "codes: 1 values are not finite numbers",
     "flat.npy": "codes: flat.npy has shape (300,) of float64, expected numbers",
     "nan.npy": "codes: 1 values are not finite numbers",
     "short.npy": "factors: 300 rows are not allowed: codes has 299",
@@ -129,7 +132,11 @@ def test_bad_codes_are_refused(name: str, files: Path) -> None:
     Path("empty.npy").touch()
     Path("cut.npz").write_bytes(Path("both.npz").read_bytes()[:500])
     np.save("objects.npy", np.array([{}]), allow_pickle=True)
-    Path("ragged.csv").write_text("1,2\n3\n")
+    np.savez("none.npz")
+    np.savez("uneven.npz", a=CODES[:, 0], b=CODES[1:, 0])
+    Path("ragged.csv").write_text("1,2\n3,4,5\n")
+    Path("long.csv").write_text("a,b\n3,4,5\n")
+    Path("cell.csv").write_text("a,b\n1,2\n3,\n" + "3,4\n" * 298)
     Path("head.csv").write_text("a,b\n")
     Path("words.csv").write_text("z\na\nb\n")
     np.save("flat.npy", CODES[:, 0])
@@ -144,10 +151,10 @@ def test_bad_codes_are_refused(name: str, files: Path) -> None:
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        (np.zeros((300, 2)), "factors: factor 1 has one value; leave this factor out"),
-        (np.arange(300), "factors: factor 1 has 300 values, too many for 200 train rows: each"),
-        (np.where(FACTORS == 2, np.nan, FACTORS), "factors: factor 2 lacks "),
-        (np.where(FACTORS == 2, "", "a"), "factors: factor 2 lacks "),
+        (np.zeros((300, 2)), "factors: factor 0 has fewer than two values; leave it out"),
+        (np.arange(300), "factors: factor 0 has 300 values, too many for 200 train rows: each"),
+        (np.where(FACTORS == 2, np.nan, FACTORS), "factors: factor 1 lacks "),
+        (np.where(FACTORS == 2, "", "a"), "factors: factor 0 has fewer than two"),
         (FACTORS[:, :, None], "factors: shape (300, 2, 1) is not allowed: it needs rows and"),
     ],
 )
@@ -158,10 +165,8 @@ def test_bad_factors_are_refused(factors: NDArray[Any], message: str, files: Pat
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("flag", ["seed", "dci_rows"])
-def test_bad_flags_are_refused(flag: str, files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    option = f"--{flag.replace('_', '-')}"
+def test_a_bad_flag_ends_with_code_2(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        console.main(lambda: score("codes.npy", "factors.csv", option, "-1"))
+        console.main(lambda: score("codes.npy", "factors.csv", "--dci-rows", "0"))
     assert caught.value.code == 2
-    assert capsys.readouterr().err.startswith(f"error: {flag}: -1 is not allowed: must be at least")
+    assert capsys.readouterr().err == "error: dci_rows: 0 is not allowed: must be at least 1\n"
