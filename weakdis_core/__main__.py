@@ -1,4 +1,4 @@
-"""`python -m weakdis_core {data,train,manipulate}`."""
+"""`python -m weakdis_core {data,train,manipulate,score}`."""
 
 from weakdis_core.cli import console
 from weakdis_core.cli.dispatch import Command, dispatch
@@ -16,6 +16,11 @@ COMMANDS = {
         "weakdis_core.cli.model_commands:manipulate_command",
         "draw test images before and after a relation",
         "--checkpoint runs/train/checkpoint.pt",
+    ),
+    "score": Command(
+        "weakdis_core.cli.score_command:run",
+        "score any representation: DCI, MIG, SAP, modularity, InfoMEC",
+        "--codes codes.npy --factors factors.csv",
     ),
 }
 

@@ -28,6 +28,7 @@ COMMANDS = {
             "print tables: trials, comparisons, the paper's tables",
             "compare NAME/00001 NAME/00002",
         ),
+        "score": CORE["score"],
     },
     "use a model": {
         "manipulate": Command(

@@ -1,17 +1,21 @@
-"""MIG and modularity, as in google-research/disentanglement_lib.
+"""MIG and modularity, as in google-research/disentanglement_lib, and InfoMEC.
 
 They take codes `(n, d)` and factor values `(n, k)`, and raise UserError for other shapes or codes
 that are not finite.
 """
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weakdis_core.metrics.validation import Codes, Factors, check_arrays, find_varying_columns
+from weakdis_core.seeding import derive
 
 _BINS = 20
+_NEIGHBOURS = 10
 
 
 def mig(codes: ArrayLike, factors: ArrayLike) -> float:
@@ -52,6 +56,75 @@ def modularity(codes: ArrayLike, factors: ArrayLike) -> float:
     full = best * (values.shape[1] - 1)
     share = np.divide(others, full, out=np.ones(len(best)), where=best > 0)
     return float((1 - share).mean())
+
+
+def infomec(codes: ArrayLike, factors: ArrayLike) -> dict[str, float]:
+    """Return InfoM, InfoE and InfoC (Hsu et al., 2023), as in kylehkhsu/latent_quantization.
+
+    Codes of an integer type are discrete values, others are continuous: their mutual information is
+    estimated from 10 nearest neighbours. Factors with one value are left out.
+
+    Returns:
+        NaN without factors. `infom`: 1 if each active code dimension informs on one factor only,
+        0 if on all equally; NaN with one factor, or if no dimension is active. `infoc`: 1 if one
+        dimension alone informs on each factor; NaN with fewer than two active dimensions. `infoe`:
+        the part of its loss, at most 1, that a linear classifier of each factor loses by the codes.
+    """
+    code_array, values = check_arrays(codes, factors)
+    values = values[:, find_varying_columns(values)]
+    if not values.shape[1]:
+        return dict.fromkeys(("infom", "infoe", "infoc"), math.nan)
+    # scikit-learn takes a second to import.
+    from sklearn.feature_selection import mutual_info_classif
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    wide = code_array.astype(np.float64)
+    width = np.ptp(wide, axis=0)
+    discrete = code_array.dtype.kind in "iu"
+    active = width > (0 if discrete else width.max() / 20)
+    inputs = (OneHotEncoder() if discrete else StandardScaler()).fit_transform(wide)
+    shares = np.zeros((values.shape[1], active.sum()))
+    for row, each in zip(shares, values.T, strict=True):
+        if discrete:
+            row[:] = [_information(code, each) for code in code_array.T[active]]
+        elif len(row):
+            seed = derive(0, "infomec") % 2**32
+            row[:] = mutual_info_classif(
+                inputs[:, active], each, n_neighbors=_NEIGHBOURS, random_state=seed
+            )
+        row /= _information(each, each)
+    explained = [_explained(inputs, each) for each in values.T]
+    return {
+        "infom": _dominance(shares),
+        "infoe": float(np.mean(explained)),
+        "infoc": _dominance(shares.T),
+    }
+
+
+def _explained(inputs: Any, values: NDArray[np.int64]) -> float:
+    """Return the part of its loss that a balanced linear classifier loses by its inputs."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import log_loss
+
+    model = LogisticRegression(C=np.inf, class_weight="balanced")
+    with warnings.catch_warnings():
+        # Codes that determine the factor have no best weights: the loss approaches 0.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(inputs, values)
+    # Without inputs, every value is equally likely to a balanced classifier.
+    null = math.log(len(model.classes_))
+    return float(1 - log_loss(values, model.predict_proba(inputs)) / null)
+
+
+def _dominance(shares: NDArray[np.float64]) -> float:
+    """Return the largest part of each column's sum, mean, scaled so that even columns give 0."""
+    if len(shares) < 2 or not shares.shape[1]:
+        return math.nan
+    even, total = 1 / len(shares), shares.sum(axis=0)
+    # A column of zeros, up to rounding, is even.
+    largest = np.divide(shares.max(axis=0), total, np.full(len(total), even), where=total > 1e-12)
+    return float((largest.mean() - even) / (1 - even))
 
 
 def _mutual_information(codes: Codes, factors: Factors) -> NDArray[np.float64]:

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.dci import DCI, fit_importances
-from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.metrics.validation import Codes, Factors
+from weakdis_core.scores.representation import metric_scores
 from weakdis_core.training.trainer import Trainer
 
 
@@ -24,37 +24,31 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         raw: Whether to score the latent codes in addition to the factor values read from them.
 
     Returns:
-        Scores by name, NaN where undefined: `dci_disentanglement`, `dci_completeness`,
-        `dci_informativeness`, `mig`, `sap` and `modularity`, ending in `_converted`, of codes
-        converted to predicted factor values, as in the paper; `mig_ceiling` and `sap_ceiling` of
-        true factor values on the same rows; `disentanglement_train_rows` and
-        `disentanglement_test_rows`. `raw` adds all six ending in `_raw`, of the latent codes; DCI
-        ending in `_partition`, with importances summed within each partition, nuisance partitions
-        included; and `dci_raw_train_rows`.
+        Scores by name, NaN where undefined: those of `metric_scores` ending in `_converted`, of
+        codes converted to predicted factor values, as in the paper; `mig_ceiling` and `sap_ceiling`
+        of true factor values on the same rows; `disentanglement_train_rows` and
+        `disentanglement_test_rows`. `raw` adds those of the latent codes, ending in `_raw` or
+        `_partition` (nuisance partitions included), and `dci_raw_train_rows`.
     """
     train, read_train, true_train = _codes(trainer, _unlabelled_train(trainer))
     test, read_test, true_test = _codes(trainer, trainer.images_of("test", TEST_ROWS))
-    converted = read_train, true_train, read_test, true_test
     threads = trainer.config.runtime.threads
+    converted = metric_scores((read_train, true_train, read_test, true_test), threads=threads)
     scores = {
         "disentanglement_train_rows": float(len(true_train)),
         "disentanglement_test_rows": float(len(true_test)),
         "mig_ceiling": mig(true_train, true_train),
         "sap_ceiling": sap(true_train, true_train, true_test, true_test),
-        **_dci_scores(fit_importances(*converted, threads).dci(), "converted"),
-        **_quick_scores(*converted, "converted"),
+        **{f"{name}_converted": value for name, value in converted.items()},
     }
     if raw:
         model = trainer.networks.autoencoder
         partition = np.repeat(np.arange(model.partitions), model.latent)
-        codes, true = train[:RAW_ROWS], true_train[:RAW_ROWS]
-        fitted = fit_importances(codes, true, test, true_test, threads)
-        scores |= {
-            "dci_raw_train_rows": float(len(codes)),
-            **_dci_scores(fitted.dci(), "raw"),
-            **_dci_scores(fitted.dci(partition), "partition"),
-            **_quick_scores(train, true_train, test, true_test, "raw"),
-        }
+        codes = train, true_train, test, true_test
+        found = metric_scores(codes, RAW_ROWS, partition, threads)
+        scores["dci_raw_train_rows"] = float(min(len(train), RAW_ROWS))
+        for name, value in found.items():
+            scores[name if name.endswith("_partition") else f"{name}_raw"] = value
     return scores
 
 
@@ -71,17 +65,3 @@ def _codes(trainer: Trainer, index: Tensor) -> tuple[Codes, Factors, Factors]:
     codes, true = trainer.codes_of(index), trainer.bank.values[index]
     read = trainer.coding.read(trainer.prior, codes)
     return codes.flatten(1).cpu().numpy(), read.cpu().numpy(), true.cpu().numpy()
-
-
-def _dci_scores(scores: DCI, ending: str) -> dict[str, float]:
-    return {f"dci_{name}_{ending}": value for name, value in vars(scores).items()}
-
-
-def _quick_scores(
-    train: Codes, true_train: Factors, test: Codes, true_test: Factors, ending: str
-) -> dict[str, float]:
-    return {
-        f"mig_{ending}": mig(train, true_train),
-        f"sap_{ending}": sap(train, true_train, test, true_test),
-        f"modularity_{ending}": modularity(train, true_train),
-    }

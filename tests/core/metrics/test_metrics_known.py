@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.metrics.dci import DCI, fit_importances
-from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.mutual_information import infomec, mig, modularity
 from weakdis_core.metrics.separability import sap
 
 Integers = NDArray[np.int64]
@@ -31,6 +32,45 @@ def self_sap(codes: NDArray[np.generic], factors: Integers) -> float:
 
 
 FACTORS = grid(3, 4, copies=20)
+
+
+def close(infom: float, infoe: float, infoc: float) -> object:
+    """Return what equals these scores; those of continuous codes are estimates."""
+    scores = {"infom": infom, "infoe": infoe, "infoc": infoc}
+    return pytest.approx(scores, abs=0.03, nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64"])
+def test_infomec_of_exact_codes(kind: str) -> None:
+    codes: NDArray[Any] = FACTORS.astype(kind)
+    assert infomec(codes, FACTORS) == close(1, 1, 1)
+    assert infomec(codes[:, ::-1] * 5 + 2, FACTORS) == close(1, 1, 1)
+    # Each of two copies has half of the information: (1/2 - 1/4) / (1 - 1/4).
+    assert infomec(np.column_stack([codes, codes]), FACTORS) == close(1, 1, 1 / 3)
+    assert infomec(codes[:, :1], FACTORS) == close(1, 0.5, math.nan)
+    constant = np.full_like(codes, 7)
+    assert infomec(constant, FACTORS) == close(math.nan, 0, math.nan)
+    assert infomec(np.column_stack([codes, constant]), FACTORS) == close(1, 1, 1)
+
+
+def test_infomec_of_rotated_codes_and_of_codes_with_a_faint_dimension() -> None:
+    factors = grid(5, 5, copies=20)
+    codes = np.column_stack([factors.sum(1), factors[:, 0] - factors[:, 1]]) / math.sqrt(2)
+    # A line separates the values of a factor in rotated codes too.
+    assert infomec(codes, factors) == close(0, 1, 0)
+    for width, infoc in ((0.04, 1), (0.06, 1 / 4)):
+        faint = np.column_stack([factors * 1.0, factors[:, 0] * width])
+        assert infomec(faint, factors)["infoc"] == pytest.approx((infoc + 1) / 2, abs=0.03)
+
+
+def test_infomec_of_noise_and_without_factors() -> None:
+    generator = np.random.default_rng(0)
+    factors = generator.integers(3, size=(900, 2))
+    assert infomec(generator.normal(size=(900, 3)), factors)["infoe"] == pytest.approx(0, abs=0.01)
+    # InfoM and InfoC are ratios, so their estimates from noise are arbitrary. Exact zeros give 0.
+    independent = grid(2, 3, 2, 3, copies=5)
+    assert infomec(independent[:, :2], independent[:, 2:]) == close(0, 0, 0)
+    assert infomec(FACTORS, np.ones_like(FACTORS)) == close(math.nan, math.nan, math.nan)
 
 
 @pytest.mark.parametrize("columns", [[0, 1], [1, 0]], ids=["perfect", "permuted"])

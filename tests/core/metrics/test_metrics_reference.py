@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.feature_selection import mutual_info_classif
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, mutual_info_score
 from sklearn.svm import LinearSVC
 
 from weakdis_core.data.variants import get_variant
 from weakdis_core.metrics.dci import fit_importances
-from weakdis_core.metrics.mutual_information import mig, modularity
+from weakdis_core.metrics.mutual_information import infomec, mig, modularity
 from weakdis_core.metrics.separability import sap
 
 Array = NDArray[Any]
@@ -86,6 +89,30 @@ def reference_dci(
     return float(disentanglement), float(completeness), float(np.mean(right))
 
 
+def reference_infomec(codes: Array, factors: Array) -> tuple[float, float, float]:
+    """Return InfoMEC of continuous codes, pair by pair."""
+    span = codes.max(axis=0) - codes.min(axis=0)
+    kept = np.flatnonzero(span > span.max() / 20)
+    codes = (codes - codes.mean(axis=0)) / np.maximum(codes.std(axis=0), 1e-9)
+    table = np.zeros((factors.shape[1], len(kept)))
+    gains = []
+    for i, values in enumerate(factors.T):
+        for j, column in enumerate(kept):
+            (found,) = mutual_info_classif(codes[:, [column]], values, n_neighbors=10)
+            table[i, j] = found / mutual_info_score(values, values)
+        losses = []
+        for inputs in (codes, np.zeros_like(codes)):
+            model = LogisticRegression(C=np.inf, class_weight="balanced").fit(inputs, values)
+            losses.append(log_loss(values, model.predict_proba(inputs)))
+        gains.append(1 - losses[0] / losses[1])
+
+    def scaled(shares: Array, n: int) -> float:
+        return float((shares.mean() - 1 / n) / (1 - 1 / n))
+
+    infom = scaled(table.max(axis=0) / table.sum(axis=0), len(table))
+    return infom, float(np.mean(gains)), scaled(table.max(axis=1) / table.sum(axis=1), len(kept))
+
+
 def drawn(rows: int, generator: np.random.Generator) -> NDArray[np.int64]:
     return np.stack([generator.integers(n, size=rows) for n in N_VALUES], axis=1)
 
@@ -121,6 +148,13 @@ def test_mig_and_modularity_match_the_definitions(name: str) -> None:
 def test_sap_matches_the_definition(name: str) -> None:
     arrays = *represented(name, 600), *represented(name, 300)
     assert sap(*arrays) == pytest.approx(reference_sap(*arrays), abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["mixed", "float32"])
+def test_infomec_matches_the_definition(name: str) -> None:
+    codes, factors = represented(name, 400)
+    found = tuple(infomec(codes, factors).values())
+    assert found == pytest.approx(reference_infomec(codes, factors), abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["mixed", "predictions"])
