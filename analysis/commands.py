@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,10 +18,19 @@ from analysis.data.export import export_runs, list_study_folders
 from analysis.data.runs import read_runs
 from analysis.data.store import is_missing, open_store, resolve_uri
 from analysis.data.tracked_sweep import find_deficits, find_sweep
+from analysis.serving.model_address import find_checkpoint
 from analysis.tables import accuracy_table, comparison, disentanglement_table, leaderboard
 from analysis.tables.rendering import Format
 from weakdis_core import paper
-from weakdis_core.cli.arguments import DataDir, NumberOfImages, PictureFile, RelationName
+from weakdis_core.cli.arguments import (
+    DataDir,
+    NumberOfImages,
+    PictureFile,
+    RelationName,
+    SetValues,
+    Times,
+    UserPicture,
+)
 from weakdis_core.cli.console import run_command, run_function
 
 Store = Annotated[
@@ -66,15 +76,6 @@ Address = Annotated[
         metavar="ADDRESS",
         help="Address of a model: models:/weakdis-dsprites_v4@best (or /VERSION), runs:/RUN_ID, "
         "or a checkpoint's file or folder.",
-    ),
-]
-UserPicture = Annotated[
-    Path | None,
-    arg(
-        metavar="FILE",
-        help="Picture of any size: PNG, JPEG, GIF, WebP. It is first converted to the model's "
-        "images: grey or RGB, 64 x 64 pixels.",
-        help_behavior_hint="(default: test images)",
     ),
 ]
 
@@ -212,21 +213,27 @@ def report(
 def manipulate(
     model: Address,
     image: UserPicture = None,
-    relation: RelationName = "all",
+    relation: RelationName = None,
+    times: Times = 1,
+    values: SetValues = (),
     output: PictureFile = Path("manipulation.png"),
     images: NumberOfImages = 8,
     data_dir: DataDir = None,
     tracking_uri: Store = None,
 ) -> None:
-    """Draw a picture or test images, their reconstructions, and the results of relations.
+    """Read the factor values of a picture, and draw it after values are set and after relations.
 
     $ weakdis manipulate --model models:/weakdis-dsprites_v4@best --image FILE --relation move_left
+    $ weakdis manipulate --model runs/best/checkpoint.pt --image FILE --set shape=heart --set posX=0
     $ weakdis manipulate --checkpoint runs/train/checkpoint.pt
     """
     # Imports torch, which tables do not need.
-    from analysis.serving import manipulate as serving
+    from weakdis_core.cli.model_commands import manipulate_images
 
-    serving.manipulate(model, image, relation, output, images, data_dir, tracking_uri)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = find_checkpoint(model, resolve_uri(tracking_uri), Path(folder))
+        flags = (image, relation, times, values, output, images, data_dir)
+        manipulate_images(checkpoint, *flags, name=model)
 
 
 def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:

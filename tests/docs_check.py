@@ -25,7 +25,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
-FOLLOWED = ("docs/tutorial.md", "docs/extending.md")
+FOLLOWED = ("docs/tutorial.md", "docs/python.md", "docs/extending.md")
 """The documents to follow, each in a copy of its own."""
 
 _COMMANDS = {

@@ -20,8 +20,8 @@ FORBIDDEN = {
 ORDER = {
     "weakdis_core": (
         "errors version files seeding streams relations paper config checkpoint devices data "
-        "run_key priors models baselines presets rows studies metrics evaluation training "
-        "manipulation scores pictures cli __main__"
+        "run_key priors models model baselines presets rows studies metrics evaluation training "
+        "scores pictures cli __main__"
     ),
     "analysis": "statistics data tables figures serving served report commands __main__",
     "sweeps": (

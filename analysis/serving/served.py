@@ -1,8 +1,9 @@
-"""A trained model as an MLflow model: pictures and names of relations in, pictures out."""
+"""A trained model as an MLflow model: pictures and changes in, changed pictures out."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -11,16 +12,15 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
-from analysis.serving.picture_files import encode_png, read_picture
-from weakdis_core.data.variants import get_variant
+from weakdis_core.cli.model_commands import parse_values
+from weakdis_core.data.picture_files import encode_png, read_picture
 from weakdis_core.errors import UserError
-from weakdis_core.manipulation import load_networks, manipulate
+from weakdis_core.model import load
 
 _ROOT = Path(__file__).parents[2]
 # Dependencies of the core and of this module, without those of sweeps.
@@ -31,14 +31,23 @@ _REQUIREMENTS = (
 
 SIGNATURE = ModelSignature(
     # JSON requests encode the bytes as base64.
-    inputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "relation")]),
-    outputs=Schema([ColSpec(DataType.binary, "image")]),
+    inputs=Schema(
+        [
+            ColSpec(DataType.binary, "image"),
+            ColSpec(DataType.string, "relation", required=False),
+            ColSpec(DataType.long, "times", required=False),
+            ColSpec(DataType.string, "set", required=False),
+        ]
+    ),
+    outputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "read")]),
 )
-"""Input: a picture file of any size, and a relation. Output: a PNG file of 64 x 64 pixels."""
+"""Input: a picture file of any size, a relation and how often to apply it, and factor values to set
+first (`scale=4,shape=heart`). Output: a PNG file of 64 x 64 pixels, and what the model reads in the
+picture as JSON: value and probability of each factor."""
 
 
 class ServedModel:
-    """Python model of MLflow that applies relations to pictures.
+    """Python model of MLflow that reads and changes pictures.
 
     Args:
         checkpoint: A training checkpoint.
@@ -48,32 +57,35 @@ class ServedModel:
     """
 
     def __init__(self, checkpoint: Path) -> None:
-        config, self._networks = load_networks(checkpoint)
-        self._variant = get_variant(config.data.variant)
+        self._model = load(checkpoint)
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Apply the relation of each row to its picture; the columns are those of `SIGNATURE`.
+        """Read and change the picture of each row; the columns are those of `SIGNATURE`.
 
         Raises:
-            MlflowException: A picture or a relation is not allowed.
+            MlflowException: A picture or a change is not allowed.
         """
-        pictures, names = [], list(model_input["relation"])
-        for row, (image, name) in enumerate(zip(model_input["image"], names, strict=True)):
+        rows = []
+        for number, (_, row) in enumerate(model_input.iterrows()):
             try:
-                self._variant.relation(name)
-                pictures.append(read_picture(image, self._variant).pixels)
+                rows.append(self._change(row.dropna()))
             except UserError as error:
-                raise MlflowException.invalid_parameter_value(f"row {row}: {error}") from None
-        changed: list[bytes] = [b""] * len(pictures)
-        for name in dict.fromkeys(names):
-            rows = [row for row, each in enumerate(names) if each == name]
-            images = torch.stack([pictures[row] for row in rows])
-            after = manipulate(self._networks, self._variant, images, (name,)).after[name]
-            for row, image in zip(rows, after, strict=True):
-                changed[row] = encode_png(image)
-        return pd.DataFrame({"image": changed}, index=model_input.index)
+                raise MlflowException.invalid_parameter_value(f"row {number}: {error}") from None
+        return pd.DataFrame(rows, model_input.index, ["image", "read"])
+
+    def _change(self, row: pd.Series[Any]) -> tuple[bytes, str]:
+        model = self._model
+        codes = model.encode(read_picture(row["image"], model.variant.channels).pixels)
+        values = parse_values([text for text in row.get("set", "").split(",") if text])
+        changed = model.change_codes(codes, values, row.get("relation"), int(row.get("times", 1)))
+        found = model.read_codes(codes) if model.reads_factors else {}
+        read = {
+            name: {"value": each.names[0], "probability": float(each.probabilities.max())}
+            for name, each in found.items()
+        }
+        return encode_png(model.decode(changed)[0]), json.dumps(read)
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:
@@ -95,7 +107,7 @@ def save_served(checkpoint: Path, image: NDArray[np.float32], folder: Path) -> N
         OSError: The folder cannot be written.
         UserError: The checkpoint cannot be read.
     """
-    variant = get_variant(load_networks(checkpoint)[0].data.variant)
+    variant = load(checkpoint).variant
     example = pd.DataFrame({"image": [encode_png(image)], "relation": [variant.relation_names[0]]})
     partial = folder.with_name(f"{folder.name}.partial")
     for old in (partial, folder):

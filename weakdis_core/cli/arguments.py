@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import arg
+from tyro.conf import UseAppendAction, arg
 
 DataDir = Annotated[
     Path | None,
@@ -14,7 +14,32 @@ DataDir = Annotated[
     ),
 ]
 RelationName = Annotated[
-    str, arg(metavar="NAME", help="Name of a relation, such as move_left, or all.")
+    str | None,
+    arg(
+        metavar="NAME",
+        help="Name of a relation, such as move_left, or all.",
+        help_behavior_hint="(default: all, with --set none)",
+    ),
+]
+Times = Annotated[int, arg(help="How often to apply the relation.")]
+SetValues = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(
+        name="set",
+        metavar="FACTOR=VALUE",
+        help="Set a factor to a value, by its name or index, before the relation. Repeat the flag "
+        "for more factors.",
+        help_behavior_hint="(default: none)",
+    ),
 ]
 PictureFile = Annotated[Path, arg(metavar="FILE", help="PNG file to write.")]
 NumberOfImages = Annotated[int, arg(help="Number of test images.")]
+UserPicture = Annotated[
+    Path | None,
+    arg(
+        metavar="FILE",
+        help="Picture of any size: PNG, JPEG, GIF, WebP. It is first converted to the model's "
+        "images: grey or RGB, 64 x 64 pixels.",
+        help_behavior_hint="(default: test images)",
+    ),
+]

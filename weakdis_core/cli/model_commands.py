@@ -2,31 +2,44 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import tyro
 from rich.console import Console
+from torch import Tensor
 from tyro.conf import Suppress, arg
 
+from weakdis_core import presets
 from weakdis_core.cli import console
-from weakdis_core.cli.arguments import DataDir, NumberOfImages, PictureFile, RelationName
+from weakdis_core.cli.arguments import (
+    DataDir,
+    NumberOfImages,
+    PictureFile,
+    RelationName,
+    SetValues,
+    Times,
+    UserPicture,
+)
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.picture_files import read_picture
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import shuffled, split
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
 from weakdis_core.files import write_text
-from weakdis_core.manipulation import load_networks, manipulate
+from weakdis_core.model import Model, Values, load
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.changes import write_manipulation
+from weakdis_core.pictures.manipulation import manipulate
 from weakdis_core.pictures.write import FOLDER, write_pictures
-from weakdis_core.presets import PresetName, preset
+from weakdis_core.presets import PresetName
 from weakdis_core.scores.scoring import score_on_test
 from weakdis_core.training.objectives import TrainingDiverged
 from weakdis_core.training.trainer import Report, Trainer
@@ -57,7 +70,7 @@ class Start:
         if self.config is None:
             if not self.variant:
                 raise UserError("variant: none given; use --variant NAME or --config FILE")
-            return preset(self.preset or "default", self.variant, self.model or "modular")
+            return presets.preset(self.preset or "default", self.variant, self.model or "modular")
         if self.preset is not None:
             raise UserError(f"preset: {self.preset!r}, but the settings come from {self.config}")
         config = Config.load(self.config)
@@ -151,42 +164,117 @@ def _parse_train(args: Sequence[str], prog: str) -> Train:
     return command
 
 
-def manipulate_command(args: Sequence[str], prog: str) -> None:
-    """Write a picture of relations applied to test images.
+def fit(
+    variant: str,
+    preset: PresetName = "default",
+    model: ModelKind = "modular",
+    checkpoint: str | Path | None = None,
+    **settings: Any,
+) -> Model:
+    """Train a model, and show its progress on stderr.
+
+    Args:
+        variant: Name of a data set variant. Its images are prepared first if the cache lacks them.
+        preset: The settings to start from.
+        model: Kind of model.
+        checkpoint: File to write after each evaluation, which `load` opens; None writes none.
+        settings: Values of settings, with `__` for the dot of a name: `training__steps=300`.
 
     Raises:
-        UserError: The checkpoint cannot be read, or a flag is invalid.
+        UserError: A setting is invalid, the file exists, or training diverges.
     """
-    console.run_function(manipulate_test_images, args, prog=prog)
+    file = None if checkpoint is None else Path(checkpoint)
+    if file is not None and file.exists():
+        raise UserError(f"checkpoint: {file} exists; load it or choose another file")
+    changes = {name.replace("__", "."): value for name, value in settings.items()}
+    config = presets.preset(preset, variant, model).with_values(changes)
+    trainer = Trainer(*prepare_all(config))
+    try:
+        with console.progress(f"{variant} training") as advance:
+            for report in trainer.fit():
+                if file is not None:
+                    trainer.save(file)
+                advance(report.step, config.training.steps)
+                print(_describe_report(report), file=sys.stderr)
+    except TrainingDiverged as error:
+        raise UserError(str(error)) from None
+    return trainer.model
 
 
-def manipulate_test_images(
+def manipulate_command(args: Sequence[str], prog: str) -> None:
+    """Read and change a picture or test images.
+
+    Raises:
+        UserError: The checkpoint or the picture cannot be read, or a flag is invalid.
+    """
+    console.run_function(manipulate_images, args, prog=prog)
+
+
+def manipulate_images(
     checkpoint: Annotated[
         Path, arg(metavar="FILE", help="Checkpoint file of train or of a sweep.")
     ],
-    relation: RelationName = "all",
+    image: UserPicture = None,
+    relation: RelationName = None,
+    times: Times = 1,
+    values: SetValues = (),
     output: PictureFile = Path("manipulation.png"),
     images: NumberOfImages = 8,
     data_dir: DataDir = None,
     name: Suppress[str] = "",
 ) -> None:
-    """Draw test images, their reconstructions, and the images after a relation.
+    """Draw a picture or test images, their reconstructions, and the results of changes.
 
     $ python -m weakdis_core manipulate --checkpoint runs/train/checkpoint.pt
+    $ python -m weakdis_core manipulate --checkpoint FILE --set scale=4 --set shape=heart
     """
     if not 1 <= images <= 100:
         raise UserError(f"images: {images} is not allowed: from 1 to 100")
-    config, networks = load_networks(checkpoint)
+    model = load(checkpoint)
+    if image is not None:
+        before, title = _read_picture(model, image), image.name
+    else:
+        before, title = _test_images(model.config, images, data_dir), "test images"
+    every = relation == "all" or not (relation or values)
+    relations = model.variant.relation_names if every else (relation,) if relation else ()
+    columns = manipulate(model, before, relations, parse_values(values), times)
+    head = Head(f"{model.variant.name}, {name or checkpoint}: {title}")
+    write_manipulation(columns, head, output)
+    print(f"written to {output}")
+
+
+def parse_values(texts: Sequence[str]) -> Values:
+    """Return the factor values of texts such as `scale=4`.
+
+    Raises:
+        UserError: A text has another form.
+    """
+    if wrong := [text for text in texts if "=" not in text]:
+        raise UserError(f"set: {wrong[0]!r} is not allowed: FACTOR=VALUE is needed")
+    pairs = (text.split("=", 1) for text in texts)
+    return {factor.strip(): value.strip() for factor, value in pairs}
+
+
+def _read_picture(model: Model, path: Path) -> Tensor:
+    """Read a picture, and print how it was converted and what the model reads in it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"image: {path} cannot be read ({error.strerror})") from None
+    picture = read_picture(content, model.variant.channels, str(path))
+    if picture.changes:
+        print(f"{path}: converted ({picture.changes})")
+    for factor, read in model.read(picture.pixels).items() if model.reads_factors else ():
+        print(f"{factor}: {read.names[0]} ({read.probabilities.max():.3f})")
+    return picture.pixels[None]
+
+
+def _test_images(config: Config, n: int, data_dir: Path | None) -> Tensor:
     with console.progress("images") as progress:
         prepared = prepare(config.data, data_dir or config.runtime.data_dir, progress)
-    variant = prepared.variant
-    names = variant.relation_names if relation == "all" else (relation,)
     test = split(prepared.digests, config.data.data_seed).test
-    chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[:images])
-    before = ImageBank(prepared, torch.device("cpu")).batch(chosen)
-    head = Head(f"{variant.name}, {name or checkpoint}: test images")
-    write_manipulation(manipulate(networks, variant, before, names), head, output)
-    print(f"written to {output}")
+    chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[:n])
+    return ImageBank(prepared, torch.device("cpu")).batch(chosen)
 
 
 def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Literal
@@ -55,16 +55,24 @@ class Factor:
         name: Name of the factor.
         axis: Name of the grid axis.
         bins: Grid indices of each factor value. Images of other indices are left out.
+        names: Names of the values; empty if they have none.
     """
 
     name: str
     axis: str
     bins: tuple[tuple[int, ...], ...]
+    # Names change no image, so the digest of prepared images, which is one of `repr`, ignores them.
+    names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def n_values(self) -> int:
         """Number of values of the factor."""
         return len(self.bins)
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the values; without names their indices."""
+        return self.names or tuple(map(str, range(self.n_values)))
 
     @property
     def allowed(self) -> tuple[int, ...]:
@@ -176,16 +184,40 @@ class Variant:
         ]
         return np.stack(columns, axis=1)
 
+    def factor(self, name: str) -> int:
+        """Return the position of the factor `name`.
+
+        Raises:
+            UserError: The variant has no factor of that name.
+        """
+        return self._place("factor", name, self.factor_names)
+
+    def value(self, factor: str, value: int | str) -> int:
+        """Return the index of a factor's value, given by its name or its index.
+
+        Raises:
+            UserError: The variant has no such factor, or the factor no such value.
+        """
+        names = self.factors[self.factor(factor)].value_names
+        if value in names:
+            return names.index(str(value))
+        if str(value) in map(str, range(len(names))):
+            return int(value)
+        allowed = f"{', '.join(names)} (0 to {len(names) - 1})"
+        raise UserError(f"{factor}: {value!r} is not one of {allowed}")
+
     def relation(self, name: str) -> int:
         """Return the position of the relation `name`.
 
         Raises:
             UserError: The variant has no relation of that name.
         """
-        if name not in self.relation_names:
-            allowed = ", ".join(self.relation_names)
-            raise UserError(f"relation: {name!r} is not one of {self.name}'s: {allowed}")
-        return self.relation_names.index(name)
+        return self._place("relation", name, self.relation_names)
+
+    def _place(self, kind: str, name: str, names: tuple[str, ...]) -> int:
+        if name not in names:
+            raise UserError(f"{kind}: {name!r} is not one of {self.name}'s: {', '.join(names)}")
+        return names.index(name)
 
     def relation_table(self, device: str = "cpu") -> RelationTable:
         """Return the relations as tensors on `device`."""
@@ -217,6 +249,10 @@ _RELATIONS = (
     *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
 )
 
+_SHAPES: dict[Family, tuple[str, ...]] = {
+    "dsprites": ("square", "ellipse", "heart"),
+    "shapes3d": ("cube", "cylinder", "ball", "capsule"),
+}
 _THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
 _HUES = tuple(range(10))
 
@@ -253,7 +289,10 @@ def _variant(name: str, family: Family, factors: str, *nuisance: Nuisance) -> Va
         name,
         family,
         _CHANNELS[family],
-        tuple(Factor(each, each, _BINS[family][each]) for each in names),
+        tuple(
+            Factor(each, each, _BINS[family][each], _SHAPES[family] if each == "shape" else ())
+            for each in names
+        ),
         nuisance,
         tuple(relation for relation in _RELATIONS if relation.factor in names),
     )

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakdis_core.manipulation import Images, Manipulation, manipulate, repeat, swap, traverse
+from weakdis_core.data.picture_files import Images
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.grid import GridRow, write_rows
+from weakdis_core.pictures.manipulation import manipulate, swap
 from weakdis_core.training.trainer import Trainer
 
 Rows = tuple[list[GridRow], list[str]]
@@ -24,20 +25,20 @@ _CANDIDATES = 200
 _RECONSTRUCTION = "recon-struction"
 
 
-def write_manipulation(manipulation: Manipulation, head: Head, path: Path) -> None:
-    """Write a PNG with a row for each image, its reconstruction and its changed versions.
+def write_manipulation(columns: dict[str, Images], head: Head, path: Path) -> None:
+    """Write a PNG of the columns of `manipulate`, with a row for each image.
 
     Raises:
         UserError: The file cannot be written.
     """
-    write_rows(*_manipulation_rows(manipulation), head, path)
+    write_rows(*_manipulation_rows(columns), head, path)
 
 
 def relation_rows(trainer: Trainer) -> Rows:
     """Return test images, their reconstructions, and the images after each relation."""
     variant = trainer.variant
     images = _images(trainer, _SINGLE, 2 + len(variant.relations))
-    return _manipulation_rows(manipulate(trainer.networks, variant, images, variant.relation_names))
+    return _manipulation_rows(manipulate(trainer.model, images, variant.relation_names))
 
 
 def repeated_rows(trainer: Trainer) -> Rows:
@@ -46,10 +47,14 @@ def repeated_rows(trainer: Trainer) -> Rows:
     sizes = dict(zip(variant.factor_names, variant.n_values, strict=True))
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
     images = _images(trainer, _SEVERAL, 2 + sum(times.values()))
-    result = repeat(trainer.networks, variant, images, times)
+    model = trainer.model
+    result = {
+        name: np.stack([model.apply(images, name, k + 1) for k in range(n)], axis=1)
+        for name, n in times.items()
+    }
     rows: list[GridRow] = []
-    for n, shown in enumerate(zip(result.images, result.reconstructions, strict=True)):
-        for name, after in result.after.items():
+    for n, shown in enumerate(zip(*manipulate(model, images, ()).values(), strict=True)):
+        for name, after in result.items():
             first = name == variant.relation_names[0]
             row = [*(shown if first else (None, None)), *after[n]]
             drift = np.sqrt(np.square(after[n, -1] - shown[1]).mean())
@@ -63,10 +68,10 @@ def traversal_rows(trainer: Trainer) -> Rows:
     variant = trainer.variant
     images = _images(trainer, _SEVERAL, 2 + sum(variant.n_values))
     values = trainer.bank.values[trainer.images_of("test", len(images))].tolist()
-    reconstructions = manipulate(trainer.networks, variant, images, ()).reconstructions
-    traversals = traverse(trainer.networks, trainer.prior, images, variant.n_values)
+    model, sizes = trainer.model, zip(variant.factor_names, variant.n_values, strict=True)
+    traversals = [model.interpolate(images, name, steps=n) for name, n in sizes]
     rows: list[GridRow] = []
-    for n, shown in enumerate(zip(images.cpu().numpy(), reconstructions, strict=True)):
+    for n, shown in enumerate(zip(*manipulate(model, images, ()).values(), strict=True)):
         for factor, name in enumerate(variant.factor_names):
             row = [*((None, None) if factor else shown), *traversals[factor][n]]
             framed, apart = 2 + values[n][factor], not factor and n > 0
@@ -81,8 +86,8 @@ def swap_rows(trainer: Trainer) -> Rows:
     first, second = partners(trainer.bank.values[index].cpu().numpy(), count)
     images = trainer.bank.batch(index[first])
     others = trainer.bank.batch(index[second])
-    swapped = swap(trainer.networks, images, others)
-    reconstructions = manipulate(trainer.networks, trainer.variant, images, ()).reconstructions
+    model = trainer.model
+    swapped, reconstructions = swap(model, images, others), model.decode(model.encode(images))
     pairs: list[Images] = [images.cpu().numpy(), others.cpu().numpy(), reconstructions]
     rows = [GridRow([*shown, *after]) for *shown, after in zip(*pairs, swapped, strict=True)]
     return rows, ["A", "B", f"{_RECONSTRUCTION} of A", *map(_words, partition_names(trainer))]
@@ -116,10 +121,9 @@ def partners(values: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDAr
     return first, second
 
 
-def _manipulation_rows(manipulation: Manipulation) -> Rows:
-    parts = [manipulation.images, manipulation.reconstructions, *manipulation.after.values()]
-    rows = [GridRow(images) for images in zip(*parts, strict=True)]
-    return rows, ["image", _RECONSTRUCTION, *map(_words, manipulation.after)]
+def _manipulation_rows(columns: dict[str, Images]) -> Rows:
+    rows = [GridRow(images) for images in zip(*columns.values(), strict=True)]
+    return rows, ["image", _RECONSTRUCTION, *map(_words, list(columns)[2:])]
 
 
 def _images(trainer: Trainer, wanted: int, pictures: int) -> Tensor:

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from weakdis_core.manipulation import Images
+from weakdis_core.data.picture_files import Images
 from weakdis_core.pictures.canvas import Head, save
 
 Pixels = NDArray[np.uint8]

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-from weakdis_core.manipulation import manipulate
+from weakdis_core.pictures.manipulation import manipulate
 from weakdis_core.training.trainer import Trainer
 
 SHEETS = "sheets"
@@ -20,10 +20,8 @@ def draw_sheet(trainer: Trainer) -> bytes:
     Each column is an image, each row a relation. Training does not depend on it: it draws no
     random numbers.
     """
-    variant = trainer.variant
     images = trainer.bank.batch(trainer.images_of("test", _IMAGES))
-    shown = manipulate(trainer.networks, variant, images, variant.relation_names)
-    rows = {"image": shown.images, "reconstruction": shown.reconstructions, **shown.after}
+    rows = manipulate(trainer.model, images, trainer.variant.relation_names)
     pitch = _SIDE + _GAP
     sheet = Image.new("RGB", (_LABELS + len(images) * pitch, len(rows) * pitch), "white")
     write = ImageDraw.Draw(sheet)

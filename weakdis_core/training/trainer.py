@@ -20,6 +20,7 @@ from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import Evaluator
 from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.model import Model
 from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes
@@ -99,6 +100,11 @@ class Trainer:
         self.seconds = 0.0
         self.cpu_seconds = 0.0
         self._terms = RunningTerms()
+
+    @property
+    def model(self) -> Model:
+        """The model with its present prior."""
+        return Model(self.config, self.networks, self.prior)
 
     def stage(self, step: int) -> Stage:
         """Return the stage of the step that follows `step` finished ones."""

@@ -9,6 +9,7 @@ import pytest
 from mlflow.models import Model
 from PIL import Image, ImageChops
 
+import analysis
 from analysis.__main__ import run
 from tests.analysis.tracked import Store
 from tests.analysis.untrained import untrained
@@ -67,6 +68,7 @@ def test_registered_model_changes_a_picture(
     for model in (f"{name}@best", f"{name}/1", f"{name}/latest", f"runs:/{run_id}"):
         call(monkeypatch, "--model", model, "--image", "picture.png", "--relation", "move_left")
         assert "picture.png: converted (RGB to L, 200x100 to 64x64" in capsys.readouterr().out
+        assert analysis.load(model).variant.name == "dsprites_v2"
         one = width(place / "manipulation.png")
         (place / "manipulation.png").unlink()
     call(monkeypatch, "--model", f"{name}@best", "--image", "picture.png", "--output", "all.png")
@@ -105,6 +107,23 @@ def test_model_on_disk_needs_no_store(
     assert not (place / "mlflow.db").exists()
 
 
+def test_values_are_read_and_set(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(monkeypatch, "--model", "trained", "--image", "picture.png", "--relation", "move_left")
+    one = width(place / "manipulation.png")
+    values = ("--set", "shape=heart", "--set", "posX=0")
+    call(monkeypatch, "--model", "trained", "--image", "picture.png", *values)
+    assert width(place / "manipulation.png") == one
+    capsys.readouterr()
+    flags = ("--relation", "move_left", "--times", "2")
+    call(monkeypatch, "--model", "trained", "--image", "picture.png", *values, *flags)
+    assert width(place / "manipulation.png") > one
+    found = analysis.load("trained").read(Image.open(place / "picture.png"))
+    lines = [f"{name}: {r.names[0]} ({r.probabilities.max():.3f})" for name, r in found.items()]
+    assert capsys.readouterr().out.splitlines()[1:-1] == lines
+
+
 @pytest.mark.usefixtures("cache")
 def test_without_a_picture_test_images_are_drawn(
     place: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +149,10 @@ def test_without_a_picture_test_images_are_drawn(
             "trained/checkpoint.pt cannot be read (unknown format",
         ),
         ({"--relation": "up"}, "relation: 'up' is not one of dsprites_v2's: change_shape"),
+        ({"--times": "0"}, "times: 0 is not allowed: at least 1"),
+        ({"--set": "shape"}, "set: 'shape' is not allowed: FACTOR=VALUE is needed"),
+        ({"--set": "scale=1"}, "factor: 'scale' is not one of dsprites_v2's: shape, posX, posY"),
+        ({"--set": "shape=cube"}, "shape: 'cube' is not one of square, ellipse, heart (0 to 2)"),
     ],
 )
 def test_mistakes_name_what_is_allowed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,13 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.serving.served import ServedModel, save_served
 from tests.analysis.untrained import untrained
-from weakdis_core.data.variants import get_variant
-from weakdis_core.manipulation import load_networks, manipulate
+from weakdis_core.model import load
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +36,36 @@ def table(*relations: str, size: int = 100) -> pd.DataFrame:
     return pd.DataFrame({"image": [file.getvalue()] * len(relations), "relation": relations})
 
 
-def test_predictions_equal_those_of_the_core(saved: Path) -> None:
-    model = mlflow.pyfunc.load_model(str(saved))
-    rows = table("change_shape", "object_hue_up", "change_shape", size=64)
-    changed = model.predict(rows)
-    _, networks = load_networks(saved / "data" / "checkpoint.pt")
-    variant = get_variant("shapes3d_v2")
-    red = np.zeros((1, 3, 64, 64), np.float32)
-    red[:, 0] = 1
-    expected = manipulate(networks, variant, torch.from_numpy(red), variant.relation_names).after
-    assert list(changed.columns) == ["image"]
-    for row, name in enumerate(rows["relation"]):
-        pixels = np.asarray(Image.open(io.BytesIO(changed["image"][row]))).transpose(2, 0, 1) / 255
-        assert np.abs(pixels - expected[name][0]).max() <= 0.5 / 255 + 1e-6
+def test_predictions_equal_those_of_the_model(saved: Path) -> None:
+    served, model = mlflow.pyfunc.load_model(str(saved)), load(saved / "data" / "checkpoint.pt")
+    red = Image.new("RGB", (64, 64), "red")
+
+    def check(rows: pd.DataFrame, *expected: NDArray[np.float32]) -> None:
+        changed = served.predict(rows)
+        assert list(changed.columns) == ["image", "read"]
+        for file, image in zip(changed["image"], expected, strict=True):
+            pixels = np.asarray(Image.open(io.BytesIO(file))).transpose(2, 0, 1) / 255
+            assert np.abs(pixels - image[0]).max() <= 0.5 / 255 + 1e-6
+        for text in changed["read"]:
+            read = {
+                name: (each["value"], each["probability"])
+                for name, each in json.loads(text).items()
+            }
+            assert read == {
+                name: (each.names[0], pytest.approx(each.probabilities.max(), abs=1e-5))
+                for name, each in model.read(red).items()
+            }
+
+    names = ("change_shape", "object_hue_up", "change_shape")
+    rows = table(*names, size=64)
+    check(rows, *(model.apply(red, name) for name in names))
+    check(rows[["image"]], *([model.decode(model.encode(red))] * 3))
+    check(rows.assign(times=2)[:1], model.apply(red, "change_shape", times=2))
+    values: dict[str, int | str] = {"shape": "ball", "object_hue": 3}
+    codes = model.change_codes(model.encode(red), values, "change_shape")
+    both = rows.assign(set="shape=ball, object_hue=3")
+    check(both[:1], model.decode(codes))
+    check(both[["image", "set"]][:1], model.set(red, **values))
 
 
 def test_input_errors_name_row_value_and_allowed_values(saved: Path) -> None:
@@ -60,8 +77,15 @@ def test_input_errors_name_row_value_and_allowed_values(saved: Path) -> None:
     with pytest.raises(MlflowException, match=r"row 0: image: .* cannot be read") as refused:
         model.predict(rows)
     assert refused.value.error_code == "INVALID_PARAMETER_VALUE"
-    with pytest.raises(MlflowException, match="relation"):
-        mlflow.pyfunc.load_model(str(saved)).predict(rows[["image"]])
+    for column, value, message in (
+        ("times", 0, "times: 0 is not allowed: at least 1"),
+        ("set", "shape", "set: 'shape' is not allowed: FACTOR=VALUE is needed"),
+        ("set", "shape=heart", "shape: 'heart' is not one of cube, cylinder"),
+    ):
+        with pytest.raises(MlflowException, match=f"row 0: {message}"):
+            model.predict(table("change_shape").assign(**{column: value}))
+    with pytest.raises(MlflowException, match="image"):
+        mlflow.pyfunc.load_model(str(saved)).predict(rows[["relation"]])
 
 
 def test_model_metadata(saved: Path) -> None:
@@ -69,7 +93,7 @@ def test_model_metadata(saved: Path) -> None:
     assert described.metadata is not None
     assert described.metadata["variant"] == "shapes3d_v2"
     assert "change_shape" in described.metadata["relations"]
-    assert described.signature.inputs.input_names() == ["image", "relation"]
+    assert described.signature.inputs.input_names() == ["image", "relation", "times", "set"]
     example = described.load_input_example(str(saved))
     assert isinstance(example, pd.DataFrame)
     assert example["relation"][0] == "change_shape"

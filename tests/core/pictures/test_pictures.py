@@ -109,8 +109,10 @@ def test_every_variant_has_all_pictures(variant: str, cache: Path, tmp_path: Pat
     kinds: dict[ModelKind, set[str]] = {"modular": ALL, "monolithic": OF_ONE_CODE}
     for model, names in kinds.items():
         config = small_config(variant, model).with_values({"data.labels": 700})
-        # An untrained model has one component for each partition, and its pictures are noise.
-        files = write_pictures(Trainer(config, prepared, oracle), oracle, tmp_path / model)
+        trainer = Trainer(config, prepared, oracle)
+        # The pictures of an untrained model are noise.
+        trainer.enter_full_training()
+        files = write_pictures(trainer, oracle, tmp_path / model)
         assert {path.name for path in files} == names
         assert_small_and_white(files)
 

@@ -15,7 +15,7 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.variants import VARIANTS, get_variant
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
-from weakdis_core.manipulation import load_networks, manipulate
+from weakdis_core.model import load
 from weakdis_core.presets import PresetName, preset
 from weakdis_core.priors.coding import Coding
 from weakdis_core.relations import RelationTable
@@ -156,10 +156,16 @@ def test_monolithic_model_trains_evaluates_and_manipulates(
     codes = trainer.networks.autoencoder.encode(trainer.bank.batch(trainer.images_of("test", 3)))
     assert codes.means.shape == (3, 1, config.model.latent_size)
     trainer.save(tmp_path / "c.pt")
-    _, networks = load_networks(tmp_path / "c.pt")
+    model = load(tmp_path / "c.pt")
     images = trainer.bank.batch(trainer.images_of("test", 2))
-    moved = manipulate(networks, trainer.variant, images, ("move_left",))
-    assert moved.after["move_left"].shape == (2, 1, 64, 64)
+    assert model.apply(images, "move_left").shape == (2, 1, 64, 64)
+    for undefined in (
+        lambda: model.read(images),
+        lambda: model.set(images, shape=0),
+        lambda: model.interpolate(images, "shape"),
+    ):
+        with pytest.raises(UserError, match="model: monolithic, without a component for each val"):
+            undefined()
 
 
 def test_few_labels_reduce_the_coverage(sprites: Prepared, sprites_oracle: Oracle) -> None:

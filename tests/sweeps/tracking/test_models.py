@@ -139,6 +139,6 @@ def test_manipulate_takes_it_by_its_address(finished: Finished, tmp_path: Path) 
     picture, output = tmp_path / "picture.png", tmp_path / "output.png"
     Image.fromarray(np.eye(100, dtype=np.uint8) * 255).save(picture)
     for address in (f"models:/{NAME}@best", f"runs:/{finished.best.info.run_id}/model"):
-        manipulate(address, picture, "move_left", output, tracking_uri=finished.uri)
+        manipulate(address, picture, "move_left", output=output, tracking_uri=finished.uri)
         assert output.stat().st_size > 0
         output.unlink()

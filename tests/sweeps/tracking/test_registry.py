@@ -22,7 +22,7 @@ from sweeps.tracking.worker import DeliveryWorker
 from tests.analysis.untrained import untrained
 from tests.sweeps.support.finished import runs_of
 from tests.sweeps.support.server import Server
-from weakdis_core.manipulation import load_networks
+from weakdis_core.model import load
 
 VARIANT, NAME = "dsprites_v2", "weakdis-dsprites_v2"
 
@@ -208,7 +208,7 @@ def test_a_server_that_was_away_has_the_model_once_it_is_back(
         assert (again.undelivered, again.failures) == (0, [])
         assert len(versions(server.uri)) == 1
         found = find_checkpoint(f"models:/{NAME}@best", server.uri, tmp_path / "fetched")
-        assert load_networks(found)[0].data.variant == VARIANT
+        assert load(found).variant.name == VARIANT
 
 
 def test_a_model_that_was_stored_in_part_is_completed(database: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Conversion of a user's picture files."""
+"""Conversion of a user's pictures."""
 
 from __future__ import annotations
 
@@ -9,16 +9,23 @@ import struct
 import subprocess
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from analysis.serving.picture_files import FORMATS, encode_png, read_picture
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.picture_files import (
+    FORMATS,
+    encode_png,
+    read_picture,
+    to_pil,
+    to_tensor,
+)
 from weakdis_core.errors import UserError
 
-SPRITES, ROOMS = get_variant("dsprites_v2"), get_variant("shapes3d_v2")
+SPRITES, ROOMS = 1, 3
 
 
 def file_of(image: Image.Image, form: str = "png") -> bytes:
@@ -45,9 +52,9 @@ def test_png_round_trip() -> None:
 def test_every_mode_and_size(mode: str) -> None:
     white = Image.new("RGB", (200, 100), "white")
     image = Image.new(mode, white.size, 65535) if mode == "I;16" else white.convert(mode)
-    for variant in (SPRITES, ROOMS):
-        picture = read_picture(file_of(image), variant)
-        assert picture.pixels.shape == (variant.channels, 64, 64)
+    for channels in (SPRITES, ROOMS):
+        picture = read_picture(file_of(image), channels)
+        assert picture.pixels.shape == (channels, 64, 64)
         assert picture.pixels.min() > 0.99
         assert "200x100 to 64x64 pixels" in picture.changes
 
@@ -208,3 +215,44 @@ def test_a_huge_picture_is_refused_before_it_is_read() -> None:
     content[16:24] = struct.pack(">II", 10_000, 8_001)
     with pytest.raises(UserError, match="more than 80000000 pixels"):
         read_picture(with_checksums(content), SPRITES)
+
+
+@pytest.mark.parametrize("channels", [SPRITES, ROOMS])
+def test_every_form_of_images_gives_the_same_pixels(channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (2, channels, 64, 64), np.uint8)
+    expected = (image / 255).astype(np.float32)
+    last = image.transpose(0, 2, 3, 1)
+    several: list[Any] = [image, last, expected, torch.from_numpy(expected), to_pil(expected)]
+    single: list[Any] = [image[0], last[0], to_pil(expected)[0], list(image[:1])]
+    if channels == SPRITES:
+        several.append(image[:, 0])
+        single.append(image[0, 0])
+    for form in several:
+        np.testing.assert_allclose(to_tensor(form, channels), expected, atol=1e-7)
+    for form in single:
+        np.testing.assert_allclose(to_tensor(form, channels), expected[:1], atol=1e-7)
+    binary = image > 127
+    for dtype in (bool, np.uint8, np.float64):
+        assert np.array_equal(to_tensor(binary.astype(dtype), channels), binary)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 3, 64, 64)), r"images: float64 of shape \(2, 3, 64, 64\) are not allowed: "),
+        (
+            np.zeros((2, 32, 32)),
+            r"an array \(n, 1, 64, 64\) or \(n, 64, 64, 1\) of uint8 or from 0",
+        ),
+        (np.zeros((0, 64, 64)), r"shape \(0, 64, 64\) are not allowed"),
+        ("picture.png", r"<U11 of shape \(\) are not allowed"),
+        ([], r"shape \(0,\) are not allowed"),
+        ([np.zeros((64, 64)), np.zeros((32, 64))], r"object of shape \(0,\) are not allowed"),
+        (np.full((64, 64), 255.0), "uint8 or from 0 to 1, are needed"),
+        (np.full((64, 64), np.nan), "uint8 or from 0 to 1, are needed"),
+        (np.zeros((64, 64), np.int64), "int64 .* uint8 or from 0 to 1, are needed"),
+    ],
+)
+def test_other_arrays_are_refused(images: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        to_tensor(images, SPRITES)
