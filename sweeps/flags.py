@@ -60,7 +60,7 @@ class BudgetSettings(Settings):
 
 
 class ResumeSettings(Settings):
-    """Sweeps that there are."""
+    """Continue a sweep, or look at one."""
 
     resume: Annotated[_Text | None, arg(metavar="NAME")] = None
     """Name or folder of a sweep to continue: one that was cut short, or one that has ended, with
