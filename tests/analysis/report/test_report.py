@@ -81,7 +81,7 @@ def test_command_trains_best_configuration(store: Store) -> None:
     params = store.client.get_run(best["run_id"]).data.params
     command = build_command(parse_config(params))
     assert command.startswith("weakdis train --variant dsprites_v2 ")
-    asked = _parse_train(shlex.split(command)[4:], "train").settings
+    asked = _parse_train(shlex.split(command)[2:], "train").settings
     assert asked.hash() == config(11).hash()
     assert asked.seed == config(11).seed
     assert run

@@ -135,6 +135,13 @@ def test_both_answer_until_a_signal(
     assert "Traceback" not in log.read_text()
 
 
+_LOADED = """
+wanted => [...document.images].filter(
+    each => /manipulation|^blob:/.test(each.src) && each.naturalWidth > 0
+).length >= wanted
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.needs_command("chromium", "chromium")
 def test_a_browser_shows_the_leaderboard_and_pictures(finished: Finished, tmp_path: Path) -> None:
@@ -166,13 +173,11 @@ def test_a_browser_shows_the_leaderboard_and_pictures(finished: Finished, tmp_pa
         page.screenshot(path=tmp_path / "runs.png")
         # The pictures of the best trials stand side by side.
         page.goto(f"{link}&compareRunsMode=CHART")
-        page.get_by_text("manipulation", exact=True).first.wait_for()
-        drawn = page.locator("img[src*='manipulation'], img[src^='blob:']")
+        page.get_by_text("manipulation", exact=True).filter(visible=True).first.wait_for()
         complete = sum(run.data.tags["outcome"] == "complete" for run in finished.children)
-        last = drawn.nth(complete - 1)
-        last.wait_for()
-        page.wait_for_function("(image) => image.naturalWidth > 0", arg=last.element_handle())
-        page.get_by_text(pixels, exact=True).first.wait_for()
+        # The page replaces its images while it loads: no handle of one is kept.
+        page.wait_for_function(_LOADED, arg=complete)
+        page.get_by_text(pixels, exact=True).filter(visible=True).first.wait_for()
         page.screenshot(path=tmp_path / "charts.png")
         page.goto(f"{link.partition('?')[0]}/{pictures}")
         picture = page.locator("img[src^='blob:'], img[src*='manipulation.png']").first
