@@ -32,7 +32,7 @@ TRIALS_FILE = "trials.csv"
 CONFIRM_TABLE = "confirm.csv"
 _MODELS = "models"
 _BEST = "best trial"
-_PICTURED = "trials with pictures"
+_PICTURED = "last pictures"
 # Trials whose pictures stand side by side in MLflow's UI.
 _SHOWN = 4
 
@@ -126,19 +126,18 @@ def log_best(run: StageRun, tracking: RunTracker, best: Best) -> None:
 
 
 def _log_sheets(run: StageRun, tracking: RunTracker) -> None:
-    """Log the sheets of the trials with the highest scores, once each."""
+    """Log the sheets of the trials with the highest scores, each sheet once."""
     study, sweep = run.study, run.sweep
-    done = study.user_attrs.get(_PICTURED, [])
+    logged: dict[str, int] = study.user_attrs.get(_PICTURED, {})
     # Trials that did not reach their last step have pictures of other steps.
     shown = run.trials.complete() or run.trials.ended()
-    ranked = sorted(shown, key=lambda record: record.score or 0.0, reverse=True)
-    for record in ranked[:_SHOWN]:
-        if record.checkpoint is not None and record.trial_id not in done:
-            tracking.log_sheets(
-                record.trial_id, sweep.storage.fetch(record.checkpoint, sweep.folder)
-            )
-            done = [*done, record.trial_id]
-    study.set_user_attr(_PICTURED, done)
+    for record in sorted(shown, key=lambda each: each.score or 0.0, reverse=True)[:_SHOWN]:
+        after = logged.get(record.trial_id, -1)
+        if record.checkpoint is not None and record.step > after:
+            checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
+            tracking.log_sheets(record.trial_id, checkpoint, after)
+            logged[record.trial_id] = record.step
+    study.set_user_attr(_PICTURED, logged)
 
 
 def log_model(

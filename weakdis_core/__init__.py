@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 __all__ = ["Model", "Reading", "UserError", "fit", "load", "to_pil"]
 
 if TYPE_CHECKING:
-    from weakdis_core.cli.model_commands import fit
+    from weakdis_core.cli.training_run import fit
     from weakdis_core.data.picture_files import to_pil
     from weakdis_core.errors import UserError
     from weakdis_core.model import Model, Reading, load
 else:
-    _MODULES = {"UserError": "errors", "fit": "cli.model_commands", "to_pil": "data.picture_files"}
+    _MODULES = {"UserError": "errors", "fit": "cli.training_run", "to_pil": "data.picture_files"}
 
     def __getattr__(name: str) -> object:
         if name not in __all__:

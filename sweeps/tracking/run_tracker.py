@@ -146,11 +146,17 @@ class RunTracker(Listener):
         for file in sorted(files):
             self._submit(key, "file", file=str(file), folder=folder)
 
-    def log_sheets(self, key: str, checkpoint: Path) -> None:
-        """Store the sheets of a checkpoint as images of a run, which its UI shows step by step."""
+    def log_sheets(self, key: str, checkpoint: Path, after: int = -1) -> None:
+        """Store the sheets of a checkpoint as images of a run, which its UI shows step by step.
+
+        Args:
+            key: The run.
+            checkpoint: Folder of the checkpoint.
+            after: Step of the last sheet that the run has.
+        """
         for file in (checkpoint / SHEETS).glob("*"):
-            step = int(file.stem)
-            self._submit(key, "image", file=str(file), folder=SHEET, step=step)
+            if (step := int(file.stem)) > after:
+                self._submit(key, "image", file=str(file), folder=SHEET, step=step)
 
     def set_tags(self, key: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a run."""

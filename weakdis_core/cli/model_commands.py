@@ -2,11 +2,10 @@
 
 import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import tyro
@@ -25,14 +24,14 @@ from weakdis_core.cli.arguments import (
     Times,
     UserPicture,
 )
+from weakdis_core.cli.training_run import SHOWN, describe_report, prepare_all, words
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.picture_files import read_picture
-from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.prepared import prepare
 from weakdis_core.data.splits import shuffled, split
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
 from weakdis_core.files import write_text
 from weakdis_core.model import Model, Values, load
 from weakdis_core.pictures.canvas import Head
@@ -42,9 +41,7 @@ from weakdis_core.pictures.write import FOLDER, write_pictures
 from weakdis_core.presets import PresetName
 from weakdis_core.scores.scoring import score_on_test
 from weakdis_core.training.objectives import TrainingDiverged
-from weakdis_core.training.trainer import Report, Trainer
-
-_SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))
+from weakdis_core.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def train(args: Sequence[str], prog: str) -> None:
     try:
         for report in trainer.fit():
             trainer.save(checkpoint)
-            out.print(_describe_report(report))
+            out.print(describe_report(report))
     except TrainingDiverged as error:
         raise UserError(str(error)) from None
     test = score_on_test(trainer, oracle, prepared)
@@ -135,7 +132,7 @@ def train(args: Sequence[str], prog: str) -> None:
     scores = {name: value if math.isfinite(value) else None for name, value in test.items()}
     write_text(output / "metrics.json", json.dumps(scores, indent=2) + "\n")
     write_pictures(trainer, oracle, output / FOLDER)
-    out.print("test: " + ", ".join(f"{_words(name)} {test[name]:.3f}" for name in _SHOWN))
+    out.print("test: " + ", ".join(f"{words(name)} {test[name]:.3f}" for name in SHOWN))
     if "coverage" in test:
         out.print(
             f"the labels cover {test['coverage']:.3f} of the combinations; "
@@ -162,43 +159,6 @@ def _parse_train(args: Sequence[str], prog: str) -> Train:
         if given[name] != start[name]:
             raise UserError(f"{name}: use {flag}, which also chooses the preset's settings")
     return command
-
-
-def fit(
-    variant: str,
-    preset: PresetName = "default",
-    model: ModelKind = "modular",
-    checkpoint: str | Path | None = None,
-    **settings: Any,
-) -> Model:
-    """Train a model, and show its progress on stderr.
-
-    Args:
-        variant: Name of a data set variant. Its images are prepared first if the cache lacks them.
-        preset: The settings to start from.
-        model: Kind of model.
-        checkpoint: File to write after each evaluation, which `load` opens; None writes none.
-        settings: Values of settings, with `__` for the dot of a name: `training__steps=300`.
-
-    Raises:
-        UserError: A setting is invalid, the file exists, or training diverges.
-    """
-    file = None if checkpoint is None else Path(checkpoint)
-    if file is not None and file.exists():
-        raise UserError(f"checkpoint: {file} exists; load it or choose another file")
-    changes = {name.replace("__", "."): value for name, value in settings.items()}
-    config = presets.preset(preset, variant, model).with_values(changes)
-    trainer = Trainer(*prepare_all(config))
-    try:
-        with console.progress(f"{variant} training") as advance:
-            for report in trainer.fit():
-                if file is not None:
-                    trainer.save(file)
-                advance(report.step, config.training.steps)
-                print(_describe_report(report), file=sys.stderr)
-    except TrainingDiverged as error:
-        raise UserError(str(error)) from None
-    return trainer.model
 
 
 def manipulate_command(args: Sequence[str], prog: str) -> None:
@@ -275,28 +235,3 @@ def _test_images(config: Config, n: int, data_dir: Path | None) -> Tensor:
     test = split(prepared.digests, config.data.data_seed).test
     chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[:n])
     return ImageBank(prepared, torch.device("cpu")).batch(chosen)
-
-
-def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
-    """Prepare the images and the oracle; return them with the settings, their source resolved."""
-    with console.progress(f"{config.data.variant} images") as progress:
-        prepared = prepare(config.data, config.runtime.data_dir, progress)
-    torch.set_num_threads(config.runtime.threads)
-    with console.progress(f"{config.data.variant} oracle") as progress:
-        oracle = prepare_oracle(prepared, config.data, progress=progress)
-    return config.with_values({"data.source": prepared.source}), prepared, oracle
-
-
-def _describe_report(report: Report) -> str:
-    parts = [
-        f"step {report.step} ({report.stage}, {report.seconds:.0f} s)",
-        f"reconstruction {report.metrics['train/reconstruction']:.1f} nats",
-    ]
-    for name in _SHOWN:
-        if (value := report.metrics.get(f"val/{name}")) is not None:
-            parts.append(f"{_words(name)} {value:.3f}")
-    return ", ".join(parts)
-
-
-def _words(name: str) -> str:
-    return name.replace("relation_accuracy_", "").replace("_", " ")

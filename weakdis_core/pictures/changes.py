@@ -48,10 +48,12 @@ def repeated_rows(trainer: Trainer) -> Rows:
     times = {relation.name: sizes[relation.factor] for relation in variant.relations}
     images = _images(trainer, _SEVERAL, 2 + sum(times.values()))
     model = trainer.model
-    result = {
-        name: np.stack([model.apply(images, name, k + 1) for k in range(n)], axis=1)
-        for name, n in times.items()
-    }
+    result = {}
+    for name, n in times.items():
+        codes = [model.encode(images)]
+        for _ in range(n):
+            codes.append(model.change_codes(codes[-1], None, name))
+        result[name] = model.decode(np.stack(codes[1:], axis=1))
     rows: list[GridRow] = []
     for n, shown in enumerate(zip(*manipulate(model, images, ()).values(), strict=True)):
         for name, after in result.items():
