@@ -19,9 +19,9 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import DataSettings, VariantName
-from weakdis_core.data import dsprites, shapes3d
+from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.renderers import dsprites, shapes3d
 from weakdis_core.data.splits import split
 from weakdis_core.data.variants import IndexArray, get_variant
 from weakdis_core.devices import processor
@@ -31,7 +31,7 @@ from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import torch_generator
 from weakdis_core.training.trainer import Trainer
 
-VARIANT: VariantName = "dsprites_v4"
+VARIANT = "dsprites_v4"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def measure_rendering() -> list[Measurement]:
     return rows
 
 
-def open_variant(variant: VariantName, max_images: int = 50_000) -> tuple[Prepared, Oracle]:
+def open_variant(variant: str, max_images: int = 50_000) -> tuple[Prepared, Oracle]:
     """Prepare a variant, and an oracle that is barely trained, which does not change its speed."""
     prepared = prepare(DataSettings(variant=variant, max_images=max_images, source="rendered"))
     return prepared, train_oracle(prepared, split(prepared.digests, 0), steps=2)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from weakdis_core.config.settings import Settings, Source, VariantName
+from weakdis_core.config.settings import Settings, Source
 from weakdis_core.presets import PresetName
 from weakdis_core.studies import StudyName
 
@@ -19,9 +19,10 @@ _Text = Annotated[str, Field(min_length=1)]
 class SearchSettings(Settings):
     """What to search."""
 
-    variant: Annotated[VariantName | Literal["all"] | None, arg(metavar="VARIANT")] = None
-    """dsprites_v2, dsprites_v3, dsprites_v4, shapes3d_v2, shapes3d_v3, shapes3d_v5, or all of them
-    one after another. A new sweep needs it; a study trains all of its variants by default."""
+    variant: Annotated[str | None, arg(metavar="VARIANT")] = None
+    """dsprites_v2, dsprites_v3, dsprites_v4, shapes3d_v2, shapes3d_v3, shapes3d_v5, all of them one
+    after another, or own pictures by their name or description. A new sweep needs it; a study
+    trains all of its variants by default."""
     preset: PresetName = "default"
     """Settings that the search starts from: our own, the paper's, or small ones for a try."""
     objective: Objective = "pixels"

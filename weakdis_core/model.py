@@ -14,7 +14,7 @@ from torch import Tensor
 from weakdis_core.checkpoint import read_checkpoint, saved_config
 from weakdis_core.config.config import Config
 from weakdis_core.data.picture_files import Images, Pictures, to_tensor
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.variants import variant_of
 from weakdis_core.errors import UserError
 from weakdis_core.models.networks import Networks
 from weakdis_core.priors.prior import Prior, SharedPrior
@@ -76,7 +76,7 @@ class Model:
 
     def __init__(self, config: Config, networks: Networks, prior: Prior) -> None:
         self.config = config
-        self.variant = get_variant(config.data.variant)
+        self.variant = variant_of(config.data)
         self.networks = networks
         self.prior = prior
 
@@ -229,7 +229,7 @@ def load(checkpoint: str | Path) -> Model:
     path = Path(checkpoint)
     state = read_checkpoint(path)
     config = saved_config(state, path)
-    networks = Networks(get_variant(config.data.variant), config, torch.device("cpu"))
+    networks = Networks(variant_of(config.data), config, torch.device("cpu"))
     networks.load_state_dict(state["networks"])
     prior = SharedPrior if config.loss.shared_covariance else Prior
     return Model(config, networks, prior(**state["prior"]))

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.own import data_settings
+from weakdis_core.data.variants import variant_of
 
 PresetName = Literal["default", "paper", "quick"]
 
@@ -70,6 +71,7 @@ _FAMILY: dict[str, dict[str, Any]] = {
         "training.clip": 20.0,
     },
 }
+_FAMILY["own"] = _FAMILY["shapes3d"] | {"model.decoder": "convolutional"}
 
 _VARIANT: dict[str, dict[str, Any]] = {
     # The best of 16 trials (`python sweeps/run.py --variant dsprites_v4 --set data.labels=1000
@@ -121,29 +123,29 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
     Raises:
         UserError: The variant is unknown.
     """
-    config = _modular(name, variant)
+    data = validated({"data": data_settings(variant)})
+    family = variant_of(data.data).family
+    config = _modular(name, data, family)
     if model == "modular":
         return config
     config = _make_monolithic(config, literal=name == "paper")
-    family = get_variant(variant).family
     return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
 
 
-def _modular(name: PresetName, variant: str) -> Config:
-    family = get_variant(variant).family
+def _modular(name: PresetName, data: Config, family: str) -> Config:
     if name == "paper":
-        images = min(get_variant(variant).n_images, Config().data.max_images)
-        values = learning_rates(_PAPER_RATE[family]) | {
-            "model.channels": _PAPER_CHANNELS[family],
+        images = min(variant_of(data.data).n_images, data.data.max_images)
+        values = learning_rates(_PAPER_RATE.get(family, 1e-4)) | {
+            "model.channels": _PAPER_CHANNELS.get(family, 64),
             "loss.covariance_scale": 0.1,
             # 5000 epochs, warmup included, of the train images in batches of 1024.
             "training.steps": round(5000 * 0.8 * images / 1024),
         }
     else:
-        values = _COMMON | _FAMILY[family] | _VARIANT.get(variant, {})
+        values = _COMMON | _FAMILY[family] | _VARIANT.get(data.data.variant, {})
     if name == "quick":
-        values |= _QUICK | {"training.steps": _QUICK_STEPS[family]}
-    return validated({"data": {"variant": variant}}).with_values(values)
+        values |= _QUICK | {"training.steps": _QUICK_STEPS.get(family, 500)}
+    return data.with_values(values)
 
 
 def _make_monolithic(config: Config, literal: bool) -> Config:
@@ -156,9 +158,9 @@ def _make_monolithic(config: Config, literal: bool) -> Config:
     `literal` is for the paper's settings: the code then has the published size, and each component
     its own covariance.
     """
-    variant, model = get_variant(config.data.variant), config.model
+    variant, model = variant_of(config.data), config.model
     partitions = len(variant.factors) + model.nuisance_partitions
-    size = _PUBLISHED_SIZE[variant.family] if literal else partitions * model.latent_size
+    size = _PUBLISHED_SIZE.get(variant.family, 16) if literal else partitions * model.latent_size
     return config.with_values(
         {
             "model.kind": "monolithic",

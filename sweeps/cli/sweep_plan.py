@@ -28,9 +28,10 @@ from sweeps.state.trials import CHECKPOINTS_KEPT
 from sweeps.sweep_settings import SweepSettings
 from sweeps.text import format_duration
 from weakdis_core.config.config import Config
+from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.source import Plan, plan
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.source import plan
+from weakdis_core.data.variants import variant_of
 from weakdis_core.evaluation.oracle import Oracle, build_network, oracle_path
 from weakdis_core.training.trainer import Trainer
 
@@ -118,7 +119,7 @@ def probe(config: Config) -> tuple[float, int]:
 
 def _noise(config: Config) -> Prepared:
     """Make noise images with real factor values."""
-    variant = get_variant(config.data.variant)
+    variant = variant_of(config.data)
     generator = np.random.default_rng(0)
     indices = generator.choice(variant.indices(), _PROBE_IMAGES, replace=False)
     scale = 1 if variant.channels == 1 else 255

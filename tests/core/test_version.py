@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from tests.core.conftest import SMALL, prepared_variant
 from weakdis_core.config.config import validated
-from weakdis_core.data import shapes3d
 from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.renderers import shapes3d
 from weakdis_core.data.splits import split
 from weakdis_core.evaluation.oracle import train_oracle
 from weakdis_core.training.trainer import Trainer

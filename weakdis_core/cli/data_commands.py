@@ -1,9 +1,9 @@
-"""`weakdis data`: list, prepare, download and show data sets."""
+"""`weakdis data`: add, list, prepare, download and show data sets."""
 
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 from rich.box import HORIZONTALS
 from rich.console import Console
@@ -11,16 +11,22 @@ from rich.table import Table
 from tyro.conf import arg
 
 from weakdis_core.cli import console
+from weakdis_core.cli.add_command import add, print_survey
 from weakdis_core.cli.arguments import DataDir
 from weakdis_core.config.config import validated
-from weakdis_core.config.settings import DataSettings, Source, VariantName
+from weakdis_core.config.settings import DataSettings, Source
 from weakdis_core.data import official
+from weakdis_core.data.official import Family
+from weakdis_core.data.own import added_descriptions, data_settings
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.show import write_samples
 from weakdis_core.data.source import plan
-from weakdis_core.data.variants import VARIANTS, Family
+from weakdis_core.data.variants import VARIANTS, variant_of
 from weakdis_core.errors import UserError
 
+Name = Annotated[
+    str, arg(metavar="VARIANT", help="A variant, or own pictures by their name or description.")
+]
 Images = Annotated[int, arg(help="Number of images drawn from the variant, by the data seed.")]
 Seed = Annotated[int, arg(help="Seed of the draw of images.")]
 Origin = Annotated[
@@ -31,6 +37,7 @@ Origin = Annotated[
 def run(args: Sequence[str], prog: str) -> None:
     """Run the data command that the first argument names."""
     commands: dict[str, Callable[..., object]] = {
+        "add": add,
         "list": list_variants,
         "prepare": prepare_variants,
         "download": download,
@@ -46,8 +53,14 @@ def list_variants(data_dir: DataDir = None) -> None:
         table.add_column(column, justify="right")
     for column in ("factors", "relations", "prepared"):
         table.add_column(column)
-    for variant in VARIANTS.values():
-        planned = plan(DataSettings(variant=variant.name), data_dir)
+    screen, failures = Console(), []
+    for name in (*VARIANTS, *added_descriptions()):
+        try:
+            data = DataSettings.model_validate(data_settings(name))
+        except UserError as error:
+            failures.append(f"{name}: {error}")
+            continue
+        planned, variant = plan(data, data_dir), variant_of(data)
         table.add_row(
             variant.name,
             f"{variant.n_combinations:,}",
@@ -56,8 +69,9 @@ def list_variants(data_dir: DataDir = None) -> None:
             "\n".join(variant.relation_names),
             planned.source if planned.path.exists() else "no",
         )
-    screen = Console()
     screen.print(table)
+    for failure in failures:
+        screen.print(failure, soft_wrap=True, highlight=False)
     for family in get_args(Family):
         # soft_wrap keeps a path on one line.
         found = official.find(family, data_dir) or "absent, images are rendered"
@@ -65,7 +79,9 @@ def list_variants(data_dir: DataDir = None) -> None:
 
 
 def prepare_variants(
-    variant: Annotated[Literal[VariantName, "all"], arg(help="A variant, or all of them.")],
+    variant: Annotated[
+        str, arg(metavar="VARIANT", help="A variant, own pictures, or all the shipped variants.")
+    ],
     source: Origin = "auto",
     max_images: Images = 50_000,
     data_seed: Seed = 0,
@@ -91,7 +107,7 @@ def download(
 
 
 def show(
-    variant: Annotated[VariantName, arg(help="A variant.")],
+    variant: Name,
     output: Annotated[Path, arg(help="PNG file to write.")],
     source: Origin = "auto",
     max_images: Images = 50_000,
@@ -108,15 +124,16 @@ def show(
         raise UserError(f"output: {str(output)!r} is not allowed: the name must end in .png")
     prepared = _prepared(variant, source, max_images, data_seed, data_dir)
     write_samples(prepared, output, rows, columns, data_seed)
+    if prepared.source == "own":
+        print_survey(prepared)
     print(f"{output}: {min(rows * columns, len(prepared.images))} samples of {variant}")
 
 
 def _prepared(
-    variant: str, source: str, max_images: int, data_seed: int, data_dir: Path | None
+    variant: str, source: Source, max_images: int, data_seed: int, data_dir: Path | None
 ) -> Prepared:
-    data = {
-        "variant": variant, "source": source, "max_images": max_images, "data_seed": data_seed,
-    }  # fmt: skip
-    settings = validated({"data": data}).data
-    with console.progress(variant) as advance:
+    drawn = {"source": source, "max_images": max_images, "data_seed": data_seed}
+    # The settings of own pictures have a source of their own.
+    settings = validated({"data": drawn | data_settings(variant)}).data
+    with console.progress(settings.variant) as advance:
         return prepare(settings, data_dir, advance)

@@ -50,8 +50,14 @@ class Config(Settings):
         return self.model_dump(mode="json", by_alias=True)
 
     def flat(self) -> dict[str, Any]:
-        """Return the settings by dotted name, as MLflow stores them."""
-        return dict(_flatten(self.to_dict()))
+        """Return the settings by dotted name, as MLflow stores them.
+
+        An own data set's description is its digest.
+        """
+        settings = self.to_dict()
+        if (description := settings["data"].pop("description")) is not None:
+            settings["data"]["description"] = description["digest"]
+        return dict(_flatten(settings))
 
     def hash(self) -> str:
         """Return twelve hex digits that identify the settings without seed and runtime.
@@ -61,6 +67,8 @@ class Config(Settings):
         settings = self.model_dump(
             mode="json", by_alias=True, exclude={"seed", "runtime"}, exclude_defaults=True
         )
+        if self.data.description is not None:
+            settings["data"]["description"] = self.data.description.digest
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_values(self, changes: dict[str, Any]) -> Config:

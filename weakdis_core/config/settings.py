@@ -6,18 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from tyro.conf import arg
+from tyro.conf import Suppress, arg
 
-VariantName = Literal[
-    "dsprites_v2",
-    "dsprites_v3",
-    "dsprites_v4",
-    "shapes3d_v2",
-    "shapes3d_v3",
-    "shapes3d_v5",
-]
+from weakdis_core.config.description import Description
+
 ModelKind = Literal["modular", "monolithic"]
-Source = Literal["auto", "official", "rendered"]
+Source = Literal["auto", "official", "rendered", "own"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e4)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -32,10 +26,13 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Images and labels."""
 
-    variant: VariantName = "dsprites_v4"
-    """Data set variant."""
+    variant: str = "dsprites_v4"
+    """Data set variant, or the name or description (a YAML file) of an own data set."""
     source: Source = "auto"
-    """Official files, our own rendering, or official where the files are present (auto)."""
+    """Official files, our own rendering, official where the files are present (auto), or an own
+    data set."""
+    description: Annotated[Description | None, Suppress] = None
+    """Content of an own data set's description, filled in by its name."""
     max_images: int = Field(50_000, ge=1_000, le=480_000)
     """Number of images drawn from the variant, by the data seed."""
     data_seed: int = Field(0, ge=0)

@@ -9,8 +9,9 @@ from typing import Literal
 
 import pooch
 
-from weakdis_core.data.variants import Family
 from weakdis_core.errors import UserError
+
+Family = Literal["dsprites", "shapes3d"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class OfficialFile:
     """
 
     name: str
-    family: Family
+    family: str
     url: str
     algorithm: Literal["sha256", "git"]
     digest: str
@@ -81,7 +82,7 @@ def search_folders(data_dir: Path | None = None) -> dict[str, Path]:
     return {name: Path(folder).expanduser() for name, folder in folders.items() if folder}
 
 
-def find(family: Family, data_dir: Path | None = None) -> Path | None:
+def find(family: str, data_dir: Path | None = None) -> Path | None:
     """Return the first file in `search_folders` with an official name, not verified, or None.
 
     Raises:
@@ -136,7 +137,7 @@ def verify(path: Path) -> None:
         note.touch()
 
 
-def download(family: Family, target: Path) -> Path:
+def download(family: str, target: Path) -> Path:
     """Download and verify the official file of a family, unless `target` has it already.
 
     Returns:
@@ -164,7 +165,7 @@ def download(family: Family, target: Path) -> Path:
     return Path(fetched)
 
 
-def files_of(family: Family) -> list[OfficialFile]:
+def files_of(family: str) -> list[OfficialFile]:
     """Return the official files of a family; the first is the one to download."""
     return [file for file in FILES if file.family == family]
 

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Tag
 from torch import Tensor
 
-from weakdis_core.data.source import IMAGE_SIZE
+from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.errors import UserError
 
 Images = NDArray[np.float32]
@@ -50,7 +50,9 @@ class Picture:
     changes: str
 
 
-def read_picture(content: bytes, channels: int, name: str = "the picture") -> Picture:
+def read_picture(
+    content: bytes, channels: int, name: str = "the picture", size: int = IMAGE_SIZE
+) -> Picture:
     """Read a picture file of any size and colours for a model of grey (1) or RGB (3) images.
 
     Transparent parts become black. A picture that is not square is stretched. Error messages
@@ -63,7 +65,7 @@ def read_picture(content: bytes, channels: int, name: str = "the picture") -> Pi
         with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
-            return _convert(opened, channels)
+            return _convert(opened, channels, size)
     except Exception as error:
         # Pillow raises errors of any type for a damaged file.
         unknown = isinstance(error, UnidentifiedImageError)
@@ -72,6 +74,16 @@ def read_picture(content: bytes, channels: int, name: str = "the picture") -> Pi
         raise UserError(
             f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
         ) from None
+
+
+def read_pixels(content: bytes, channels: int, name: str, size: int) -> NDArray[np.uint8]:
+    """Read a picture file as `read_picture` does, as uint8 `(channels, size, size)`."""
+    return _eight_bits(read_picture(content, channels, name, size))
+
+
+def to_pixels(image: Image.Image, channels: int, size: int) -> NDArray[np.uint8]:
+    """Convert a PIL image to uint8 `(channels, size, size)`."""
+    return _eight_bits(_convert(image, channels, size))
 
 
 def to_tensor(images: Pictures, channels: int) -> Tensor:
@@ -83,7 +95,7 @@ def to_tensor(images: Pictures, channels: int) -> Tensor:
     if isinstance(images, Image.Image):
         images = [images]
     if isinstance(images, list | tuple) and images and isinstance(images[0], Image.Image):
-        return torch.stack([_convert(each, channels).pixels for each in images])
+        return torch.stack([_convert(each, channels, IMAGE_SIZE).pixels for each in images])
     try:
         array = np.asarray(images.detach().cpu() if isinstance(images, Tensor) else images)
     except ValueError:
@@ -120,7 +132,7 @@ def encode_png(image: Images) -> bytes:
     return file.getvalue()
 
 
-def _convert(image: Image.Image, channels: int) -> Picture:
+def _convert(image: Image.Image, channels: int, size: int) -> Picture:
     image.load()
     image = _turn_upright(image)
     mode = "L" if channels == 1 else "RGB"
@@ -130,13 +142,18 @@ def _convert(image: Image.Image, channels: int) -> Picture:
         black = Image.new("RGBA", image.size, "black")
         image = Image.alpha_composite(black, image.convert("RGBA"))
     image = image.convert(mode)
-    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
+    if image.size != (size, size):
         width, height = image.size
-        changes.append(f"{width}x{height} to {IMAGE_SIZE}x{IMAGE_SIZE} pixels")
-        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
+        changes.append(f"{width}x{height} to {size}x{size} pixels")
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
     pixels = np.asarray(image, dtype=np.float32) / 255
     planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
     return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
+
+
+def _eight_bits(picture: Picture) -> NDArray[np.uint8]:
+    pixels: NDArray[np.uint8] = np.rint(picture.pixels.numpy() * 255).astype(np.uint8)
+    return pixels
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:

@@ -20,15 +20,17 @@ from filelock import FileLock, Timeout
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from weakdis_core.config.description import Description
 from weakdis_core.config.settings import DataSettings
-from weakdis_core.data import official
-from weakdis_core.data.source import FORMAT, IMAGE_SIZE, Plan, PreparedSource, plan
-from weakdis_core.data.variants import IndexArray, Variant, get_variant
+from weakdis_core.data.plan import FORMAT, Plan, PreparedSource
+from weakdis_core.data.source import plan
+from weakdis_core.data.variants import IndexArray, Variant, build_variant, get_variant
 from weakdis_core.errors import UserError
 
 _CHUNK_BYTES = 64 * 2**20
 _ARRAYS = ("images", "factors", "indices", "digests")
-_SCALES = {"dsprites": 1.0, "shapes3d": 255.0}
+_OPTIONAL = ("groups", "given_split")
+_SCALES = {"dsprites": 1.0}
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
@@ -42,12 +44,15 @@ class Prepared:
         variant: The variant.
         source: Source of the images.
         path: The folder in the cache.
-        images: `(images, channels, 64, 64)`, in pages that processes share.
-        factors: Factor values, `(images, factors)`.
-        indices: Grid indices, with nuisance, `(images, axes)`.
+        images: `(images, channels, size, size)`, in pages that processes share.
+        factors: Factor values, `(images, factors)`; -1 where one is unknown.
+        indices: Indices in the variant's grid, with nuisance, `(images, axes)`.
         digests: 64-bit hash of each image, `(images,)`.
         scale: `images / scale` is in [0, 1].
         digest: Hash of everything that the content depends on, and the end of the folder's name.
+        groups: Group of each image, `(images,)`; groups never straddle splits.
+        given_split: 0, 1 or 2 for images that the labels put into train, validation or test, else
+            -1, `(images,)`.
     """
 
     variant: Variant
@@ -59,6 +64,8 @@ class Prepared:
     digests: NDArray[np.uint64]
     scale: float
     digest: str
+    groups: IndexArray | None = None
+    given_split: IndexArray | None = None
 
 
 def prepare(
@@ -87,7 +94,7 @@ def prepare(
             if (prepared := _open_if_complete(wanted.path)) is not None:
                 return prepared
             _remove_leftovers(wanted.path)
-            _write_folder(wanted, progress)
+            _write_folder(wanted, settings.description, progress)
     except OSError as error:
         raise UserError(
             f"{root}: prepared data of {wanted.variant.name} cannot be written "
@@ -107,12 +114,20 @@ def open_prepared(path: Path) -> Prepared:
         meta = json.loads((path / "meta.json").read_text())
         if meta["format"] != FORMAT or not path.name.endswith(meta["digest"]):
             raise ValueError("meta.json belongs to other data")
-        arrays = {name: _open_array(path, name, meta["sizes"][name]) for name in _ARRAYS}
+        names = (*_ARRAYS, *(name for name in _OPTIONAL if name in meta["sizes"]))
+        arrays = {name: _open_array(path, name, meta["sizes"][name]) for name in names}
+        variant = _variant(meta)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a complete prepared variant ({error})") from None
-    variant = get_variant(meta["variant"])
-    scale = _SCALES[variant.family]
+    scale = _SCALES.get(variant.family, 255.0)
     return Prepared(variant, meta["source"], path, **arrays, scale=scale, digest=meta["digest"])
+
+
+def _variant(meta: dict[str, Any]) -> Variant:
+    # Folders of earlier versions have no description.
+    if meta.get("description") is None:
+        return get_variant(meta["variant"])
+    return build_variant(Description.model_validate(meta["description"]))
 
 
 def _lock(path: Path, timeout: float = -1) -> FileLock:
@@ -145,13 +160,12 @@ def _open_array(path: Path, name: str, size: int) -> NDArray[Any]:
     return np.asarray(np.load(file, mmap_mode="c"))
 
 
-def _write_folder(wanted: Plan, progress: Progress | None) -> None:
-    if wanted.official_file is not None:
-        official.verify(wanted.official_file)
+def _write_folder(wanted: Plan, description: Description | None, progress: Progress | None) -> None:
+    wanted.check()
     partial = wanted.path.with_name(f"{wanted.path.name}.partial")
     try:
         partial.mkdir()
-        _write_files(wanted, partial, progress)
+        _write_files(wanted, description, partial, progress)
         # Remove a damaged folder; processes that have it open keep their pages.
         shutil.rmtree(wanted.path, ignore_errors=True)
         partial.rename(wanted.path)
@@ -160,10 +174,13 @@ def _write_folder(wanted: Plan, progress: Progress | None) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_files(wanted: Plan, folder: Path, progress: Progress | None) -> None:
+def _write_files(
+    wanted: Plan, description: Description | None, folder: Path, progress: Progress | None
+) -> None:
     indices = wanted.indices()
     digests = _write_images(wanted, indices, folder / "images.npy", progress)
     tables = {"factors": wanted.variant.values(indices), "indices": indices, "digests": digests}
+    tables |= wanted.tables(indices)
     for name, table in tables.items():
         with _open_synced(folder / f"{name}.npy") as file:
             np.save(file, table)
@@ -172,8 +189,10 @@ def _write_files(wanted: Plan, folder: Path, progress: Progress | None) -> None:
         "variant": wanted.variant.name,
         "source": wanted.source,
         "digest": wanted.digest,
-        "sizes": {name: (folder / f"{name}.npy").stat().st_size for name in _ARRAYS},
+        "sizes": {name: (folder / f"{name}.npy").stat().st_size for name in ("images", *tables)},
     }
+    if description is not None:
+        meta["description"] = description.model_dump(mode="json")
     with _open_synced(folder / "meta.json") as file:
         file.write(json.dumps(meta, indent=1).encode())
 
@@ -183,7 +202,8 @@ def _write_images(
 ) -> NDArray[np.uint64]:
     """Render or read images in chunks into a .npy file; return their digests."""
     # Not into a memory map: on a full disk that would kill the process (SIGBUS).
-    shape = (len(indices), wanted.variant.channels, IMAGE_SIZE, IMAGE_SIZE)
+    size = wanted.variant.size
+    shape = (len(indices), wanted.variant.channels, size, size)
     rows = max(1, _CHUNK_BYTES // int(np.prod(shape[1:])))
     digests = np.empty(len(indices), dtype=np.uint64)
     done = 0

@@ -1,4 +1,4 @@
-"""The source of a variant's images, and the plan for preparing them."""
+"""The images of a variant on the grid of a family: rendered, or read from an official file."""
 
 import functools
 import hashlib
@@ -8,21 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weakdis_core.config.settings import DataSettings
-from weakdis_core.data import arrays, dsprites, official, shapes3d
-from weakdis_core.data.variants import IndexArray, Variant, get_variant
+from weakdis_core.data import arrays, official
+from weakdis_core.data.own import plan_own
+from weakdis_core.data.plan import FORMAT, Plan, PreparedSource, draw_images
+from weakdis_core.data.renderers import dsprites, shapes3d
+from weakdis_core.data.variants import IndexArray, get_variant
 from weakdis_core.errors import UserError
-from weakdis_core.seeding import numpy_generator
 
 _log = logging.getLogger(__name__)
-
-FORMAT = 1
-"""Version of the file format of a prepared variant."""
 
 FAMILIES: dict[str, ModuleType] = {"dsprites": dsprites, "shapes3d": shapes3d}
 """Module of each family, with `render` and the `LAYOUT` of the official files."""
@@ -31,51 +29,30 @@ RENDERERS: dict[str, str] = {"dsprites": "aef3c4092d90b496", "shapes3d": "7d385a
 """Version of each renderer. Change it when the renderer draws other pixels (tests compare them), so
 that older prepared images are not used again."""
 
-IMAGE_SIZE = 64
-"""Height and width of an image in pixels."""
-
-PreparedSource = Literal["official", "rendered"]
-
 
 @dataclass(frozen=True)
-class Plan:
-    """The content and place of a prepared variant, known before it is prepared."""
+class GridPlan(Plan):
+    """The plan of a variant on the grid of a family, rendered or read from an official file.
 
-    variant: Variant
-    source: PreparedSource
+    Attributes:
+        official_file: The official file; None where images are rendered.
+    """
+
     official_file: Path | None
-    n_images: int
-    data_seed: int
-    digest: str
 
-    @property
-    def path(self) -> Path:
-        """Folder of the prepared variant."""
-        return official.cache_root() / "prepared" / f"{self.variant.name}-{self.digest}"
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the images in bytes."""
-        return self.n_images * self.variant.channels * IMAGE_SIZE**2
+    def check(self) -> None:
+        """Check the hash of the official file."""
+        if self.official_file is not None:
+            official.verify(self.official_file)
 
     def indices(self) -> IndexArray:
         """Draw images by the data seed; return their grid indices in grid order."""
-        every = self.variant.indices()
-        if self.n_images == len(every):
-            return every
-        generator = numpy_generator(self.data_seed, "images")
-        return every[np.sort(generator.choice(len(every), self.n_images, replace=False))]
+        return draw_images(self.variant.indices(), self.n_images, self.data_seed)
 
     def images_at(
         self, indices: IndexArray, advance: Callable[[int], None] | None = None
     ) -> NDArray[np.uint8]:
-        """Render or read unscaled images `(n, channels, 64, 64)` by grid indices `(n, axes)`.
-
-        `advance` receives the number of newly finished images.
-
-        Raises:
-            UserError: The official file cannot be read.
-        """
+        """Render images, or read them from the official file."""
         family = FAMILIES[self.variant.family]
         if self.official_file is not None:
             return arrays.read(self.official_file, family.LAYOUT, indices, advance)
@@ -94,6 +71,8 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
     Raises:
         UserError: The settings require official images, but their file is missing.
     """
+    if settings.description is not None:
+        return plan_own(settings, settings.description)
     variant = get_variant(settings.variant)
     file = None if settings.source == "rendered" else official.find(variant.family, data_dir)
     if file is None and settings.source == "official":
@@ -125,4 +104,4 @@ def plan(settings: DataSettings, data_dir: Path | None = None) -> Plan:
         # All official files of a family have the same images.
         shaped_by["pixels"] = [each.digest for each in official.files_of(variant.family)]
     digest = hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()[:16]
-    return Plan(variant, source, file, n_images, settings.data_seed, digest)
+    return GridPlan(variant, source, n_images, settings.data_seed, digest, file)

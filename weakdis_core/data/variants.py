@@ -1,33 +1,46 @@
-"""Data set variants: grids, factors of variation, nuisance, and the declarations."""
+"""Data set variants: their factors, nuisance and relations, built from descriptions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
-from typing import TYPE_CHECKING, Literal
+from importlib import resources
+from itertools import count, product
+from typing import TYPE_CHECKING
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from weakdis_core.config.config import describe
+from weakdis_core.config.description import Description, Kind, Transformation
+from weakdis_core.config.settings import DataSettings
 from weakdis_core.errors import UserError
 
 if TYPE_CHECKING:
     from weakdis_core.relations import RelationTable
 
 IndexArray = NDArray[np.int64]
-Family = Literal["dsprites", "shapes3d"]
+
+IMAGE_SIZE = 64
+"""Height and width of an image of the shipped variants in pixels."""
+
+UNKNOWN = -1
+"""Factor value and index of a picture without a label."""
+
+ROW = "picture"
+"""First axis of the indices of pictures that are no full grid: the place in their source."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The full factorial grid of a data set; the last axis varies fastest.
+    """The axes of a data set's indices. In a full factorial grid the last axis varies fastest.
 
     Attributes:
         axes: Names of the axes.
-        sizes: Number of grid indices of each axis.
+        sizes: Number of indices of each axis.
     """
 
     axes: tuple[str, ...]
@@ -38,31 +51,24 @@ class Grid:
         return self.axes.index(name)
 
 
-GRIDS: dict[str, Grid] = {
-    "dsprites": Grid(("shape", "scale", "orientation", "posX", "posY"), (3, 6, 40, 32, 32)),
-    "shapes3d": Grid(
-        ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
-        (10, 10, 10, 8, 4, 15),
-    ),
-}
-
-
 @dataclass(frozen=True)
 class Factor:
-    """A factor of variation, whose values are bins of the indices of one grid axis.
+    """A factor of variation, whose values are bins of the indices of one axis.
 
     Attributes:
         name: Name of the factor.
-        axis: Name of the grid axis.
-        bins: Grid indices of each factor value. Images of other indices are left out.
-        names: Names of the values; empty if they have none.
+        axis: Name of the axis.
+        bins: Indices of each factor value.
+        names: Names of the values.
+        kind: Whether the values have an order.
     """
 
     name: str
     axis: str
     bins: tuple[tuple[int, ...], ...]
-    # Names change no image, so the digest of prepared images, which is one of `repr`, ignores them.
+    # They change no image, so the digest of prepared images, which is one of `repr`, ignores them.
     names: tuple[str, ...] = field(default=(), repr=False)
+    kind: Kind = field(default="categorical", repr=False)
 
     @property
     def n_values(self) -> int:
@@ -76,13 +82,13 @@ class Factor:
 
     @property
     def allowed(self) -> tuple[int, ...]:
-        """All grid indices in a bin, ascending."""
+        """All indices in a bin, ascending."""
         return tuple(sorted(index for values in self.bins for index in values))
 
     @cached_property
     def lookup(self) -> IndexArray:
-        """Factor value of each grid index, -1 outside the bins, `(max index + 1,)`."""
-        table = np.full(max(self.allowed) + 1, -1, dtype=np.int64)
+        """Factor value of each index, `UNKNOWN` outside the bins and in the last place."""
+        table = np.full(max(self.allowed) + 2, UNKNOWN, dtype=np.int64)
         for value, members in enumerate(self.bins):
             table[list(members)] = value
         return table
@@ -94,11 +100,6 @@ class Nuisance:
 
     axis: str
     allowed: tuple[int, ...]
-
-
-def single(indices: Iterable[int]) -> tuple[tuple[int, ...], ...]:
-    """Return bins of one grid index each."""
-    return tuple((index,) for index in indices)
 
 
 @dataclass(frozen=True)
@@ -119,28 +120,31 @@ class Relation:
 
 @dataclass(frozen=True)
 class Variant:
-    """A data set variant: factors, nuisance and relations on the grid of a family.
+    """A data set variant: its pictures' factors, nuisance and relations.
 
     Attributes:
         name: Its name, such as `dsprites_v4`.
-        family: Family of the grid, the renderer and the official files.
-        channels: Channels of the images (1 binary, 3 RGB).
+        family: Family of the renderer and of the official files; own for a user's pictures.
+        channels: Channels of the images (1 grey or binary, 3 RGB).
+        grid: Axes of the pictures' indices.
         factors: The factors of variation.
         nuisance: The other axes of the grid.
         relations: The relations to learn.
+        size: Height and width of the images in pixels.
+        transformations: Changes of an image that keep every label.
+        n_images: Number of images.
     """
 
     name: str
-    family: Family
+    family: str
     channels: int
+    grid: Grid
     factors: tuple[Factor, ...]
     nuisance: tuple[Nuisance, ...]
     relations: tuple[Relation, ...]
-
-    @property
-    def grid(self) -> Grid:
-        """Grid of the family."""
-        return GRIDS[self.family]
+    size: int
+    transformations: tuple[Transformation, ...]
+    n_images: int
 
     @property
     def n_values(self) -> tuple[int, ...]:
@@ -163,22 +167,18 @@ class Variant:
         return math.prod(self.n_values)
 
     @property
-    def n_images(self) -> int:
-        """Number of images of the variant."""
-        return math.prod(map(len, self._allowed.values()))
-
-    @property
-    def _allowed(self) -> dict[str, tuple[int, ...]]:
-        axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
-        return {each.axis: each.allowed for each in axes}
+    def is_grid(self) -> bool:
+        """Whether the pictures are those of a full grid."""
+        return self.grid.axes[0] != ROW
 
     def indices(self) -> IndexArray:
-        """Return the grid indices of every image, `(images, axes)`, in grid order."""
-        allowed = self._allowed
+        """Return the indices of every image of a grid, `(images, axes)`, in grid order."""
+        axes: tuple[Factor | Nuisance, ...] = (*self.factors, *self.nuisance)
+        allowed = {each.axis: each.allowed for each in axes}
         return np.array(list(product(*(allowed[axis] for axis in self.grid.axes))), dtype=np.int64)
 
     def values(self, indices: IndexArray) -> IndexArray:
-        """Return the factor values `(n, factors)` of images by grid indices `(n, axes)`."""
+        """Return the factor values `(n, factors)` of images by their indices `(n, axes)`."""
         columns = [
             factor.lookup[indices[:, self.grid.axis(factor.axis)]] for factor in self.factors
         ]
@@ -232,87 +232,61 @@ class Variant:
         )
 
 
-def _pair(factor: str, forward: str, back: str) -> tuple[Relation, Relation]:
-    return Relation(forward, factor, 1), Relation(back, factor, -1)
-
-
-_CHANNELS = {"dsprites": 1, "shapes3d": 3}
-
-_RELATIONS = (
-    Relation("change_shape", "shape", 1),
-    *_pair("posX", "move_right", "move_left"),
-    *_pair("posY", "move_down", "move_up"),
-    *_pair("object_hue", "object_hue_up", "object_hue_down"),
-    *_pair("scale", "bigger", "smaller"),
-    *_pair("orientation", "rotate_left", "rotate_right"),
-    *_pair("floor_hue", "floor_hue_up", "floor_hue_down"),
-    *_pair("wall_hue", "wall_hue_up", "wall_hue_down"),
-)
-
-_SHAPES: dict[Family, tuple[str, ...]] = {
-    "dsprites": ("square", "ellipse", "heart"),
-    "shapes3d": ("cube", "cylinder", "ball", "capsule"),
-}
-_THIRDS = (tuple(range(5)), tuple(range(13, 18)), tuple(range(27, 32)))
-_HUES = tuple(range(10))
-
-_BINS: dict[Family, dict[str, tuple[tuple[int, ...], ...]]] = {
-    "dsprites": {
-        "shape": single(range(3)),
-        "posX": _THIRDS,
-        "posY": _THIRDS,
-        "scale": single(range(1, 6)),
-        # Below a quarter turn, the orientations of a square are distinct.
-        "orientation": single(range(8)),
-    },
-    "shapes3d": {
-        "object_hue": single(_HUES),
-        "shape": single(range(4)),
-        "scale": ((0, 1), (3, 4), (6, 7)),
-        "floor_hue": single(_HUES),
-        "wall_hue": single(_HUES),
-    },
-}
-
-# Orientation 39 draws the same picture as 0 (linspace with both ends), so no variant has it.
-_UPRIGHT = Nuisance("orientation", (0, 1, 2, 37, 38))
-_MIDDLE_SCALES = Nuisance("scale", (2, 3, 4))
-_FLOORS, _WALLS = Nuisance("floor_hue", _HUES), Nuisance("wall_hue", _HUES)
-_SCALES = Nuisance("scale", tuple(range(8)))
-_TURNS = Nuisance("orientation", tuple(range(15)))
-
-
-def _variant(name: str, family: Family, factors: str, *nuisance: Nuisance) -> Variant:
-    """Declare a variant by the names of its factors, with all relations of these."""
-    names = factors.split()
+def build_variant(description: Description) -> Variant:
+    """Build the variant that a description declares."""
+    nuisance: tuple[Nuisance, ...] = ()
+    if description.grid:
+        grid = Grid(tuple(description.grid), tuple(description.grid.values()))
+        axes = {each.column or name for name, each in description.factors.items()}
+        others = {axis: () for axis in grid.axes if axis not in axes} | description.nuisance
+        nuisance = tuple(
+            Nuisance(axis, allowed or tuple(range(description.grid[axis])))
+            for axis, allowed in others.items()
+        )
+    factors = tuple(_factors(description))
+    if not description.grid:
+        sizes = (description.pictures, *(sum(map(len, factor.bins)) for factor in factors))
+        grid = Grid((ROW, *(factor.axis for factor in factors)), sizes)
+    used: tuple[Factor | Nuisance, ...] = (*factors, *nuisance)
+    counts = [len(each.allowed) for each in used] if description.grid else [description.pictures]
+    relations = description.relations or default_relations(description)
     return Variant(
-        name,
-        family,
-        _CHANNELS[family],
-        tuple(
-            Factor(each, each, _BINS[family][each], _SHAPES[family] if each == "shape" else ())
-            for each in names
-        ),
+        description.name,
+        description.family,
+        description.channels,
+        grid,
+        factors,
         nuisance,
-        tuple(relation for relation in _RELATIONS if relation.factor in names),
+        tuple(Relation(name, *each) for name, each in relations.items()),
+        description.size,
+        description.transformations,
+        math.prod(counts),
     )
 
 
-VARIANTS: dict[str, Variant] = {
-    variant.name: variant
-    for variant in (
-        _variant("dsprites_v2", "dsprites", "shape posX posY", _MIDDLE_SCALES, _UPRIGHT),
-        _variant("dsprites_v3", "dsprites", "shape posX posY scale", _UPRIGHT),
-        _variant("dsprites_v4", "dsprites", "shape posX posY scale orientation"),
-        _variant("shapes3d_v2", "shapes3d", "object_hue shape", _FLOORS, _WALLS, _SCALES, _TURNS),
-        _variant("shapes3d_v3", "shapes3d", "object_hue shape scale", _FLOORS, _WALLS, _TURNS),
-        _variant("shapes3d_v5", "shapes3d", "object_hue shape scale floor_hue wall_hue", _TURNS),
+def default_relations(description: Description) -> dict[str, tuple[str, int]]:
+    """Return the relations of a description without any: to the next and to the previous value."""
+    found = {}
+    for name, factor in description.factors.items():
+        found[f"{name}_next"] = (name, 1)
+        if factor.kind != "categorical":
+            found[f"{name}_previous"] = (name, -1)
+    return found
+
+
+def variant_of(data: DataSettings) -> Variant:
+    """Return the variant of settings: a shipped one, or that of an own description.
+
+    Raises:
+        UserError: No variant has that name.
+    """
+    return (
+        get_variant(data.variant) if data.description is None else build_variant(data.description)
     )
-}
 
 
 def get_variant(name: str) -> Variant:
-    """Return the variant `name`.
+    """Return the shipped variant `name`.
 
     Raises:
         UserError: No variant has that name.
@@ -320,3 +294,48 @@ def get_variant(name: str) -> Variant:
     if name not in VARIANTS:
         raise UserError(f"variant: {name!r} is not one of {', '.join(VARIANTS)}")
     return VARIANTS[name]
+
+
+def read_description(text: str, name: str) -> Description:
+    """Read a description from YAML text; `name` stands in messages.
+
+    Raises:
+        UserError: The text is not YAML, or a field is not allowed.
+    """
+    try:
+        content = yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{name}: cannot be read as YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{name}: found no description, expected a mapping")
+    try:
+        return Description.model_validate(content)
+    except ValidationError as error:
+        raise UserError(
+            "\n".join(f"{name}: {line}" for line in describe(error).split("\n"))
+        ) from None
+
+
+def _factors(description: Description) -> list[Factor]:
+    factors = []
+    for name, each in description.factors.items():
+        cells = each.values.values()
+        number = count()
+        bins = tuple(
+            tuple(int(cell) if description.grid else next(number) for cell in members)
+            for members in cells
+        )
+        factors.append(Factor(name, each.column or name, bins, tuple(each.values), each.kind))
+    return factors
+
+
+def _shipped() -> dict[str, Variant]:
+    folder = resources.files("weakdis_core.data") / "descriptions"
+    files = sorted((each for each in folder.iterdir()), key=lambda each: each.name)
+    found = [read_description(each.read_text(encoding="utf-8"), each.name) for each in files]
+    return {each.name: build_variant(each) for each in found if each.family != "own"}
+
+
+VARIANTS: dict[str, Variant] = _shipped()
+"""The shipped variants by name."""

@@ -24,10 +24,10 @@ from torch.nn import functional as F
 from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
 from weakdis_core.config.settings import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.source import Plan
 from weakdis_core.data.splits import Splits, split
-from weakdis_core.data.variants import Family, Variant
+from weakdis_core.data.variants import Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
@@ -214,7 +214,7 @@ def _measure(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
     return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)
 
 
-def _recipe(family: Family) -> dict[str, Any]:
+def _recipe(family: str) -> dict[str, Any]:
     """Return everything that determines an oracle, except its images and the data seed."""
     return {
         "code": CODE_VERSION,

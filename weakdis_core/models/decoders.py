@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.source import IMAGE_SIZE
+from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron, translation_matrices
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.source import IMAGE_SIZE
+from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.models.layers import Localiser, activation, perceptron, translation_matrices
 
 

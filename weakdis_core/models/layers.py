@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.data.source import IMAGE_SIZE
+from weakdis_core.data.variants import IMAGE_SIZE
 
 LEAK = 0.1
 """Slope of the activation below 0."""

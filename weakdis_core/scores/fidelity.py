@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.source import IMAGE_SIZE, Plan, plan
-from weakdis_core.data.variants import IndexArray, Variant
+from weakdis_core.data.source import plan
+from weakdis_core.data.variants import IMAGE_SIZE, IndexArray, Variant
 from weakdis_core.evaluation.accuracies import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.scores.counts import CHANGED

@@ -105,7 +105,7 @@ def test_show_writes_a_picture(variant: str, tmp_path: Path) -> None:
 
 
 REFUSED = [
-    (["prepare", "--variant", "dsprites_v9"], ["--variant", "dsprites_v9", "shapes3d_v5"]),
+    (["prepare", "--variant", "dsprites_v9"], ["variant", "dsprites_v9", "shapes3d_v5"]),
     (["prepare", *SMALL[:2], "--max-images", "3"], ["data.max_images: 3 is not allowed", "1000"]),
     (["prepare", *SMALL[:2], "--data-seed", "-1"], ["data.data_seed: -1 is not allowed"]),
     (["prepare", *SMALL[:2], "--source", "found"], ["--source", "found", "rendered"]),

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.data import arrays, dsprites
+from weakdis_core.data import arrays
+from weakdis_core.data.renderers import dsprites
 from weakdis_core.data.source import RENDERERS
 from weakdis_core.errors import UserError
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weakdis_core.data import arrays, shapes3d, shapes3d_bodies, shapes3d_scene
+from weakdis_core.data import arrays
+from weakdis_core.data.renderers import shapes3d, shapes3d_bodies, shapes3d_scene
 from weakdis_core.data.source import RENDERERS
 from weakdis_core.errors import UserError
 

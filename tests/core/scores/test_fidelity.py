@@ -9,8 +9,9 @@ import pytest
 
 from tests.core.conftest import small_config
 from weakdis_core.config.settings import DataSettings
+from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.source import Plan, plan
+from weakdis_core.data.source import plan
 from weakdis_core.data.variants import get_variant
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.scores.fidelity import (

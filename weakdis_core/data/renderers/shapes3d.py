@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from weakdis_core.data import arrays, shapes3d_scene
-from weakdis_core.data.shapes3d_scene import LEVELS, SIZE, SKY
-from weakdis_core.data.variants import GRIDS
+from weakdis_core.data import arrays
+from weakdis_core.data.renderers import shapes3d_scene
+from weakdis_core.data.renderers.shapes3d_scene import LEVELS, SIZE, SKY
 
-GRID = GRIDS["shapes3d"].sizes
+GRID = (10, 10, 10, 8, 4, 15)
 LAYOUT = arrays.Layout("images", GRID, (SIZE, SIZE, 3))
 """Layout of the official file."""
 

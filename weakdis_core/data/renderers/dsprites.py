@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from weakdis_core.data import arrays
-from weakdis_core.data.variants import GRIDS
 
-GRID = GRIDS["dsprites"].sizes
+GRID = (3, 6, 40, 32, 32)
 SIZE = 64
 """Height and width of a picture in pixels."""
 

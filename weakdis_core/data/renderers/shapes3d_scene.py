@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from weakdis_core.data.shapes3d_bodies import Array, Body, Hit, body_of
+from weakdis_core.data.renderers.shapes3d_bodies import Array, Body, Hit, body_of
 
 SIZE = 64
 """Height and width of a picture in pixels."""

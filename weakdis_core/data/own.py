@@ -1,0 +1,249 @@
+"""Own data sets: their description by name or file, and the plan for preparing their pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weakdis_core.config.description import Description
+from weakdis_core.config.settings import DataSettings
+from weakdis_core.data import official
+from weakdis_core.data.labels import (
+    Columns,
+    given_splits,
+    group_indices,
+    label_indices,
+    read_labels,
+)
+from weakdis_core.data.picture_sources import PictureSource, open_pictures, split_address
+from weakdis_core.data.plan import FORMAT, Plan, draw_images
+from weakdis_core.data.variants import (
+    UNKNOWN,
+    VARIANTS,
+    IndexArray,
+    Variant,
+    build_variant,
+    read_description,
+)
+from weakdis_core.errors import UserError
+from weakdis_core.files import write_text
+
+_LEAST_LABELS, _LABELS_PER_VALUE = 30, 5
+
+
+@dataclass(frozen=True)
+class OwnPlan(Plan):
+    """The plan of an own data set.
+
+    Attributes:
+        description: Its description.
+    """
+
+    description: Description
+
+    def check(self) -> None:
+        """Check that pictures, labels and description are those of the digest."""
+        pictures = open_pictures(self.description.images)
+        if content_digest(self.description, pictures) != self.description.digest:
+            raise UserError(
+                f"variant: the pictures or labels of {self.variant.name} have changed since its "
+                "digest was taken; begin a new sweep or training"
+            )
+
+    def indices(self) -> IndexArray:
+        """Draw pictures by the data seed, all labelled ones among them; return their indices."""
+        if self.variant.is_grid:
+            return draw_images(self.variant.indices(), self.n_images, self.data_seed)
+        every = label_indices(self.description, self._columns())
+        _check_labels(self.variant, every)
+        known = (every[:, 1:] != UNKNOWN).any(1)
+        left = max(0, self.n_images - int(known.sum()))
+        drawn = draw_images(every[~known], left, self.data_seed) if left else every[:0]
+        chosen = np.concatenate([every[known], drawn])
+        return chosen[np.argsort(chosen[:, 0])]
+
+    def images_at(
+        self, indices: IndexArray, advance: Callable[[int], None] | None = None
+    ) -> NDArray[np.uint8]:
+        """Read pictures, and resize them."""
+        rows = indices[:, 0]
+        if self.variant.is_grid:
+            rows = np.ravel_multi_index(tuple(indices.T), self.variant.grid.sizes)
+        pictures = open_pictures(self.description.images)
+        return pictures.read(rows, self.variant.channels, self.variant.size, advance)
+
+    def tables(self, indices: IndexArray) -> dict[str, IndexArray]:
+        """Return the pictures' groups and given splits, where the description names columns."""
+        if self.variant.is_grid:
+            return {}
+        columns, rows = self._columns(), indices[:, 0]
+        found = {
+            "groups": group_indices(self.description, columns),
+            "given_split": given_splits(self.description, columns),
+        }
+        return {name: each[rows] for name, each in found.items() if each is not None}
+
+    def _columns(self) -> Columns:
+        return read_labels(self.description.labels, open_pictures(self.description.images))
+
+
+def plan_own(settings: DataSettings, description: Description) -> OwnPlan:
+    """Return the plan of an own data set."""
+    variant = build_variant(description)
+    n_images = min(settings.max_images, variant.n_images)
+    draws = settings.data_seed if n_images < variant.n_images else None
+    shaped_by = [FORMAT, description.digest, n_images, draws]
+    digest = hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()[:16]
+    return OwnPlan(variant, "own", n_images, settings.data_seed, digest, description)
+
+
+def data_settings(variant: str) -> dict[str, Any]:
+    """Return the settings of a variant's data, by the names of `DataSettings`.
+
+    Args:
+        variant: Name of a shipped variant, name of an added data set, or path of a description.
+
+    Raises:
+        UserError: There is none, or its description, pictures or labels cannot be read.
+    """
+    if variant in VARIANTS:
+        return {"variant": variant}
+    found = resolve(description_file(variant))
+    return {"variant": found.name, "source": "own", "description": found.model_dump(mode="json")}
+
+
+def description_file(variant: str) -> Path:
+    """Return the path of the description of an added data set, by name or path.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = Path(variant).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise UserError(f"variant: {variant!r} is not allowed: there is no such file")
+        return path.absolute()
+    added = added_descriptions()
+    if variant not in added:
+        own = f"; added: {', '.join(added)}" if added else ""
+        raise UserError(
+            f"variant: {variant!r} is not one of {', '.join(VARIANTS)}{own}; "
+            "`weakdis data add` adds own pictures"
+        )
+    if not added[variant].is_file():
+        raise UserError(
+            f"variant: {variant!r} is not allowed: its description {added[variant]} is missing"
+        )
+    return added[variant]
+
+
+def added_descriptions() -> dict[str, Path]:
+    """Return the descriptions of the added data sets, by name."""
+    found = {}
+    for note in sorted(_notes().glob("*.json")):
+        with suppress(OSError, ValueError, KeyError):
+            found[note.stem] = Path(json.loads(note.read_text())["description"])
+    return found
+
+
+def resolve(path: Path) -> Description:
+    """Read a description file; add absolute paths, the number of pictures and the digest.
+
+    A note in the cache saves hashing pictures that have not changed.
+
+    Raises:
+        UserError: The description, the pictures or the labels cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from None
+    return complete(read_description(text, str(path)), path)
+
+
+def complete(description: Description, path: Path) -> Description:
+    """Complete a description that is or will be in the file `path`, as `resolve` does."""
+    if description.name in VARIANTS:
+        raise UserError(f"name: {description.name!r} is not allowed: a shipped variant has it")
+    places = {
+        field: _absolute(getattr(description, field), path.parent) for field in ("images", "labels")
+    }
+    pictures = open_pictures(places["images"])
+    description = description.model_copy(update=places | {"pictures": pictures.count})
+    _check_grid(description)
+    seen = f"{description.identity()} {pictures.fingerprint()} {_label_fingerprint(description)}"
+    note = _notes() / f"{description.name}.json"
+    with suppress(OSError, ValueError, KeyError):
+        known = json.loads(note.read_text())
+        if known["seen"] == seen:
+            return description.model_copy(update={"digest": known["digest"]})
+    digest = content_digest(description, pictures)
+    with suppress(UserError):  # Without a writable cache, hash the pictures again.
+        content = {"description": str(path), "seen": seen, "digest": digest}
+        write_text(note, json.dumps(content))
+    return description.model_copy(update={"digest": digest})
+
+
+def content_digest(description: Description, pictures: PictureSource) -> str:
+    """Return the digest of an own data set's pictures, labels and description."""
+    total = hashlib.sha256(f"{description.identity()} {pictures.digest()}".encode())
+    if description.labels:
+        total.update(split_address(description.labels)[0].read_bytes())
+    return total.hexdigest()[:16]
+
+
+def _check_labels(variant: Variant, indices: IndexArray) -> None:
+    """Check that every value has a label, and the largest factor enough of them."""
+    values = variant.values(indices)
+    for factor, column in zip(variant.factors, values.T, strict=True):
+        counts = np.bincount(column[column != UNKNOWN], minlength=factor.n_values)
+        if not counts.all():
+            raise UserError(
+                f"factors.{factor.name}: {factor.value_names[int(counts.argmin())]!r} is not "
+                "allowed: no picture has this label; remove it from the description"
+            )
+        needed = max(_LEAST_LABELS, _LABELS_PER_VALUE * factor.n_values)
+        if counts.sum() < needed:
+            raise UserError(
+                f"labels: {counts.sum()} of {factor.name} are not enough: {needed} are needed, "
+                f"{_LABELS_PER_VALUE} for each of its {factor.n_values} values and at least "
+                f"{_LEAST_LABELS}"
+            )
+
+
+def _check_grid(description: Description) -> None:
+    expected = int(np.prod(list(description.grid.values())))
+    if description.grid and expected != description.pictures:
+        sizes = " x ".join(map(str, description.grid.values()))
+        raise UserError(
+            f"grid: {sizes} is not allowed: it has {expected:,} pictures, {description.images} "
+            f"{description.pictures:,}"
+        )
+    if not description.grid and not description.labels:
+        raise UserError("labels: they are needed, or a grid")
+
+
+def _label_fingerprint(description: Description) -> str:
+    if not description.labels:
+        return ""
+    path, _ = split_address(description.labels)
+    try:
+        return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    except OSError as error:
+        raise UserError(f"labels: {path} cannot be read ({error.strerror})") from None
+
+
+def _absolute(address: str, folder: Path) -> str:
+    return str(folder / Path(address).expanduser()) if address else ""
+
+
+def _notes() -> Path:
+    return official.cache_root() / "own"

@@ -1,0 +1,1 @@
+"""Renderers of the families dSprites and 3D Shapes."""
