@@ -32,7 +32,7 @@ from sweeps.trial import Stage, TrialRecord
 from weakdis_core.config.config import Config
 from weakdis_core.data.official import FILES
 from weakdis_core.data.prepared import Prepared, open_prepared
-from weakdis_core.data.splits import split
+from weakdis_core.data.splits import splits_of
 from weakdis_core.version import CODE_VERSION
 
 _LIBRARIES = ("weakdis", "torch", "ray", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -161,7 +161,7 @@ def training_images(prepared: Prepared, config: Config) -> dict[str, str]:
     variant = prepared.variant
     images = TensorSpec(prepared.images.dtype, (-1, *prepared.images.shape[1:]), "images")
     factors = TensorSpec(np.dtype(np.int64), (-1, len(variant.factors)), "factors")
-    parts = split(prepared.digests, config.data.data_seed)
+    parts = splits_of(prepared, config.data.data_seed)
     profile = {
         "source": prepared.source,
         "images": len(prepared.images),

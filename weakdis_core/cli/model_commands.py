@@ -30,7 +30,7 @@ from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.picture_files import read_picture
 from weakdis_core.data.prepared import prepare
-from weakdis_core.data.splits import shuffled, split
+from weakdis_core.data.splits import shuffled, splits_of
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 from weakdis_core.model import Model, Values, load
@@ -232,6 +232,6 @@ def _read_picture(model: Model, path: Path) -> Tensor:
 def _test_images(config: Config, n: int, data_dir: Path | None) -> Tensor:
     with console.progress("images") as progress:
         prepared = prepare(config.data, data_dir or config.runtime.data_dir, progress)
-    test = split(prepared.digests, config.data.data_seed).test
+    test = splits_of(prepared, config.data.data_seed).test
     chosen = torch.from_numpy(shuffled(test, config.data.data_seed, "test")[:n])
     return ImageBank(prepared, torch.device("cpu")).batch(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from tyro.conf import Suppress, arg
 
 from weakdis_core.config.description import Description
@@ -15,12 +15,19 @@ Source = Literal["auto", "official", "rendered", "own"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e4)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+_FEWEST_LABELS = 10
 
 
 class Settings(BaseModel):
     """Base class of all settings: immutable, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _all_or_some(labels: int) -> int:
+    if 0 < labels < _FEWEST_LABELS:
+        raise ValueError(f"Input should be 0 (all) or at least {_FEWEST_LABELS}")
+    return labels
 
 
 class DataSettings(Settings):
@@ -37,8 +44,9 @@ class DataSettings(Settings):
     """Number of images drawn from the variant, by the data seed."""
     data_seed: int = Field(0, ge=0)
     """Seed of the draw of images, the splits and the labelled subset."""
-    labels: int = Field(1000, ge=10, le=100_000)
-    """Size of the labelled subset: train images with known factor values."""
+    labels: Annotated[int, AfterValidator(_all_or_some)] = Field(1000, ge=0, le=100_000)
+    """Size of the labelled subset: train images with known factor values. 0 is all that have some,
+    for own pictures."""
     shuffle_labels: bool = False
     """Control: permute the labels between the images of the labelled subset, by the data seed."""
 
@@ -53,12 +61,12 @@ class ModelSettings(Settings):
     """Latent dimensions of each partition (d)."""
     nuisance_partitions: int = Field(0, ge=0, le=4)
     """Addition: extra partitions with an N(0, I) prior, for variation outside the factors."""
-    encoder: Literal["convolutional", "object_centred"] = "convolutional"
-    """Convolutional, or (addition) object-centred: a window placed by a learned localiser, a coarse
-    view of the whole image and the position."""
-    decoder: Literal["convolutional", "placed_patch", "palette"] = "convolutional"
-    """Convolutional, or (additions) a patch placed by a learned translation, or a palette of
-    colours mixed by masks."""
+    encoder: Literal["convolutional", "object_centred", "residual"] = "convolutional"
+    """Convolutional, or (additions) object-centred: a window placed by a learned localiser, a
+    coarse view of the whole image and the position; or residual blocks."""
+    decoder: Literal["convolutional", "placed_patch", "palette", "residual"] = "convolutional"
+    """Convolutional, or (additions) a patch placed by a learned translation, a palette of colours
+    mixed by masks, or residual blocks."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
     """Last layers of a convolutional decoder: transposed convolutions (paper), or (addition) a
     pixel shuffle, which is cheaper and learns sharp edges sooner."""

@@ -6,6 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.variants import UNKNOWN, Factor
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
@@ -45,8 +46,8 @@ def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed:
         pixels = prepared.images[image].transpose(1, 2, 0) / prepared.scale
         axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes.set_axis_off()
-        values = prepared.factors[image].tolist()
-        caption = "\n".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+        pairs = zip(prepared.variant.factors, prepared.factors[image].tolist(), strict=True)
+        caption = "\n".join(f"{factor.name} {_value(factor, value)}" for factor, value in pairs)
         figure.text(
             left / size[0], (bottom - 0.03) / size[1], caption,
             ha="left", va="top", fontsize=7.5, linespacing=1.15,
@@ -55,6 +56,10 @@ def write_samples(prepared: Prepared, path: Path, rows: int, columns: int, seed:
         canvas.print_png(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _value(factor: Factor, value: int) -> str:
+    return "?" if value == UNKNOWN else factor.value_names[value]
 
 
 def _title(prepared: Prepared) -> str:

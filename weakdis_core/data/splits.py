@@ -5,12 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from weakdis_core.data.variants import IndexArray
+from weakdis_core.data.prepared import Prepared
+from weakdis_core.data.variants import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 
 _TRAIN, _VALIDATION = 0.8, 0.1
+# Fewer labels of own pictures are split 60/20/20, so that the scores have enough images.
+_FEW, _FEW_TRAIN, _FEW_VALIDATION = 5000, 0.6, 0.2
 _ATTEMPTS = 8
 
 
@@ -34,14 +39,111 @@ def split(digests: NDArray[np.uint64], seed: int) -> Splits:
 
     Different grid indices can draw the same picture, whose copy in another split would be a leak.
     """
-    pictures, group = np.unique(digests, return_inverse=True)
-    order = numpy_generator(seed, "splits").permutation(len(pictures))
-    copies = np.bincount(group, minlength=len(pictures))[order]
-    # The middle of a group decides its split, so sizes are as close to 80/10/10 as groups allow.
-    middle = (np.cumsum(copies) - copies / 2) / max(len(digests), 1)
-    part = np.empty(len(pictures), dtype=np.int64)
-    part[order] = np.searchsorted([_TRAIN, _TRAIN + _VALIDATION], middle, side="right")
+    group = np.unique(digests, return_inverse=True)[1]
+    part = _divide(np.bincount(group), (_TRAIN, _VALIDATION), seed)
     return Splits(*(np.flatnonzero(part[group] == which) for which in range(3)))
+
+
+def splits_of(prepared: Prepared, seed: int) -> Splits:
+    """Split a prepared variant's images by the data seed.
+
+    Raises:
+        UserError: The given splits contradict groups, or too few groups are labelled.
+    """
+    if prepared.source != "own":
+        return split(prepared.digests, seed)
+    return split_labelled(
+        prepared.digests, prepared.factors, seed, prepared.groups, prepared.given_split
+    )
+
+
+def split_labelled(
+    digests: NDArray[np.uint64],
+    factors: IndexArray,
+    seed: int,
+    groups: IndexArray | None = None,
+    given: IndexArray | None = None,
+) -> Splits:
+    """Split images of which only some are labelled.
+
+    Labelled images are split 60/20/20 at random (80/10/10 above 5,000), and every factor value
+    keeps a label in train. Unlabelled images are in train, unless a labelled image of validation or
+    test is equal or in their group; these are in no split.
+
+    Args:
+        digests: Hash of each image, `(images,)`. Equal images are in the same split.
+        factors: Factor values, `(images, factors)`, -1 where unknown.
+        seed: The data seed.
+        groups: Group of each image, `(images,)`; groups never straddle splits.
+        given: 0, 1 or 2 for images that are in train, validation or test in any case, else -1.
+
+    Raises:
+        UserError: Equal images or a group are given to two splits, or a split has no labels.
+    """
+    unit = _units(digests, groups)
+    labelled = (factors != UNKNOWN).any(axis=1)
+    weights = np.bincount(unit[labelled], minlength=unit.max(initial=0) + 1)
+    few = labelled.sum() <= _FEW
+    shares = (_FEW_TRAIN, _FEW_VALIDATION) if few else (_TRAIN, _VALIDATION)
+    part = np.zeros(len(weights), dtype=np.int64)
+    part[weights > 0] = _divide(weights[weights > 0], shares, seed)
+    if given is None:
+        _move_missing_values(part, unit, factors)
+    else:
+        _apply_given(part, unit, given)
+    found = [np.flatnonzero(part[unit] == which) for which in range(3)]
+    train, validation, test = found[0], *(rows[labelled[rows]] for rows in found[1:])
+    if not (labelled[train].any() and len(validation) and len(test)):
+        raise UserError(
+            f"labels: {labelled.sum()} labelled pictures in {(weights > 0).sum()} groups of their "
+            "own are not enough: train, validation and test need some each"
+        )
+    return Splits(train, validation, test)
+
+
+def _divide(weights: IndexArray, shares: tuple[float, float], seed: int) -> IndexArray:
+    """Put units of these weights into train (0), validation (1) or test (2) at random."""
+    order = numpy_generator(seed, "splits").permutation(len(weights))
+    ordered = weights[order]
+    # The middle of a unit decides its split, so sizes are as close to the shares as units allow.
+    middle = (np.cumsum(ordered) - ordered / 2) / max(weights.sum(), 1)
+    part = np.empty(len(weights), dtype=np.int64)
+    part[order] = np.searchsorted([shares[0], sum(shares)], middle, side="right")
+    return part
+
+
+def _units(digests: NDArray[np.uint64], groups: IndexArray | None) -> IndexArray:
+    """Return for each image the number of its unit: images that are equal or in one group."""
+    unit = np.unique(digests, return_inverse=True)[1]
+    if groups is None:
+        return np.asarray(unit, np.int64)
+    group = np.unique(groups, return_inverse=True)[1]
+    size = unit.max(initial=0) + group.max(initial=0) + 2
+    edges = coo_array((np.ones(len(unit)), (unit, unit.max(initial=0) + 1 + group)), (size, size))
+    _, joined = connected_components(edges, directed=False)
+    return np.unique(joined[unit], return_inverse=True)[1].astype(np.int64)
+
+
+def _move_missing_values(part: IndexArray, unit: IndexArray, factors: IndexArray) -> None:
+    """Move a unit into train for each factor value without a label there."""
+    sizes = np.bincount(unit)
+    for column in factors.T:
+        in_train = np.unique(column[part[unit] == 0])
+        for value in np.setdiff1d(np.unique(column[column != UNKNOWN]), in_train):
+            holding = np.unique(unit[column == value])
+            part[holding[sizes[holding].argmin()]] = 0
+
+
+def _apply_given(part: IndexArray, unit: IndexArray, given: IndexArray) -> None:
+    """Put units into the splits that their images were given."""
+    for which in range(3):
+        part[unit[given == which]] = which
+    wrong = (given != UNKNOWN) & (part[unit] != given)
+    if wrong.any():
+        raise UserError(
+            f"split: {wrong.sum()} pictures are not allowed where they are: equal pictures, or "
+            "those of their group, are in another split"
+        )
 
 
 def shuffled(index: NDArray[np.int64], seed: int, name: str) -> NDArray[np.int64]:
@@ -60,7 +162,7 @@ def labelled_subset(
     Args:
         factors: Factor values of all prepared images, `(images, factors)`.
         train: Rows of the train split.
-        size: Number of labelled images.
+        size: Number of labelled images; 0 for all that have a label.
         n_values: Number of values of each factor.
         seed: The data seed.
 
@@ -70,13 +172,16 @@ def labelled_subset(
     Raises:
         UserError: `size` is below the number of values of a factor, or exceeds the train split.
     """
+    train = train[(factors[train] != UNKNOWN).any(axis=1)]
+    generator = numpy_generator(seed, "labels")
+    if not size:
+        return generator.permutation(train)
     least = max(n_values)
     if not least <= size <= len(train):
         raise UserError(
             f"data.labels: {size} is not allowed: this data needs at least {least} (the values of "
             f"its largest factor) and has at most {len(train)} (its train images)"
         )
-    generator = numpy_generator(seed, "labels")
     shuffled = generator.permutation(train)
     pool = _Pool(factors[shuffled], n_values)
     # Drawn row by row, so that a larger subset starts with the same numbers.
@@ -95,6 +200,9 @@ def labelled_by_combination(
     Raises:
         UserError: `size` exceeds the train split.
     """
+    # A picture with an unknown value has no combination.
+    train = train[(factors[train] != UNKNOWN).all(axis=1)]
+    size = size or len(train)
     if not 1 <= size <= len(train):
         raise UserError(
             f"data.labels: {size} is not allowed: this data has from 1 to {len(train)} "
@@ -115,7 +223,8 @@ class _Pool:
     """Images grouped by their combination of factor values, for balanced draws."""
 
     def __init__(self, factors: IndexArray, n_values: Sequence[int]) -> None:
-        flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
+        # Shifted by one, because unknown values are -1.
+        flat = np.ravel_multi_index(tuple(factors.T + 1), tuple(n + 1 for n in n_values))
         _, first, group = np.unique(flat, return_index=True, return_inverse=True)
         members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
         self._values = factors[first]
@@ -148,13 +257,16 @@ class _Pool:
         self._left[chosen] -= 1
         self._drawn[chosen] += 1
         for counts, value in zip(self._counts, self._values[chosen].tolist(), strict=True):
-            counts[value] += 1
+            if value != UNKNOWN:
+                counts[value] += 1
         return int(self._members[chosen].pop())
 
     def _nearest(self) -> int:
         """Return the combination with images left whose values are rarest, relative to even use."""
         cost = np.zeros(len(self._left))
         for column, counts in enumerate(self._counts):
-            cost += float(len(counts)) * np.array(counts)[self._values[:, column]]
+            # An unknown value, which is -1, costs as much as the most frequent one.
+            of_value = np.array([*counts, max(counts)])
+            cost += float(len(counts)) * of_value[self._values[:, column]]
         cost[self._left == 0] = np.inf
         return int(cost.argmin())

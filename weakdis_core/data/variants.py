@@ -27,6 +27,9 @@ IndexArray = NDArray[np.int64]
 IMAGE_SIZE = 64
 """Height and width of an image of the shipped variants in pixels."""
 
+OWN = "own"
+"""Family of a user's pictures."""
+
 UNKNOWN = -1
 """Factor value and index of a picture without a label."""
 

@@ -3,13 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.variants import Variant
+from weakdis_core.data.variants import OWN, IndexArray, Variant
 from weakdis_core.evaluation.oracle import Oracle
-from weakdis_core.metrics.accuracy import RelationAccuracy, factor_accuracy, relation_accuracy
+from weakdis_core.metrics.accuracy import (
+    RelationAccuracy,
+    balanced_accuracy,
+    factor_accuracy,
+    majority_accuracy,
+    relation_accuracy,
+)
 from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
@@ -45,8 +52,14 @@ class Evaluator:
     ) -> dict[str, float]:
         """Return all accuracies, in [0, 1] or NaN where undefined, and the PSNR in dB.
 
-        Relation accuracies are over the rows that the model's coding can judge. A monolithic model
-        cannot judge all rows and also reports its coverage.
+        Relation accuracies are over the images whose every factor is labelled, and of these over
+        the rows that the model's coding can judge. A monolithic model cannot judge all rows and
+        also reports its coverage.
+
+        Own pictures add for each factor `balanced_accuracy_<factor>` and `majority_accuracy_
+        <factor>`, the share of its most frequent value; and `relation_accuracy_<kind>_absent` of
+        the `images_absent` rows whose relation leads to a combination of values that no labelled
+        picture shows.
 
         Args:
             networks: The autoencoder and the relational learner.
@@ -56,7 +69,9 @@ class Evaluator:
         """
         model, learner = networks.autoencoder, networks.relational
         true = self.bank.values[index]
-        values, relation, of_images = self.coding.evaluation_draw(true, generator)
+        known = (true >= 0).all(1)
+        start = true.clamp(min=0)
+        values, relation, of_images = self.coding.evaluation_draw(start, generator)
         latent, dense = [], []
         for part, chosen in _chunks(values, relation):
             components = prior.pad(self.coding.components(part))
@@ -72,22 +87,46 @@ class Evaluator:
             moved = learner(codes, chosen)
             encoded.append(self.coding.read(prior, moved))
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
-        joint, single = factor_accuracy(torch.cat(read).cpu().numpy(), true.cpu().numpy())
-        names = self.variant.factor_names
-        metrics = {"factor_accuracy": joint}
-        metrics |= {f"factor_accuracy_{name}": float(single[k]) for k, name in enumerate(names)}
+        metrics = self._factor_metrics(torch.cat(read).cpu().numpy(), true.cpu().numpy())
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
-        metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation)
-        metrics |= self._relation_metrics("encoded", torch.cat(encoded), true, of_images)
-        metrics |= self._relation_metrics("pixels", torch.cat(pixels), true, of_images)
-        metrics |= self.coding.coverage(self.coding.judged(true, of_images))
+        every = torch.ones_like(relation, dtype=torch.bool)
+        metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation, every)
+        for kind, found in (("encoded", encoded), ("pixels", pixels)):
+            predicted = torch.cat(found)
+            metrics |= self._relation_metrics(kind, predicted, start, of_images, known)
+            if self.variant.family == OWN:
+                rows = known & self._is_absent(start, of_images)
+                absent = self._relation_accuracy(predicted, start, of_images, rows)
+                metrics[f"relation_accuracy_{kind}_absent"] = absent.all
+                metrics["images_absent"] = float(rows.sum())
+        metrics |= self.coding.coverage(known & self.coding.judged(start, of_images))
         if self.density_threshold is not None:
             accepted = torch.cat(dense) >= self.density_threshold
             accuracy = self._relation_accuracy(torch.cat(latent), values, relation, accepted)
             metrics["relation_accuracy_latent_accepted"] = accuracy.all
             metrics["accepted_ratio_latent"] = accuracy.accepted
         return metrics
+
+    def _factor_metrics(self, read: IndexArray, true: IndexArray) -> dict[str, float]:
+        joint, single = factor_accuracy(read, true)
+        names = self.variant.factor_names
+        metrics = {"factor_accuracy": joint}
+        metrics |= {f"factor_accuracy_{name}": float(single[k]) for k, name in enumerate(names)}
+        if self.variant.family == OWN:
+            for name, found, values in zip(names, read.T, true.T, strict=True):
+                metrics[f"balanced_accuracy_{name}"] = balanced_accuracy(found, values)
+                metrics[f"majority_accuracy_{name}"] = majority_accuracy(values)
+        return metrics
+
+    def _is_absent(self, values: Tensor, relation: Tensor) -> Tensor:
+        """Return whether relations lead to a combination that no labelled picture shows, `(n,)`."""
+        every = self.bank.values
+        shown = every[(every >= 0).all(1)].cpu().numpy()
+        targets = self.coding.relations.apply(values, relation).cpu().numpy()
+        group = np.unique(np.concatenate([shown, targets]), axis=0, return_inverse=True)[1]
+        absent = ~np.isin(group[len(shown) :], group[: len(shown)])
+        return torch.from_numpy(absent).to(values.device)
 
     def _relation_accuracy(
         self, predicted: Tensor, values: Tensor, relation: Tensor, rows: Tensor
@@ -99,9 +138,9 @@ class Evaluator:
         return relation_accuracy(*(tensor.cpu().numpy() for tensor in tensors))
 
     def _relation_metrics(
-        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor
+        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor, known: Tensor
     ) -> dict[str, float]:
-        judged = self.coding.judged(values, relation)
+        judged = known & self.coding.judged(values, relation)
         accuracy = self._relation_accuracy(predicted, values, relation, judged)
         each = zip(self.variant.relation_names, accuracy.per_relation, strict=True)
         return {

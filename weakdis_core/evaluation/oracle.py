@@ -26,7 +26,7 @@ from weakdis_core.config.settings import DataSettings, ModelSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import Splits, split
+from weakdis_core.data.splits import Splits, splits_of
 from weakdis_core.data.variants import Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
@@ -109,7 +109,7 @@ def prepare_oracle(
     with lock:
         if (oracle := _load(path, prepared)) is not None:
             return oracle
-        splits = split(prepared.digests, data.data_seed)
+        splits = splits_of(prepared, data.data_seed)
         # `_load` compares the values that it reads on a CPU.
         oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
         state = {

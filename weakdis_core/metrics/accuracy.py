@@ -27,12 +27,34 @@ class RelationAccuracy:
 def factor_accuracy(predicted: ArrayLike, true: ArrayLike) -> tuple[float, NDArray[np.float64]]:
     """Return the accuracy of predicted factor values, both `(n, factors)` integers.
 
+    True values may be unknown (-1). A factor's accuracy is over the rows where it is known, the
+    joint accuracy over those where every factor is.
+
     Returns:
         Share of rows with every factor right, and `(factors,)` share with each right; NaN without
         rows.
     """
-    right = np.asarray(np.equal(predicted, true))
-    return _mean(np.all(right, axis=1)), np.array([_mean(column) for column in right.T])
+    right, known = np.asarray(np.equal(predicted, true)), np.asarray(true) >= 0
+    columns = zip(right.T, known.T, strict=True)
+    joint = np.all(right, axis=1)[np.all(known, axis=1)]
+    return _mean(joint), np.array([_mean(column[rows]) for column, rows in columns])
+
+
+def balanced_accuracy(predicted: ArrayLike, true: ArrayLike) -> float:
+    """Return the mean over the true values of the share of rows read right, both `(n,)`.
+
+    Rows whose true value is unknown (-1) are left out; NaN without rows.
+    """
+    read, values = np.asarray(predicted), np.asarray(true)
+    found = [_mean(read[values == value] == value) for value in np.unique(values[values >= 0])]
+    return float(np.mean(found)) if found else float("nan")
+
+
+def majority_accuracy(true: ArrayLike) -> float:
+    """Return the share of the most frequent of the known values `(n,)`; NaN without any."""
+    values = np.asarray(true)
+    counts = np.bincount(values[values >= 0])
+    return float(counts.max() / counts.sum()) if len(counts) else float("nan")
 
 
 def relation_accuracy(

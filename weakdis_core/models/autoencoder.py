@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
+from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import build_decoder
 from weakdis_core.models.encoders import build_encoder
@@ -41,6 +42,7 @@ class ModularAutoencoder(nn.Module):
         settings: Architecture.
         autocast: Context of the networks' arithmetic. Outputs are float32, which the losses and the
             densities of narrow components need.
+        image_size: Height and width of the images: 32, 64 or 128 pixels.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ModularAutoencoder(nn.Module):
         gaussian: bool,
         settings: ModelSettings,
         autocast: Autocast = FULL_PRECISION,
+        image_size: int = IMAGE_SIZE,
     ) -> None:
         super().__init__()
         self.autocast = autocast
@@ -57,8 +60,9 @@ class ModularAutoencoder(nn.Module):
         self.latent = settings.latent_size
         self.gaussian = gaussian
         size = self.partitions * self.latent
-        self.encoder = build_encoder(channels, size * (2 if gaussian else 1), settings)
-        self.decoder = build_decoder(channels, size, settings)
+        outputs = size * (2 if gaussian else 1)
+        self.encoder = build_encoder(channels, outputs, settings, image_size)
+        self.decoder = build_decoder(channels, size, settings, image_size)
         if settings.he_initialisation:
             self.apply(_he_initialise)
             with torch.no_grad():
@@ -66,7 +70,7 @@ class ModularAutoencoder(nn.Module):
                 _last_layer(self.encoder).weight.mul_(0.5)
 
     def encode(self, images: Tensor) -> Posterior:
-        """Encode `(batch, channels, 64, 64)` images in [0, 1]."""
+        """Encode `(batch, channels, size, size)` images in [0, 1]."""
         with self.autocast:
             outputs = self.encoder(images).float()
         if not self.gaussian:
@@ -75,7 +79,7 @@ class ModularAutoencoder(nn.Module):
         return Posterior(means, (log_variances - 3).clamp(-10, 4))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Decode `(batch, partitions, latent)` codes to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, partitions, latent)` codes to logits `(batch, channels, size, size)`."""
         with self.autocast:
             logits: Tensor = self.decoder(codes.flatten(1))
         return logits.float()

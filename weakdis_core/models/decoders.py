@@ -1,8 +1,10 @@
 """Decoders from concatenated codes to image logits.
 
-Arguments are the images' channels, the size of the codes and the architecture.
+Arguments are the images' channels, the size of the codes, the architecture and the height and width
+of the images: 32, 64 or 128 pixels.
 """
 
+import math
 from itertools import pairwise
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron, translation_matrices
+from weakdis_core.models.residual import ResidualDecoder
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
@@ -25,9 +28,9 @@ def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequ
 class ConvolutionalDecoder(nn.Module):
     """A transposed CNN for the whole image."""
 
-    def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
-        width = settings.channels
+        width, doublings = settings.channels, round(math.log2(size / 4))
         self.trunk = nn.Sequential(
             *perceptron(inputs, settings.hidden, 2 * width * 16),
             activation(),
@@ -35,7 +38,7 @@ class ConvolutionalDecoder(nn.Module):
         )
         if settings.upsampling == "pixel_shuffle":
             self.draw = nn.Sequential(
-                *upsampling(width, settings, 2),
+                *upsampling(width, settings, doublings - 2),
                 activation(),
                 nn.Conv2d(width, 4 * 16, 3, padding=1),
                 nn.PixelShuffle(2),
@@ -43,10 +46,10 @@ class ConvolutionalDecoder(nn.Module):
                 nn.ConvTranspose2d(16, channels, 4, stride=2, padding=1),
             )
         else:
-            self.draw = upsampling(channels, settings, 4)
+            self.draw = upsampling(channels, settings, doublings)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
         logits: Tensor = self.draw(self.trunk(codes))
         return logits
 
@@ -54,11 +57,9 @@ class ConvolutionalDecoder(nn.Module):
 class PlacedPatchDecoder(nn.Module):
     """A decoder of a patch and its position in the image (an addition for dSprites)."""
 
-    patch = 32
-
-    def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
-        hidden = settings.hidden
+        hidden, self.size, self.patch = settings.hidden, size, size // 2
         self.translation = perceptron(inputs, hidden, 2)
         self.draw = nn.Sequential(
             *perceptron(inputs, hidden, hidden, channels * self.patch**2),
@@ -67,9 +68,9 @@ class PlacedPatchDecoder(nn.Module):
         self.background = nn.Parameter(torch.tensor(-4.0))
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
         patch = self.draw(codes).float() - self.background
-        rows, columns = translation_matrices(self.place(codes), self.patch)
+        rows, columns = translation_matrices(self.place(codes), self.patch, self.size)
         with torch.autocast(codes.device.type, enabled=False):
             placed: Tensor = rows @ patch @ columns.mT
         return placed + self.background
@@ -78,7 +79,7 @@ class PlacedPatchDecoder(nn.Module):
         """Return the position of the patch's centre, `(batch, 2)` as (x, y) in pixels."""
         # bfloat16 has a precision of a quarter of a pixel.
         with torch.autocast(codes.device.type, enabled=False):
-            place: Tensor = (self.translation(codes.float()) + 1) * (IMAGE_SIZE / 2)
+            place: Tensor = (self.translation(codes.float()) + 1) * (self.size / 2)
         return place
 
 
@@ -93,16 +94,17 @@ class PaletteDecoder(nn.Module):
     # Distance of intensities from 0 and 1, where the logit is infinite.
     margin = 1e-3
 
-    def __init__(self, channels: int, inputs: int, settings: ModelSettings) -> None:
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
+        self.size = size
         self.palette = nn.Sequential(
             *perceptron(inputs, settings.hidden, self.colours * channels),
             nn.Unflatten(1, (self.colours, channels)),
         )
-        self.masks = ConvolutionalDecoder(self.colours, inputs, settings)
+        self.masks = ConvolutionalDecoder(self.colours, inputs, settings, size)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Decode `(batch, inputs)` to logits `(batch, channels, 64, 64)`."""
+        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
         # contiguous(): a softmax over a short innermost dimension is slow.
         masks = self.masks(codes).float().contiguous().softmax(dim=1)
         palette = self.palette(codes).float().sigmoid()
@@ -110,14 +112,17 @@ class PaletteDecoder(nn.Module):
         with torch.autocast(codes.device.type, enabled=False):
             images = palette.mT @ masks.flatten(2)
         logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
-        return logits.reshape(len(codes), -1, IMAGE_SIZE, IMAGE_SIZE)
+        return logits.reshape(len(codes), -1, self.size, self.size)
 
 
-def build_decoder(channels: int, inputs: int, settings: ModelSettings) -> nn.Module:
+def build_decoder(
+    channels: int, inputs: int, settings: ModelSettings, size: int = IMAGE_SIZE
+) -> nn.Module:
     """Build the decoder that `settings.decoder` names."""
     decoders = {
         "convolutional": ConvolutionalDecoder,
         "placed_patch": PlacedPatchDecoder,
         "palette": PaletteDecoder,
+        "residual": ResidualDecoder,
     }
-    return decoders[settings.decoder](channels, inputs, settings)
+    return decoders[settings.decoder](channels, inputs, settings, size)

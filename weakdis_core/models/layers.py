@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.data.variants import IMAGE_SIZE
-
 LEAK = 0.1
 """Slope of the activation below 0."""
 
@@ -36,7 +34,7 @@ class Localiser(nn.Module):
     width = 8
     sharpness = 4.0
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, size: int) -> None:
         super().__init__()
         self.attention = nn.Sequential(
             nn.Conv2d(channels, self.width, 8, stride=self.stride, padding=2),
@@ -45,7 +43,7 @@ class Localiser(nn.Module):
             nn.Flatten(),
         )
         self.start_at_brightness()
-        steps = torch.arange(0, IMAGE_SIZE, self.stride) + (self.stride - 1) / 2
+        steps = torch.arange(0, size, self.stride) + (self.stride - 1) / 2
         self.steps: Tensor
         self.register_buffer("steps", steps, persistent=False)
 
@@ -57,7 +55,7 @@ class Localiser(nn.Module):
                     parameter.abs_()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Locate objects in `(batch, channels, 64, 64)`; return (x, y) in pixels, `(batch, 2)`."""
+        """Locate objects in images; return (x, y) in pixels, `(batch, 2)`."""
         # bfloat16 has a precision of a quarter of a pixel.
         with torch.autocast(images.device.type, enabled=False):
             attention = (self.sharpness * self.attention(images)).softmax(1)
@@ -66,7 +64,7 @@ class Localiser(nn.Module):
         return torch.stack([x, y], dim=-1)
 
 
-def translation_matrices(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def translation_matrices(place: Tensor, patch: int, size: int) -> tuple[Tensor, Tensor]:
     """Return matrices that move a square patch to a position by linear interpolation.
 
     Rows and columns move independently: `rows @ patch @ columns.mT` draws the patch on black, and
@@ -74,13 +72,14 @@ def translation_matrices(place: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
     Args:
         place: Centre of the patch, `(batch, 2)` as (x, y) in pixels.
-        size: Side of the patch in pixels.
+        patch: Side of the patch in pixels.
+        size: Side of the image in pixels.
 
     Returns:
-        `rows` and `columns`, each `(batch, 1, 64, size)`.
+        `rows` and `columns`, each `(batch, 1, size, patch)`.
     """
-    taps = torch.arange(size, device=place.device) - (size - 1) / 2
-    pixels = torch.arange(IMAGE_SIZE, device=place.device)
+    taps = torch.arange(patch, device=place.device) - (patch - 1) / 2
+    pixels = torch.arange(size, device=place.device)
     offsets = pixels[:, None] - taps
     x, y = (F.relu(1 - (offsets - at[:, None, None, None]).abs()) for at in place.unbind(1))
     return y, x

@@ -105,7 +105,12 @@ class Networks:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
             self.autoencoder = ModularAutoencoder(
-                variant.channels, factors, config.loss.prior_matching == "kl", model, autocast
+                variant.channels,
+                factors,
+                config.loss.prior_matching == "kl",
+                model,
+                autocast,
+                variant.size,
             )
             self.discriminator = Discriminator(self.autoencoder.partitions, model, autocast)
             self.relational = RelationalLearner(factors, len(variant.relations), model, autocast)

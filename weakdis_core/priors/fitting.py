@@ -3,6 +3,8 @@
 Covariances are shrunk (Ledoit & Wolf, 2004), so that few labels never make them singular.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,13 +19,13 @@ class LabelledCodes:
     """The latest code of each labelled image, so that a fit need not encode all of them.
 
     Args:
-        values: `(labels, factors)` factor values of the labelled images.
+        values: `(labels, factors)` factor values of the labelled images, -1 where unknown.
         coding: Maps factor values to components.
         config: The settings of the fit.
         partitions: Number of partitions of a code, nuisance partitions included.
 
     Attributes:
-        components: `(labels, coded)` components of the labelled images.
+        components: `(labels, coded)` components of the labelled images, -1 where unknown.
         codes: `(labels, partitions, latent)`; zero until the images are first encoded.
 
     Raises:
@@ -36,6 +38,8 @@ class LabelledCodes:
         _require_every_component(self.components, coding.n_components)
         self.n_components = torch.tensor(coding.n_components, device=values.device)
         self.largest = max(coding.n_components)
+        known = self.components >= 0
+        self._known = None if known.all() else [rows.nonzero()[:, 0] for rows in known.T]
         latent = config.model.latent_size
         self.codes = torch.zeros(len(values), partitions, latent, device=values.device)
 
@@ -47,11 +51,18 @@ class LabelledCodes:
 
     def fit(self) -> Prior:
         """Fit the adaptive priors to the present codes."""
-        return fit_prior(self.codes, self.components, self.n_components, self.largest, self.loss)
+        return fit_prior(
+            self.codes, self.components, self.n_components, self.largest, self.loss, self._known
+        )
 
 
 def fit_prior(
-    codes: Tensor, values: Tensor, n_values: Tensor, components: int, loss: LossSettings
+    codes: Tensor,
+    values: Tensor,
+    n_values: Tensor,
+    components: int,
+    loss: LossSettings,
+    known: Sequence[Tensor] | None = None,
 ) -> Prior:
     """Fit a mixture to each coded partition; nuisance partitions keep N(0, I).
 
@@ -62,15 +73,20 @@ def fit_prior(
             `LabelledCodes` checks this once, because the check waits for the device.
         components: The largest number of components, to which every mixture is padded.
         loss: Scale, floor and sharing of covariances, and whether codes are first standardised.
+        known: Rows of each partition whose component is known; None if all are.
     """
     coded, latent = values.shape[1], codes.shape[-1]
     own = codes.detach()[:, :coded]
-    if loss.standardise_prior:
-        own = _standardise(own)
-    if loss.shared_covariance:
-        counts, means, covariances = _fit_shared_covariance(own, values, n_values, components)
+    if known is None:
+        fitted = _fit_components(own, values, n_values, components, loss)
     else:
-        counts, means, covariances = _fit_own_covariances(own, values, components)
+        every = [slice(k, k + 1) for k in range(coded)]
+        each = [
+            _fit_components(own[rows, k], values[rows, k], n_values[k], components, loss)
+            for k, rows in zip(every, known, strict=True)
+        ]
+        fitted = tuple(torch.cat(parts) for parts in zip(*each, strict=True))
+    counts, means, covariances = fitted
     eye = torch.eye(latent, dtype=own.dtype, device=own.device)
     exists = torch.arange(components, device=own.device) < n_values.unsqueeze(-1)
     exists = exists[:, : covariances.shape[1], None, None]
@@ -106,6 +122,17 @@ def _require_every_component(components: Tensor, n_components: tuple[int, ...]) 
                 f"data.labels: {len(components)} is not enough: factor {factor} has no labelled "
                 f"sample of value {missing[0]}; every value of every factor needs one"
             )
+
+
+def _fit_components(
+    codes: Tensor, values: Tensor, n_values: Tensor, components: int, loss: LossSettings
+) -> tuple[Tensor, ...]:
+    """Return counts, means and covariances of the components of each partition."""
+    if loss.standardise_prior:
+        codes = _standardise(codes)
+    if loss.shared_covariance:
+        return _fit_shared_covariance(codes, values, n_values, components)
+    return _fit_own_covariances(codes, values, components)
 
 
 def _standardise(codes: Tensor) -> Tensor:

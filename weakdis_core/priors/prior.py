@@ -147,9 +147,9 @@ class Prior:
         Args:
             means: `(batch, partitions, latent)`.
             log_variances: Same shape.
-            components: `(batch, partitions)` components that replace the mixtures. None gives the
-                variational bound -log sum_v pi_v exp(-KL_v) (Hershey & Olsen, 2007, with a single
-                Gaussian on the left).
+            components: `(batch, partitions)` components that replace the mixtures, -1 where one is
+                unknown. A mixture gives the variational bound -log sum_v pi_v exp(-KL_v) (Hershey &
+                Olsen, 2007, with a single Gaussian on the left).
 
         Returns:
             `(batch, partitions)`, in nats.
@@ -159,9 +159,11 @@ class Prior:
         spread = torch.einsum("bpj,pvj->bpv", variances, precision_diagonal)
         entropy = 0.5 * (log_variances + 1 + math.log(2 * math.pi)).sum(-1, keepdim=True)
         divergence = 0.5 * spread - self.component_log_prob(means) - entropy
-        if components is not None:
-            return divergence.gather(-1, components.unsqueeze(-1)).squeeze(-1)
-        return -torch.logsumexp(self.log_weights - divergence, dim=-1)
+        mixture = -torch.logsumexp(self.log_weights - divergence, dim=-1)
+        if components is None:
+            return mixture
+        own = divergence.gather(-1, components.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        return torch.where(components < 0, mixture, own)
 
 
 @dataclass(frozen=True)

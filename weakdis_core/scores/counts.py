@@ -1,6 +1,7 @@
 """Numbers of images or draws behind the scores on test."""
 
 import math
+import re
 from collections.abc import Mapping
 
 FIDELITY = (
@@ -15,6 +16,13 @@ FIDELITY = (
 IMAGES, CHANGED = "images", "fidelity_images"
 """Names of two counts: all test images, and those behind the fidelity scores."""
 
+LABELLED = "images_labelled"
+"""Name of the count of own test images whose every factor is labelled; with `_<factor>` of those
+where this factor is."""
+
+ABSENT = "images_absent"
+"""Name of the count of own test images that a relation gives a combination without pictures."""
+
 COUNTS = (IMAGES, CHANGED)
 """Scores that only count images."""
 
@@ -23,6 +31,8 @@ _OVER_JUDGED = {
 }
 # The evaluation draws as many codes as there are images.
 _OVER_DRAWS = {"relation_accuracy_latent", "relation_accuracy_latent_affected"}
+_OVER_LABELLED = ("factor_accuracy", "identifiability_ceiling")
+_FACTOR = re.compile(r"(?:factor|balanced|majority)_accuracy_(\w+)")
 _OVER_ALL = ("factor_accuracy", "oracle_", "reconstruction_", "identifiability_ceiling")
 _ON_TEST = ("dci_", "sap_", "disentanglement_")
 _ON_TRAIN = ("mig_", "modularity_")
@@ -35,9 +45,14 @@ def count_of(name: str, scores: Mapping[str, float]) -> int | None:
     """
     if name in FIDELITY:
         return 0 if math.isnan(scores.get(name, math.nan)) else _count(scores, CHANGED)
-    if name in _OVER_JUDGED:
+    if name.endswith("_absent"):
+        return _count(scores, ABSENT)
+    if (factor := _FACTOR.match(name)) and (own := _count(scores, f"{LABELLED}_{factor[1]}")):
+        return own
+    if name in _OVER_JUDGED or name in _OVER_LABELLED:
         # A monolithic model is judged on the images that have a component.
-        return _count(scores, "images_judged") or _count(scores, IMAGES)
+        judged = _count(scores, "images_judged") if name in _OVER_JUDGED else None
+        return judged or _count(scores, LABELLED) or _count(scores, IMAGES)
     if name.startswith(_ON_TRAIN):
         return _count(scores, "disentanglement_train_rows")
     if name.startswith(_ON_TEST):

@@ -1,10 +1,13 @@
 """DCI, MIG, SAP and modularity of a trained model (the paper's Table 2)."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
+from weakdis_core.data.variants import OWN, UNKNOWN
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap
@@ -30,8 +33,8 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         `disentanglement_test_rows`. `raw` adds those of the latent codes, ending in `_raw` or
         `_partition` (nuisance partitions included), and `dci_raw_train_rows`.
     """
-    train, read_train, true_train = _codes(trainer, _unlabelled_train(trainer))
-    test, read_test, true_test = _codes(trainer, trainer.images_of("test", TEST_ROWS))
+    train, read_train, true_train = _codes(trainer, _train_rows(trainer))
+    test, read_test, true_test = _codes(trainer, _fully_labelled(trainer, "test")[:TEST_ROWS])
     threads = trainer.config.runtime.threads
     converted = metric_scores((read_train, true_train, read_test, true_test), threads=threads)
     scores = {
@@ -52,10 +55,22 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
     return scores
 
 
-def _unlabelled_train(trainer: Trainer) -> Tensor:
-    """Return train images outside the labelled subset, in random but fixed order."""
+def _fully_labelled(trainer: Trainer, name: Literal["test"]) -> Tensor:
+    """Return the images of a split whose every factor is labelled, in random but fixed order."""
+    index = trainer.images_of(name)
+    return index[(trainer.bank.values[index] != UNKNOWN).all(1)]
+
+
+def _train_rows(trainer: Trainer) -> Tensor:
+    """Return train images outside the labelled subset, in random but fixed order.
+
+    The labels of own pictures are few: these are all whose every factor is labelled.
+    """
     splits, labelled = trainer.splits, trainer.labelled_index.cpu().numpy()
     index = np.setdiff1d(splits.train, labelled)
+    if trainer.variant.family == OWN:
+        values = trainer.bank.values.cpu().numpy()[splits.train]
+        index = splits.train[(values != UNKNOWN).all(axis=1)]
     order = shuffled(index, trainer.config.data.data_seed, "disentanglement")
     return torch.from_numpy(order[:TRAIN_ROWS]).to(trainer.device)
 

@@ -17,10 +17,10 @@ from torch.nn import functional as F
 from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.source import plan
-from weakdis_core.data.variants import IMAGE_SIZE, IndexArray, Variant
+from weakdis_core.data.variants import IMAGE_SIZE, OWN, IndexArray, Variant
 from weakdis_core.evaluation.accuracies import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.scores.counts import CHANGED
+from weakdis_core.scores.counts import CHANGED, FIDELITY
 from weakdis_core.seeding import torch_generator
 from weakdis_core.training.trainer import Trainer
 
@@ -47,7 +47,11 @@ def fidelity_scores(trainer: Trainer, prepared: Prepared, images: int = 1000) ->
         after moving the sprite to its place in the true image, and `manipulation_shift`: the
         distance in pixels; NaN without a sprite. `nuisance_kept`: share of images whose floor and
         walls keep their hue; NaN where hues are no nuisance. `fidelity_images`: number of images.
+        Own pictures have no true images: all are NaN, of 0 images.
     """
+    if prepared.source == OWN:
+        # Without a renderer there is no true image of other values.
+        return dict.fromkeys(FIDELITY, math.nan) | {CHANGED: 0.0}
     variant, model = trainer.variant, trainer.networks.autoencoder
     rows = trainer.images_of("test", images)
     generator = torch_generator(trainer.config.seed, "fidelity", trainer.device)

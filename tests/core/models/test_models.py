@@ -58,7 +58,7 @@ def blob(x: int, y: int) -> torch.Tensor:
 
 def test_an_untrained_localiser_attends_to_bright_pixels() -> None:
     torch.manual_seed(0)
-    localiser = Localiser(1)
+    localiser = Localiser(1, 64)
     left, right, low = localiser(torch.cat([blob(12, 32), blob(52, 32), blob(32, 52)])).tolist()
     assert left[0] < low[0] < right[0]
     assert low[1] > max(left[1], right[1])
@@ -67,12 +67,12 @@ def test_an_untrained_localiser_attends_to_bright_pixels() -> None:
 @pytest.mark.slow
 def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
     torch.manual_seed(0)
-    localiser = Localiser(1)
+    localiser = Localiser(1, 64)
     optimiser = torch.optim.Adam(localiser.parameters(), 1e-2)
     places = torch.tensor([[12, 20], [40, 50], [52, 12], [30, 30]])
     images = torch.cat([blob(x, y) for x, y in places.tolist()])
     for _ in range(200):
-        rows, columns = translation_matrices(localiser(images), 16)
+        rows, columns = translation_matrices(localiser(images), 16, 64)
         loss = -(rows.mT @ images @ columns)[..., 4:12, 4:12].mean()
         optimiser.zero_grad()
         loss.backward()
@@ -82,7 +82,9 @@ def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
 
 def test_a_window_is_centred_at_its_position() -> None:
     images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
-    rows, columns = translation_matrices(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32)
+    rows, columns = translation_matrices(
+        torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32, 64
+    )
     windows = rows.mT @ images @ columns
     # The centre of 32 pixels is between two of them.
     assert windows[:, 0, 15, 15].tolist() == [1.0, 1.0, 1.0]
@@ -92,14 +94,14 @@ def test_a_window_is_centred_at_its_position() -> None:
 def test_a_window_at_a_placed_patch_equals_the_patch() -> None:
     patch = torch.zeros(2, 3, 16, 16)
     patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
-    rows, columns = translation_matrices(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16)
+    rows, columns = translation_matrices(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16, 64)
     image = rows @ patch @ columns.mT
     torch.testing.assert_close(rows.mT @ image @ columns, patch)
 
 
 def test_a_patch_is_interpolated_between_pixels_and_cut_at_the_border() -> None:
     patch = torch.ones(1, 1, 4, 4)
-    rows, columns = translation_matrices(torch.tensor([[10.75, 63.5]]), 4)
+    rows, columns = translation_matrices(torch.tensor([[10.75, 63.5]]), 4, 64)
     image = (rows @ patch @ columns.mT)[0, 0]
     assert image[62].tolist()[8:14] == [0.0, 0.75, 1.0, 1.0, 1.0, 0.25]
     # Two of the four rows are below the image.
@@ -107,7 +109,7 @@ def test_a_patch_is_interpolated_between_pixels_and_cut_at_the_border() -> None:
 
 
 def test_the_decoder_places_the_patch() -> None:
-    decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16))
+    decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16), 64)
     with torch.no_grad():
         for parameter in (*decoder.draw.parameters(), *decoder.translation.parameters()):
             parameter.zero_()
