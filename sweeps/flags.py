@@ -26,7 +26,8 @@ class SearchSettings(Settings):
     preset: PresetName = "default"
     """Settings that the search starts from: our own, the paper's, or small ones for a try."""
     objective: Objective = "pixels"
-    """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used."""
+    """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used. For own
+    pictures whose classifier is not to be trusted the default is encoded."""
     sampler: Sampler = "tpe"
     """Optuna sampler that suggests settings."""
     set_: Annotated[

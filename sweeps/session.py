@@ -44,8 +44,15 @@ from sweeps.trainable import Trainable, train_and_score
 from sweeps.trial import WORDS, Listener, Stage
 from weakdis_core.cli.console import progress
 from weakdis_core.config.config import Config
+from weakdis_core.data.own import check_unchanged
 from weakdis_core.data.prepared import prepare
-from weakdis_core.evaluation.oracle import prepare_oracle
+from weakdis_core.evaluation.oracle import TRUSTED, prepare_oracle
+
+_DISTRUST = (
+    f"The picture classifier reads fewer than {TRUSTED} of the validation pictures right, so "
+    "accuracies in pixels are not to be trusted. The objective is encoded accuracy; --objective "
+    "chooses another."
+)
 
 
 @dataclass
@@ -81,7 +88,10 @@ def open_sweep(
         config = settings.base_config(variant)
         space = build_space(config, settings.fixed, settings.search_learning_rate)
     continues = settings.resume is not None or settings.study is not None
-    base, prepared = _prepare(settings, variant, name, continues, console)
+    base, prepared, trusted = _prepare(settings, variant, name, continues, console)
+    if not (trusted or continues or "objective" in settings.model_fields_set):
+        settings = settings.model_copy(update={"objective": "encoded"})
+        console.print(_DISTRUST, soft_wrap=True)
     if not allotment.gpus:
         # Ray hides no GPU from a trial that asks for none.
         base = base.with_values({"runtime.device": "cpu"})
@@ -97,12 +107,17 @@ def open_sweep(
 
 def _prepare(
     settings: SweepSettings, variant: str, name: str, continues: bool, console: Console
-) -> tuple[Config, Path]:
-    """Make the images, oracle and experiment that are missing; return the config and the folder."""
+) -> tuple[Config, Path, bool]:
+    """Make the images, oracle and experiment that are missing.
+
+    Returns:
+        The settings, the folder of the images, and whether the oracle is trusted.
+    """
     base = settings.base_config(variant)
     if settings.resume is not None:
         # Only the folder of the official files may be another one now.
         base = find_sweep(settings, name).base.with_values(settings.places())
+        check_unchanged(base.data)
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to create, in which the data can be prepared.
         opening = other.submit(
@@ -115,12 +130,14 @@ def _prepare(
         base = base.with_values({"data.source": prepared.source})
         with phase(console, "oracle", "training a picture classifier") as judge:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            prepare_oracle(prepared, base.data, device, judge.advance)
+            oracle = prepare_oracle(prepared, base.data, device, judge.advance)
             judge.result = "a picture classifier for the scores in pixels"
+            if prepared.source == "own":
+                judge.result += f", {oracle.validation_accuracy:.3f} on validation"
         database = f"MLflow at {without_password(settings.tracking)}"
         with progress(label_line("MLflow", "opening the database")), explain_wait(database):
             opening.result()
-    return base, prepared.path
+    return base, prepared.path, oracle.is_trusted
 
 
 @contextmanager

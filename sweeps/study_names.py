@@ -51,9 +51,10 @@ def study_name(study: StudyName, variant: str, source: Source, data_dir: Path | 
         UserError: The source is official and there is no official file.
     """
     # Imports torch, which the flags do without.
+    from weakdis_core.data.own import data_settings
     from weakdis_core.data.source import plan
 
-    data = DataSettings.model_validate({"variant": variant, "source": source})
+    data = DataSettings.model_validate({"source": source} | data_settings(variant))
     found = plan(data, data_dir).source
     end = "" if found == "rendered" else f"-{found}"
     return f"{STUDY_PREFIX}{study}-{variant}-core{CODE_VERSION}{end}"

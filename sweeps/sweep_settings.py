@@ -19,6 +19,7 @@ from sweeps.cluster.storage import Storage
 from sweeps.study_names import STUDY_PREFIX, check_study, study_name
 from weakdis_core.cli.console import parse
 from weakdis_core.config.config import Config
+from weakdis_core.data.own import data_settings
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import preset
@@ -63,7 +64,12 @@ class SweepSettings(
         check_study(self.study, self.seeds, changed)
         if self.variant is None and not (self.resume or self.status or self.list or self.study):
             allowed = ", ".join([*VARIANTS, "all"])
-            raise UserError(f"variant: it is needed, one of {allowed}; or resume, a sweep's name")
+            raise UserError(
+                f"variant: it is needed, one of {allowed}, or own pictures by their name; or "
+                "resume, a sweep's name"
+            )
+        if self.is_own:
+            self._check_own()
         _check_amount("cpus_per_trial", self.cpus_per_trial)
         _check_amount("gpus_per_trial", self.gpus_per_trial)
         if self.name is not None:
@@ -86,6 +92,22 @@ class SweepSettings(
             )
         return self
 
+    def _check_own(self) -> None:
+        if self.study not in (None, "labels"):
+            raise UserError(
+                f"study: {self.study} is not allowed with own pictures: its runs are those of the "
+                "paper; labels is"
+            )
+        if self.objective == "pareto":
+            raise UserError("objective: pareto is not allowed with own pictures: it searches labels")
+        if self.data_source not in ("auto", "own"):
+            raise UserError(f"data_source: {self.data_source!r} is not allowed with own pictures")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the variant is a user's own data set."""
+        return self.variant not in (None, "all", *VARIANTS)
+
     @property
     def checkpoints(self) -> Storage:
         """Where checkpoints are stored."""
@@ -107,6 +129,9 @@ class SweepSettings(
     @property
     def variants(self) -> tuple[str, ...]:
         """The variants to search, or those of the study, in order."""
+        if self.is_own:
+            assert self.variant is not None
+            return (data_settings(self.variant)["variant"],)
         used = tuple(VARIANTS) if self.study is None else study_variants(self.study)
         every = self.variant == "all" or (self.variant is None and self.study is not None)
         return tuple(name for name in used if every or name == self.variant)
@@ -159,7 +184,9 @@ class SweepSettings(
         changes = self.places() | {"runtime.threads": max(1, int(self.cpus_per_trial or 1))}
         if self.study is not None:
             return ours(variant, self.data_source)[0].config.with_values(changes)
-        changes |= {"seed": self.seed, "data.source": self.data_source}
+        changes |= {"seed": self.seed}
+        if not self.is_own:
+            changes["data.source"] = self.data_source
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
         return preset(self.preset, variant).with_values(changes | self.fixed)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.own import data_settings
-from weakdis_core.data.variants import variant_of
+from weakdis_core.data.variants import OWN, variant_of
 
 PresetName = Literal["default", "paper", "quick"]
 
@@ -145,6 +145,8 @@ def _modular(name: PresetName, data: Config, family: str) -> Config:
         values = _COMMON | _FAMILY[family] | _VARIANT.get(data.data.variant, {})
     if name == "quick":
         values |= _QUICK | {"training.steps": _QUICK_STEPS.get(family, 500)}
+    if family == OWN:
+        values |= {"data.labels": 0}
     return data.with_values(values)
 
 

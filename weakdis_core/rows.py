@@ -98,7 +98,9 @@ def row_of(
 
 def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
     """Declare our row of the paper's tables: the default preset."""
-    config = preset("default", variant).with_values(_data(source))
+    # Own pictures have a source of their own.
+    config = preset("default", variant)
+    config = config.with_values(_data(config.data.source if config.data.description else source))
     codes: Disentanglement = "raw" if variant in paper.DATA_SETS.values() else "converted"
     return row_of(variant, config, seeds, codes)
 

@@ -91,7 +91,7 @@ def _ablation(variant: str, source: Source) -> list[Row]:
 
 
 def _labels(variant: str, source: Source) -> list[Row]:
-    if variant not in rows.LABEL_VARIANTS:
+    if variant in rows.VARIANTS and variant not in rows.LABEL_VARIANTS:
         return []
     return [with_labels(variant, source, labels) for labels in rows.LABELS]
 

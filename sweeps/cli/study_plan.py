@@ -16,13 +16,14 @@ from analysis.data.declared import is_on_cpu, select_untrained
 from analysis.data.runs import select_finished
 from sweeps.sweep_settings import SweepSettings
 from weakdis_core.config.settings import DataSettings
+from weakdis_core.data.own import data_settings
 from weakdis_core.data.source import plan as data_plan
-from weakdis_core.data.variants import get_variant
+from weakdis_core.data.variants import variant_of
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.studies import declared_runs
 
 # Core-seconds of a step of the default presets and of the scores, on one core of an AMD EPYC.
-_STEP_SECONDS = {"dsprites": 0.045, "shapes3d": 0.17}
+_STEP_SECONDS = {"dsprites": 0.045, "shapes3d": 0.17, "own": 0.5}
 _SCORING_SECONDS = {"none": 10.0, "converted": 60.0, "raw": 400.0}
 
 
@@ -76,7 +77,9 @@ def make_plan(settings: SweepSettings, runs: pd.DataFrame) -> list[VariantPlan]:
     assert settings.study is not None
     plans = []
     for variant in settings.variants:
-        data = DataSettings.model_validate({"variant": variant, "source": settings.data_source})
+        data = DataSettings.model_validate(
+            {"source": settings.data_source} | data_settings(variant)
+        )
         source = data_plan(data, settings.data_dir).source
         declared = declared_runs(settings.study, variant, source, settings.seeds)
         missing, stale = select_untrained(runs, declared)
@@ -101,7 +104,7 @@ def estimate_seconds(run: DeclaredRun, runs: pd.DataFrame) -> float:
         alike = timed[timed["variant"].eq(run.variant) & timed["model.kind"].eq(kind)]
     steps, scoring = config.training.steps, _SCORING_SECONDS[run.disentanglement]
     if alike.empty:
-        return steps * _STEP_SECONDS[get_variant(run.variant).family] + scoring
+        return steps * _STEP_SECONDS[variant_of(run.config.data).family] + scoring
     step = float((alike["cpu_seconds"] / alike["training.steps"]).mean())
     return steps * step + (float(same["scoring_seconds"].mean()) if len(same) else scoring)
 

@@ -38,7 +38,11 @@ from weakdis_core.training.trainer import Trainer
 _PROBE_STEPS = 24
 _PROBE_IMAGES = 500
 # Core-seconds on an AMD EPYC: to draw the images, to train the oracle, and to score a confirm run.
-_CORE_SECONDS = {"dsprites": (2.0, 10.0, 40.0), "shapes3d": (12.0, 55.0, 150.0)}
+_CORE_SECONDS = {
+    "dsprites": (2.0, 10.0, 40.0),
+    "shapes3d": (12.0, 55.0, 150.0),
+    "own": (10.0, 200.0, 30.0),
+}
 _BEST_SECONDS = 10.0
 # The Optuna study and Tune's state, for each trial.
 _STATE_BYTES = 100_000
@@ -118,17 +122,16 @@ def probe(config: Config) -> tuple[float, int]:
 
 
 def _noise(config: Config) -> Prepared:
-    """Make noise images with real factor values."""
+    """Make noise images with random factor values."""
     variant = variant_of(config.data)
     generator = np.random.default_rng(0)
-    indices = generator.choice(variant.indices(), _PROBE_IMAGES, replace=False)
+    values = generator.integers(0, variant.n_values, (_PROBE_IMAGES, len(variant.factors)))
     scale = 1 if variant.channels == 1 else 255
-    shape = (_PROBE_IMAGES, variant.channels, 64, 64)
+    shape = (_PROBE_IMAGES, variant.channels, variant.size, variant.size)
     images = generator.integers(0, scale, shape, dtype=np.uint8, endpoint=True)
     digests = np.arange(_PROBE_IMAGES, dtype=np.uint64)
-    values = variant.values(indices)
     return Prepared(
-        variant, "rendered", Path(), images, values, indices, digests, float(scale), digest=""
+        variant, "rendered", Path(), images, values, values, digests, float(scale), digest=""
     )
 
 

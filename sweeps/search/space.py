@@ -54,8 +54,10 @@ def build_space(
         "model.latent_size": CategoricalDistribution(LATENT_SIZES),
         "loss.lambda": FloatDistribution(low, high, log=True),
         "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
-        "data.labels": CategoricalDistribution(labels),
     }
+    # Own pictures have few labels, and 0 is all of them.
+    if config.data.labels:
+        space["data.labels"] = CategoricalDistribution(labels)
     if search_learning_rate:
         space["training.learning_rate"] = FloatDistribution(*LEARNING_RATE_RANGE, log=True)
     space = {name: values for name, values in space.items() if name not in fixed}

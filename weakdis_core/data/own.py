@@ -120,6 +120,25 @@ def data_settings(variant: str) -> dict[str, Any]:
     return {"variant": found.name, "source": "own", "description": found.model_dump(mode="json")}
 
 
+def check_unchanged(data: DataSettings) -> None:
+    """Check that own pictures, labels and description are still those of the settings.
+
+    Settings of shipped variants, and pictures that are no longer on this machine, are not checked.
+
+    Raises:
+        UserError: They have changed.
+    """
+    path = added_descriptions().get(data.variant)
+    if data.description is None or path is None or not path.is_file():
+        return
+    if (found := resolve(path)).digest != data.description.digest:
+        raise UserError(
+            f"variant: the pictures, labels or description of {data.variant} have changed (digest "
+            f"{data.description.digest}, now {found.digest}), and numbers of both do not compare; "
+            "begin a new sweep"
+        )
+
+
 def description_file(variant: str) -> Path:
     """Return the path of the description of an added data set, by name or path.
 

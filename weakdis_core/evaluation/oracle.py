@@ -27,7 +27,8 @@ from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import Splits, splits_of
-from weakdis_core.data.variants import Variant
+from weakdis_core.data.transformations import transform
+from weakdis_core.data.variants import OWN, UNKNOWN, Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
@@ -36,10 +37,16 @@ from weakdis_core.seeding import derive, noise_like, torch_generator
 from weakdis_core.version import CODE_VERSION
 
 _ARCHITECTURE = {
+    "own": ModelSettings(encoder="residual", channels=32, hidden=256),
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
     "shapes3d": ModelSettings(encoder="convolutional", channels=32, hidden=256),
 }
-_STEPS = {"dsprites": 600, "shapes3d": 500}
+# Of own pictures: the most steps.
+_STEPS = {"dsprites": 600, "shapes3d": 500, "own": 2000}
+# The oracle of own pictures stops after so many evaluations without a better one.
+_EVERY, _PATIENCE = 100, 4
+TRUSTED = 0.9
+"""Least joint accuracy on validation at which an oracle's readings of own pictures are trusted."""
 _BATCH = 128
 _RATE = 2e-3
 # Sigma in pixels of two strengths of blur, and standard deviation of the noise.
@@ -59,12 +66,19 @@ class Oracle:
         n_values: Number of values of each factor.
         clean_accuracy: Joint factor accuracy on test images.
         softened_accuracy: Joint factor accuracy on blurred test images.
+        validation_accuracy: Joint factor accuracy on validation; NaN for shipped variants.
     """
 
     network: nn.Module
     n_values: tuple[int, ...]
     clean_accuracy: float = math.nan
     softened_accuracy: float = math.nan
+    validation_accuracy: float = math.nan
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its readings are trusted; those of the shipped variants always are."""
+        return not self.validation_accuracy < TRUSTED
 
     @torch.no_grad()
     def classify(self, images: Tensor) -> Tensor:
@@ -117,6 +131,7 @@ def prepare_oracle(
             "network": oracle.network.state_dict(),
             "clean_accuracy": oracle.clean_accuracy,
             "softened_accuracy": oracle.softened_accuracy,
+            "validation_accuracy": oracle.validation_accuracy,
             "reads": oracle.classify(_sample_images(prepared)),
         }
         write_checkpoint(state, path)
@@ -140,12 +155,15 @@ def train_oracle(
 ) -> Oracle:
     """Train an oracle on the train split with all labels and measure it on test.
 
+    Own pictures are also transformed, and training ends when the accuracy on validation has stopped
+    rising.
+
     Args:
         prepared: The variant's images.
         splits: Its splits.
         device: Device to train on.
         progress: Function called with (steps done, all steps).
-        steps: Optimisation steps; None for the default of the variant's family.
+        steps: Optimisation steps, at most; None for the default of the variant's family.
     """
     device = torch.device(device)
     make_reproducible(device)
@@ -153,25 +171,60 @@ def train_oracle(
     n_values = prepared.variant.n_values
     network = build_network(prepared.variant).to(device)
     generator = torch_generator(0, "oracle", device)
-    train = torch.from_numpy(splits.train).to(device)
+    own, variant = prepared.source == OWN, prepared.variant
+    labelled = splits.train[(prepared.factors[splits.train] != UNKNOWN).any(axis=1)]
+    train = torch.from_numpy(labelled).to(device)
+    best = _Best()
     steps = steps or _STEPS[prepared.variant.family]
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     for step in range(steps):
         draw = torch.randint(len(train), (_BATCH,), generator=generator, device=device)
         index = train[draw]
-        images = _soften(bank.batch(index), generator)
+        clean = transform(bank.batch(index), variant.transformations, generator)
+        images = _soften(clean, generator)
         logits = network(images).split(list(n_values), dim=1)
         values = bank.values[index]
-        losses = [F.cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
+        losses = [_cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
         optimiser.zero_grad()
         torch.stack(losses).sum().backward()
         optimiser.step()
         schedule.step()
         if progress is not None and (step + 1) % 20 == 0:
             progress(step + 1, steps)
+        if own and (step + 1) % _EVERY == 0:
+            read = _joint_accuracy(Oracle(network, n_values), bank, splits.validation)
+            if best.stops(read, network):
+                break
+    if own:
+        network.load_state_dict(best.weights or network.state_dict())
     network.eval().requires_grad_(False)
-    return _measure(Oracle(network, n_values), bank, splits.test)
+    oracle = Oracle(network, n_values)
+    if own:
+        read = _joint_accuracy(oracle, bank, splits.validation)
+        oracle = replace(oracle, validation_accuracy=read)
+    return replace(
+        oracle,
+        clean_accuracy=_joint_accuracy(oracle, bank, splits.test),
+        softened_accuracy=_joint_accuracy(oracle, bank, splits.test, _SOFT_SIGMA),
+    )
+
+
+class _Best:
+    """The best weights so far, and how many evaluations ago they were."""
+
+    def __init__(self) -> None:
+        self.accuracy, self.age = -1.0, 0
+        self.weights: dict[str, Tensor] = {}
+
+    def stops(self, accuracy: float, network: nn.Module) -> bool:
+        """Note an evaluation; return whether training has stopped rising."""
+        if accuracy > self.accuracy:
+            self.accuracy, self.age = accuracy, 0
+            self.weights = copy.deepcopy(network.state_dict())
+        else:
+            self.age += 1
+        return self.age >= _PATIENCE or accuracy == 1.0
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -189,7 +242,9 @@ def build_network(variant: Variant) -> nn.Module:
     """Return the network of an untrained oracle, with the same weights at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, f"oracle/{variant.name}"))
-        return build_encoder(variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family])
+        return build_encoder(
+            variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family], variant.size
+        )
 
 
 def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -201,17 +256,25 @@ def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([clean, *blurred, noised])
 
 
-def _measure(oracle: Oracle, bank: ImageBank, test: np.ndarray) -> Oracle:
-    """Return the oracle with its accuracies on clean and on blurred test images."""
-    clean, softened = [], []
-    for index in torch.from_numpy(test).split(500):
-        images = bank.batch(index)
-        clean.append(oracle.classify(images))
-        softened.append(oracle.classify(blur(images, _SOFT_SIGMA)))
-    true = bank.values.cpu().numpy()[test]
-    clean_accuracy, _ = factor_accuracy(torch.cat(clean).cpu().numpy(), true)
-    softened_accuracy, _ = factor_accuracy(torch.cat(softened).cpu().numpy(), true)
-    return replace(oracle, clean_accuracy=clean_accuracy, softened_accuracy=softened_accuracy)
+def _cross_entropy(logits: Tensor, values: Tensor) -> Tensor:
+    """Return the mean cross-entropy over known values; 0 without any."""
+    known = (values != UNKNOWN).sum()
+    total = F.cross_entropy(logits, values, ignore_index=UNKNOWN, reduction="sum")
+    return total / known.clamp(min=1)
+
+
+@torch.no_grad()
+def _joint_accuracy(
+    oracle: Oracle, bank: ImageBank, index: np.ndarray, sigma: float = 0.0
+) -> float:
+    """Return the joint factor accuracy on images, blurred by `sigma` > 0 pixels."""
+    read = []
+    for rows in torch.from_numpy(index).split(500):
+        images = bank.batch(rows)
+        read.append(oracle.classify(blur(images, sigma) if sigma else images))
+    true = bank.values.cpu().numpy()[index]
+    joint, _ = factor_accuracy(torch.cat(read).cpu().numpy(), true)
+    return joint
 
 
 def _recipe(family: str) -> dict[str, Any]:
@@ -233,7 +296,10 @@ def _load(path: Path, prepared: Prepared) -> Oracle | None:
     try:
         state = read_checkpoint(path)
         network.load_state_dict(state["network"])
-        accuracies, reads = (state["clean_accuracy"], state["softened_accuracy"]), state["reads"]
+        accuracies = [state["clean_accuracy"], state["softened_accuracy"]]
+        # Files of earlier versions, of shipped variants only, have none.
+        accuracies.append(state.get("validation_accuracy", math.nan))
+        reads = state["reads"]
     except (UserError, KeyError, RuntimeError):
         # The file is missing, damaged or of another layout.
         return None
