@@ -99,7 +99,9 @@ class SweepSettings(
                 "paper; labels is"
             )
         if self.objective == "pareto":
-            raise UserError("objective: pareto is not allowed with own pictures: it searches labels")
+            raise UserError(
+                "objective: pareto is not allowed with own pictures: use pixels or encoded"
+            )
         if self.data_source not in ("auto", "own"):
             raise UserError(f"data_source: {self.data_source!r} is not allowed with own pictures")
 

@@ -113,6 +113,9 @@ class LossSettings(Settings):
     Necessary with thousands of components."""
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance, against scale drift."""
+    consistency_weight: Weight = 0.0
+    """Addition: a transformed unlabelled image must keep the values that are read with confidence
+    in the clean image. The weight grows from 10% to 30% of the steps."""
     cycle_weight: Weight = 0.0
     """Addition: decoded prior samples must keep their values when they are encoded again."""
     cycle_start: Fraction = 0.2
@@ -155,6 +158,9 @@ class TrainingSettings(Settings):
     """Addition: steps over which the learning rate grows from 0."""
     decay: bool = False
     """Addition: the learning rate falls to a twentieth along half a cosine."""
+    transform: bool = False
+    """Addition: transform the images of every step at random, as the data set's description
+    allows."""
     clip: float = Field(0.0, ge=0, le=1e6)
     """Addition (> 0): largest gradient norm of the autoencoder."""
     evaluations: int = Field(20, ge=1, le=10_000)

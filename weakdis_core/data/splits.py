@@ -95,8 +95,9 @@ def split_labelled(
     train, validation, test = found[0], *(rows[labelled[rows]] for rows in found[1:])
     if not (labelled[train].any() and len(validation) and len(test)):
         raise UserError(
-            f"labels: {labelled.sum()} labelled pictures in {(weights > 0).sum()} groups of their "
-            "own are not enough: train, validation and test need some each"
+            f"labels: {labelled.sum()} labelled pictures are not enough: they are in "
+            f"{(weights > 0).sum()} groups (equal pictures are in one), and train, validation and "
+            "test need some each"
         )
     return Splits(train, validation, test)
 

@@ -13,6 +13,7 @@ from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import noise_like
 from weakdis_core.training import losses
+from weakdis_core.training.consistency import Consistency, ramp
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +24,13 @@ class Batch:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
+        clean: The unlabelled images before their transformation.
     """
 
     images: Tensor
     values: Tensor
     rows: Tensor
+    clean: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +42,14 @@ class Objectives:
         networks: The networks and their optimisers.
         coding: The meaning of the components, and the relations between them.
         generators: Sources of randomness: `noise`, `codes`, `priors`, `relations`.
+        consistency: Reads the values of unlabelled images.
     """
 
     config: Config
     networks: Networks
     coding: Coding
     generators: dict[str, torch.Generator]
+    consistency: Consistency
 
     def autoencoder_step(
         self, batch: Batch, prior: Prior, stage: str, step: int
@@ -86,8 +91,16 @@ class Objectives:
                 prior, labelled_codes, batch.values, loss.label_temperature
             )
             add("label", loss.label_weight, label)
-        labelled_codes = labelled_codes.detach()
         fraction = step / self.config.training.steps
+        if stage == "full" and loss.consistency_weight and (share := ramp(fraction)):
+            with torch.no_grad():
+                clean = model.encode(batch.clean).means
+            values = self.consistency.targets(prior, clean, loss.label_temperature)
+            term = losses.component_cross_entropy(
+                prior, codes[: len(values)], values, loss.label_temperature
+            )
+            add("consistency", share * loss.consistency_weight, term)
+        labelled_codes = labelled_codes.detach()
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
         total = torch.stack(weighted).sum()

@@ -16,6 +16,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, splits_of
+from weakdis_core.data.transformations import transform
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import Evaluator
@@ -25,11 +26,12 @@ from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes
 from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.training.consistency import Consistency
 from weakdis_core.training.objectives import Batch, Objectives, RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
 _CHUNK = 500
-_STREAMS = ("images", "labels", "noise", "codes", "priors", "relations")
+_STREAMS = ("images", "labels", "noise", "codes", "priors", "relations", "transformations")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,12 @@ class Trainer:
         self.networks = Networks(self.variant, config, self.device, autocast)
         seed, device = config.seed, self.device
         self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}
-        self.objectives = Objectives(config, self.networks, self.coding, self.generators)
+        self.consistency = Consistency(
+            torch.tensor(self.coding.n_components, device=device), device
+        )
+        self.objectives = Objectives(
+            config, self.networks, self.coding, self.generators, self.consistency
+        )
         threshold = config.training.density_threshold
         oracle = oracle.to(self.device)
         self.evaluator = Evaluator(self.variant, self.bank, oracle, self.coding, threshold)
@@ -179,6 +186,7 @@ class Trainer:
             "prior": vars(self.prior),
             "memory": self.labelled.codes,
             "generators": {name: g.get_state() for name, g in self.generators.items()},
+            "consistency": self.consistency.state_dict(),
             **self._terms.state_dict(),
         }
         write_checkpoint(state, path)
@@ -213,8 +221,10 @@ class Trainer:
                     f"{path}: written on {state['device']}, cannot be continued on "
                     f"{self.device.type}; use runtime.device {state['device']}"
                 )
-            for name, generator in self.generators.items():
-                generator.set_state(state["generators"][name])
+            # Checkpoints of earlier versions have fewer generators and no running means.
+            for name, saved_state in state["generators"].items():
+                self.generators[name].set_state(saved_state)
+        self.consistency.load_state_dict(state.get("consistency", {}))
         self.networks.load_state_dict(state["networks"])
         prior = {name: value.to(self.device) for name, value in state["prior"].items()}
         self.prior = type(self.prior)(**prior)
@@ -247,7 +257,12 @@ class Trainer:
         labelled, n = self.labelled_index, training.labelled_batch_size
         rows = self._draw(len(labelled), n, generators["labels"])
         index = torch.cat([self.train_index[unlabelled], labelled[rows]])
-        return Batch(self.bank.batch(index), self.labelled.components[rows], rows)
+        images = clean = self.bank.batch(index)
+        if training.transform:
+            names = self.variant.transformations
+            images = transform(clean, names, generators["transformations"])
+        components = self.labelled.components[rows]
+        return Batch(images, components, rows, clean[: training.batch_size])
 
     def _clocks(self) -> tuple[float, float]:
         """Return the wall and CPU times at which an uninterrupted run would have started."""
