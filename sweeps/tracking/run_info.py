@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset_source import DatasetSource
-from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.schema import TensorDatasetSchema
@@ -189,7 +188,8 @@ def _source(prepared: Prepared) -> DatasetSource:
         url = next(file.url for file in FILES if file.family == family)
         return HTTPDatasetSource(url)  # type: ignore[no-untyped-call]
     if prepared.source == "own":
-        return resolve_dataset_source(str(prepared.path))
+        tags = {"mlflow.source.name": f"own pictures {prepared.variant.name}"}
+        return CodeDatasetSource(tags)
     tags = {"mlflow.source.name": "weakdis_core/data", "mlflow.source.git.commit": git_commit()}
     return CodeDatasetSource(tags)
 

@@ -26,6 +26,7 @@ from weakdis_core.data.own import complete
 from weakdis_core.data.picture_sources import PictureSource, is_grey, open_pictures
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.survey import describe_content, describe_factors
+from weakdis_core.data.variants import default_relations
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
@@ -145,6 +146,7 @@ def print_survey(prepared: Prepared) -> None:
 
 def _write(description: Description, path: Path, pictures: PictureSource, guess: Guess) -> None:
     """Check and prepare the pictures, and only then write the description."""
+    description = description.model_copy(update={"relations": default_relations(description)})
     completed = complete(description, path)
     data = DataSettings(variant=description.name, source="own", description=completed)
     with console.progress(description.name) as advance:

@@ -12,7 +12,6 @@ import yaml
 
 from weakdis_core.config.description import Description, FactorDescription, Kind
 from weakdis_core.data.labels import Columns
-from weakdis_core.data.variants import default_relations
 from weakdis_core.errors import UserError
 
 LEAST_LABELS = 3
@@ -21,7 +20,6 @@ LEAST_LABELS = 3
 _MOST_VALUES = 50
 _LABELS_PER_VALUE = 5
 _CIRCULAR = ("hue", "angle", "orientation", "rotation", "azimuth", "direction")
-_FLOW = 12
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def guess_kind(name: str, values: Sequence[str]) -> Kind:
 
 
 def write_yaml(description: Description) -> str:
-    """Return the text of a description's file, with its relations written out."""
+    """Return the text of a description's file."""
     head = (
         f"# Description of the pictures {description.name}. Edit it, then use --variant "
         f"{description.name}.\n"
@@ -102,9 +100,7 @@ def write_yaml(description: Description) -> str:
     )
     content = description.model_dump(mode="json", exclude={"digest", "pictures", "family"})
     content["factors"] = {name: _plain(each) for name, each in description.factors.items()}
-    content["relations"] = {
-        name: _Flow(each) for name, each in default_relations(description).items()
-    }
+    content["relations"] = {name: _Flow(each) for name, each in description.relations.items()}
     content["nuisance"] = _Flow(description.nuisance)
     content["transformations"] = _Flow(description.transformations)
     content["grid"] = dict(description.grid)

@@ -41,7 +41,7 @@ _ARCHITECTURE = {
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
     "shapes3d": ModelSettings(encoder="convolutional", channels=32, hidden=256),
 }
-_STEPS = {"dsprites": 600, "shapes3d": 500, "own": 500}
+_STEPS = {"dsprites": 600, "shapes3d": 500, "own": 250}
 # Least rise of the accuracy on validation after which the oracle of own pictures is trained again.
 _RISE = 0.01
 TRUSTED = 0.9

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.data.picture_files import Images
+from weakdis_core.data.variants import UNKNOWN
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.grid import GridRow, write_rows
 from weakdis_core.pictures.manipulation import manipulate, swap
@@ -76,7 +77,8 @@ def traversal_rows(trainer: Trainer) -> Rows:
     for n, shown in enumerate(zip(*manipulate(model, images, ()).values(), strict=True)):
         for factor, name in enumerate(variant.factor_names):
             row = [*((None, None) if factor else shown), *traversals[factor][n]]
-            framed, apart = 2 + values[n][factor], not factor and n > 0
+            own, apart = values[n][factor], not factor and n > 0
+            framed = None if own == UNKNOWN else 2 + own
             rows.append(GridRow(row, _words(name), framed, apart=apart))
     return rows, ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
 

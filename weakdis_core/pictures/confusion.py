@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
+from weakdis_core.data.variants import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.files import write_text
 from weakdis_core.pictures.canvas import Head, draw_panels, save
@@ -64,7 +65,8 @@ class Confusion:
 def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     """Return confusion matrices of all factors, then of all relations.
 
-    Relations use the images that the model's coding can judge. The oracle must be on the trainer's
+    Factors use the images with their label. Relations use those whose every factor is labelled and
+    that the model's coding can judge. The oracle must be on the trainer's
     device.
     """
     variant, coding = trainer.variant, trainer.coding
@@ -72,9 +74,12 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     codes = trainer.codes_of(index)
     true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
-        Confusion("factor", name, _count_pairs(true[:, k], read[:, k], variant.n_values[k]))
+        Confusion("factor", name, _count_pairs(true[rows, k], read[rows, k], variant.n_values[k]))
         for k, name in enumerate(variant.factor_names)
+        for rows in [true[:, k] != UNKNOWN]
     ]
+    full = (true != UNKNOWN).all(1)
+    codes, true = codes[full], true[full]
     relations = variant.relation_table(str(trainer.device))
     for r, name in enumerate(variant.relation_names):
         relation = torch.full((len(true),), r, device=trainer.device)

@@ -13,6 +13,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from weakdis_core.data.variants import UNKNOWN
 from weakdis_core.pictures.canvas import COLOURS, MARKERS, Head, draw_panels, save
 from weakdis_core.pictures.changes import partition_names
 from weakdis_core.training.trainer import Trainer
@@ -107,7 +108,7 @@ def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, F
 
 def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None:
     panel.set_axis_on()
-    for value in np.unique(values):
+    for value in np.unique(values[values != UNKNOWN]):
         own = found.codes[values == value]
         panel.scatter(
             own[:, 0], own[:, 1], s=6, marker=MARKERS[value % len(MARKERS)],
