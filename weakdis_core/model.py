@@ -109,7 +109,7 @@ class Model:
         """
         return self._in_chunks(
             lambda part: self.networks.autoencoder.encode(part).means,
-            to_tensor(images, self.variant.channels),
+            to_tensor(images, self.variant.channels, self.variant.size),
         )
 
     def decode(self, codes: Codes) -> Images:

@@ -77,7 +77,8 @@ class ServedModel:
 
     def _change(self, row: pd.Series[Any]) -> tuple[bytes, str]:
         model = self._model
-        codes = model.encode(read_picture(row["image"], model.variant.channels).pixels)
+        channels, size = model.variant.channels, model.variant.size
+        codes = model.encode(read_picture(row["image"], channels, size=size).pixels)
         values = parse_values([text for text in row.get("set", "").split(",") if text])
         changed = model.change_codes(codes, values, row.get("relation"), int(row.get("times", 1)))
         found = model.read_codes(codes) if model.reads_factors else {}

@@ -221,7 +221,7 @@ def _read_picture(model: Model, path: Path) -> Tensor:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"image: {path} cannot be read ({error.strerror})") from None
-    picture = read_picture(content, model.variant.channels, str(path))
+    picture = read_picture(content, model.variant.channels, str(path), model.variant.size)
     if picture.changes:
         print(f"{path}: converted ({picture.changes})")
     for factor, read in model.read(picture.pixels).items() if model.reads_factors else ():
