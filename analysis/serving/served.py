@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from weakdis_core.cli.model_commands import parse_values
 from weakdis_core.data.picture_files import encode_png, read_picture
 from weakdis_core.errors import UserError
-from weakdis_core.model import load
+from weakdis_core.model import WARNING, Codes, Model, load
 
 _ROOT = Path(__file__).parents[2]
 # Dependencies of the core and of this module, without those of sweeps.
@@ -39,11 +39,18 @@ SIGNATURE = ModelSignature(
             ColSpec(DataType.string, "set", required=False),
         ]
     ),
-    outputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "read")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.binary, "image"),
+            ColSpec(DataType.string, "read"),
+            ColSpec(DataType.string, "warning"),
+        ]
+    ),
 )
 """Input: a picture file of any size, a relation and how often to apply it, and factor values to set
-first (`scale=4,shape=heart`). Output: a PNG file of 64 x 64 pixels, and what the model reads in the
-picture as JSON: value and probability of each factor."""
+first (`scale=4,shape=heart`). Output: a PNG file of the model's size, what the model reads in the
+picture as JSON (value and probability of each factor), and a warning if the picture is unlike the
+training data, else an empty text."""
 
 
 class ServedModel:
@@ -73,20 +80,30 @@ class ServedModel:
                 rows.append(self._change(row.dropna()))
             except UserError as error:
                 raise MlflowException.invalid_parameter_value(f"row {number}: {error}") from None
-        return pd.DataFrame(rows, model_input.index, ["image", "read"])
+        return pd.DataFrame(rows, model_input.index, ["image", "read", "warning"])
 
-    def _change(self, row: pd.Series[Any]) -> tuple[bytes, str]:
+    def _change(self, row: pd.Series[Any]) -> tuple[bytes, str, str]:
         model = self._model
         channels, size = model.variant.channels, model.variant.size
         codes = model.encode(read_picture(row["image"], channels, size=size).pixels)
         values = parse_values([text for text in row.get("set", "").split(",") if text])
         changed = model.change_codes(codes, values, row.get("relation"), int(row.get("times", 1)))
-        found = model.read_codes(codes) if model.reads_factors else {}
-        read = {
-            name: {"value": each.names[0], "probability": float(each.probabilities.max())}
-            for name, each in found.items()
-        }
-        return encode_png(model.decode(changed)[0]), json.dumps(read)
+        read, warning = json.dumps(describe(model, codes)), warn(model, codes)
+        return encode_png(model.decode(changed)[0]), read, warning
+
+
+def describe(model: Model, codes: Codes) -> dict[str, dict[str, str | float]]:
+    """Return what a model reads in the code of one picture: value and probability by factor."""
+    found = model.read_codes(codes) if model.reads_factors else {}
+    return {
+        name: {"value": each.names[0], "probability": float(each.probabilities.max())}
+        for name, each in found.items()
+    }
+
+
+def warn(model: Model, codes: Codes) -> str:
+    """Return the warning if the picture of a code is unlike the training data, else ''."""
+    return WARNING if model.is_unlike_training(codes)[0] else ""
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:

@@ -14,7 +14,7 @@ from weakdis_core.priors.fitting import fit_prior
 from weakdis_core.seeding import torch_generator
 
 
-def untrained(variant: str, path: Path) -> Path:
+def untrained(variant: str, path: Path, lowest_density: float | None = None) -> Path:
     """Write the checkpoint of a small untrained model, and return its path."""
     config = small_config(variant)
     networks = Networks(get_variant(variant), config, torch.device("cpu"))
@@ -24,5 +24,6 @@ def untrained(variant: str, path: Path) -> Path:
     codes = torch.randn(60, model.partitions, model.latent, generator=torch_generator(0, "codes"))
     prior = fit_prior(codes, values, n_values, int(n_values.max()), config.loss)
     state = {"config": config.to_dict(), "networks": networks.state_dict(), "prior": vars(prior)}
+    state["lowest_density"] = lowest_density
     write_checkpoint(state, path)
     return path

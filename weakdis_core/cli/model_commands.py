@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from weakdis_core.data.prepared import prepare
 from weakdis_core.data.splits import shuffled, splits_of
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
-from weakdis_core.model import Model, Values, load
+from weakdis_core.model import WARNING, Model, Values, load
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.changes import write_manipulation
 from weakdis_core.pictures.manipulation import manipulate
@@ -224,7 +225,10 @@ def _read_picture(model: Model, path: Path) -> Tensor:
     picture = read_picture(content, model.variant.channels, str(path), model.variant.size)
     if picture.changes:
         print(f"{path}: converted ({picture.changes})")
-    for factor, read in model.read(picture.pixels).items() if model.reads_factors else ():
+    codes = model.encode(picture.pixels)
+    if model.is_unlike_training(codes)[0]:
+        print(f"warning: {WARNING}", file=sys.stderr)
+    for factor, read in model.read_codes(codes).items() if model.reads_factors else ():
         print(f"{factor}: {read.names[0]} ({read.probabilities.max():.3f})")
     return picture.pixels[None]
 
