@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from weakdis_core.cli.model_commands import parse_values
 from weakdis_core.data.picture_files import encode_png, read_picture
 from weakdis_core.errors import UserError
-from weakdis_core.model import WARNING, Codes, Model, load
+from weakdis_core.model import WARNING, load
 
 _ROOT = Path(__file__).parents[2]
 # Dependencies of the core and of this module, without those of sweeps.
@@ -88,22 +88,13 @@ class ServedModel:
         codes = model.encode(read_picture(row["image"], channels, size=size).pixels)
         values = parse_values([text for text in row.get("set", "").split(",") if text])
         changed = model.change_codes(codes, values, row.get("relation"), int(row.get("times", 1)))
-        read, warning = json.dumps(describe(model, codes)), warn(model, codes)
-        return encode_png(model.decode(changed)[0]), read, warning
-
-
-def describe(model: Model, codes: Codes) -> dict[str, dict[str, str | float]]:
-    """Return what a model reads in the code of one picture: value and probability by factor."""
-    found = model.read_codes(codes) if model.reads_factors else {}
-    return {
-        name: {"value": each.names[0], "probability": float(each.probabilities.max())}
-        for name, each in found.items()
-    }
-
-
-def warn(model: Model, codes: Codes) -> str:
-    """Return the warning if the picture of a code is unlike the training data, else ''."""
-    return WARNING if model.is_unlike_training(codes)[0] else ""
+        found = model.read_codes(codes) if model.reads_factors else {}
+        read = {
+            name: {"value": each.names[0], "probability": float(each.probabilities.max())}
+            for name, each in found.items()
+        }
+        warning = WARNING if model.is_unlike_training(codes)[0] else ""
+        return encode_png(model.decode(changed)[0]), json.dumps(read), warning
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:

@@ -23,7 +23,11 @@ def untrained(variant: str, path: Path, lowest_density: float | None = None) -> 
     model = networks.autoencoder
     codes = torch.randn(60, model.partitions, model.latent, generator=torch_generator(0, "codes"))
     prior = fit_prior(codes, values, n_values, int(n_values.max()), config.loss)
-    state = {"config": config.to_dict(), "networks": networks.state_dict(), "prior": vars(prior)}
-    state["lowest_density"] = lowest_density
+    state = {
+        "config": config.to_dict(),
+        "networks": networks.state_dict(),
+        "prior": vars(prior),
+        "lowest_density": lowest_density,
+    }
     write_checkpoint(state, path)
     return path

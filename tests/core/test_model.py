@@ -234,16 +234,14 @@ def test_images_unlike_the_training_data_are_found(trainer: Trainer, model: Mode
     known = Model(model.config, model.networks, trainer.labelled.standard(), mode - 0.001)
     assert known.is_unlike_training(codes).tolist() == [False, True]
     # The threshold of validation images is stored with the model.
-    codes = trainer.codes_of(
-        trainer.images_of("validation", trainer.config.training.evaluation_samples)
-    )
-    density = trainer.prior.log_density(codes, factors).numpy()
+    samples = trainer.config.training.evaluation_samples
+    seen = trainer.codes_of(trainer.images_of("validation", samples))
+    density = np.asarray(trainer.prior.log_density(seen, factors))
     assert model.lowest_density == pytest.approx(np.quantile(density, 0.01), abs=1e-3)
-    assert (
-        model.is_unlike_training(codes.numpy()).sum() == (density < model.lowest_density).sum() > 0
-    )
+    found = model.is_unlike_training(np.asarray(seen))
+    assert found.sum() == (density < model.lowest_density).sum() > 0
     model.lowest_density = None
-    assert not model.is_unlike_training(codes.numpy()).any()
+    assert not model.is_unlike_training(np.asarray(seen)).any()
 
 
 def test_apply_uses_the_relational_learner(trainer: Trainer, model: Model) -> None:

@@ -216,13 +216,21 @@ def parse_values(texts: Sequence[str]) -> Values:
     return {factor.strip(): value.strip() for factor, value in pairs}
 
 
-def _read_picture(model: Model, path: Path) -> Tensor:
-    """Read a picture, and print how it was converted and what the model reads in it."""
+def read_file(path: Path) -> bytes:
+    """Return the content of a user's picture file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"image: {path} cannot be read ({error.strerror})") from None
-    picture = read_picture(content, model.variant.channels, str(path), model.variant.size)
+
+
+def _read_picture(model: Model, path: Path) -> Tensor:
+    """Read a picture, and print how it was converted and what the model reads in it."""
+    picture = read_picture(read_file(path), model.variant.channels, str(path), model.variant.size)
     if picture.changes:
         print(f"{path}: converted ({picture.changes})")
     codes = model.encode(picture.pixels)
