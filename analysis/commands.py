@@ -1,4 +1,4 @@
-"""The commands of `weakdis tables`, `weakdis report` and `weakdis manipulate`."""
+"""The commands of `weakdis tables`, `report`, `manipulate` and `explore`."""
 
 from __future__ import annotations
 
@@ -236,6 +236,39 @@ def manipulate(
         manipulate_images(checkpoint, *flags, name=model)
 
 
+def explore(
+    model: Address,
+    image: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="Picture to start with: PNG, JPEG, GIF, WebP.",
+            help_behavior_hint="(default: a random picture of the model)",
+        ),
+    ] = None,
+    port: Annotated[int, arg(help="Port of the page.")] = 8000,
+    tracking_uri: Store = None,
+) -> None:
+    """Serve a page with a slider or choice for each factor; only this machine reaches it.
+
+    $ weakdis explore --model models:/weakdis-dsprites_v4@best --image FILE
+    """
+    # Imports torch, which tables do not need.
+    from analysis.serving.explorer import HOST, Explorer, listen, serve
+    from weakdis_core.cli.model_commands import read_file
+    from weakdis_core.model import load
+
+    with listen(port) as listening:
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = find_checkpoint(model, resolve_uri(tracking_uri), Path(folder))
+            explorer = Explorer(load(checkpoint), None if image is None else read_file(image))
+        if explorer.first["warning"]:
+            print(f"warning: {explorer.first['warning']}", file=sys.stderr)
+        print(f"{explorer.seconds() * 1000:.1f} ms for a changed picture (median of 20)")
+        print(f"http://{HOST}:{port}\nCtrl-C ends it", flush=True)
+        serve(explorer, listening)
+
+
 def _read_runs(tracking_uri: str | None, results: Path) -> pd.DataFrame:
     """Read the tracked and the committed runs, and print what is missing to stderr."""
     uri = resolve_uri(tracking_uri)
@@ -274,10 +307,15 @@ def run_manipulate(args: Sequence[str], prog: str) -> None:
     run_function(manipulate, args, prog=prog)
 
 
+def run_explore(args: Sequence[str], prog: str) -> None:
+    """Run `weakdis explore`."""
+    run_function(explore, args, prog=prog)
+
+
 def run() -> None:
     """Run the command of `python -m analysis`."""
     run_command(
-        {**TABLES, "report": report, "manipulate": manipulate},
+        {**TABLES, "report": report, "manipulate": manipulate, "explore": explore},
         prog="python -m analysis",
         description="What sweeps and studies found: tables, trials, runs, reports and models.",
     )

@@ -24,6 +24,12 @@ Codes = NDArray[np.float32]
 Values = Mapping[str, int | str]
 """Factor values by the factor's name: the index of a value or its name."""
 
+WARNING = (
+    "this picture is unlike the training data, so what the model reads and draws may be wrong (its "
+    "density under the priors is below that of 99% of validation images)"
+)
+"""Warning about a picture that `Model.is_unlike_training` finds."""
+
 _CHUNK = 500
 
 
@@ -72,13 +78,22 @@ class Model:
         variant: Its data set variant, with the names of factors, values and relations.
         networks: The autoencoder and the relational learner.
         prior: The adaptive priors.
+        lowest_density: Log-density of codes that 99% of validation images exceed; None in
+            checkpoints of earlier versions.
     """
 
-    def __init__(self, config: Config, networks: Networks, prior: Prior) -> None:
+    def __init__(
+        self,
+        config: Config,
+        networks: Networks,
+        prior: Prior,
+        lowest_density: float | None = None,
+    ) -> None:
         self.config = config
         self.variant = variant_of(config.data)
         self.networks = networks
         self.prior = prior
+        self.lowest_density = lowest_density
 
     @property
     def reads_factors(self) -> bool:
@@ -109,7 +124,7 @@ class Model:
         """
         return self._in_chunks(
             lambda part: self.networks.autoencoder.encode(part).means,
-            to_tensor(images, self.variant.channels),
+            to_tensor(images, self.variant.channels, self.variant.size),
         )
 
     def decode(self, codes: Codes) -> Images:
@@ -179,6 +194,19 @@ class Model:
         return found
 
     @torch.no_grad()
+    def is_unlike_training(self, codes: Codes) -> NDArray[np.bool_]:
+        """Check whether the density of each code is below that of 99% of validation images.
+
+        The density is the joint one of all factors under the priors. Models of earlier versions
+        have no threshold: they find no image.
+        """
+        if self.lowest_density is None:
+            return np.zeros(len(codes), np.bool_)
+        coded = self.networks.autoencoder.partitions - self.config.model.nuisance_partitions
+        density = self.prior.log_density(self._tensor(codes), coded)
+        return np.asarray((density < self.lowest_density).cpu())
+
+    @torch.no_grad()
     def change_codes(
         self,
         codes: Codes,
@@ -232,4 +260,5 @@ def load(checkpoint: str | Path) -> Model:
     networks = Networks(variant_of(config.data), config, torch.device("cpu"))
     networks.load_state_dict(state["networks"])
     prior = SharedPrior if config.loss.shared_covariance else Prior
-    return Model(config, networks, prior(**state["prior"]))
+    density = state.get("lowest_density")
+    return Model(config, networks, prior(**state["prior"]), density)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from weakdis_core.cli.model_commands import parse_values
 from weakdis_core.data.picture_files import encode_png, read_picture
 from weakdis_core.errors import UserError
-from weakdis_core.model import load
+from weakdis_core.model import WARNING, load
 
 _ROOT = Path(__file__).parents[2]
 # Dependencies of the core and of this module, without those of sweeps.
@@ -39,11 +39,18 @@ SIGNATURE = ModelSignature(
             ColSpec(DataType.string, "set", required=False),
         ]
     ),
-    outputs=Schema([ColSpec(DataType.binary, "image"), ColSpec(DataType.string, "read")]),
+    outputs=Schema(
+        [
+            ColSpec(DataType.binary, "image"),
+            ColSpec(DataType.string, "read"),
+            ColSpec(DataType.string, "warning"),
+        ]
+    ),
 )
 """Input: a picture file of any size, a relation and how often to apply it, and factor values to set
-first (`scale=4,shape=heart`). Output: a PNG file of 64 x 64 pixels, and what the model reads in the
-picture as JSON: value and probability of each factor."""
+first (`scale=4,shape=heart`). Output: a PNG file of the model's size, what the model reads in the
+picture as JSON (value and probability of each factor), and a warning if the picture is unlike the
+training data, else an empty text."""
 
 
 class ServedModel:
@@ -73,11 +80,12 @@ class ServedModel:
                 rows.append(self._change(row.dropna()))
             except UserError as error:
                 raise MlflowException.invalid_parameter_value(f"row {number}: {error}") from None
-        return pd.DataFrame(rows, model_input.index, ["image", "read"])
+        return pd.DataFrame(rows, model_input.index, ["image", "read", "warning"])
 
-    def _change(self, row: pd.Series[Any]) -> tuple[bytes, str]:
+    def _change(self, row: pd.Series[Any]) -> tuple[bytes, str, str]:
         model = self._model
-        codes = model.encode(read_picture(row["image"], model.variant.channels).pixels)
+        channels, size = model.variant.channels, model.variant.size
+        codes = model.encode(read_picture(row["image"], channels, size=size).pixels)
         values = parse_values([text for text in row.get("set", "").split(",") if text])
         changed = model.change_codes(codes, values, row.get("relation"), int(row.get("times", 1)))
         found = model.read_codes(codes) if model.reads_factors else {}
@@ -85,7 +93,8 @@ class ServedModel:
             name: {"value": each.names[0], "probability": float(each.probabilities.max())}
             for name, each in found.items()
         }
-        return encode_png(model.decode(changed)[0]), json.dumps(read)
+        warning = WARNING if model.is_unlike_training(codes)[0] else ""
+        return encode_png(model.decode(changed)[0]), json.dumps(read), warning
 
 
 def _load_pyfunc(data_path: str) -> ServedModel:

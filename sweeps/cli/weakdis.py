@@ -36,6 +36,11 @@ COMMANDS = {
             "change one factor of a picture",
             "--model models:/weakdis-dsprites_v4@best --image FILE",
         ),
+        "explore": Command(
+            "analysis.commands:run_explore",
+            "serve a page with a slider for each factor of a picture",
+            "--model models:/weakdis-dsprites_v4@best",
+        ),
     },
 }
 """The commands by name, in the groups of the help."""

@@ -14,7 +14,7 @@ from weakdis_core.priors.fitting import fit_prior
 from weakdis_core.seeding import torch_generator
 
 
-def untrained(variant: str, path: Path) -> Path:
+def untrained(variant: str, path: Path, lowest_density: float | None = None) -> Path:
     """Write the checkpoint of a small untrained model, and return its path."""
     config = small_config(variant)
     networks = Networks(get_variant(variant), config, torch.device("cpu"))
@@ -23,6 +23,11 @@ def untrained(variant: str, path: Path) -> Path:
     model = networks.autoencoder
     codes = torch.randn(60, model.partitions, model.latent, generator=torch_generator(0, "codes"))
     prior = fit_prior(codes, values, n_values, int(n_values.max()), config.loss)
-    state = {"config": config.to_dict(), "networks": networks.state_dict(), "prior": vars(prior)}
+    state = {
+        "config": config.to_dict(),
+        "networks": networks.state_dict(),
+        "prior": vars(prior),
+        "lowest_density": lowest_density,
+    }
     write_checkpoint(state, path)
     return path

@@ -225,6 +225,25 @@ def test_manipulation_sets_values_and_then_applies_relations(
     np.testing.assert_array_equal(found["object_hue_up 2x"], model.decode(codes))
 
 
+def test_images_unlike_the_training_data_are_found(trainer: Trainer, model: Model) -> None:
+    # N(0, I) of each partition, of which the nuisance partition does not count.
+    codes = np.zeros((2, *model.encode(images_of(trainer, 1)).shape[1:]), np.float32)
+    codes[0, -1], codes[1, 0, 0] = 100, 0.1
+    factors, latent = codes.shape[1] - 1, codes.shape[2]
+    mode = -0.5 * factors * latent * np.log(2 * np.pi)
+    known = Model(model.config, model.networks, trainer.labelled.standard(), mode - 0.001)
+    assert known.is_unlike_training(codes).tolist() == [False, True]
+    # The threshold of validation images is stored with the model.
+    samples = trainer.config.training.evaluation_samples
+    seen = trainer.codes_of(trainer.images_of("validation", samples))
+    density = np.asarray(trainer.prior.log_density(seen, factors))
+    assert model.lowest_density == pytest.approx(np.quantile(density, 0.01), abs=1e-3)
+    found = model.is_unlike_training(np.asarray(seen))
+    assert found.sum() == (density < model.lowest_density).sum() > 0
+    model.lowest_density = None
+    assert not model.is_unlike_training(np.asarray(seen)).any()
+
+
 def test_apply_uses_the_relational_learner(trainer: Trainer, model: Model) -> None:
     images = images_of(trainer, 3)
     for index, name in enumerate(trainer.variant.relation_names):

@@ -39,7 +39,7 @@ UserPicture = Annotated[
     arg(
         metavar="FILE",
         help="Picture of any size: PNG, JPEG, GIF, WebP. It is first converted to the model's "
-        "images: grey or RGB, 64 x 64 pixels.",
+        "images: grey or RGB, of their size, with its aspect kept.",
         help_behavior_hint="(default: test images)",
     ),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from weakdis_core.data.prepared import prepare
 from weakdis_core.data.splits import shuffled, splits_of
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
-from weakdis_core.model import Model, Values, load
+from weakdis_core.model import WARNING, Model, Values, load
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.changes import write_manipulation
 from weakdis_core.pictures.manipulation import manipulate
@@ -215,16 +216,27 @@ def parse_values(texts: Sequence[str]) -> Values:
     return {factor.strip(): value.strip() for factor, value in pairs}
 
 
-def _read_picture(model: Model, path: Path) -> Tensor:
-    """Read a picture, and print how it was converted and what the model reads in it."""
+def read_file(path: Path) -> bytes:
+    """Return the content of a user's picture file.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"image: {path} cannot be read ({error.strerror})") from None
-    picture = read_picture(content, model.variant.channels, str(path))
+
+
+def _read_picture(model: Model, path: Path) -> Tensor:
+    """Read a picture, and print how it was converted and what the model reads in it."""
+    picture = read_picture(read_file(path), model.variant.channels, str(path), model.variant.size)
     if picture.changes:
         print(f"{path}: converted ({picture.changes})")
-    for factor, read in model.read(picture.pixels).items() if model.reads_factors else ():
+    codes = model.encode(picture.pixels)
+    if model.is_unlike_training(codes)[0]:
+        print(f"warning: {WARNING}", file=sys.stderr)
+    for factor, read in model.read_codes(codes).items() if model.reads_factors else ():
         print(f"{factor}: {read.names[0]} ({read.probabilities.max():.3f})")
     return picture.pixels[None]
 

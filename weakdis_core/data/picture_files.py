@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,13 +18,23 @@ from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.errors import UserError
 
 Images = NDArray[np.float32]
-"""`(..., channels, 64, 64)` in [0, 1]."""
+"""`(..., channels, size, size)` in [0, 1]."""
+Pixels = NDArray[np.uint8]
+"""`(channels, size, size)`."""
 Pictures = Image.Image | Sequence[Image.Image] | ArrayLike | Tensor
 """One or several images in any form that `to_tensor` reads."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 """Accepted formats. Pillow reads others too, some of them by starting a program."""
 
+NO_VIDEO = (
+    "videos are not read; extract frames as pictures, and name each frame's video in a column that "
+    "--group names"
+)
+"""Reason and advice where a video or an animation is refused."""
+
+# The first bytes of MP4 and MOV (not those of AVIF and HEIC pictures), AVI, and MKV and WebM.
+_VIDEO = re.compile(rb"....(ftyp(?!avi|hei|mif)|moov|mdat)|RIFF....AVI |\x1aE\xdf\xa3", re.DOTALL)
 _MOST_PIXELS = 80_000_000
 # Turns a picture upright, by the orientation in its EXIF data.
 _UPRIGHT = {
@@ -42,7 +53,7 @@ class Picture:
     """A picture in the form that a model needs.
 
     Attributes:
-        pixels: `(channels, 64, 64)` in [0, 1].
+        pixels: `(channels, size, size)` in [0, 1].
         changes: Description of the conversion; empty if there was none.
     """
 
@@ -55,39 +66,28 @@ def read_picture(
 ) -> Picture:
     """Read a picture file of any size and colours for a model of grey (1) or RGB (3) images.
 
-    Transparent parts become black. A picture that is not square is stretched. Error messages
-    contain `name`.
+    Transparent parts become black. A picture that is not square keeps its aspect: bars of the
+    median colour of its border fill the square. Error messages contain `name`.
 
     Raises:
-        UserError: The file is not in one of the `FORMATS`, or damaged.
+        UserError: The file is not in one of the `FORMATS`, damaged, or has several frames.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
-            return _convert(opened, channels, size)
-    except Exception as error:
-        # Pillow raises errors of any type for a damaged file.
-        unknown = isinstance(error, UnidentifiedImageError)
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        reason = "unknown format" if unknown else first_line
-        raise UserError(
-            f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
-        ) from None
+    pixels, changes = _read(content, channels, name, size)
+    return Picture(_to_unit(pixels), changes)
 
 
-def read_pixels(content: bytes, channels: int, name: str, size: int) -> NDArray[np.uint8]:
+def read_pixels(content: bytes, channels: int, name: str, size: int) -> Pixels:
     """Read a picture file as `read_picture` does, as uint8 `(channels, size, size)`."""
-    return _eight_bits(read_picture(content, channels, name, size))
+    return _read(content, channels, name, size)[0]
 
 
-def to_pixels(image: Image.Image, channels: int, size: int) -> NDArray[np.uint8]:
+def to_pixels(image: Image.Image, channels: int, size: int) -> Pixels:
     """Convert a PIL image to uint8 `(channels, size, size)`."""
-    return _eight_bits(_convert(image, channels, size))
+    return _convert(image, channels, size)[0]
 
 
-def to_tensor(images: Pictures, channels: int) -> Tensor:
-    """Convert images in any form to `(n, channels, 64, 64)` in [0, 1]; `Model` lists the forms.
+def to_tensor(images: Pictures, channels: int, size: int = IMAGE_SIZE) -> Tensor:
+    """Convert images in any form to `(n, channels, size, size)` in [0, 1]; `Model` lists the forms.
 
     Raises:
         UserError: The shape, the type or a pixel is not allowed.
@@ -95,12 +95,12 @@ def to_tensor(images: Pictures, channels: int) -> Tensor:
     if isinstance(images, Image.Image):
         images = [images]
     if isinstance(images, list | tuple) and images and isinstance(images[0], Image.Image):
-        return torch.stack([_convert(each, channels, IMAGE_SIZE).pixels for each in images])
+        return torch.stack([_to_unit(to_pixels(each, channels, size)) for each in images])
     try:
         array = np.asarray(images.detach().cpu() if isinstance(images, Tensor) else images)
     except ValueError:
         array = np.empty(0, object)  # arrays of several sizes
-    found, size = f"{array.dtype} of shape {array.shape}", IMAGE_SIZE
+    found = f"{array.dtype} of shape {array.shape}"
     if array.shape[-3:] == (size, size, channels):
         array = np.moveaxis(array, -1, -3)
     if channels == 1 and array.ndim <= 3 and array.shape[-2:] == (size, size):
@@ -119,20 +119,42 @@ def to_tensor(images: Pictures, channels: int) -> Tensor:
 
 
 def to_pil(images: Images) -> list[Image.Image]:
-    """Convert images `(n, channels, 64, 64)` in [0, 1] to PIL images."""
+    """Convert images `(n, channels, size, size)` in [0, 1] to PIL images."""
     pixels = np.rint(images.clip(0, 1) * 255).astype(np.uint8)
     planes = pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
     return [Image.fromarray(each) for each in planes]
 
 
 def encode_png(image: Images) -> bytes:
-    """Encode an image `(channels, 64, 64)` in [0, 1] as a PNG file."""
+    """Encode an image `(channels, size, size)` in [0, 1] as a PNG file."""
     file = io.BytesIO()
     to_pil(image[None])[0].save(file, "png")
     return file.getvalue()
 
 
-def _convert(image: Image.Image, channels: int, size: int) -> Picture:
+def _read(content: bytes, channels: int, name: str, size: int) -> tuple[Pixels, str]:
+    """Return the pixels of a picture file and a description of their conversion."""
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise ValueError(f"it has more than {_MOST_PIXELS} pixels")
+            # A JPEG with a preview or a gain map (MPO), as phones write it, is one picture.
+            animated = opened.format != "MPO" and getattr(opened, "is_animated", False)
+            if not animated:
+                return _convert(opened, channels, size)
+    except Exception as error:
+        # Pillow raises errors of any type for a damaged file.
+        unknown = isinstance(error, UnidentifiedImageError)
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = "unknown format" if unknown else first_line
+        if not (unknown and _VIDEO.match(content)):
+            raise UserError(
+                f"image: {name} cannot be read ({reason}); a PNG, JPEG, GIF or WebP file is needed"
+            ) from None
+    raise UserError(f"image: {name} is not allowed: {NO_VIDEO}")
+
+
+def _convert(image: Image.Image, channels: int, size: int) -> tuple[Pixels, str]:
     image.load()
     image = _turn_upright(image)
     mode = "L" if channels == 1 else "RGB"
@@ -144,16 +166,31 @@ def _convert(image: Image.Image, channels: int, size: int) -> Picture:
     image = image.convert(mode)
     if image.size != (size, size):
         width, height = image.size
-        changes.append(f"{width}x{height} to {size}x{size} pixels")
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image, dtype=np.float32) / 255
-    planes = pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
-    return Picture(torch.from_numpy(np.ascontiguousarray(planes)), ", ".join(changes))
+        padded = ", padded" if width != height else ""
+        changes.append(f"{width}x{height} to {size}x{size} pixels{padded}")
+        image = _fit(image, size)
+    pixels = np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
+    return np.ascontiguousarray(pixels), ", ".join(changes)
 
 
-def _eight_bits(picture: Picture) -> NDArray[np.uint8]:
-    pixels: NDArray[np.uint8] = np.rint(picture.pixels.numpy() * 255).astype(np.uint8)
-    return pixels
+def _fit(image: Image.Image, size: int) -> Image.Image:
+    """Resize an image to a square, with its aspect kept and bars of its border's median colour."""
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.LANCZOS)
+    if width == height:
+        return image
+    pixels = np.asarray(image).reshape(height, width, -1)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    # The median, because a mean mixes the background with an object that touches the border.
+    colour = tuple(np.median(border, 0).astype(int).tolist())
+    square = Image.new(image.mode, (size, size), colour if len(colour) > 1 else colour[0])
+    square.paste(image, ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def _to_unit(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(pixels.astype(np.float32) / 255)
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakdis_core.data import arrays
-from weakdis_core.data.picture_files import read_pixels, to_pixels
+from weakdis_core.data.picture_files import NO_VIDEO, read_pixels, to_pixels
 from weakdis_core.errors import UserError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
@@ -197,10 +197,7 @@ def is_grey(source: PictureSource, samples: int = 20) -> bool:
 
 def _refuse_video(path: Path) -> None:
     if path.suffix.lower() in VIDEOS:
-        raise UserError(
-            f"images: {path} is not allowed: videos are not read; extract frames as pictures, and "
-            "name each frame's video in a column that --group names"
-        )
+        raise UserError(f"images: {path} is not allowed: {NO_VIDEO}")
 
 
 def _converted(pixels: NDArray[np.uint8], channels: int, size: int) -> NDArray[np.uint8]:

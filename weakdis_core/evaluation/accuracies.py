@@ -21,6 +21,9 @@ from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
 
+LOWEST_DENSITY = "lowest_density"
+"""Score by which `Model` recognises pictures unlike the training data; no accuracy."""
+
 SMALLEST_ERROR = 1e-12
 """Smallest mean squared error of a PSNR; exact pictures have 120 dB."""
 
@@ -54,7 +57,8 @@ class Evaluator:
 
         Relation accuracies are over the images whose every factor is labelled, and of these over
         the rows that the model's coding can judge. A monolithic model cannot judge all rows and
-        also reports its coverage.
+        also reports its coverage. `LOWEST_DENSITY` is the log-density of codes that 99% of the
+        images exceed.
 
         Own pictures add for each factor `balanced_accuracy_<factor>` and `majority_accuracy_
         <factor>`, the share of its most frequent value; and `relation_accuracy_<kind>_absent` of
@@ -78,16 +82,18 @@ class Evaluator:
             moved = learner(prior.sample(components, generator), chosen)
             latent.append(self.coding.read(prior, moved))
             dense.append(prior.log_prob(moved)[:, : len(self.coding.n_components)].amin(1))
-        read, encoded, pixels, errors = [], [], [], []
+        read, encoded, pixels, errors, densities = [], [], [], [], []
         for rows, chosen in _chunks(index, of_images):
             images = self.bank.batch(rows)
             codes = model.encode(images).means
             read.append(self.coding.read(prior, codes))
+            densities.append(prior.log_density(codes, len(self.coding.n_components)))
             errors.append((model.decode(codes).sigmoid() - images).square().mean((1, 2, 3)))
             moved = learner(codes, chosen)
             encoded.append(self.coding.read(prior, moved))
             pixels.append(self.oracle.classify(model.decode(moved).sigmoid()))
         metrics = self._factor_metrics(torch.cat(read).cpu().numpy(), true.cpu().numpy())
+        metrics[LOWEST_DENSITY] = float(torch.cat(densities).quantile(0.01))
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
         every = torch.ones_like(relation, dtype=torch.bool)

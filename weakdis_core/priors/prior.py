@@ -126,6 +126,10 @@ class Prior:
         """Return the log-density of codes under the mixtures, `(batch, partitions)`."""
         return torch.logsumexp(self.component_log_prob(codes) + self.log_weights, dim=-1)
 
+    def log_density(self, codes: Tensor, coded: int) -> Tensor:
+        """Return the joint log-density `(batch,)` of the first `coded` partitions of codes."""
+        return self.log_prob(codes)[:, :coded].sum(1)
+
     def log_posterior(self, codes: Tensor, temperature: float = 1.0) -> Tensor:
         """Return the log-probability of each component given the code, with equal weights.
 

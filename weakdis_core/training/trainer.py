@@ -19,7 +19,7 @@ from weakdis_core.data.splits import labelled_by_combination, labelled_subset, s
 from weakdis_core.data.transformations import transform
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.accuracies import Evaluator
+from weakdis_core.evaluation.accuracies import LOWEST_DENSITY, Evaluator
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.model import Model
 from weakdis_core.models.networks import Networks
@@ -103,6 +103,7 @@ class Trainer:
         partitions = self.networks.autoencoder.partitions
         self.labelled = LabelledCodes(values, self.coding, config, partitions)
         self.prior = self.labelled.standard()
+        self.lowest_density: float | None = None
         self.step = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
@@ -111,7 +112,7 @@ class Trainer:
     @property
     def model(self) -> Model:
         """The model with its present prior."""
-        return Model(self.config, self.networks, self.prior)
+        return Model(self.config, self.networks, self.prior, self.lowest_density)
 
     def stage(self, step: int) -> Stage:
         """Return the stage of the step that follows `step` finished ones."""
@@ -157,7 +158,11 @@ class Trainer:
         """Return accuracies on `images_of` a split, with the same draws at every call."""
         index = self.images_of(name, samples)
         generator = torch_generator(self.config.seed, f"evaluation/{name}", self.device)
-        return self.evaluator.evaluate(self.networks, self.prior, index, generator)
+        scores = self.evaluator.evaluate(self.networks, self.prior, index, generator)
+        density = scores.pop(LOWEST_DENSITY)
+        if name == "validation":
+            self.lowest_density = density
+        return scores
 
     def images_of(self, name: Literal["validation", "test"], samples: int | None = None) -> Tensor:
         """Return at most `samples` images of a split in random but fixed order; None for all."""
@@ -184,6 +189,7 @@ class Trainer:
             "cpu_seconds": self.cpu_seconds,
             "networks": self.networks.state_dict(),
             "prior": vars(self.prior),
+            "lowest_density": self.lowest_density,
             "memory": self.labelled.codes,
             "generators": {name: g.get_state() for name, g in self.generators.items()},
             "consistency": self.consistency.state_dict(),
@@ -230,8 +236,9 @@ class Trainer:
         self.prior = type(self.prior)(**prior)
         self.labelled.codes = state["memory"].to(self.device)
         self.step, self.seconds = state["step"], state["seconds"]
-        # Checkpoints of earlier versions have no CPU time.
+        # Checkpoints of earlier versions have no CPU time and no density.
         self.cpu_seconds = state.get("cpu_seconds", math.nan)
+        self.lowest_density = state.get("lowest_density")
         self._terms.load_state_dict(state, self.device)
 
     def _train_step(self) -> None:

@@ -124,6 +124,16 @@ def test_values_are_read_and_set(
     assert capsys.readouterr().out.splitlines()[1:-1] == lines
 
 
+def test_a_picture_unlike_the_training_data_gets_a_warning(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lowest, expected in ((float("inf"), True), (-float("inf"), False), (None, False)):
+        untrained("dsprites_v2", place / "checkpoint.pt", lowest)
+        call(monkeypatch, "--model", ".", "--image", "picture.png")
+        warned = "warning: this picture is unlike the training data" in capsys.readouterr().err
+        assert warned is expected
+
+
 @pytest.mark.usefixtures("cache")
 def test_without_a_picture_test_images_are_drawn(
     place: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,7 +42,8 @@ def test_predictions_equal_those_of_the_model(saved: Path) -> None:
 
     def check(rows: pd.DataFrame, *expected: NDArray[np.float32]) -> None:
         changed = served.predict(rows)
-        assert list(changed.columns) == ["image", "read"]
+        assert list(changed.columns) == ["image", "read", "warning"]
+        assert set(changed["warning"]) == {""}
         for file, image in zip(changed["image"], expected, strict=True):
             pixels = np.asarray(Image.open(io.BytesIO(file))).transpose(2, 0, 1) / 255
             assert np.abs(pixels - image[0]).max() <= 0.5 / 255 + 1e-6
@@ -66,6 +67,12 @@ def test_predictions_equal_those_of_the_model(saved: Path) -> None:
     both = rows.assign(set="shape=ball, object_hue=3")
     check(both[:1], model.decode(codes))
     check(both[["image", "set"]][:1], model.set(red, **values))
+
+
+def test_a_picture_unlike_the_training_data_gets_a_warning(tmp_path: Path) -> None:
+    everything = untrained("shapes3d_v2", tmp_path / "checkpoint.pt", float("inf"))
+    changed = ServedModel(everything).predict(table("change_shape"))
+    assert "this picture is unlike the training data" in changed["warning"][0]
 
 
 def test_input_errors_name_row_value_and_allowed_values(saved: Path) -> None:

@@ -20,7 +20,9 @@ from weakdis_core.data.picture_files import (
     FORMATS,
     encode_png,
     read_picture,
+    read_pixels,
     to_pil,
+    to_pixels,
     to_tensor,
 )
 from weakdis_core.errors import UserError
@@ -48,15 +50,79 @@ def test_png_round_trip() -> None:
     assert np.abs(again - image).max() <= 0.5 / 255 + 1e-6
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK"])
 def test_every_mode_and_size(mode: str) -> None:
     white = Image.new("RGB", (200, 100), "white")
     image = Image.new(mode, white.size, 65535) if mode == "I;16" else white.convert(mode)
     for channels in (SPRITES, ROOMS):
-        picture = read_picture(file_of(image), channels)
+        form = "jpeg" if mode == "CMYK" else "png"
+        picture = read_picture(file_of(image, form), channels)
         assert picture.pixels.shape == (channels, 64, 64)
         assert picture.pixels.min() > 0.99
-        assert "200x100 to 64x64 pixels" in picture.changes
+        assert "200x100 to 64x64 pixels, padded" in picture.changes
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+@pytest.mark.parametrize("turned", [False, True])
+def test_aspect_is_kept_and_bars_have_the_colour_of_the_border(size: int, turned: bool) -> None:
+    # A green picture twice as wide as high. A red object covers a third of its lower edge.
+    pixels = np.full((100, 200, 3), (0, 200, 0), np.uint8)
+    pixels[20:, 60:120] = (200, 0, 0)
+    image = Image.fromarray(pixels.transpose(1, 0, 2) if turned else pixels)
+    found = read_pixels(file_of(image), ROOMS, "it", size)
+    assert found.shape == (3, size, size)
+    found = found.transpose(0, 2, 1) if turned else found
+    quarter = size // 4
+    for bar in (found[:, :quarter], found[:, -quarter:]):
+        assert np.array_equal(np.unique(bar.reshape(3, -1), axis=1), [[0], [200], [0]])
+    height, width = (np.any(found[0] > 100, axis=axis).sum() for axis in (1, 0))
+    assert (height, width) == (pytest.approx(0.4 * size, abs=1), pytest.approx(0.3 * size, abs=1))
+    assert np.array_equal(to_pixels(image, ROOMS, size), read_pixels(file_of(image), 3, "", size))
+    assert to_tensor(image, ROOMS, size).shape == (1, 3, size, size)
+
+
+def test_16_bit_colours_are_scaled() -> None:
+    rows = np.full((64, 1 + 64 * 3 * 2), 0, np.uint8)
+    rows[:, 1:] = np.frombuffer(struct.pack(">3H", 65_535, 30_000, 0) * 64, np.uint8)
+    parts = [b"IHDR" + struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, 0)]
+    parts += [b"IDAT" + zlib.compress(rows.tobytes()), b"IEND"]
+    chunks = b"".join(struct.pack(">I", len(each) - 4) + each + bytes(4) for each in parts)
+    content = with_checksums(bytearray(b"\x89PNG\r\n\x1a\n" + chunks))
+    colours = read_picture(content, ROOMS).pixels.mean(dim=(1, 2))
+    assert colours.tolist() == pytest.approx([1, 30_000 / 65_535, 0], abs=1 / 255)
+
+
+def frames(form: str, n: int) -> bytes:
+    first, *rest = (Image.new("RGB", (64, 64), (200 - 50 * k, 0, 0)) for k in range(n))
+    file = io.BytesIO()
+    first.save(file, form, save_all=True, append_images=rest)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(frames(form, 3) for form in ("GIF", "PNG", "WEBP")),
+        b"\0\0\0\x20ftypisom" + bytes(99),
+        b"\0\0\0\x14ftypqt  " + bytes(99),
+        b"RIFF\0\0\0\0AVI LIST" + bytes(99),
+        b"\x1aE\xdf\xa3" + bytes(99),
+    ],
+    ids=["GIF", "PNG", "WEBP", "mp4", "mov", "avi", "mkv"],
+)
+def test_a_video_is_refused_and_an_image_of_one_frame_is_read(content: bytes) -> None:
+    with pytest.raises(
+        UserError, match=r"image: it is not allowed: videos .* extract frames .*--gr"
+    ):
+        read_picture(content, ROOMS, "it")
+    for form in ("GIF", "PNG", "WEBP"):
+        assert read_picture(frames(form, 1), ROOMS).pixels[0].mean() == pytest.approx(
+            200 / 255, abs=0.02
+        )
+    # A phone's JPEG with a second image, such as a preview, is one picture.
+    assert read_picture(frames("MPO", 2), ROOMS).pixels[0].mean() == pytest.approx(
+        200 / 255, abs=0.02
+    )
 
 
 def test_transparent_parts_become_black() -> None:
