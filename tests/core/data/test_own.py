@@ -14,7 +14,7 @@ from PIL import Image
 from weakdis_core.cli import console
 from weakdis_core.cli import data_commands as commands
 from weakdis_core.config.settings import DataSettings
-from weakdis_core.data import own
+from weakdis_core.data import official, own
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import splits_of
 from weakdis_core.data.variants import variant_of
@@ -46,7 +46,7 @@ def picture(row: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def write_folder(folder: Path, rows: Sequence[Sequence[Any]] | None = None) -> Path:
+def write_folder(folder: Path, rows: list[list[Any]] | None = None) -> Path:
     """Write the pictures, and the labels of the first sixty; one of them lacks its place."""
     folder.mkdir()
     for row in range(N):
@@ -151,7 +151,7 @@ def test_an_edited_source_is_not_prepared_under_the_old_digest(home: Path) -> No
     data("add", "bars", "--images", "bars", "--nuisance", "source")
     before = preset("default", "bars").data.model_copy(update={"max_images": 80_000})
     edit_picture(home)
-    own.official.cache_root().joinpath("prepared").rename(home / "elsewhere")
+    official.cache_root().joinpath("prepared").rename(home / "elsewhere")
     with pytest.raises(UserError, match="have changed since"):
         prepare(before)
 
