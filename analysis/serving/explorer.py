@@ -30,6 +30,7 @@ HOST = "127.0.0.1"
 MOST_BYTES = 20 * 2**20
 """Largest accepted upload."""
 
+_SAMPLES = 10
 # The page loads nothing from elsewhere, and no other page may show it in a frame.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data: blob:; connect-src 'self'; "
@@ -118,12 +119,14 @@ class Explorer:
 
     @torch.no_grad()
     def _sample(self) -> Images:
-        generator = torch.Generator(self.model.prior.means.device)
+        """Return the first of some decoded samples of the prior that is like the training data."""
+        prior = self.model.prior
+        generator = torch.Generator(prior.means.device)
         generator.seed()
-        components = self.model.prior.sample_components(1, generator)
-        codes = self.model.prior.sample(components, generator)
-        image: Images = self.model.decode(codes.cpu().numpy())[0]
-        return image
+        codes = prior.sample(prior.sample_components(_SAMPLES, generator), generator)
+        images = self.model.decode(codes.cpu().numpy())
+        first: Images = images[self.model.is_unlike_training(self.model.encode(images)).argmin()]
+        return first
 
 
 def build_app(explorer: Explorer) -> FastAPI:

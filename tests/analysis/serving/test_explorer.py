@@ -208,7 +208,7 @@ def check_page(page: Page, address: str, own: Path, width: int) -> None:
     wait_for_state(page, f"Set: shape {value}")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download").click()
-    assert Image.open(download.value.path()).size == (64, 64)
+    assert Image.open(io.BytesIO(download.value.path().read_bytes())).size == (64, 64)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert problems == []
     page.close()
