@@ -19,7 +19,6 @@ from sweeps.cluster.storage import Storage
 from sweeps.study_names import STUDY_PREFIX, check_study, study_name
 from weakdis_core.cli.console import parse
 from weakdis_core.config.config import Config
-from weakdis_core.data.own import data_settings
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import preset
@@ -132,6 +131,9 @@ class SweepSettings(
     def variants(self) -> tuple[str, ...]:
         """The variants to search, or those of the study, in order."""
         if self.is_own:
+            # Imports torch to read pictures, which help and the shipped variants do without.
+            from weakdis_core.data.own import data_settings
+
             assert self.variant is not None
             return (data_settings(self.variant)["variant"],)
         used = tuple(VARIANTS) if self.study is None else study_variants(self.study)

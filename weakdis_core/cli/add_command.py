@@ -14,18 +14,18 @@ from weakdis_core.cli import console
 from weakdis_core.config.config import describe
 from weakdis_core.config.description import Description, FactorDescription, Transformation
 from weakdis_core.config.settings import DataSettings
-from weakdis_core.data.factor_guess import (
+from weakdis_core.data.own import complete
+from weakdis_core.data.own_pictures.factor_guess import (
     Guess,
     default_path,
     guess_factors,
     guess_kind,
     write_yaml,
 )
-from weakdis_core.data.labels import FILE_COLUMNS, read_labels
-from weakdis_core.data.own import complete
-from weakdis_core.data.picture_sources import PictureSource, is_grey, open_pictures
+from weakdis_core.data.own_pictures.labels import FILE_COLUMNS, read_labels
+from weakdis_core.data.own_pictures.picture_sources import PictureSource, is_grey, open_pictures
+from weakdis_core.data.own_pictures.survey import describe_content, describe_factors
 from weakdis_core.data.prepared import Prepared, prepare
-from weakdis_core.data.survey import describe_content, describe_factors
 from weakdis_core.data.variants import default_relations
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text

@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from weakdis_core.config.description import Description
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data import official
-from weakdis_core.data.labels import (
+from weakdis_core.data.own_pictures.labels import (
     Columns,
     given_splits,
     group_indices,
     label_indices,
     read_labels,
 )
-from weakdis_core.data.picture_sources import PictureSource, open_pictures, split_address
+from weakdis_core.data.own_pictures.picture_sources import (
+    PictureSource,
+    open_pictures,
+    split_address,
+)
 from weakdis_core.data.plan import FORMAT, Plan, draw_images
 from weakdis_core.data.variants import (
     UNKNOWN,

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from weakdis_core.config.description import Description, FactorDescription, Kind
-from weakdis_core.data.labels import Columns
+from weakdis_core.data.own_pictures.labels import Columns
 from weakdis_core.errors import UserError
 
 LEAST_LABELS = 3

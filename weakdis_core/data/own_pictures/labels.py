@@ -10,7 +10,7 @@ import numpy as np
 
 from weakdis_core.config.description import Description
 from weakdis_core.data import arrays
-from weakdis_core.data.picture_sources import PictureSource, split_address
+from weakdis_core.data.own_pictures.picture_sources import PictureSource, split_address
 from weakdis_core.data.variants import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
 

@@ -1,0 +1,1 @@
+"""Reading, describing and surveying own pictures and their labels."""
