@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
-from weakdis_core.data.variants import OWN, variant_of
+from weakdis_core.data.variants import OWN, VARIANTS, variant_of
 
 PresetName = Literal["default", "paper", "quick"]
 
@@ -122,10 +122,13 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
     Raises:
         UserError: The variant is unknown.
     """
-    # Imports torch to read pictures, which help and the shipped variants do without.
-    from weakdis_core.data.own import data_settings
+    chosen: dict[str, Any] = {"variant": variant}
+    if variant not in VARIANTS:
+        # Imports torch to read pictures, which help and the shipped variants do without.
+        from weakdis_core.data.own import data_settings
 
-    data = validated({"data": data_settings(variant)})
+        chosen = data_settings(variant)
+    data = validated({"data": chosen})
     family = variant_of(data.data).family
     config = _modular(name, data, family)
     if model == "modular":

@@ -12,6 +12,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.store.entities import PagedList
 
 from analysis.data.store import open_store
+from weakdis_core.metrics.accuracy import LABELLED
 from weakdis_core.scores.counts import IMAGES
 
 _TAGS = {
@@ -110,6 +111,17 @@ def search_runs(client: MlflowClient, query: str, deleted: bool = False) -> Iter
         yield from iterate_pages(
             client.search_runs, experiment_ids=ids, filter_string=query, run_view_type=run_view
         )
+
+
+def count_validation(run: pd.Series[Any]) -> int | None:
+    """Return the number of images behind a run's accuracies on validation.
+
+    Of own pictures only those whose every factor is labelled count.
+    """
+    for name in (f"val/{LABELLED}", "training.evaluation_samples"):
+        if not pd.isna(count := run.get(name)):
+            return int(count)
+    return None
 
 
 def iterate_pages(search: Callable[..., PagedList[Any]], **wanted: Any) -> Iterator[Any]:

@@ -15,6 +15,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from analysis.data.runs import count_validation
 from analysis.data.tracked_sweep import TrackedSweep, read_history
 from analysis.tables.rendering import format_setting, setting_name
 
@@ -120,7 +121,8 @@ def _collect_trials(sweep: TrackedSweep) -> pd.DataFrame:
 
 def _to_error(accuracy: pd.Series[Any], sweep: TrackedSweep) -> pd.Series[Any]:
     # At least half an image, which a log axis can show.
-    images = float(sweep.run.data.params.get("training.evaluation_samples", 1000))
+    images = sweep.trials.apply(count_validation, axis="columns").max()
+    images = 1000 if pd.isna(images) else images
     return (1 - accuracy).clip(lower=0.5 / images)
 
 

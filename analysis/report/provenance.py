@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -11,6 +12,8 @@ from analysis.data.declared import DeclaredRows, is_on_cpu
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.tables.rendering import format_duration
 from weakdis_core.config.config import Config, validated
+from weakdis_core.data.own import data_settings
+from weakdis_core.errors import UserError
 from weakdis_core.presets import preset
 from weakdis_core.rows import Row
 
@@ -31,7 +34,20 @@ def parse_config(params: Mapping[str, str]) -> Config:
         inside = settings.setdefault(group, {}) if group else settings
         assert isinstance(inside, dict)
         inside[rest] = None if text == "None" else yaml.safe_load(text)
+    data = settings.get("data")
+    if isinstance(data, dict) and (digest := data.get("description")) is not None:
+        data["description"] = _find_description(str(data["variant"]), str(digest))
     return validated(settings)
+
+
+def _find_description(name: str, digest: str) -> dict[str, Any]:
+    """Return the description of own pictures on this machine."""
+    found: dict[str, Any] = data_settings(name).get("description", {})
+    if found.get("digest") != digest:
+        raise UserError(
+            f"variant: the own pictures {name} of this machine have not the digest {digest}"
+        )
+    return found
 
 
 def build_command(config: Config) -> str:
@@ -40,7 +56,8 @@ def build_command(config: Config) -> str:
     defaults = preset("default", config.data.variant, kind).flat()
     flags = [f"--variant {config.data.variant}"]
     flags += [f"--model {kind}"] if kind != "modular" else []
-    flags += [f"--data.source {config.data.source}"]
+    if config.data.description is None:
+        flags.append(f"--data.source {config.data.source}")
     for name, value in config.flat().items():
         if not name.startswith(_OWN_FLAGS) and defaults.get(name) != value:
             flags.append(f"--{name.replace('_', '-')} {value}")

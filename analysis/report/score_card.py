@@ -7,10 +7,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from analysis.data.runs import count_validation
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.report.provenance import count_core_hours
 from analysis.statistics import paired_interval, t_interval, wilson_interval
-from analysis.tables.rendering import NOTHING, format_mean, format_setting, setting_name
+from analysis.tables.rendering import (
+    NOTHING,
+    format_labels,
+    format_mean,
+    format_setting,
+    setting_name,
+)
 from weakdis_core.paper import Published
 from weakdis_core.scores.counts import count_of
 
@@ -48,7 +55,7 @@ def measure_run(run: pd.Series[Any], metric: str) -> Measure:
         return Measure(NOTHING)
     part, _, name = metric.partition("/")
     scores = {str(key).removeprefix("test/"): number for key, number in run.items()}
-    images = count_of(name, scores) if part == "test" else run.get("training.evaluation_samples")
+    images = count_of(name, scores) if part == "test" else count_validation(run)
     if metric.endswith("psnr") or images is None:
         return Measure(_format(value, metric))
     ends = wilson_interval(round(value * int(images)), int(images))
@@ -89,7 +96,7 @@ def build_score_card(sweep: TrackedSweep) -> dict[str, Measure]:
             "test accuracy": Measure(test, fresh if seeds else spread),
             "oracle accuracy": Measure(oracle, "judges the pictures"),
             "sharpness": Measure(sharp, f"{changed} after a relation"),
-            "labels": Measure(f"{best['data.labels']:.0f}", "labelled images"),
+            "labels": Measure(format_labels(best["data.labels"]), "labelled images"),
         }
         card = {name: each for name, each in scores.items() if each.value != NOTHING}
     words = {"pruned": "stopped early", "out_of_time": "out of time"}
@@ -135,7 +142,7 @@ def compare_confirmed(sweep: TrackedSweep) -> pd.DataFrame:
         rows.append(
             {
                 "Configuration": name,
-                "Labels": f"{runs['data.labels'].iloc[0]:.0f}",
+                "Labels": format_labels(runs["data.labels"].iloc[0]),
                 "Seeds": f"{len(runs)}",
                 "Pixels, test": str(measure_seeds(runs, PIXELS)),
                 "Behind the first": NOTHING if first else format_mean(behind),

@@ -115,7 +115,7 @@ def build_page(
     best, confirmed = sweep.best, compare_confirmed(sweep)
     importance, board = compute_importances(build_study(sweep)), build_leaderboard(sweep)
     # As the console numbers them.
-    board["trial"] = [number.lstrip("0") for number in board["trial"]]
+    board["trial"] = [str(int(number)) for number in board["trial"]]
     charts = draw_charts(sweep, importance, client)
     if len(scored := [each for each in compared if each.best is not None]) > 1:
         charts["comparison"] = draw_comparison(scored, client)

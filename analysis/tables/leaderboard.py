@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from analysis.data.runs import count_validation
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.statistics import UNDEFINED, Interval, wilson_interval
 from analysis.tables.rendering import (
@@ -34,12 +35,13 @@ def build_leaderboard(sweep: TrackedSweep) -> pd.DataFrame:
         of the sweep's metric; `low` and `high` are the ends of its Wilson interval over validation
         images. They are NaN for a trial without a score.
     """
-    images, searched = "training.evaluation_samples", list(sweep.space)
-    wanted = dict.fromkeys([*sweep.trials, sweep.metric, images, *searched])
+    searched = list(sweep.space)
+    wanted = dict.fromkeys([*sweep.trials, sweep.metric, *searched])
     trials = sweep.trials.reindex(columns=list(wanted))
+    images = [count_validation(row) for _, row in sweep.trials.iterrows()]
     intervals = [
-        UNDEFINED if pd.isna(score * n) else wilson_interval(round(score * n), int(n))
-        for score, n in zip(trials[sweep.metric], trials[images], strict=True)
+        UNDEFINED if n is None or pd.isna(score) else wilson_interval(round(score * n), n)
+        for score, n in zip(trials[sweep.metric], images, strict=True)
     ]
     table = trials.rename(columns={"trial_id": "trial", sweep.metric: "score"}).assign(
         low=[interval.low for interval in intervals],

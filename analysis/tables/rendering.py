@@ -76,6 +76,11 @@ def format_setting(value: Any) -> str:
     return format_value(value, 0) if value.is_integer() else f"{value:.3g}"
 
 
+def format_labels(labels: float) -> str:
+    """Format the size of a labelled subset; 0 is all labels of own pictures."""
+    return f"{labels:.0f}" if labels else "all"
+
+
 def setting_name(name: str) -> str:
     """Return the short name of a setting: `latent size` for `model.latent_size`."""
     return name.rpartition(".")[2].replace("_", " ")

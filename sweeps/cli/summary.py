@@ -11,7 +11,7 @@ from rich.text import Text
 
 from analysis.serving.model_address import registered_name
 from analysis.statistics import Interval, t_interval
-from analysis.tables.rendering import format_mean
+from analysis.tables.rendering import format_labels, format_mean
 from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.stage import StageRun, Sweep
@@ -119,12 +119,12 @@ def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None
 def _accuracies(sweep: Sweep, best: Best, confirmed: Sequence[Confirmed]) -> Table:
     """Return a table of relation accuracies: of the search, of fresh seeds, and the paper's."""
     table = Table("relation accuracy", *KINDS, "labels", show_edge=False, pad_edge=False)
-    labels = str(best.record.values.get("data.labels", sweep.base.data.labels))
+    labels = format_labels(best.record.values.get("data.labels", sweep.base.data.labels))
     table.add_row("this sweep, validation", *_cells(best.record.metrics, "val"), labels)
     style = None if confirmed else "bold"
     table.add_row("this sweep, test", *_cells(best.test, "test"), labels, style=style)
     for each in confirmed:
-        labels, seeds = str(each.config.data.labels), len(each.runs)
+        labels, seeds = format_labels(each.config.data.labels), len(each.runs)
         table.add_row(f"trial {each.trial.number} on fresh seeds")
         for run in each.runs:
             table.add_row(f"seed {run.values['seed']}, test", *_cells(run.test, "test"), labels)

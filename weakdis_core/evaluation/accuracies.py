@@ -11,6 +11,8 @@ from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.variants import OWN, IndexArray, Variant
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.accuracy import (
+    ABSENT,
+    LABELLED,
     RelationAccuracy,
     balanced_accuracy,
     factor_accuracy,
@@ -60,7 +62,7 @@ class Evaluator:
         also reports its coverage. `LOWEST_DENSITY` is the log-density of codes that 99% of the
         images exceed.
 
-        Own pictures add for each factor `balanced_accuracy_<factor>` and `majority_accuracy_
+        Own pictures add the counts `images_labelled` and `images_labelled_<factor>`; for each factor `balanced_accuracy_<factor>` and `majority_accuracy_
         <factor>`, the share of its most frequent value; and `relation_accuracy_<kind>_absent` of
         the `images_absent` rows whose relation leads to a combination of values that no labelled
         picture shows.
@@ -105,7 +107,7 @@ class Evaluator:
                 rows = known & self._is_absent(start, of_images)
                 absent = self._relation_accuracy(predicted, start, of_images, rows)
                 metrics[f"relation_accuracy_{kind}_absent"] = absent.all
-                metrics["images_absent"] = float(rows.sum())
+                metrics[ABSENT] = float(rows.sum())
         metrics |= self.coding.coverage(known & self.coding.judged(start, of_images))
         if self.density_threshold is not None:
             accepted = torch.cat(dense) >= self.density_threshold
@@ -120,9 +122,11 @@ class Evaluator:
         metrics = {"factor_accuracy": joint}
         metrics |= {f"factor_accuracy_{name}": float(single[k]) for k, name in enumerate(names)}
         if self.variant.family == OWN:
+            metrics[LABELLED] = float((true >= 0).all(axis=1).sum())
             for name, found, values in zip(names, read.T, true.T, strict=True):
                 metrics[f"balanced_accuracy_{name}"] = balanced_accuracy(found, values)
                 metrics[f"majority_accuracy_{name}"] = majority_accuracy(values)
+                metrics[f"{LABELLED}_{name}"] = float((values >= 0).sum())
         return metrics
 
     def _is_absent(self, values: Tensor, relation: Tensor) -> Tensor:

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+LABELLED = "images_labelled"
+"""Count of own images whose every factor is labelled; with `_<factor>` of those where it is."""
+
+ABSENT = "images_absent"
+"""Count of own images that a relation gives a combination of values without pictures."""
+
 
 @dataclass(frozen=True)
 class RelationAccuracy:

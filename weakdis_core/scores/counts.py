@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Mapping
 
+from weakdis_core.metrics.accuracy import ABSENT, LABELLED
+
 FIDELITY = (
     "manipulation_psnr",
     "swap_psnr",
@@ -16,14 +18,7 @@ FIDELITY = (
 IMAGES, CHANGED = "images", "fidelity_images"
 """Names of two counts: all test images, and those behind the fidelity scores."""
 
-LABELLED = "images_labelled"
-"""Name of the count of own test images whose every factor is labelled; with `_<factor>` of those
-where this factor is."""
-
-ABSENT = "images_absent"
-"""Name of the count of own test images that a relation gives a combination without pictures."""
-
-COUNTS = (IMAGES, CHANGED)
+COUNTS = (IMAGES, CHANGED, LABELLED, ABSENT)
 """Scores that only count images."""
 
 _OVER_JUDGED = {

@@ -3,12 +3,12 @@
 import torch
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import OWN, UNKNOWN
+from weakdis_core.data.variants import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.ceilings import identifiability_ceiling
 from weakdis_core.priors.prior import Prior
 from weakdis_core.rows import Disentanglement
-from weakdis_core.scores.counts import IMAGES, LABELLED
+from weakdis_core.scores.counts import IMAGES
 from weakdis_core.scores.disentanglement import disentanglement_scores
 from weakdis_core.scores.fidelity import fidelity_scores
 from weakdis_core.training.trainer import Trainer
@@ -31,15 +31,10 @@ def score_on_test(
         fidelity scores, the disentanglement scores, and the counts that `count_of` needs.
     """
     test = trainer.splits.test
-    known = prepared.factors[test] != UNKNOWN
-    full = test[known.all(axis=1)]
+    full = test[(prepared.factors[test] != UNKNOWN).all(axis=1)]
     scores = trainer.evaluate("test") | oracle.accuracies()
     ceiling = identifiability_ceiling(prepared.digests[full], prepared.factors[full])
     scores |= {"identifiability_ceiling": ceiling, IMAGES: float(len(test))}
-    if prepared.source == OWN:
-        scores[LABELLED] = float(len(full))
-        labels = zip(trainer.variant.factor_names, known.sum(axis=0), strict=True)
-        scores |= {f"{LABELLED}_{name}": float(count) for name, count in labels}
     if trainer.config.model.kind == "modular":
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
         scores["component_spread"], scores["component_distance"] = spread
