@@ -171,10 +171,10 @@ def test_units_never_straddle_and_train_shows_every_value(
     parts = (splits.train, splits.validation, splits.test)
     together = np.concatenate(parts)
     assert len(set(together.tolist())) == len(together)
-    for keys in (digests, groups):
-        for first, second in combinations(parts, 2) if keys is not None else ():
+    for keys in (digests, digests if groups is None else groups):
+        for first, second in combinations(parts, 2):
             assert not set(keys[first].tolist()) & set(keys[second].tolist())
-    labelled = (factors >= 0).any(axis=1)
+    labelled = np.asarray((factors >= 0).any(axis=1))
     assert labelled[np.concatenate(parts[1:])].all()
     assert set(np.flatnonzero(labelled).tolist()) <= set(together.tolist())
     assert values_in(factors[splits.train]) == values_in(factors)
