@@ -121,8 +121,8 @@ def _collect_trials(sweep: TrackedSweep) -> pd.DataFrame:
 
 def _to_error(accuracy: pd.Series[Any], sweep: TrackedSweep) -> pd.Series[Any]:
     # At least half an image, which a log axis can show.
-    images = sweep.trials.apply(count_validation, axis="columns").max()
-    images = 1000 if pd.isna(images) else images
+    counts = [count_validation(row) or 0 for _, row in sweep.trials.iterrows()]
+    images = max(counts, default=0) or 1000
     return (1 - accuracy).clip(lower=0.5 / images)
 
 

@@ -11,9 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from weakdis_core.config.config import Config
+from weakdis_core.config.description import Description, FactorDescription
 from weakdis_core.config.settings import DataSettings, ModelKind
 from weakdis_core.data.prepared import Prepared, prepare
-from weakdis_core.data.splits import split
+from weakdis_core.data.splits import split, splits_of
+from weakdis_core.data.variants import UNKNOWN, build_variant
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
@@ -83,6 +85,52 @@ def sprites_oracle(small_cache: Path) -> Oracle:
 @pytest.fixture(scope="session")
 def rooms_oracle(rooms: Prepared) -> Oracle:
     return train_oracle(rooms, split(rooms.digests, 0), steps=5)
+
+
+BARS = Description(
+    name="bars",
+    size=32,
+    factors={
+        "colour": FactorDescription(values={name: (name,) for name in ("red", "green", "blue")}),
+        "place": FactorDescription(values={str(n): (str(n),) for n in range(4)}, kind="ordinal"),
+    },
+    pictures=400,
+    digest="0123",
+)
+"""Own pictures of 32 pixels. No picture shows a blue bar at the last place."""
+
+
+def bars_config(**changes: object) -> Config:
+    """Return a small configuration of `bars`, with every label."""
+    values = {name: value for name, value in SMALL.items() if name != "data.source"}
+    description = BARS.model_dump(mode="json")
+    values |= {"data.variant": "bars", "data.source": "own", "data.description": description}
+    values |= {"data.labels": 0, "loss.prior_matching": "kl", "loss.label_weight": 1.0}
+    values |= {"loss.cycle_weight": 0.1, "loss.cycle_swaps": 0.5, "loss.prior_refit_every": 3}
+    return Config().with_values(values | changes)
+
+
+@pytest.fixture(scope="session")
+def bars() -> Prepared:
+    """Own pictures, of which half have no label and some lack that of one factor."""
+    generator, n = numpy_generator(0, "bars"), BARS.pictures
+    factors = np.stack([generator.integers(3, size=n), generator.integers(4, size=n)], axis=1)
+    factors[(factors == (2, 3)).all(1), 1] = 0
+    images = generator.integers(30, size=(n, 3, 32, 32), dtype=np.uint8)
+    for image, (colour, place) in zip(images, factors.tolist(), strict=True):
+        image[colour, 8:24, 8 * place : 8 * place + 8] = 220
+    factors[::2] = UNKNOWN
+    factors[1::20, 0] = UNKNOWN
+    factors[3::20, 1] = UNKNOWN
+    indices = np.column_stack([np.arange(n), factors])
+    digests = np.arange(n, dtype=np.uint64)
+    variant = build_variant(BARS)
+    return Prepared(variant, "own", Path(), images, factors, indices, digests, 255.0, "0123")
+
+
+@pytest.fixture(scope="session")
+def bars_oracle(bars: Prepared) -> Oracle:
+    return train_oracle(bars, splits_of(bars, 0), steps=5)
 
 
 @pytest.fixture

@@ -67,8 +67,9 @@ def split_labelled(
     """Split images of which only some are labelled.
 
     Labelled images are split 60/20/20 at random (80/10/10 above 5,000), and every factor value
-    keeps a label in train. Unlabelled images are in train, unless a labelled image of validation or
-    test is equal or in their group; these are in no split.
+    keeps a label in train, unless all its images are given to other splits. Unlabelled images are
+    in train, unless a labelled image of validation or test is equal or in their group; these are in
+    no split.
 
     Args:
         digests: Hash of each image, `(images,)`. Equal images are in the same split.
@@ -87,10 +88,11 @@ def split_labelled(
     shares = (_FEW_TRAIN, _FEW_VALIDATION) if few else (_TRAIN, _VALIDATION)
     part = np.zeros(len(weights), dtype=np.int64)
     part[weights > 0] = _divide(weights[weights > 0], shares, seed)
-    if given is None:
-        _move_missing_values(part, unit, factors)
-    else:
+    fixed = np.zeros(len(weights), dtype=bool)
+    if given is not None:
         _apply_given(part, unit, given)
+        fixed[unit[given != UNKNOWN]] = True
+    _move_missing_values(part, unit, factors, fixed)
     found = [np.flatnonzero(part[unit] == which) for which in range(3)]
     train, validation, test = found[0], *(rows[labelled[rows]] for rows in found[1:])
     if not (labelled[train].any() and len(validation) and len(test)):
@@ -125,14 +127,17 @@ def _units(digests: NDArray[np.uint64], groups: IndexArray | None) -> IndexArray
     return np.unique(joined[unit], return_inverse=True)[1].astype(np.int64)
 
 
-def _move_missing_values(part: IndexArray, unit: IndexArray, factors: IndexArray) -> None:
-    """Move a unit into train for each factor value without a label there."""
+def _move_missing_values(
+    part: IndexArray, unit: IndexArray, factors: IndexArray, fixed: NDArray[np.bool_]
+) -> None:
+    """Move a unit that is not fixed into train for each factor value without a label there."""
     sizes = np.bincount(unit)
     for column in factors.T:
         in_train = np.unique(column[part[unit] == 0])
         for value in np.setdiff1d(np.unique(column[column != UNKNOWN]), in_train):
             holding = np.unique(unit[column == value])
-            part[holding[sizes[holding].argmin()]] = 0
+            holding = holding[~fixed[holding]]
+            part[holding[sizes[holding].argsort()[:1]]] = 0
 
 
 def _apply_given(part: IndexArray, unit: IndexArray, given: IndexArray) -> None:
@@ -224,11 +229,8 @@ class _Pool:
     """Images grouped by their combination of factor values, for balanced draws."""
 
     def __init__(self, factors: IndexArray, n_values: Sequence[int]) -> None:
-        # Shifted by one, because unknown values are -1.
-        flat = np.ravel_multi_index(tuple(factors.T + 1), tuple(n + 1 for n in n_values))
-        _, first, group = np.unique(flat, return_index=True, return_inverse=True)
+        self._values, group = np.unique(factors, axis=0, return_inverse=True)
         members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-        self._values = factors[first]
         self._members = [rows.tolist() for rows in members]
         self._left = np.array([len(rows) for rows in members])
         self._drawn = [0] * len(members)

@@ -62,10 +62,10 @@ class Evaluator:
         also reports its coverage. `LOWEST_DENSITY` is the log-density of codes that 99% of the
         images exceed.
 
-        Own pictures add the counts `images_labelled` and `images_labelled_<factor>`; for each factor `balanced_accuracy_<factor>` and `majority_accuracy_
-        <factor>`, the share of its most frequent value; and `relation_accuracy_<kind>_absent` of
-        the `images_absent` rows whose relation leads to a combination of values that no labelled
-        picture shows.
+        Own pictures add the counts `images_labelled` and `images_labelled_<factor>`; for each
+        factor `balanced_accuracy_<factor>` and `majority_accuracy_<factor>`, the share of its most
+        frequent value; and `relation_accuracy_<kind>_absent` of the `images_absent` rows whose
+        relation leads to a combination of values that no labelled picture shows.
 
         Args:
             networks: The autoencoder and the relational learner.
@@ -98,17 +98,19 @@ class Evaluator:
         metrics[LOWEST_DENSITY] = float(torch.cat(densities).quantile(0.01))
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
-        every = torch.ones_like(relation, dtype=torch.bool)
+        every = self.coding.judged(values, relation)
         metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation, every)
+        judged = known & self.coding.judged(start, of_images)
+        is_own = self.variant.family == OWN
+        absent = judged & self._is_absent(start, of_images) if is_own else None
         for kind, found in (("encoded", encoded), ("pixels", pixels)):
             predicted = torch.cat(found)
-            metrics |= self._relation_metrics(kind, predicted, start, of_images, known)
-            if self.variant.family == OWN:
-                rows = known & self._is_absent(start, of_images)
-                absent = self._relation_accuracy(predicted, start, of_images, rows)
-                metrics[f"relation_accuracy_{kind}_absent"] = absent.all
-                metrics[ABSENT] = float(rows.sum())
-        metrics |= self.coding.coverage(known & self.coding.judged(start, of_images))
+            metrics |= self._relation_metrics(kind, predicted, start, of_images, judged)
+            if absent is not None:
+                accuracy = self._relation_accuracy(predicted, start, of_images, absent)
+                metrics[f"relation_accuracy_{kind}_absent"] = accuracy.all
+                metrics[ABSENT] = float(absent.sum())
+        metrics |= self.coding.coverage(judged)
         if self.density_threshold is not None:
             accepted = torch.cat(dense) >= self.density_threshold
             accuracy = self._relation_accuracy(torch.cat(latent), values, relation, accepted)
@@ -148,9 +150,8 @@ class Evaluator:
         return relation_accuracy(*(tensor.cpu().numpy() for tensor in tensors))
 
     def _relation_metrics(
-        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor, known: Tensor
+        self, kind: str, predicted: Tensor, values: Tensor, relation: Tensor, judged: Tensor
     ) -> dict[str, float]:
-        judged = known & self.coding.judged(values, relation)
         accuracy = self._relation_accuracy(predicted, values, relation, judged)
         each = zip(self.variant.relation_names, accuracy.per_relation, strict=True)
         return {

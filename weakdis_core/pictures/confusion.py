@@ -66,8 +66,7 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     """Return confusion matrices of all factors, then of all relations.
 
     Factors use the images with their label. Relations use those whose every factor is labelled and
-    that the model's coding can judge. The oracle must be on the trainer's
-    device.
+    that the model's coding can judge. The oracle must be on the trainer's device.
     """
     variant, coding = trainer.variant, trainer.coding
     index = trainer.images_of("test", _FACTOR_IMAGES)

@@ -18,8 +18,7 @@ Pixels = NDArray[np.uint8]
 
 # With a power of two, a number of pixels is exact in inches.
 DPI = 256
-_REPEAT = 2
-_SIDE = 64 * _REPEAT
+_SIDE = 128
 _GAP = 10
 _FRAME = 4
 _FRAME_COLOUR = np.round(255 * np.array(to_rgb("#D55E00"))).astype(np.uint8)
@@ -37,7 +36,7 @@ class GridRow:
     """A row of images.
 
     Attributes:
-        images: Each `(channels, 64, 64)` in [0, 1]; None leaves a place empty.
+        images: Each `(channels, size, size)` in [0, 1]; None leaves a place empty.
         label: Text on the left of the row.
         framed: Place of the image with a frame.
         note: Text on the right of the row.
@@ -97,10 +96,11 @@ def _paste(
 
 
 def _enlarge(image: Images) -> Pixels:
-    """Return the bytes of an image, channels last, with every pixel repeated."""
+    """Return the bytes of an image, channels last, with pixels repeated up to `_SIDE`."""
     levels = _LEVELS[len(image)]
     pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
-    return np.repeat(np.repeat(pixels.astype(np.uint8), _REPEAT, axis=0), _REPEAT, axis=1)
+    times = _SIDE // len(pixels)
+    return np.repeat(np.repeat(pixels.astype(np.uint8), times, axis=0), times, axis=1)
 
 
 def _text_width(texts: Sequence[str], letters: int) -> int:

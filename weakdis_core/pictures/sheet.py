@@ -30,7 +30,8 @@ def draw_sheet(trainer: Trainer) -> bytes:
         write.text((_LABELS - 6, top + _SIDE / 2), label, "black", anchor="rm")
         for column, image in enumerate(row):
             pixels = np.round(255 * image.transpose(1, 2, 0)).astype(np.uint8)
-            sheet.paste(Image.fromarray(pixels.squeeze()), (_LABELS + column * pitch, top))
+            shown = Image.fromarray(pixels.squeeze()).resize((_SIDE, _SIDE), Image.Resampling.BOX)
+            sheet.paste(shown, (_LABELS + column * pitch, top))
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=85)
     return file.getvalue()

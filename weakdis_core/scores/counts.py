@@ -26,9 +26,12 @@ _OVER_JUDGED = {
 }
 # The evaluation draws as many codes as there are images.
 _OVER_DRAWS = {"relation_accuracy_latent", "relation_accuracy_latent_affected"}
-_OVER_LABELLED = ("factor_accuracy", "identifiability_ceiling")
+_OVER_LABELLED = _OVER_JUDGED | {
+    "factor_accuracy", "identifiability_ceiling", "oracle_accuracy", "oracle_accuracy_softened"
+}  # fmt: skip
+_OVER_ABSENT = {f"relation_accuracy_{kind}_absent" for kind in ("encoded", "pixels")}
 _FACTOR = re.compile(r"(?:factor|balanced|majority)_accuracy_(\w+)")
-_OVER_ALL = ("factor_accuracy", "oracle_", "reconstruction_", "identifiability_ceiling")
+_OVER_ALL = ("factor_accuracy", "reconstruction_")
 _ON_TEST = ("dci_", "sap_", "disentanglement_")
 _ON_TRAIN = ("mig_", "modularity_")
 
@@ -40,14 +43,17 @@ def count_of(name: str, scores: Mapping[str, float]) -> int | None:
     """
     if name in FIDELITY:
         return 0 if math.isnan(scores.get(name, math.nan)) else _count(scores, CHANGED)
-    if name.endswith("_absent"):
+    if name in _OVER_ABSENT:
         return _count(scores, ABSENT)
-    if (factor := _FACTOR.match(name)) and (own := _count(scores, f"{LABELLED}_{factor[1]}")):
-        return own
-    if name in _OVER_JUDGED or name in _OVER_LABELLED:
+    places = [LABELLED, IMAGES] if name in _OVER_LABELLED else []
+    if name in _OVER_JUDGED:
         # A monolithic model is judged on the images that have a component.
-        judged = _count(scores, "images_judged") if name in _OVER_JUDGED else None
-        return judged or _count(scores, LABELLED) or _count(scores, IMAGES)
+        places = ["images_judged", *places]
+    if factor := _FACTOR.fullmatch(name):
+        places = [f"{LABELLED}_{factor[1]}"]
+    for place in places:
+        if (count := _count(scores, place)) is not None:
+            return count
     if name.startswith(_ON_TRAIN):
         return _count(scores, "disentanglement_train_rows")
     if name.startswith(_ON_TEST):

@@ -8,6 +8,7 @@ import torch
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
+from weakdis_core.models.encoders import ConvolutionalEncoder
 from weakdis_core.models.layers import Localiser, translation_matrices
 from weakdis_core.models.networks import Discriminator, RelationalLearner
 
@@ -20,6 +21,8 @@ ARCHITECTURES = [
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
 ]
+
+RESIDUAL = {"encoder": "residual", "decoder": "residual", "he_initialisation": True}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -140,3 +143,29 @@ def test_the_discriminator_depends_on_the_partition() -> None:
     logits = network(same)
     assert logits.shape == (2, 3, 1)
     assert len(set(logits[0, :, 0].tolist())) == 3
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, RESIDUAL])
+@pytest.mark.parametrize("size", [32, 128])
+def test_networks_follow_the_size_of_the_images(size: int, architecture: dict[str, object]) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    model = ModularAutoencoder(3, 4, False, settings, image_size=size)
+    images = torch.rand(2, 3, size, size)
+    assert model.decode(model.encode(images).means).shape == images.shape
+    for encoder in model.modules():
+        if isinstance(encoder, ConvolutionalEncoder):
+            assert encoder.features(images).shape == (2, 16, 4, 4)
+
+
+@pytest.mark.parametrize("size", [32, 128])
+def test_the_patch_of_other_sizes_is_half_as_wide_as_the_image(size: int) -> None:
+    decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16), size)
+    with torch.no_grad():
+        for parameter in (*decoder.draw.parameters(), *decoder.translation.parameters()):
+            parameter.zero_()
+        dict(decoder.draw.named_parameters())["4.bias"].add_(10.0)
+    # Without a translation the patch is in the middle.
+    inside = (decoder(torch.zeros(1, 4))[0, 0] > 5).nonzero()
+    assert inside.float().mean() == size / 2
+    # It covers half of its outermost pixels.
+    assert len(inside) == (size // 2 - 1) ** 2

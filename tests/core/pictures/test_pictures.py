@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.core.conftest import SMALL, small_config
+from tests.core.conftest import SMALL, bars_config, small_config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.data.variants import VARIANTS
+from weakdis_core.data.variants import UNKNOWN, VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.pictures.canvas import Head
@@ -231,3 +231,18 @@ def test_every_picture_has_a_caption_and_names_its_model(trainer: Trainer) -> No
         head = Head.of(trainer.config, caption)
         assert head.title == f"dsprites_v2, config {trainer.config.hash()}, seed 0"
         assert head.height(3) > head.height(9)
+
+
+@pytest.mark.slow
+def test_pictures_of_partly_labelled_images_of_another_size(
+    bars: Prepared, bars_oracle: Oracle, tmp_path: Path
+) -> None:
+    trainer = Trainer(bars_config(), bars, bars_oracle)
+    list(trainer.fit())
+    assert {path.name for path in write_pictures(trainer, bars_oracle, tmp_path)} == ALL
+    (tmp_path / "sheet.jpg").write_bytes(draw_sheet(trainer))
+    true = trainer.bank.values[trainer.images_of("test")]
+    known = (true != UNKNOWN).sum(0).tolist()
+    full = int((true != UNKNOWN).all(1).sum())
+    counts = [int(each.counts.sum()) for each in confusions(trainer, bars_oracle)]
+    assert counts == [*known, *[full] * len(trainer.variant.relations)]

@@ -47,3 +47,41 @@ def test_value_without_a_label_is_an_error(factor: int, value: int) -> None:
     message = rf"data\.labels: 18 is not enough: factor {factor} .* sample of value {value};"
     with pytest.raises(UserError, match=message):
         LabelledCodes(VALUES[VALUES[:, factor] != value], CODING, Config(), partitions=3)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("standardise", [False, True])
+def test_a_fit_with_unknown_values_is_that_of_each_partitions_known_rows(
+    shared: bool, standardise: bool
+) -> None:
+    loss = LossSettings(shared_covariance=shared, standardise_prior=standardise)
+    generator = torch.Generator().manual_seed(0)
+    values = VALUES.repeat(3, 1)
+    unknown = torch.rand(values.shape, generator=generator) < 0.4
+    partly = values.masked_fill(unknown, -1)
+    config = Config().with_values(
+        {"loss.shared_covariance": shared, "loss.standardise_prior": standardise}
+    )
+    memory = LabelledCodes(partly, CODING, config, partitions=4)
+    memory.codes = torch.randn(memory.codes.shape, generator=generator)
+    fitted = memory.fit()
+    for k in range(3):
+        rows = ~unknown[:, k]
+        alone = fit_prior(
+            memory.codes[rows][:, [k]], values[rows][:, [k]], torch.tensor([3]), 3, loss
+        )
+        for name, value in vars(alone).items():
+            torch.testing.assert_close(vars(fitted)[name][[k]], value)
+    # A code whose value is unknown does not move its components.
+    memory.codes[:, :3][unknown] = 1e6
+    for name, value in vars(memory.fit()).items():
+        assert torch.equal(value, vars(fitted)[name])
+
+
+def test_a_value_that_only_partly_labelled_images_have_is_enough() -> None:
+    partly = VALUES.clone()
+    partly[VALUES[:, 0] == 2, 1:] = -1
+    LabelledCodes(partly, CODING, Config(), partitions=3)
+    partly[VALUES[:, 0] == 2, 0] = -1
+    with pytest.raises(UserError, match="factor 0 has no labelled sample of value 2"):
+        LabelledCodes(partly, CODING, Config(), partitions=3)

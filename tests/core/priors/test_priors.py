@@ -88,6 +88,10 @@ def test_kl_is_exact_for_a_component_and_a_bound_for_a_mixture() -> None:
         )
         torch.testing.assert_close(divergence[:, partition], kl_divergence(code, target))
     bound = prior.kl(means, log_variances)
+    partly = components.clone()
+    partly[::2, 0] = -1
+    mixed = prior.kl(means, log_variances, partly)
+    assert torch.equal(mixed, torch.where(partly < 0, bound, divergence))
     for partition, n in enumerate(N_VALUES):
         code = MultivariateNormal(
             means[:, partition], torch.diag_embed(log_variances[:, partition].exp())

@@ -71,3 +71,16 @@ def test_relational_loss_is_zero_only_at_the_target() -> None:
     assert losses.relational(wanted + 1, codes, factor, sample) == 6
     # Unchanged codes err in the affected partition: (0+1)^2 + (1+1)^2 and (10+1)^2 + (11+1)^2.
     assert losses.relational(codes, codes, factor, sample) == (1 + 4 + 121 + 144) / 2
+
+
+def test_component_cross_entropy_skips_unknown_components() -> None:
+    prior = two_components()
+    codes = torch.randn(4, 2, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    values = torch.tensor([[0, 1], [-1, 1], [1, -1], [-1, -1]])
+    loss = losses.component_cross_entropy(prior, codes, values)
+    log_posterior = prior.log_posterior(codes)
+    known = [log_posterior[row, k, values[row, k]] for row, k in ((0, 0), (0, 1), (1, 1), (2, 0))]
+    torch.testing.assert_close(loss, -torch.stack(known).sum() / 4)
+    loss.backward()
+    assert codes.grad is not None
+    assert torch.equal((codes.grad != 0).any(-1), values >= 0)
