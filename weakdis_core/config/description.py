@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 Kind = Literal["categorical", "ordinal", "circular"]
 Transformation = Literal["shift", "zoom", "flip", "noise"]
 
+_TAKEN = ("absent", "accepted", "affected")
+
 
 def _named_cells(values: Any) -> Any:
     """Return the cells of each value by its name; a list has one cell for each value."""
@@ -27,6 +29,17 @@ def _named_cells(values: Any) -> Any:
             for name, cells in values.items()
         }
     return values
+
+
+def _check_name(field: str, name: str) -> None:
+    """Check a name, which becomes a part of the names of scores and of Python arguments."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(
+            f"{field}: {name!r} is not allowed: letters, digits and _, no digit first (a factor's "
+            "column may have another name)"
+        )
+    if name in _TAKEN:
+        raise ValueError(f"{field}: {name!r} is not allowed: scores have this name")
 
 
 def _every_index(nuisance: Any) -> Any:
@@ -106,12 +119,9 @@ class Description(Part):
             if factor not in self.factors:
                 known = ", ".join(self.factors)
                 raise ValueError(f"relations.{name}: {factor!r} is not one of the factors {known}")
+            _check_name("relations", name)
         for name, each in self.factors.items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(
-                    f"factors: {name!r} is not allowed: letters, digits and _ (column: names the "
-                    "column of the labels)"
-                )
+            _check_name("factors", name)
             self._check_cells(name, each)
         return self
 

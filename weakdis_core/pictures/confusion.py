@@ -31,6 +31,8 @@ _PANEL = (1.55, 1.9)
 _FONT = 6.0
 # Largest number of values for which the counts fit their cells.
 _COUNTED = 10
+# Letters of all names for which they fit beside each other.
+_WIDE = 12
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Confusion:
             compares the oracle's reading of decoded images with the values after the relation.
         name: Name of the factor or relation.
         counts: `(values, values)`, a row for each expected value.
+        values: Names of the values.
     """
 
     kind: Literal["factor", "relation"]
     name: str
     counts: Counts
+    values: tuple[str, ...]
 
     @property
     def accuracy(self) -> float:
@@ -73,8 +77,13 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
     codes = trainer.codes_of(index)
     true, read = trainer.bank.values[index], coding.read(trainer.prior, codes)
     found = [
-        Confusion("factor", name, _count_pairs(true[rows, k], read[rows, k], variant.n_values[k]))
-        for k, name in enumerate(variant.factor_names)
+        Confusion(
+            "factor",
+            factor.name,
+            _count_pairs(true[rows, k], read[rows, k], factor.n_values),
+            factor.value_names,
+        )
+        for k, factor in enumerate(variant.factors)
         for rows in [true[:, k] != UNKNOWN]
     ]
     full = (true != UNKNOWN).all(1)
@@ -89,7 +98,9 @@ def confusions(trainer: Trainer, oracle: Oracle) -> list[Confusion]:
         # The networks refuse an empty batch.
         if len(rows):
             read = _read_after(trainer, oracle, codes[rows], relation[rows])[:, k]
-        found.append(Confusion("relation", name, _count_pairs(expected, read, variant.n_values[k])))
+        factor = variant.factors[k]
+        counts = _count_pairs(expected, read, factor.n_values)
+        found.append(Confusion("relation", name, counts, factor.value_names))
     return found
 
 
@@ -100,7 +111,8 @@ def write_confusion_table(found: Sequence[Confusion], path: Path) -> None:
     table.writerow(["kind", "name", "expected", "read", "count"])
     for each in found:
         for (expected, read), count in np.ndenumerate(each.counts):
-            table.writerow([each.kind, each.name, expected, read, int(count)])
+            values = each.values[expected], each.values[read]
+            table.writerow([each.kind, each.name, *values, int(count)])
     write_text(path, text.getvalue())
 
 
@@ -143,7 +155,8 @@ def _draw(panel: Axes, each: Confusion) -> Any:
     panel.set_title(title, fontsize=_FONT + 0.5)
     panel.set_xlabel("read", fontsize=_FONT, labelpad=1)
     panel.set_ylabel("true" if each.kind == "factor" else "expected", fontsize=_FONT, labelpad=1)
-    panel.set(xticks=range(n), yticks=range(n))
+    panel.set_xticks(range(n), each.values, rotation=90 if len("".join(each.values)) > _WIDE else 0)
+    panel.set_yticks(range(n), each.values)
     panel.tick_params(labelsize=_FONT - 0.5, length=0, pad=1)
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": min(_FONT, 44 / n)}
     for (row, column), count in np.ndenumerate(each.counts):

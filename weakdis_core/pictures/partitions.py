@@ -1,6 +1,7 @@
 """A map of each latent partition: codes of test images and the components of the prior."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,9 @@ def write_partitions(trainer: Trainer, head: Head, path: Path) -> None:
         means, covariances = _components(trainer, k, sizes[k])
         found = map_partition(codes[:, k], means, covariances)
         own = values[:, k] if k < values.shape[1] else np.zeros(len(values), dtype=np.int64)
-        _draw(panel, found, own, name.replace("_", " "))
+        factors = trainer.variant.factors
+        labels = factors[k].value_names if k < len(factors) else ("0",)
+        _draw(panel, found, own, name.replace("_", " "), labels)
     save(figure, path, few_colours=True)
 
 
@@ -106,13 +109,15 @@ def _components(trainer: Trainer, partition: int, n: int) -> tuple[FloatArray, F
     return means[real].numpy(), covariances[real].numpy()
 
 
-def _draw(panel: Axes, found: Map, values: NDArray[np.int64], name: str) -> None:
+def _draw(
+    panel: Axes, found: Map, values: NDArray[np.int64], name: str, labels: Sequence[str]
+) -> None:
     panel.set_axis_on()
     for value in np.unique(values[values != UNKNOWN]):
         own = found.codes[values == value]
         panel.scatter(
             own[:, 0], own[:, 1], s=6, marker=MARKERS[value % len(MARKERS)],
-            color=COLOURS[value % len(COLOURS)], alpha=0.7, linewidths=0, label=str(value),
+            color=COLOURS[value % len(COLOURS)], alpha=0.7, linewidths=0, label=labels[value],
         )  # fmt: skip
     for mean, covariance in zip(found.means, found.covariances, strict=True):
         width, height, angle = ellipse_of(covariance, _SIGMAS)

@@ -147,17 +147,18 @@ def test_confusions_match_the_accuracies(
 
 
 def test_confusion_picture_of_a_relation_without_images(tmp_path: Path) -> None:
-    nothing = Confusion("relation", "bigger", np.zeros((3, 3), dtype=np.int64))
-    some = Confusion("factor", "scale", np.eye(3, dtype=np.int64))
+    nothing = Confusion("relation", "bigger", np.zeros((3, 3), dtype=np.int64), tuple("012"))
+    some = Confusion("factor", "scale", np.eye(3, dtype=np.int64), ("a few", "some more", "many"))
     write_confusion([some, nothing], Head("title", "Caption."), tmp_path / "confusion.png")
     assert_small_and_white([tmp_path / "confusion.png"])
 
 
 def test_row_without_images_has_no_shares() -> None:
-    one = Confusion("factor", "shape", np.array([[3, 1], [0, 0]]))
+    one = Confusion("factor", "shape", np.array([[3, 1], [0, 0]]), ("a", "b"))
     assert one.accuracy == 0.75
     np.testing.assert_array_equal(one.shares, [[0.75, 0.25], [np.nan, np.nan]])
-    assert math.isnan(Confusion("factor", "shape", np.zeros((2, 2), dtype=np.int64)).accuracy)
+    nothing = Confusion("factor", "shape", np.zeros((2, 2), dtype=np.int64), ("a", "b"))
+    assert math.isnan(nothing.accuracy)
 
 
 def test_confusion_table_holds_the_counts(trainer: Trainer, tmp_path: Path) -> None:
@@ -171,7 +172,8 @@ def test_confusion_table_holds_the_counts(trainer: Trainer, tmp_path: Path) -> N
         own = [row for row in rows if (row["kind"], row["name"]) == (each.kind, each.name)]
         counts = np.zeros_like(each.counts)
         for row in own:
-            counts[int(row["expected"]), int(row["read"])] = int(row["count"])
+            place = each.values.index(row["expected"]), each.values.index(row["read"])
+            counts[place] = int(row["count"])
         np.testing.assert_array_equal(counts, each.counts)
 
 
