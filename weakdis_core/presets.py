@@ -1,4 +1,7 @@
-"""Presets: `default` (works well), `paper` (the literal objective), `quick` (a minute)."""
+"""Presets: `default` (works well), `paper` (the literal objective), `quick` (a minute), `generic`.
+
+`generic` is for pictures that nobody chose the settings for, and the default of own pictures.
+"""
 
 from typing import Any, Literal
 
@@ -6,7 +9,7 @@ from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.variants import OWN, VARIANTS, variant_of
 
-PresetName = Literal["default", "paper", "quick"]
+PresetName = Literal["default", "paper", "quick", "generic"]
 
 # Settings for rendered images of both families. With one covariance for each component, the
 # components of a factor can end at the same place (docs/results.md). In equal time, many steps with
@@ -70,7 +73,23 @@ _FAMILY: dict[str, dict[str, Any]] = {
         "training.clip": 20.0,
     },
 }
-_FAMILY["own"] = _FAMILY["shapes3d"] | {"model.decoder": "convolutional"}
+# @@COMMENT@@
+_GENERIC: dict[str, Any] = _FAMILY["shapes3d"] | {
+    "model.encoder": "residual",
+    "model.decoder": "residual",
+    "model.upsampling": "transposed",
+    "model.channels": 24,
+    "model.nuisance_partitions": 2,
+    "loss.lambda": 1.0,
+    "loss.label_weight": 20.0,
+    "loss.consistency_weight": 10.0,
+    "loss.cycle_start": 0.4,
+    "training.transform": True,
+    "training.batch_size": 16,
+    "training.labelled_batch_size": 16,
+    "training.relation_batch_size": 12,
+}
+_FAMILY[OWN] = _GENERIC
 
 _VARIANT: dict[str, dict[str, Any]] = {
     # The best of 16 trials (`python sweeps/run.py --variant dsprites_v4 --set data.labels=1000
@@ -116,6 +135,7 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
       the paper does not specify (lambda, learning rate, convolutions, warmup length) is taken from
       the authors' published code of the earlier model.
     * `quick`: the default settings with fewer steps, for a first look and for tests.
+    * `generic`: settings for pictures of any kind; the default of own pictures.
 
     The monolithic model's presets leave out what needs several partitions, and tune some additions.
 
@@ -148,6 +168,8 @@ def _modular(name: PresetName, data: Config, family: str) -> Config:
         }
     else:
         values = _COMMON | _FAMILY[family] | _VARIANT.get(data.data.variant, {})
+    if name == "generic":
+        values = _COMMON | _GENERIC
     if name == "quick":
         values |= _QUICK | {"training.steps": _QUICK_STEPS.get(family, 500)}
     if family == OWN:

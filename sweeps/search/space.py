@@ -23,6 +23,12 @@ LABELS = (100, 300, 1000)
 LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
 WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
+# Of the preset generic, which knows neither the objects nor the nuisance of the pictures.
+NETWORKS = {
+    "model.encoder": ("residual", "object_centred"),
+    "model.decoder": ("residual", "placed_patch", "palette"),
+    "model.nuisance_partitions": (0, 1, 2),
+}
 
 
 def build_space(
@@ -58,6 +64,8 @@ def build_space(
     # Own pictures have few labels, and 0 is all of them.
     if config.data.labels:
         space["data.labels"] = CategoricalDistribution(labels)
+    if config.model.encoder == "residual":
+        space |= {name: CategoricalDistribution(each) for name, each in NETWORKS.items()}
     if search_learning_rate:
         space["training.learning_rate"] = FloatDistribution(*LEARNING_RATE_RANGE, log=True)
     space = {name: values for name, values in space.items() if name not in fixed}

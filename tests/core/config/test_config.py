@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -25,7 +25,7 @@ def test_the_hash_depends_on_settings_that_change_the_result() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", ["default", "paper", "quick"])
+@pytest.mark.parametrize("name", get_args(PresetName))
 def test_presets_fit_their_variant(name: PresetName, variant: str) -> None:
     config = preset(name, variant)
     assert config.data.variant == variant

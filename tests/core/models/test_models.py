@@ -20,6 +20,7 @@ ARCHITECTURES = [
     {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
+    {"encoder": "residual", "decoder": "residual", "he_initialisation": True},
 ]
 
 RESIDUAL = {"encoder": "residual", "decoder": "residual", "he_initialisation": True}
@@ -39,6 +40,15 @@ def test_shapes_of_codes_and_logits(
     assert posterior.means.shape == (5, partitions, 8)
     assert (posterior.log_variances is None) != gaussian
     assert model.decode(posterior.means).shape == images.shape
+
+
+@pytest.mark.parametrize("size", [32, 128])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_images_of_other_sizes(architecture: dict[str, object], size: int) -> None:
+    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
+    model = ModularAutoencoder(3, 4, False, settings, image_size=size)
+    images = torch.rand(2, 3, size, size)
+    assert model.decode(model.encode(images).means).shape == images.shape
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -93,3 +93,11 @@ def test_oracle_reads_softened_images(sprites: Prepared, sprites_oracle: Oracle)
     right = float((blurred == true).all(1).double().mean())
     assert sprites_oracle.softened_accuracy == pytest.approx(right)
     assert not torch.equal(blurred, sprites_oracle.classify(images))
+
+
+def test_unknown_values_add_nothing_to_the_oracles_loss() -> None:
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    known = oracle._cross_entropy(logits[:2], torch.tensor([0, 2]))
+    with_unknown = oracle._cross_entropy(logits, torch.tensor([0, 2, -1, -1]))
+    torch.testing.assert_close(with_unknown, known)
+    assert oracle._cross_entropy(logits, torch.full((4,), -1)) == 0

@@ -21,6 +21,15 @@ def test_the_four_settings_are_searched_by_default() -> None:
     }
 
 
+def test_the_generic_preset_searches_its_networks() -> None:
+    config = preset("generic", "dsprites_v4")
+    space = build_space(config, {"model.decoder": "residual"})
+    assert space["model.encoder"] == CategoricalDistribution(("residual", "object_centred"))
+    assert space["model.nuisance_partitions"] == CategoricalDistribution((0, 1, 2))
+    assert "model.decoder" not in space
+    assert starting_point(space, config) is not None
+
+
 def test_lambda_follows_the_prior_matching() -> None:
     space = build_space(preset("paper", "dsprites_v4"), {})
     assert space["loss.lambda"] == FloatDistribution(0.05, 1.0, log=True)
@@ -54,7 +63,7 @@ def test_labels_beyond_the_train_split_are_left_out() -> None:
     assert build_space(config, {})["data.labels"] == CategoricalDistribution((100, 300))
 
 
-@pytest.mark.parametrize("name", ["default", "quick", "paper"])
+@pytest.mark.parametrize("name", ["default", "quick", "paper", "generic"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_first_rung_lies_beyond_the_longest_warmup(name: PresetName, variant: str) -> None:
     config = preset(name, variant)
