@@ -207,12 +207,22 @@ def complete(description: Description, path: Path) -> Description:
     with suppress(OSError, ValueError, KeyError):
         known = json.loads(note.read_text())
         if known["seen"] == seen:
-            return description.model_copy(update={"digest": known["digest"]})
-    digest = content_digest(description, pictures)
+            found = {name: known[name] for name in ("digest", "labelled")}
+            return description.model_copy(update=found)
+    found = {
+        "digest": content_digest(description, pictures),
+        "labelled": _count_labelled(description, pictures),
+    }
     with suppress(UserError):  # Without a writable cache, hash the pictures again.
-        content = {"description": str(path), "seen": seen, "digest": digest}
-        write_text(note, json.dumps(content))
-    return description.model_copy(update={"digest": digest})
+        write_text(note, json.dumps({"description": str(path), "seen": seen, **found}))
+    return description.model_copy(update=found)
+
+
+def _count_labelled(description: Description, pictures: PictureSource) -> int:
+    if description.grid:
+        return build_variant(description).n_images
+    indices = label_indices(description, read_labels(description.labels, pictures))
+    return int((indices[:, 1:] != UNKNOWN).any(axis=1).sum())
 
 
 def content_digest(description: Description, pictures: PictureSource) -> str:
