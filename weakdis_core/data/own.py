@@ -23,11 +23,8 @@ from weakdis_core.data.own_pictures.labels import (
     label_indices,
     read_labels,
 )
-from weakdis_core.data.own_pictures.picture_sources import (
-    PictureSource,
-    open_pictures,
-    split_address,
-)
+from weakdis_core.data.own_pictures.picture_source import PictureSource
+from weakdis_core.data.own_pictures.picture_sources import open_pictures, split_address
 from weakdis_core.data.plan import FORMAT, Plan, draw_images
 from weakdis_core.data.variants import (
     UNKNOWN,
