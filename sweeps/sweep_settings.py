@@ -92,6 +92,11 @@ class SweepSettings(
         return self
 
     def _check_own(self) -> None:
+        # Imports torch to read pictures, which help and the shipped variants do without.
+        from weakdis_core.data.own import description_file
+
+        assert self.variant is not None
+        description_file(self.variant)
         if self.study not in (None, "labels"):
             raise UserError(
                 f"study: {self.study} is not allowed with own pictures: its runs are those of the "
@@ -131,7 +136,6 @@ class SweepSettings(
     def variants(self) -> tuple[str, ...]:
         """The variants to search, or those of the study, in order."""
         if self.is_own:
-            # Imports torch to read pictures, which help and the shipped variants do without.
             from weakdis_core.data.own import data_settings
 
             assert self.variant is not None
