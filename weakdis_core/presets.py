@@ -76,7 +76,7 @@ _FAMILY: dict[str, dict[str, Any]] = {
 # Residual networks, consistency and one core for a quarter of an hour. On 5,000 drawn people with
 # 480 train labels (seed 2, data seed 0), 2300 steps with bfloat16 took 404 core-seconds: factors
 # .834, relations encoded .804 and in pixels .152, 20.1 dB, all still rising. The cycle is off: with
-# weight .5 it cost 2.7 dB within 200 steps. Group normalisation in the decoder cost 2 dB.
+# weight .5 it cost 2.7 dB within 200 steps.
 _GENERIC: dict[str, Any] = _FAMILY["shapes3d"] | {
     "model.encoder": "residual",
     "model.decoder": "residual",
