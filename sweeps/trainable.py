@@ -14,10 +14,11 @@ import torch
 from ray import tune
 from ray.tune import Checkpoint
 
+from sweeps.cluster.own_pictures import prepare_pictures
 from sweeps.cluster.storage import Storage, list_session_checkpoints
 from sweeps.cluster.storage_errors import disk_error
 from weakdis_core.config.config import validated
-from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.prepared import Prepared
 from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
@@ -65,8 +66,9 @@ def train_trial(parameters: dict[str, Any]) -> Trained:
         UserError: The values drawn do not fit together, or the data cannot be opened.
     """
     config = validated(parameters["config"])
-    # A machine without the prepared images makes them.
-    prepared = prepare(config.data, config.runtime.data_dir)
+    # A machine without the prepared images fetches or makes them.
+    storage = Storage(parameters["storage"])
+    prepared = prepare_pictures(config.data, config.runtime.data_dir, storage)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
     note, sheets = _continue(trainer, checkpoints_of(parameters))
