@@ -85,5 +85,6 @@ def test_pictures_that_are_nowhere_are_named(
     settings: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "bars").rename(tmp_path / "away")
+    move_to("worker", tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"images: .*/bars is not allowed: there is no such file"):
         prepare_pictures(settings, None, Storage(str(tmp_path / "runs")))
