@@ -121,6 +121,9 @@ class StorageSettings(Settings):
     system_metrics: Annotated[bool, FlagCreatePairsOff] = False
     """Log CPU, memory, disk, network and GPU of this machine every 10 seconds, with the run of the
     sweep in MLflow."""
+    no_pictures: Annotated[bool, FlagCreatePairsOff] = False
+    """Keep pictures of the data out of the sweep's folder, checkpoints, MLflow, the report and the
+    registered models."""
     data_dir: Annotated[
         Annotated[Path, AfterValidator(Path.expanduser)] | None, arg(metavar="FOLDER")
     ] = None

@@ -53,7 +53,7 @@ class Best:
 
 
 def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
-    """Score a trial's checkpoint on test, and write `best.yaml` and its pictures."""
+    """Score a trial's checkpoint on test, and write `best.yaml` and, if allowed, its pictures."""
     config = sweep.base.with_values(record.values)
     config.save(sweep.folder / BEST_FILE)
     prepared = open_prepared(sweep.prepared)
@@ -64,7 +64,8 @@ def evaluate_best(sweep: Sweep, record: TrialRecord) -> Best:
     # Trials may have run on a GPU that this machine does not have.
     trainer.load(checkpoint / CHECKPOINT_FILE, to_continue=False)
     scores = score_on_test(trainer, oracle, prepared)
-    write_pictures(trainer, oracle, sweep.folder / FOLDER)
+    if not sweep.settings.no_pictures:
+        write_pictures(trainer, oracle, sweep.folder / FOLDER)
     return Best(record, checkpoint, {f"test/{name}": value for name, value in scores.items()})
 
 
@@ -162,6 +163,8 @@ def log_model(
         checkpoint = sweep.storage.fetch(record.checkpoint, sweep.folder)
         prepared = open_prepared(sweep.prepared)
         image = prepared.images[len(prepared.images) // 2] / prepared.scale
+        if sweep.settings.no_pictures:
+            image[:] = 0.5
         folder.parent.mkdir(exist_ok=True)
         save_served(checkpoint / CHECKPOINT_FILE, image.astype(np.float32), folder)
     config = sweep.base.with_values(record.values)

@@ -20,7 +20,8 @@ from sweeps.cli.view import View
 from sweeps.cluster.addresses import explain_errors, without_password
 from sweeps.cluster.allotment import Allotment
 from sweeps.cluster.locks import acquire_sweep_lock
-from sweeps.cluster.ray_cluster import explain_wait
+from sweeps.cluster.own_pictures import prepare_pictures, upload_pictures
+from sweeps.cluster.ray_cluster import LOCAL, address_of, explain_wait
 from sweeps.cluster.storage_errors import explain_storage_errors
 from sweeps.names import Space
 from sweeps.search.run_queue import QueuedTrials
@@ -45,7 +46,6 @@ from sweeps.trial import WORDS, Listener, Stage
 from weakdis_core.cli.console import progress
 from weakdis_core.config.config import Config
 from weakdis_core.data.own import check_unchanged
-from weakdis_core.data.prepared import prepare
 from weakdis_core.evaluation.oracle import TRUSTED, prepare_oracle
 
 _DISTRUST = (
@@ -128,7 +128,9 @@ def _prepare(
             open_experiment, settings.tracking, variant, name, continues, settings.folder
         )
         with phase(console, "images", f"preparing those of {variant}") as images:
-            prepared = prepare(base.data, base.runtime.data_dir, images.advance)
+            prepared = prepare_pictures(
+                base.data, base.runtime.data_dir, settings.checkpoints, images.advance
+            )
             images.result = f"{len(prepared.images)} images, {prepared.source}"
         # Tables name the source, and `auto` may be another one next time.
         base = base.with_values({"data.source": prepared.source})
@@ -138,6 +140,10 @@ def _prepare(
             judge.result = "a picture classifier for the scores in pixels"
             if prepared.source == "own":
                 judge.result += f", {oracle.validation_accuracy:.3f} on validation"
+        joined = settings.checkpoints.remote or address_of(settings.address) != LOCAL
+        if prepared.source == "own" and joined:
+            with progress(label_line("upload", "copying the pictures into the storage")):
+                upload_pictures(settings.checkpoints, prepared, base.data.data_seed)
         database = f"MLflow at {without_password(settings.tracking)}"
         with progress(label_line("MLflow", "opening the database")), explain_wait(database):
             opening.result()

@@ -15,6 +15,7 @@ STUDY_PREFIX = "study-"
 _ALLOWED = {
     "study", "variant", "seeds", "plan", "cpus_per_trial", "gpus_per_trial", "max_concurrent",
     "address", "storage", "optuna_storage", "tracking_uri", "data_dir", "data_source",
+    "no_pictures",
 }  # fmt: skip
 
 

@@ -14,10 +14,11 @@ import torch
 from ray import tune
 from ray.tune import Checkpoint
 
+from sweeps.cluster.own_pictures import prepare_pictures
 from sweeps.cluster.storage import Storage, list_session_checkpoints
 from sweeps.cluster.storage_errors import disk_error
 from weakdis_core.config.config import validated
-from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.prepared import Prepared
 from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
@@ -59,23 +60,24 @@ def train_trial(parameters: dict[str, Any]) -> Trained:
 
     Args:
         parameters: The trial's `config`, the paths of its `checkpoints` from earlier sessions,
-            the root of their `storage`, and `keep_files`, whether checkpoints hold pictures.
+            the root of their `storage`, and `pictures`, whether checkpoints hold pictures.
 
     Raises:
         UserError: The values drawn do not fit together, or the data cannot be opened.
     """
     config = validated(parameters["config"])
-    # A machine without the prepared images makes them.
-    prepared = prepare(config.data, config.runtime.data_dir)
+    # A machine without the prepared images fetches or makes them.
+    storage = Storage(parameters["storage"])
+    prepared = prepare_pictures(config.data, config.runtime.data_dir, storage)
     oracle = prepare_oracle(prepared, config.data)
     trainer = Trainer(config, prepared, oracle)
     note, sheets = _continue(trainer, checkpoints_of(parameters))
-    if parameters["keep_files"]:
+    if parameters["pictures"]:
         sheets[f"{trainer.step}.jpg"] = draw_sheet(trainer)
     for report in trainer.fit():
         result = {"step": report.step, "stage": report.stage, "seconds": report.seconds}
         result |= _finite(report.metrics) | _machine(trainer.device) | note
-        if parameters["keep_files"]:
+        if parameters["pictures"]:
             sheets[f"{trainer.step}.jpg"] = draw_sheet(trainer)
         with _saved(trainer, sheets) as folder:
             tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
@@ -98,12 +100,13 @@ def train_and_score(parameters: dict[str, Any]) -> None:
     if not parameters["keep_files"]:
         tune.report(result)
         return
-    # Loading matplotlib takes a second, and other trials do not need it.
-    from weakdis_core.pictures.write import FOLDER, write_pictures
-
     with _saved(trainer, sheets) as folder:
         trainer.config.save(folder / CONFIG_FILE)
-        write_pictures(trainer, oracle, folder / FOLDER)
+        if parameters["pictures"]:
+            # Loading matplotlib takes a second, and other trials do not need it.
+            from weakdis_core.pictures.write import FOLDER, write_pictures
+
+            write_pictures(trainer, oracle, folder / FOLDER)
         tune.report(result, checkpoint=tune.Checkpoint(str(folder)))
 
 

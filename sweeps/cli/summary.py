@@ -92,8 +92,9 @@ def print_summary(
     confirm = {"confirm": f"{sweep.resume_command} --confirm-seeds 5"}
     # `weakdis ui` has no flags for other places.
     usual = sweep.settings.tracking_uri is None and sweep.settings.storage is None
+    pictures = {"pictures": os.path.relpath(sweep.folder / FOLDER)}
     steps = {
-        "pictures": os.path.relpath(sweep.folder / FOLDER),
+        **({} if sweep.settings.no_pictures else pictures),
         "new pictures": f"weakdis manipulate --model {model}",
         "model": model,
         "review": "weakdis ui" if usual else ui_command(sweep.settings.tracking),

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,27 @@ class Storage:
         system, root = self.opened()
         with contextlib.suppress(OSError):
             system.delete_dir(f"{root}/{path}")
+
+    def upload(self, folder: str, files: Iterable[Path]) -> None:
+        """Copy files into a folder, in order, unless they are there; each appears complete.
+
+        Raises:
+            UserError: The storage cannot be written.
+        """
+        from pyarrow.fs import copy_files
+
+        system, root = self.opened()
+        with self._explain_errors():
+            system.create_dir(f"{root}/{folder}")
+            for file in files:
+                path = f"{root}/{folder}/{file.name}"
+                if system.get_file_info(path).size == file.stat().st_size:
+                    continue
+                # An object appears when it is complete; a file needs another name until then.
+                written = path if self.remote else f"{root}/.partial-{uuid.uuid4().hex}"
+                copy_files(str(file), written, destination_filesystem=system)
+                if written != path:
+                    system.move(written, path)
 
     def fetch(self, path: str, folder: Path) -> Path:
         """Return a checkpoint's folder on this machine; one elsewhere is copied under `folder`."""

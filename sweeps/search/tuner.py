@@ -95,7 +95,11 @@ def run_trials(
     in_order = [*guards, run.trials, *listeners, TrialStoreListener(run)]
     tuner = tune.Tuner(
         tune.with_resources(reporting_errors(trainable), resources),
-        param_space={"storage": sweep.storage.root, "keep_files": run.stage != "study"},
+        param_space={
+            "storage": sweep.storage.root,
+            "keep_files": (keep_files := run.stage != "study"),
+            "pictures": keep_files and not sweep.settings.no_pictures,
+        },
         tune_config=tune.TuneConfig(
             search_alg=StudySearcher(run, source),
             scheduler=scheduler,

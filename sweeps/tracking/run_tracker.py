@@ -141,9 +141,9 @@ class RunTracker(Listener):
         self._submit(key, "log", metrics=finite_metrics(metrics, _GROUPS), step=step)
 
     def log_files(self, key: str, path: Path, folder: str | None = None) -> None:
-        """Store a file, or all files of a folder, as artifacts of a run."""
-        files = filter(Path.is_file, path.iterdir()) if path.is_dir() else [path]
-        for file in sorted(files):
+        """Store a file, or all files of a folder if it exists, as artifacts of a run."""
+        files = path.iterdir() if path.is_dir() else [path]
+        for file in sorted(filter(Path.is_file, files)):
             self._submit(key, "file", file=str(file), folder=folder)
 
     def log_sheets(self, key: str, checkpoint: Path, after: int = -1) -> None:

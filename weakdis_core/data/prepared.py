@@ -30,10 +30,12 @@ from weakdis_core.errors import UserError
 _CHUNK_BYTES = 64 * 2**20
 _ARRAYS = ("images", "factors", "indices", "digests")
 _OPTIONAL = ("groups", "given_split")
+_PARTIAL = ".partial"
 _SCALES = {"dsprites": 1.0}
 _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+Fetch = Callable[[Path], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,10 @@ class Prepared:
 
 
 def prepare(
-    settings: DataSettings, data_dir: Path | None = None, progress: Progress | None = None
+    settings: DataSettings,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    fetch: Fetch | None = None,
 ) -> Prepared:
     """Open a prepared variant, and prepare it first if necessary.
 
@@ -79,6 +84,7 @@ def prepare(
         settings: Variant, source, number of images and data seed.
         data_dir: Folder of the official files, searched first.
         progress: Function that receives the number of finished images and of all images.
+        fetch: Function that fills the new folder with files prepared elsewhere, if there are any.
 
     Raises:
         UserError: The official file is missing or damaged, or the cache cannot be written.
@@ -94,7 +100,7 @@ def prepare(
             if (prepared := _open_if_complete(wanted.path)) is not None:
                 return prepared
             _remove_leftovers(wanted.path)
-            _write_folder(wanted, settings.description, progress)
+            _write_folder(wanted, settings.description, progress, fetch)
     except OSError as error:
         raise UserError(
             f"{root}: prepared data of {wanted.variant.name} cannot be written "
@@ -112,7 +118,8 @@ def open_prepared(path: Path) -> Prepared:
     """
     try:
         meta = json.loads((path / "meta.json").read_text())
-        if meta["format"] != FORMAT or not path.name.endswith(meta["digest"]):
+        name = path.name.removesuffix(_PARTIAL)
+        if meta["format"] != FORMAT or not name.endswith(meta["digest"]):
             raise ValueError("meta.json belongs to other data")
         names = (*_ARRAYS, *(name for name in _OPTIONAL if name in meta["sizes"]))
         arrays = {name: _open_array(path, name, meta["sizes"][name]) for name in names}
@@ -136,7 +143,7 @@ def _lock(path: Path, timeout: float = -1) -> FileLock:
 
 def _remove_leftovers(path: Path) -> None:
     # The caller holds the lock of `path`; running processes hold those of other variants.
-    for partial in path.parent.glob("*.partial"):
+    for partial in path.parent.glob(f"*{_PARTIAL}"):
         if partial.stem == path.name:
             shutil.rmtree(partial)
             continue
@@ -160,12 +167,15 @@ def _open_array(path: Path, name: str, size: int) -> NDArray[Any]:
     return np.asarray(np.load(file, mmap_mode="c"))
 
 
-def _write_folder(wanted: Plan, description: Description | None, progress: Progress | None) -> None:
-    wanted.check()
-    partial = wanted.path.with_name(f"{wanted.path.name}.partial")
+def _write_folder(
+    wanted: Plan, description: Description | None, progress: Progress | None, fetch: Fetch | None
+) -> None:
+    partial = wanted.path.with_name(f"{wanted.path.name}{_PARTIAL}")
     try:
         partial.mkdir()
-        _write_files(wanted, description, partial, progress)
+        if fetch is None or not fetch(partial):
+            wanted.check()
+            _write_files(wanted, description, partial, progress)
         # Remove a damaged folder; processes that have it open keep their pages.
         shutil.rmtree(wanted.path, ignore_errors=True)
         partial.rename(wanted.path)

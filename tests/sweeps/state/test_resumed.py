@@ -25,10 +25,12 @@ def resumed(*flags: str) -> SweepSettings:
 
 
 def test_a_resumed_sweep_keeps_its_settings(tmp_path: Path) -> None:
-    before = a_stored_sweep(tmp_path, "one", "--seed", "3", "--set", "data.max_images=1000")
+    flags = ["--seed", "3", "--set", "data.max_images=1000", "--no-pictures"]
+    before = a_stored_sweep(tmp_path, "one", *flags)
     asked = parse_arguments(["--resume", "one", "--storage", str(tmp_path), "--trials", "9"])
     (after,) = resume_settings(asked)
     assert (after.trials, after.time_budget) == (9, before.time_budget)
+    assert after.no_pictures
     assert after.sweep_names() == {VARIANT: "one"}
     assert after.base_config(VARIANT) == before.base_config(VARIANT)
     assert find_sweep(asked, "one").base == before.base_config(VARIANT)
