@@ -31,6 +31,7 @@ MADE_ELSEWHERE = {
     "without_password(message)",
     "describe(error)",
     "describe(error, group)",
+    "'\\n'.join((f'{name}: {line}' for line in describe(error).split('\\n')))",
     "cannot_be_written(str(folder), reason)",
     "cannot_be_written(sweep.storage.root, run.budget.disk_error)",
 }
