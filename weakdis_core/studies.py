@@ -93,7 +93,13 @@ def _ablation(variant: str, source: Source) -> list[Row]:
 def _labels(variant: str, source: Source) -> list[Row]:
     if variant in rows.VARIANTS and variant not in rows.LABEL_VARIANTS:
         return []
-    return [with_labels(variant, source, labels) for labels in rows.LABELS]
+    own = rows.ours(variant, source)[0].config.data.description
+    if own is None:
+        return [with_labels(variant, source, labels) for labels in rows.LABELS]
+    # Train has 60% of the labelled pictures, or somewhat less where groups are large.
+    fewest = max(len(factor.values) for factor in own.factors.values())
+    sizes = [labels for labels in rows.LABELS if fewest <= labels <= own.labelled / 2]
+    return [with_labels(variant, source, labels) for labels in (*sizes, 0)]
 
 
 def _controls(variant: str, source: Source) -> list[Row]:

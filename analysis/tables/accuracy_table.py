@@ -18,6 +18,7 @@ from analysis.data.selection import (
 from analysis.tables.rendering import (
     NOTHING,
     Format,
+    format_labels,
     format_score,
     format_value,
     write_notes,
@@ -128,7 +129,7 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
         "Paper (labels)": _format_quoted(row["paper_accuracy"], row["paper_labels"]),
         "Model": format_value(row["model"]),
         "Data": format_value(row["source"]),
-        "Labels": format_value(row["labels"]),
+        "Labels": NOTHING if pd.isna(row["labels"]) else format_labels(row["labels"]),
         "Seeds": format_value(row["seeds"]),
         "Latent": format_score(row, "latent") + share,
         "Encoded": format_score(row, "encoded") + share,

@@ -23,10 +23,15 @@ from weakdis_core.data.own_pictures.factor_guess import (
     write_yaml,
 )
 from weakdis_core.data.own_pictures.labels import FILE_COLUMNS, read_labels
-from weakdis_core.data.own_pictures.picture_sources import PictureSource, is_grey, open_pictures
+from weakdis_core.data.own_pictures.picture_sources import is_grey, open_pictures
+from weakdis_core.data.own_pictures.published_files import NORB_DATA, NORB_LABELS
 from weakdis_core.data.own_pictures.survey import describe_content, describe_factors
 from weakdis_core.data.prepared import Prepared, prepare
-from weakdis_core.data.variants import default_relations
+from weakdis_core.data.variants import (
+    default_relations,
+    published_descriptions,
+    read_description,
+)
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
@@ -59,6 +64,14 @@ def add(
             metavar="SIZES",
             help="Sizes of the factors of a full grid, such as 6,6,2,3, instead of labels; the "
             "last factor varies fastest. NAME=SIZE names a factor.",
+            help_behavior_hint="(default: none)",
+        ),
+    ] = "",
+    like: Annotated[
+        str,
+        arg(
+            metavar="NAME",
+            help="Published data set whose description fits: mpi3d, cars3d or smallnorb.",
             help_behavior_hint="(default: none)",
         ),
     ] = "",
@@ -104,6 +117,9 @@ def add(
             f"output: {path} exists; edit it and use --variant {name}, or remove it first"
         )
     pictures = open_pictures(images)
+    if like:
+        _write(_published(like, name, images, labels, path.parent), path, [])
+        return
     axes = _axes(grid)
     guess = _guess_grid(axes, nuisance) if axes else Guess()
     if not axes:
@@ -130,7 +146,7 @@ def add(
         )
     except ValidationError as error:
         raise UserError(describe(error)) from None
-    _write(description, path, pictures, guess)
+    _write(description, path, guess.notes)
 
 
 def print_survey(prepared: Prepared) -> None:
@@ -144,9 +160,26 @@ def print_survey(prepared: Prepared) -> None:
         screen.print(line, soft_wrap=True)
 
 
-def _write(description: Description, path: Path, pictures: PictureSource, guess: Guess) -> None:
+def _published(like: str, name: str, images: str, labels: str, folder: Path) -> Description:
+    """Return the shipped description of a published data set, for these files."""
+    known = published_descriptions()
+    if like not in known:
+        raise UserError(f"like: {like!r} is not one of {', '.join(sorted(known))}")
+    shipped = read_description(known[like], like)
+    if shipped.labels and not labels:
+        labels = images.replace(NORB_DATA, NORB_LABELS)
+    places = {"images": _relative(images, folder), "labels": _relative(labels, folder)}
+    content = shipped.model_dump(mode="json") | places | {"name": name}
+    try:
+        return Description.model_validate(content)
+    except ValidationError as error:
+        raise UserError(describe(error)) from None
+
+
+def _write(description: Description, path: Path, notes: Sequence[str]) -> None:
     """Check and prepare the pictures, and only then write the description."""
-    description = description.model_copy(update={"relations": default_relations(description)})
+    relations = description.relations or default_relations(description)
+    description = description.model_copy(update={"relations": relations})
     completed = complete(description, path)
     data = DataSettings(variant=description.name, source="own", description=completed)
     with console.progress(description.name) as advance:
@@ -154,7 +187,7 @@ def _write(description: Description, path: Path, pictures: PictureSource, guess:
     write_text(path, write_yaml(description))
     print_survey(prepared)
     screen = Console(soft_wrap=True, highlight=False)
-    for note in guess.notes:
+    for note in notes:
         screen.print(f"note: {note}")
     screen.print(f"description: {path}")
     screen.print(f"prepared: {prepared.path}")

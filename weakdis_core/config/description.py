@@ -71,7 +71,7 @@ class FactorDescription(Part):
 class Description(Part):
     """A data set: the content of its YAML file.
 
-    `digest`, `pictures` and absolute paths are added when the file is resolved
+    `digest`, `pictures`, `labelled` and absolute paths are added when the file is resolved
     (`weakdis_core.data.own.resolve`); the file does not hold them.
     """
 
@@ -112,6 +112,11 @@ class Description(Part):
     """Digest of pictures, labels and this description."""
     pictures: Annotated[int, Field(ge=0)] = 0
     """Number of pictures."""
+    labelled: Annotated[int, Field(ge=0)] = 0
+    """Number of pictures with a label of a factor."""
+
+    def __hash__(self) -> int:
+        return hash(self.digest or self.identity())
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -144,6 +149,7 @@ class Description(Part):
     def identity(self) -> str:
         """Return a digest of what the numbers of a model depend on, without places and texts."""
         parts = self.model_dump(
-            mode="json", exclude={"images", "labels", "licence", "citation", "digest"}
+            mode="json",
+            exclude={"images", "labels", "licence", "citation", "digest", "labelled"},
         )
         return hashlib.sha256(json.dumps(parts, sort_keys=False).encode()).hexdigest()[:16]

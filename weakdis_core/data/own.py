@@ -23,11 +23,8 @@ from weakdis_core.data.own_pictures.labels import (
     label_indices,
     read_labels,
 )
-from weakdis_core.data.own_pictures.picture_sources import (
-    PictureSource,
-    open_pictures,
-    split_address,
-)
+from weakdis_core.data.own_pictures.picture_source import PictureSource
+from weakdis_core.data.own_pictures.picture_sources import open_pictures, split_address
 from weakdis_core.data.plan import FORMAT, Plan, draw_images
 from weakdis_core.data.variants import (
     UNKNOWN,
@@ -207,12 +204,22 @@ def complete(description: Description, path: Path) -> Description:
     with suppress(OSError, ValueError, KeyError):
         known = json.loads(note.read_text())
         if known["seen"] == seen:
-            return description.model_copy(update={"digest": known["digest"]})
-    digest = content_digest(description, pictures)
+            found = {name: known[name] for name in ("digest", "labelled")}
+            return description.model_copy(update=found)
+    found = {
+        "digest": content_digest(description, pictures),
+        "labelled": _count_labelled(description, pictures),
+    }
     with suppress(UserError):  # Without a writable cache, hash the pictures again.
-        content = {"description": str(path), "seen": seen, "digest": digest}
-        write_text(note, json.dumps(content))
-    return description.model_copy(update={"digest": digest})
+        write_text(note, json.dumps({"description": str(path), "seen": seen, **found}))
+    return description.model_copy(update=found)
+
+
+def _count_labelled(description: Description, pictures: PictureSource) -> int:
+    if description.grid:
+        return build_variant(description).n_images
+    indices = label_indices(description, read_labels(description.labels, pictures))
+    return int((indices[:, 1:] != UNKNOWN).any(axis=1).sum())
 
 
 def content_digest(description: Description, pictures: PictureSource) -> str:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from weakdis_core.config.description import Transformation
 from weakdis_core.seeding import noise_like
 
 SHIFT = 1 / 16
@@ -19,9 +18,7 @@ NOISE = 0.05
 """Standard deviation of the noise."""
 
 
-def transform(
-    images: Tensor, names: Collection[Transformation], generator: torch.Generator
-) -> Tensor:
+def transform(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
     """Change images `(n, channels, size, size)` in [0, 1] at random, each in its own way.
 
     Parts that come into view have the colour of the border. Without names, images stay as they are
@@ -34,7 +31,7 @@ def transform(
     return images
 
 
-def _move(images: Tensor, names: Collection[Transformation], generator: torch.Generator) -> Tensor:
+def _move(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
     n, device = len(images), images.device
     draws = 2 * torch.rand(n, 4, generator=generator, device=device) - 1
     # The matrix maps places of the result to places of the image, both from -1 to 1.

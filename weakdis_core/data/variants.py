@@ -320,6 +320,12 @@ def read_description(text: str, name: str) -> Description:
         ) from None
 
 
+def published_descriptions() -> dict[str, str]:
+    """Return the texts of the shipped descriptions of published data sets, by name."""
+    files = (resources.files("weakdis_core.data") / "published").iterdir()
+    return {each.name.removesuffix(".yaml"): each.read_text(encoding="utf-8") for each in files}
+
+
 def _factors(description: Description) -> list[Factor]:
     factors = []
     for name, each in description.factors.items():

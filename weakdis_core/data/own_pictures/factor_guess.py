@@ -98,7 +98,9 @@ def write_yaml(description: Description) -> str:
         "# A value may stand for several cells: values: {left: [0, 1, 2], right: [3, 4, 5]}.\n"
         "# Transformations that keep every label (training uses them): shift, zoom, flip, noise.\n"
     )
-    content = description.model_dump(mode="json", exclude={"digest", "pictures", "family"})
+    content = description.model_dump(
+        mode="json", exclude={"digest", "pictures", "labelled", "family"}
+    )
     content["factors"] = {name: _plain(each) for name, each in description.factors.items()}
     content["relations"] = {name: _Flow(each) for name, each in description.relations.items()}
     content["nuisance"] = _Flow(description.nuisance)

@@ -10,7 +10,9 @@ import numpy as np
 
 from weakdis_core.config.description import Description
 from weakdis_core.data import arrays
-from weakdis_core.data.own_pictures.picture_sources import PictureSource, split_address
+from weakdis_core.data.own_pictures.picture_source import PictureSource
+from weakdis_core.data.own_pictures.picture_sources import split_address
+from weakdis_core.data.own_pictures.published_files import NORB_LABELS, read_norb_labels
 from weakdis_core.data.variants import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
 
@@ -35,7 +37,12 @@ def read_labels(address: str, pictures: PictureSource) -> Columns:
         UserError: The file cannot be read, or its rows do not fit the pictures.
     """
     path, array = split_address(address)
-    columns = _read_csv(path, pictures) if array is None else _read_array(path, array, pictures)
+    if path.name.endswith(NORB_LABELS):
+        columns = read_norb_labels(path)
+    elif array is None:
+        columns = _read_csv(path, pictures)
+    else:
+        columns = _read_array(path, array, pictures)
     return {name: _written_alike(cells) for name, cells in columns.items()}
 
 

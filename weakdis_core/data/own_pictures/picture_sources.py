@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -14,57 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from weakdis_core.data import arrays
+from weakdis_core.data.own_pictures.picture_source import Advance, PictureSource
+from weakdis_core.data.own_pictures.published_files import NORB_DATA, CarPictures, NorbPictures
 from weakdis_core.data.picture_files import NO_VIDEO, read_pixels, to_pixels
 from weakdis_core.errors import UserError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 ARRAYS = (".npz", ".h5", ".hdf5")
-
-Advance = Callable[[int], None]
-
-
-class PictureSource(ABC):
-    """Pictures in a fixed order.
-
-    Attributes:
-        files: The files that hold them.
-    """
-
-    files: list[Path]
-
-    @property
-    @abstractmethod
-    def count(self) -> int:
-        """Number of pictures."""
-
-    @property
-    def names(self) -> list[str] | None:
-        """Name of each picture in the labels' column `file`; None if pictures have none."""
-        return None
-
-    @abstractmethod
-    def read(
-        self, rows: NDArray[np.int64], channels: int, size: int, advance: Advance | None = None
-    ) -> NDArray[np.uint8]:
-        """Read pictures, in any order, as `(n, channels, size, size)`.
-
-        Raises:
-            UserError: A picture cannot be read.
-        """
-
-    def fingerprint(self) -> str:
-        """Return a digest of the files' names, sizes and times, which an edit changes."""
-        seen = [(str(each), each.stat().st_size, each.stat().st_mtime_ns) for each in self.files]
-        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
-
-    def digest(self) -> str:
-        """Return a digest of the files' names and contents."""
-        total = hashlib.sha256()
-        for name, file in zip(self.names or [""], self.files, strict=True):
-            with file.open("rb") as opened:
-                total.update(name.encode() + hashlib.file_digest(opened, "sha256").digest())
-        return total.hexdigest()[:16]
 
 
 class PictureFolder(PictureSource):
@@ -173,10 +127,13 @@ def open_pictures(address: str) -> PictureSource:
     """
     path, array = split_address(address)
     if path.is_dir():
-        return PictureFolder(path)
+        cars = sorted(path.glob("*.mat"))
+        return CarPictures(cars) if cars else PictureFolder(path)
     if not path.exists():
         raise UserError(f"images: {path} is not allowed: there is no such file or folder")
     _refuse_video(path)
+    if path.name.endswith(NORB_DATA):
+        return NorbPictures(path)
     return PictureArray(path, array)
 
 
