@@ -33,7 +33,8 @@ def run(args: Sequence[str] | None = None, prog: str = "python sweeps/run.py") -
         sweeps = resume_settings(settings)
     for each in sweeps:
         for variant in each.variants:
-            each.base_config(variant)
+            if each.resume is None:
+                each.base_config(variant)
     # Ray and MLflow take seconds to load, so the flags are checked first.
     if settings.plan:
         from sweeps.cli.study_plan import print_study_plan

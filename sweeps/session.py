@@ -84,11 +84,11 @@ def open_sweep(
     """
     folder = settings.folder / name
     space: Space = {}
+    base = settings.base_config(variant) if settings.resume is None else _stored(settings, name)
     if settings.study is None:
-        config = settings.base_config(variant)
-        space = build_space(config, settings.fixed, settings.search_learning_rate)
+        space = build_space(base, settings.fixed, settings.search_learning_rate)
     continues = settings.resume is not None or settings.study is not None
-    base, prepared, trusted = _prepare(settings, variant, name, continues, console)
+    base, prepared, trusted = _prepare(settings, base, name, continues, console)
     if not (trusted or continues or "objective" in settings.model_fields_set):
         settings = settings.model_copy(update={"objective": "encoded"})
         console.print(_DISTRUST, soft_wrap=True)
@@ -105,19 +105,23 @@ def open_sweep(
         yield Sweep(name, folder, settings, base, space, prepared, allotment, moved, lock)
 
 
+def _stored(settings: SweepSettings, name: str) -> Config:
+    """Return the settings of a sweep to resume."""
+    # Only the folder of the official files may be another one now.
+    base = find_sweep(settings, name).base.with_values(settings.places())
+    check_unchanged(base.data)
+    return base
+
+
 def _prepare(
-    settings: SweepSettings, variant: str, name: str, continues: bool, console: Console
+    settings: SweepSettings, base: Config, name: str, continues: bool, console: Console
 ) -> tuple[Config, Path, bool]:
     """Make the images, oracle and experiment that are missing.
 
     Returns:
         The settings, the folder of the images, and whether the oracle is trusted.
     """
-    base = settings.base_config(variant)
-    if settings.resume is not None:
-        # Only the folder of the official files may be another one now.
-        base = find_sweep(settings, name).base.with_values(settings.places())
-        check_unchanged(base.data)
+    variant = base.data.variant
     with ThreadPoolExecutor(1) as other:
         # A new database takes seconds to create, in which the data can be prepared.
         opening = other.submit(

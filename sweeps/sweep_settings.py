@@ -131,11 +131,13 @@ class SweepSettings(
     def variants(self) -> tuple[str, ...]:
         """The variants to search, or those of the study, in order."""
         if self.is_own:
-            # Imports torch to read pictures, which help and the shipped variants do without.
-            from weakdis_core.data.own import data_settings
+            name = str(self.variant)
+            if self.resume is None:
+                from weakdis_core.data.own import data_settings
 
-            assert self.variant is not None
-            return (data_settings(self.variant)["variant"],)
+                # The file of a description is named, too.
+                name = data_settings(name)["variant"]
+            return (name,)
         used = tuple(VARIANTS) if self.study is None else study_variants(self.study)
         every = self.variant == "all" or (self.variant is None and self.study is not None)
         return tuple(name for name in used if every or name == self.variant)
@@ -285,9 +287,14 @@ def parse_arguments(
     """Read the settings from the command line.
 
     Raises:
-        UserError: A value is out of range.
+        UserError: A value is out of range, or there is no such variant.
     """
     settings = parse(SweepSettings, arguments, prog=prog)
+    if settings.is_own:
+        # Imports torch to read pictures, which help and the shipped variants do without.
+        from weakdis_core.data.own import description_file
+
+        description_file(str(settings.variant))
     words = sys.argv[1:] if arguments is None else arguments
     named = {word.partition("=")[0].replace("_", "-") for word in words}
     given = {

@@ -41,7 +41,7 @@ def weakdis(*args: str, cache: Path) -> subprocess.CompletedProcess[str]:
         (["train", "--variant", "dsprites_v2", "--no-such-flag", "1"], "--no-such-flag"),
         (
             ["train", "--variant", "dsprites_v2", "--preset", "best"],
-            "one of ('default', 'paper', 'quick')",
+            "one of ('default', 'paper', 'quick', 'generic')",
         ),
         (["train", "--variant", "dsprites_v2", "--model", "magic"], "'magic'"),
         (
