@@ -68,7 +68,7 @@ soak: $(PROJECT) ## kill parts of a sweep for half an hour, then check its resul
 docs: $(PROJECT) ## build the documentation in docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
 
-docs-check: docs ## build the documentation; run every command of the tutorial and of extending.md
+docs-check: docs ## build the documentation; run the commands and notebooks in it
 	$(BIN)/python -m tests.docs_check $(ARGS)
 
 system-deps: ## install the Debian packages that some tests need (root only)

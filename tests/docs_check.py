@@ -6,11 +6,13 @@ How a document is read, block by block and in order:
 * `text` below one of them is some of its output, line by line in this order. A number stands for
   any number, `...` for anything.
 * `diff` is applied to the copy.
+* The code cells of a notebook are run by Python, one after the other in one process.
 * What stands under `<!-- not run: the reason -->` is passed over.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,7 +27,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
-FOLLOWED = ("docs/tutorial.md", "docs/python.md", "docs/extending.md")
+FOLLOWED = ("docs/tutorial.md", "docs/python.md", "docs/extending.md", "docs/own_pictures.ipynb")
 """The documents to follow, each in a copy of its own."""
 
 _COMMANDS = {
@@ -63,6 +65,15 @@ class Block:
 
 class Failed(Exception):
     """A document is not right; the message says where and what happened."""
+
+
+def read_document(document: str) -> list[Block]:
+    """The blocks of a document or notebook that are carried out, in order."""
+    text = (ROOT / document).read_text()
+    if not document.endswith(".ipynb"):
+        return read_blocks(text)
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    return [Block("python", "\n\n".join("".join(cell["source"]) for cell in cells), 1)]
 
 
 def read_blocks(text: str) -> list[Block]:
@@ -167,7 +178,7 @@ def main(documents: Sequence[str]) -> int:
             folder.mkdir()
             copy_of_this(folder)
             try:
-                follow(document, read_blocks((ROOT / document).read_text()), folder)
+                follow(document, read_document(document), folder)
             except Failed as error:
                 print(f"error: {error}", file=sys.stderr)
                 return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -15,7 +16,16 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tests.docs_check import FOLLOWED, ROOT, Block, Failed, first_missing, follow, read_blocks
+from tests.docs_check import (
+    FOLLOWED,
+    ROOT,
+    Block,
+    Failed,
+    first_missing,
+    follow,
+    read_blocks,
+    read_document,
+)
 from weakdis_core.errors import UserError
 
 DOCUMENTS = (
@@ -31,6 +41,7 @@ MADE_ELSEWHERE = {
     "without_password(message)",
     "describe(error)",
     "describe(error, group)",
+    "'\\n'.join((f'{name}: {line}' for line in describe(error).split('\\n')))",
     "cannot_be_written(str(folder), reason)",
     "cannot_be_written(sweep.storage.root, run.budget.disk_error)",
 }
@@ -189,12 +200,20 @@ def test_commands_and_flags_exist(
 
 @pytest.mark.parametrize("document", FOLLOWED)
 def test_what_is_followed_can_be_read(document: str) -> None:
-    assert read_blocks((ROOT / document).read_text())
+    assert read_document(document)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "docs").glob("*.ipynb")), ids=lambda path: path.name
+)
+def test_notebooks_have_no_output(path: Path) -> None:
+    cells = json.loads(path.read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 def blocks_of(kind: str) -> list[Block]:
     """The blocks of a kind in all documents that are followed; at least one."""
-    read = (read_blocks((ROOT / document).read_text()) for document in FOLLOWED)
+    read = map(read_document, FOLLOWED)
     found = [block for blocks in read for block in blocks if block.kind == kind]
     assert found
     return found

@@ -103,7 +103,7 @@ def format_cells(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
         others = table["model"].ne(PRESET)
         table = table.mask(others.to_numpy()[:, None] & ~table.columns.isin(_QUOTED))
         table = table.sort_values("model", kind="stable").drop_duplicates("variant").sort_index()
-    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])[list(columns)]
+    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()], columns=list(columns))
 
 
 def explain_table1(published: Published) -> list[str]:

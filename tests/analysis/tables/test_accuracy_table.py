@@ -48,6 +48,12 @@ def line(text: str, variant: str = "dsprites_v4") -> list[str]:
     return [cell.strip() for cell in found[0].strip("|").split("|")]
 
 
+def test_own_pictures_without_confirmed_rows_give_an_empty_table(store: Store) -> None:
+    store.trial(metrics=scores(0.9), variant="people")
+    nothing = PAPER.model_copy(update={"table1": ()})
+    assert "Variant" in write_table1(read_runs(store.uri), nothing, "html")
+
+
 def test_search_results_get_no_row(store: Store) -> None:
     store.trial(metrics=scores(0.91234))
     ours = row(built(store))
