@@ -54,8 +54,10 @@ def measure_run(run: pd.Series[Any], metric: str) -> Measure:
     if value is None or pd.isna(value):
         return Measure(NOTHING)
     part, _, name = metric.partition("/")
-    scores = {str(key).removeprefix("test/"): number for key, number in run.items()}
-    images = count_of(name, scores) if part == "test" else count_validation(run)
+    scores = {str(key).removeprefix(f"{part}/"): number for key, number in run.items()}
+    images = count_of(name, scores)
+    if images is None and part == "val":
+        images = count_validation(run)
     if metric.endswith("psnr") or images is None:
         return Measure(_format(value, metric))
     ends = wilson_interval(round(value * int(images)), int(images))
@@ -121,8 +123,25 @@ def build_scores(sweep: TrackedSweep, best: pd.Series[Any], quoted: Published) -
             "Test, fresh seeds": str(measure_seeds(sweep.fresh, f"test/{metric}")),
             "Paper": paper.get(name, NOTHING),
         }
-        for name, metric in (_SCORES | _SHARPNESS).items()
+        for name, metric in (_SCORES | _SHARPNESS | _own_scores(best)).items()
     )
+
+
+def _own_scores(best: pd.Series[Any]) -> dict[str, str]:
+    """Return the further scores of own pictures by their title; none of shipped variants."""
+    start = "test/balanced_accuracy_"
+    found = {}
+    for metric in best.dropna().index:
+        if str(metric).startswith(start):
+            factor = str(metric).removeprefix(start)
+            found[f"{factor} read right"] = f"factor_accuracy_{factor}"
+            found[f"{factor}, mean over its values"] = f"balanced_accuracy_{factor}"
+            found[f"{factor}, always its most frequent value"] = f"majority_accuracy_{factor}"
+    if best.get("test/images_absent", 0) > 0:
+        for kind in ("encoded", "pixels"):
+            title = f"{kind}, into combinations without pictures"
+            found[title] = f"relation_accuracy_{kind}_absent"
+    return found
 
 
 def compare_confirmed(sweep: TrackedSweep) -> pd.DataFrame:

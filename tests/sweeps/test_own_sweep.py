@@ -56,7 +56,9 @@ def test_own_pictures_are_swept_and_their_model_needs_no_data(
     assert ended.returncode == 0, ended.stderr
     assert "Images: own." in ended.stdout
     assert "120 images, own" in ended.stdout
-    assert (tmp_path / "runs" / "own" / "report.html").is_file()
+    report = (tmp_path / "runs" / "own" / "report.html").read_text()
+    for shown in ("colour, mean over its values", "weakdis train --variant squares"):
+        assert shown in report
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     parent, (trial,) = runs_of(address, "squares", "own")
     # Six test images of each combination would be 36 of 60 in train.
