@@ -17,7 +17,6 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.own import complete
 from weakdis_core.data.own_pictures.factor_guess import (
     Guess,
-    default_path,
     guess_factors,
     guess_kind,
     write_yaml,
@@ -111,7 +110,7 @@ def add(
     $ weakdis data add people --images people/ --labels people/metadata.csv
     $ weakdis data add robots --images mpi3d_toy.npz:images --grid 6,6,2,3,3,40,40
     """  # fmt: skip
-    path = (output or default_path(name)).absolute()
+    path = (output or Path(f"{name}.yaml")).absolute()
     if path.exists():
         raise UserError(
             f"output: {path} exists; edit it and use --variant {name}, or remove it first"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -149,8 +148,3 @@ def _is_number(cell: str) -> bool:
 def _identifier(name: str) -> str:
     letters = "".join(each if each.isascii() and each.isalnum() else "_" for each in name)
     return letters if letters[:1].isalpha() or letters[:1] == "_" else f"_{letters}"
-
-
-def default_path(name: str) -> Path:
-    """Return the file of a new description, in the current folder."""
-    return Path(f"{name}.yaml")
