@@ -57,7 +57,7 @@ def test_own_pictures_are_swept_and_their_model_needs_no_data(
     assert "Images: own." in ended.stdout
     assert "120 images, own" in ended.stdout
     report = (tmp_path / "runs" / "own" / "report.html").read_text()
-    for shown in ("colour, mean over its values", "weakdis train --variant squares"):
+    for shown in ("colour, mean over its values", "--variant squares"):
         assert shown in report
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     parent, (trial,) = runs_of(address, "squares", "own")
