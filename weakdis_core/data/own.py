@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,7 @@ class OwnPlan(Plan):
 
     def check(self) -> None:
         """Check that pictures, labels and description are those of the digest."""
-        pictures = open_pictures(self.description.images)
-        if content_digest(self.description, pictures) != self.description.digest:
+        if content_digest(self.description, self._pictures) != self.description.digest:
             raise UserError(
                 f"variant: the pictures or labels of {self.variant.name} have changed since its "
                 "digest was taken; begin a new sweep or training"
@@ -63,7 +63,7 @@ class OwnPlan(Plan):
         """Draw pictures by the data seed, all labelled ones among them; return their indices."""
         if self.variant.is_grid:
             return draw_images(self.variant.indices(), self.n_images, self.data_seed)
-        every = label_indices(self.description, self._columns())
+        every = label_indices(self.description, self._columns)
         _check_labels(self.variant, every)
         known = (every[:, 1:] != UNKNOWN).any(1)
         left = max(0, self.n_images - int(known.sum()))
@@ -78,22 +78,27 @@ class OwnPlan(Plan):
         rows = indices[:, 0]
         if self.variant.is_grid:
             rows = np.ravel_multi_index(tuple(indices.T), self.variant.grid.sizes)
-        pictures = open_pictures(self.description.images)
-        return pictures.read(rows, self.variant.channels, self.variant.size, advance)
+        return self._pictures.read(rows, self.variant.channels, self.variant.size, advance)
 
     def tables(self, indices: IndexArray) -> dict[str, IndexArray]:
         """Return the pictures' groups and given splits, where the description names columns."""
         if self.variant.is_grid:
             return {}
-        columns, rows = self._columns(), indices[:, 0]
+        columns, rows = self._columns, indices[:, 0]
         found = {
             "groups": group_indices(self.description, columns),
             "given_split": given_splits(self.description, columns),
         }
         return {name: each[rows] for name, each in found.items() if each is not None}
 
+    @cached_property
+    def _pictures(self) -> PictureSource:
+        # Pictures are read in chunks; a folder of many files takes time to list.
+        return open_pictures(self.description.images)
+
+    @cached_property
     def _columns(self) -> Columns:
-        return read_labels(self.description.labels, open_pictures(self.description.images))
+        return read_labels(self.description.labels, self._pictures)
 
 
 def plan_own(settings: DataSettings, description: Description) -> OwnPlan:

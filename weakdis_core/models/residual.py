@@ -101,7 +101,7 @@ class ResidualDecoder(nn.Module):
 
     Fully connected layers draw the coarse image, which has colours and places after a few steps;
     the blocks add the details. They have no normalisation, which removes colours (as in
-    super-resolution: Lim et al., 2017) and takes a third of the time.
+    super-resolution: Lim et al., 2017).
     """
 
     coarse = 8
