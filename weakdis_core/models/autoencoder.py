@@ -10,7 +10,8 @@ from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import build_decoder
 from weakdis_core.models.encoders import build_encoder
-from weakdis_core.models.layers import LEAK, Localiser
+from weakdis_core.models.layers import LEAK
+from weakdis_core.models.window import ContrastLocaliser, Localiser, Placement
 from weakdis_core.seeding import noise_like
 
 
@@ -86,8 +87,8 @@ class ModularAutoencoder(nn.Module):
 
 
 def _he_initialise(module: nn.Module) -> None:
-    if isinstance(module, Localiser):
-        module.start_at_brightness()
+    if isinstance(module, Localiser | ContrastLocaliser | Placement):
+        module.initialise()
         return
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, a=LEAK)

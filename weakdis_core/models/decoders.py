@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.variants import IMAGE_SIZE
-from weakdis_core.models.layers import activation, perceptron, translation_matrices
+from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.residual import ResidualDecoder
+from weakdis_core.models.window import placement_matrices
 
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
@@ -70,7 +71,7 @@ class PlacedPatchDecoder(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
         patch = self.draw(codes).float() - self.background
-        rows, columns = translation_matrices(self.place(codes), self.patch, self.size)
+        rows, columns = placement_matrices(self.place(codes), self.patch, self.size)
         with torch.autocast(codes.device.type, enabled=False):
             placed: Tensor = rows @ patch @ columns.mT
         return placed + self.background

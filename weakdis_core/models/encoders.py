@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.variants import IMAGE_SIZE
-from weakdis_core.models.layers import Localiser, activation, perceptron, translation_matrices
+from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.residual import ResidualEncoder
+from weakdis_core.models.window import Localiser, placement_matrices
 
 
 def convolutions(channels: int, settings: ModelSettings, size: int) -> nn.Sequential:
@@ -75,7 +76,7 @@ class ObjectCentredEncoder(nn.Module):
         """Encode `(batch, channels, size, size)` in [0, 1] to `(batch, outputs)`."""
         place = self.localiser(images)
         with torch.autocast(images.device.type, enabled=False):
-            rows, columns = translation_matrices(place, self.window, self.size)
+            rows, columns = placement_matrices(place, self.window, self.size)
             view = rows.mT @ images @ columns
         coarse = F.avg_pool2d(images, self.size // self.coarse).flatten(1)
         position = place / (self.size / 2) - 1

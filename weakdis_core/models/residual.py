@@ -1,10 +1,10 @@
-"""Networks of residual blocks (He et al., 2016), an addition for pictures with texture.
+"""Networks of residual blocks (He et al., 2016), an addition for pictures that nobody chose.
 
-They draw and read what nobody chose for this model: textures, small details, and objects whose
-place and size vary. Images are 32, 64 or 128 pixels high and wide.
+The encoder looks through a window that follows the object in place and size, and the decoder draws
+a patch and places it on a background. An object that moves or grows therefore looks the same to the
+blocks. In a scene that fills the image, window and patch cover all of it. Images are 32, 64 or 128
+pixels high and wide.
 """
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,12 @@ from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.layers import LEAK, activation, perceptron
+from weakdis_core.models.window import ContrastLocaliser, Placement, placement_matrices
 
 _GROUPS = 8
+_COARSE = 8
+# Distance of intensities from 0 and 1, where the logit is infinite.
+_MARGIN = 1e-3
 
 
 class ResidualBlock(nn.Module):
@@ -53,85 +57,97 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualEncoder(nn.Module):
-    """A residual CNN whose maps are read by their largest values, their means and their places.
+    """A residual CNN of a window around the object, with a coarse view of the whole image.
 
-    The largest value of a map is the same wherever an object is, so few labels are enough for what
-    it is. Its place is the centre of a softmax over the map (Levine et al., 2016). A coarse view of
-    the image keeps the colours that normalisation removes.
+    The coarse view keeps the colours that normalisation removes. Place and size of the window also
+    reach the code through one linear layer, because they are learned slowly beside the many inputs
+    of the perceptron.
     """
 
-    places = 16
-    coarse = 8
+    narrow = 16
 
     def __init__(self, channels: int, outputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
         first, second, last = widths(settings)
-        halvings = round(math.log2(size / 16))
-        blocks: list[nn.Module] = [
+        self.size, self.window = size, size * 3 // 4
+        self.localiser = ContrastLocaliser(channels, size)
+        self.features = nn.Sequential(
             nn.PixelUnshuffle(2),
             nn.Conv2d(4 * channels, first, 3, padding=1),
             ResidualBlock(first, first),
             ResidualBlock(first, second, stride=2),
-        ]
-        for number in range(halvings - 1):
-            blocks.append(ResidualBlock(last if number else second, last, stride=2))
-        features = last if halvings > 1 else second
-        self.features = nn.Sequential(*blocks, nn.GroupNorm(_GROUPS, features), activation())
-        self.attention = nn.Conv2d(features, self.places, 1)
-        read = 2 * features + 2 * self.places + channels * self.coarse**2
+            ResidualBlock(second, last, stride=2),
+            nn.GroupNorm(_GROUPS, last),
+            activation(),
+        )
+        self.reduce = nn.Conv2d(last, self.narrow, 1)
+        self.place = nn.Linear(3, outputs)
+        read = 2 * last + self.narrow * (self.window // 8) ** 2 + channels * _COARSE**2 + 3
         self.head = perceptron(read, settings.hidden, outputs)
-        side = size // 2 ** (1 + halvings)
-        self.steps: Tensor
-        self.register_buffer("steps", torch.linspace(-1, 1, side), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode `(batch, channels, size, size)` in [0, 1] to `(batch, outputs)`."""
-        maps = self.features(images)
-        attention = self.attention(maps).float().flatten(2).softmax(-1)
-        attention = attention.unflatten(2, (len(self.steps), len(self.steps)))
-        x, y = attention.sum(2) @ self.steps, attention.sum(3) @ self.steps
-        coarse = F.adaptive_avg_pool2d(4 * (images - 0.5), self.coarse).flatten(1)
-        read = torch.cat([maps.amax((2, 3)), maps.mean((2, 3)), x, y, coarse], dim=1)
-        outputs: Tensor = self.head(read)
+        place, scale, border = self.localiser(images, self.window)
+        # bfloat16 has a precision of a quarter of a pixel.
+        with torch.autocast(images.device.type, enabled=False):
+            rows, columns = placement_matrices(place, self.window, self.size, scale)
+            shrunk = scale.clamp(min=1).square()[:, None, None, None]
+            view = rows.mT @ (images - border) @ columns / shrunk + border
+            where = torch.cat([4 * place / self.size - 2, 2 * scale.log().unsqueeze(1)], dim=1)
+            direct = self.place(where)
+        maps = self.features(view.contiguous(memory_format=torch.channels_last))
+        coarse = F.avg_pool2d(4 * (images - 0.5), self.size // _COARSE).flatten(1)
+        seen = [maps.amax((2, 3)), maps.mean((2, 3)), self.reduce(maps).flatten(1)]
+        outputs: Tensor = self.head(torch.cat([*seen, coarse, where], dim=1)).float() + direct
         return outputs
 
 
 class ResidualDecoder(nn.Module):
-    """Residual blocks between enlargements, a pixel shuffle at the end, and a coarse image.
+    """A decoder of a patch, its place and size, and a coarse background.
 
-    Fully connected layers draw the coarse image, which has colours and places after a few steps;
-    the blocks add the details. They have no normalisation, which removes colours (as in
-    super-resolution: Lim et al., 2017).
+    Residual blocks draw the patch, with an opacity for each pixel. They have no normalisation,
+    which removes colours (as in super-resolution: Lim et al., 2017).
     """
-
-    coarse = 8
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
         first, second, last = widths(settings)
-        self.trunk = nn.Sequential(
-            *perceptron(inputs, settings.hidden, last * 16), nn.Unflatten(1, (last, 4, 4))
+        self.size, self.patch = size, size * 3 // 4
+        side = self.patch // 8
+        self.placement = Placement(inputs)
+        self.background = nn.Sequential(
+            *perceptron(inputs, settings.hidden, channels * _COARSE**2),
+            nn.Unflatten(1, (channels, _COARSE, _COARSE)),
         )
-        self.sketch = nn.Sequential(
-            *perceptron(inputs, settings.hidden, channels * self.coarse**2),
-            nn.Unflatten(1, (channels, self.coarse, self.coarse)),
-            nn.Upsample(scale_factor=size // self.coarse, mode="bilinear"),
-        )
-        stages = round(math.log2(size / 8))
-        sizes = [*[last] * (stages - 2), last, second, first]
-        blocks: list[nn.Module] = []
-        for narrow, wide in zip(sizes[1:], sizes[:-1], strict=True):
-            blocks += [nn.Upsample(scale_factor=2), ResidualBlock(wide, narrow, normalised=False)]
+        centre, zoom = torch.full((1, 2), (size - 1) / 2), torch.tensor([size / _COARSE])
+        enlarge = placement_matrices(centre, _COARSE, size, zoom)[0][0, 0]
+        self.enlarge: Tensor
+        self.register_buffer("enlarge", enlarge / enlarge.sum(1, keepdim=True), persistent=False)
         self.draw = nn.Sequential(
-            *blocks,
+            *perceptron(inputs, settings.hidden, last * side**2),
+            nn.Unflatten(1, (last, side, side)),
+            nn.Upsample(scale_factor=2),
+            ResidualBlock(last, second, normalised=False),
+            nn.Upsample(scale_factor=2),
+            ResidualBlock(second, first, normalised=False),
             activation(),
-            nn.Conv2d(first, 4 * channels, 3, padding=1),
+            nn.Conv2d(first, 4 * (channels + 1), 3, padding=1),
             nn.PixelShuffle(2),
         )
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
-        logits: Tensor = self.draw(self.trunk(codes)) + self.sketch(codes)
+        patch, background = self.draw(codes).float().sigmoid(), self.background(codes).float()
+        with torch.autocast(codes.device.type, enabled=False):
+            place, scale = self.placement(codes.float(), self.size)
+            rows, columns = placement_matrices(place, self.patch, self.size, scale)
+            opacity = patch[:, -1:]
+            drawn = torch.cat([patch[:, :-1] * opacity, opacity], dim=1)
+            thin = scale.clamp(max=1).square()[:, None, None, None]
+            drawn = rows @ drawn @ columns.mT * thin
+            behind = (self.enlarge @ background @ self.enlarge.mT).sigmoid()
+            images = drawn[:, :-1] + (1 - drawn[:, -1:]) * behind
+            logits: Tensor = images.clamp(_MARGIN, 1 - _MARGIN).logit()
         return logits
 
 

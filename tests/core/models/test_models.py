@@ -9,8 +9,9 @@ from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.decoders import PlacedPatchDecoder
 from weakdis_core.models.encoders import ConvolutionalEncoder
-from weakdis_core.models.layers import Localiser, translation_matrices
 from weakdis_core.models.networks import Discriminator, RelationalLearner
+from weakdis_core.models.residual import ResidualDecoder, ResidualEncoder
+from weakdis_core.models.window import ContrastLocaliser, Localiser, placement_matrices
 
 SMALL = ModelSettings(
     latent_size=4, discriminator_width=16, relational_width=16, residual_relations=True
@@ -22,8 +23,6 @@ ARCHITECTURES = [
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
     {"encoder": "residual", "decoder": "residual", "he_initialisation": True},
 ]
-
-RESIDUAL = {"encoder": "residual", "decoder": "residual", "he_initialisation": True}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -49,6 +48,9 @@ def test_images_of_other_sizes(architecture: dict[str, object], size: int) -> No
     model = ModularAutoencoder(3, 4, False, settings, image_size=size)
     images = torch.rand(2, 3, size, size)
     assert model.decode(model.encode(images).means).shape == images.shape
+    for encoder in model.modules():
+        if isinstance(encoder, ConvolutionalEncoder):
+            assert encoder.features(images).shape == (2, 16, 4, 4)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -85,7 +87,7 @@ def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
     places = torch.tensor([[12, 20], [40, 50], [52, 12], [30, 30]])
     images = torch.cat([blob(x, y) for x, y in places.tolist()])
     for _ in range(200):
-        rows, columns = translation_matrices(localiser(images), 16, 64)
+        rows, columns = placement_matrices(localiser(images), 16, 64)
         loss = -(rows.mT @ images @ columns)[..., 4:12, 4:12].mean()
         optimiser.zero_grad()
         loss.backward()
@@ -95,9 +97,7 @@ def test_a_localiser_learns_positions_from_a_loss_of_the_window() -> None:
 
 def test_a_window_is_centred_at_its_position() -> None:
     images = torch.cat([blob(10, 20), blob(40, 50), blob(60, 5)])
-    rows, columns = translation_matrices(
-        torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32, 64
-    )
+    rows, columns = placement_matrices(torch.tensor([[10.0, 20], [40, 50], [60, 5]]) + 0.5, 32, 64)
     windows = rows.mT @ images @ columns
     # The centre of 32 pixels is between two of them.
     assert windows[:, 0, 15, 15].tolist() == [1.0, 1.0, 1.0]
@@ -107,14 +107,14 @@ def test_a_window_is_centred_at_its_position() -> None:
 def test_a_window_at_a_placed_patch_equals_the_patch() -> None:
     patch = torch.zeros(2, 3, 16, 16)
     patch[:, :, 2:-2, 2:-2] = torch.rand(2, 3, 12, 12)
-    rows, columns = translation_matrices(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16, 64)
+    rows, columns = placement_matrices(torch.tensor([[20.5, 33.5], [40.5, 12.5]]), 16, 64)
     image = rows @ patch @ columns.mT
     torch.testing.assert_close(rows.mT @ image @ columns, patch)
 
 
 def test_a_patch_is_interpolated_between_pixels_and_cut_at_the_border() -> None:
     patch = torch.ones(1, 1, 4, 4)
-    rows, columns = translation_matrices(torch.tensor([[10.75, 63.5]]), 4, 64)
+    rows, columns = placement_matrices(torch.tensor([[10.75, 63.5]]), 4, 64)
     image = (rows @ patch @ columns.mT)[0, 0]
     assert image[62].tolist()[8:14] == [0.0, 0.75, 1.0, 1.0, 1.0, 0.25]
     # Two of the four rows are below the image.
@@ -155,18 +155,6 @@ def test_the_discriminator_depends_on_the_partition() -> None:
     assert len(set(logits[0, :, 0].tolist())) == 3
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, RESIDUAL])
-@pytest.mark.parametrize("size", [32, 128])
-def test_networks_follow_the_size_of_the_images(size: int, architecture: dict[str, object]) -> None:
-    settings = ModelSettings.model_validate({"channels": 8, "hidden": 32, **architecture})
-    model = ModularAutoencoder(3, 4, False, settings, image_size=size)
-    images = torch.rand(2, 3, size, size)
-    assert model.decode(model.encode(images).means).shape == images.shape
-    for encoder in model.modules():
-        if isinstance(encoder, ConvolutionalEncoder):
-            assert encoder.features(images).shape == (2, 16, 4, 4)
-
-
 @pytest.mark.parametrize("size", [32, 128])
 def test_the_patch_of_other_sizes_is_half_as_wide_as_the_image(size: int) -> None:
     decoder = PlacedPatchDecoder(1, 4, ModelSettings(hidden=16), size)
@@ -179,3 +167,85 @@ def test_the_patch_of_other_sizes_is_half_as_wide_as_the_image(size: int) -> Non
     assert inside.float().mean() == size / 2
     # It covers half of its outermost pixels.
     assert len(inside) == (size // 2 - 1) ** 2
+
+
+def picture(x: int, y: int, side: int, size: int = 64) -> torch.Tensor:
+    """Draw a red square, its left half darker, on a green background."""
+    image = torch.tensor([0.2, 0.8, 0.3])[None, :, None, None].repeat(1, 1, size, size)
+    image[0, :, y : y + side, x : x + side] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
+    image[0, 0, y : y + side, x : x + side // 2] = 0.5
+    return image
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_window_follows_the_object_in_place_and_size(size: int) -> None:
+    localiser, unit, window = ContrastLocaliser(3, size), size // 32, size * 3 // 4
+    images = torch.cat(
+        [
+            picture(4 * unit, 6 * unit, 8 * unit, size),
+            picture(16 * unit, 14 * unit, 8 * unit, size),
+            picture(10 * unit, 12 * unit, 16 * unit, size),
+        ]
+    )
+    with torch.no_grad():
+        place, scale, border = localiser(images, window)
+    # A pixel's index is that of its centre.
+    centres = torch.tensor([[8, 10], [20, 18], [18, 20]]) * unit - 0.5
+    # The darker half stands out less. The attention has a cell for every second pixel.
+    assert (place - centres).abs().max() < 0.4 * unit
+    assert torch.allclose(scale[0], scale[1], rtol=0.01)
+    assert torch.allclose(2 * scale[0], scale[2], rtol=0.1)
+    assert torch.allclose(border, images[:, :, :1, :1])
+
+
+def test_what_the_residual_encoder_sees_of_a_moved_object_is_the_same() -> None:
+    settings = ModelSettings(encoder="residual", channels=8, hidden=16)
+    encoder = ResidualEncoder(3, 8, settings, 64)
+    seen: list[torch.Tensor] = []
+    encoder.features.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        encoder(torch.cat([picture(8, 12, 16), picture(34, 30, 16)]))
+        # Part of this window is outside the image.
+        encoder(torch.cat([picture(2, 2, 16), picture(45, 45, 16)]))
+    views = torch.cat(seen)
+    # Edges differ by parts of a pixel.
+    assert (views - views[0]).abs().mean() < 0.02
+    # The window has the colours of object and background.
+    assert torch.allclose(views[0, :, 0, 0], torch.tensor([0.2, 0.8, 0.3]), atol=1e-4)
+    assert torch.allclose(views[0, :, 24, 30], torch.tensor([0.9, 0.1, 0.1]), atol=1e-2)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5])
+def test_a_window_at_the_place_of_a_patch_shows_the_patch(scale: float) -> None:
+    patch = torch.zeros(1, 1, 24, 24)
+    patch[..., 6:18, 8:16] = 1.0
+    zoom = torch.tensor([scale])
+    rows, columns = placement_matrices(torch.tensor([[30.0, 35.5]]), 24, 64, zoom)
+    drawn = rows @ patch @ columns.mT * min(scale, 1.0) ** 2
+    # The area follows the scale, and no pixel is brighter than the patch.
+    assert torch.allclose(drawn.sum(), patch.sum() * scale**2, rtol=0.02)
+    assert drawn.max() <= 1 + 1e-5
+    again = rows.mT @ drawn @ columns / max(scale, 1.0) ** 2
+    assert (again - patch).abs().mean() < 0.07
+
+
+def test_the_residual_decoder_draws_its_patch_on_the_background() -> None:
+    decoder = ResidualDecoder(3, 4, ModelSettings(decoder="residual", channels=8, hidden=16), 64)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.zero_()
+        # Opaque white on black.
+        last = [layer for layer in decoder.draw if isinstance(layer, torch.nn.Conv2d)][-1]
+        assert last.bias is not None
+        last.bias.fill_(10.0)
+        background = decoder.background[-2]
+        assert isinstance(background, torch.nn.Linear)
+        background.bias.fill_(-10.0)
+        decoder.placement.linear.bias[:] = torch.tensor([-0.25, 0.25, -0.6931])
+        images = decoder(torch.zeros(1, 4)).sigmoid()[0]
+    # The patch has half of its 48 pixels; its centre is a quarter of 32 pixels from the middle.
+    assert images[:, 40, 24].min() > 0.99
+    assert images[:, 40 - 10 : 40 + 10, 24 - 10 : 24 + 10].min() > 0.99
+    outside = images.clone()
+    outside[:, 40 - 13 : 40 + 14, 24 - 13 : 24 + 14] = 0
+    assert outside.max() < 0.01
