@@ -1,4 +1,4 @@
-"""`weakdis data`: add, list, prepare, download and show data sets."""
+"""`weakdis data`: add, list, prepare, download and show data sets, and write examples."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from weakdis_core.cli import console
 from weakdis_core.cli.add_command import add, print_survey
@@ -18,6 +18,7 @@ from weakdis_core.config.settings import DataSettings, Source
 from weakdis_core.data import official
 from weakdis_core.data.official import Family
 from weakdis_core.data.own import added_descriptions, data_settings
+from weakdis_core.data.own_pictures.examples import write_example
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.show import write_samples
 from weakdis_core.data.source import plan
@@ -38,12 +39,50 @@ def run(args: Sequence[str], prog: str) -> None:
     """Run the data command that the first argument names."""
     commands: dict[str, Callable[..., object]] = {
         "add": add,
+        "example": example,
         "list": list_variants,
         "prepare": prepare_variants,
         "download": download,
         "show": show,
     }
     console.run_command(commands, args, prog=prog, description=__doc__)
+
+
+def example(
+    name: Annotated[
+        Positional[str], arg(metavar="NAME", help="people, digits or the name of a variant.")
+    ],
+    output: Annotated[
+        Path | None,
+        arg(metavar="FOLDER", help="Folder to write.", help_behavior_hint="(default: NAME)"),
+    ] = None,
+    pictures: Annotated[
+        int | None,
+        arg(help="Number of pictures.", help_behavior_hint="(default: 4,000 or more)"),
+    ] = None,
+    labelled: Annotated[
+        int | None,
+        arg(
+            help="Number of pictures with labels.",
+            help_behavior_hint="(default: 500 digits; all of the others)",
+        ),
+    ] = None,
+    seed: Annotated[int, arg(help="Seed of the pictures.")] = 0,
+) -> None:
+    """Write the pictures and labels of an example into a folder, as `data add` reads them.
+
+    $ weakdis data example digits
+    $ weakdis data add digits --images digits --group source
+    """
+    for field, number in (("pictures", pictures), ("labelled", labelled)):
+        if number is not None and number < 1:
+            raise UserError(f"{field}: {number} is not allowed: it must be at least 1")
+    folder = output or Path(name)
+    flags = write_example(name, folder, pictures, labelled, seed)
+    # A shipped variant's name is taken.
+    added = f"{name}_files" if name in VARIANTS else name
+    line = f"next: weakdis data add {added} --images {folder} {flags}"
+    Console(soft_wrap=True, highlight=False).print(line.rstrip())
 
 
 def list_variants(data_dir: DataDir = None) -> None:
