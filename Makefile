@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels
+.PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels reproduce-own
 .PHONY: install test test-fast test-gpu test-cluster soak docs docs-check system-deps lint
 .PHONY: bench scaling report ui tracking clean
 
@@ -49,6 +49,22 @@ reproduce-ablation: $(PROJECT) ## train the missing ablation runs, each without 
 
 reproduce-labels: $(PROJECT) ## train the missing runs with 30 to 3000 labels
 	$(BIN)/python sweeps/run.py --study labels $(ARGS)
+
+OWN := people digits shapes3d_v3_tenth shapes3d_v3_files dsprites_v4_files
+examples/people.yaml: EXAMPLE := people
+examples/people.yaml: FLAGS := --transformations shift --transformations zoom
+examples/digits.yaml: EXAMPLE := digits
+examples/digits.yaml: FLAGS := --group source --transformations noise
+examples/shapes3d_v3_tenth.yaml: EXAMPLE := shapes3d_v3 --labelled 5000
+examples/shapes3d_v3_files.yaml: EXAMPLE := shapes3d_v3
+examples/dsprites_v4_files.yaml: EXAMPLE := dsprites_v4
+$(OWN:%=examples/%.yaml): examples/%.yaml: | $(PROJECT)
+	rm -rf examples/$*
+	$(BIN)/python -m weakdis_core data example $(EXAMPLE) --output examples/$*
+	$(BIN)/python -m weakdis_core data add $* --images examples/$* $(FLAGS) --output $@
+
+reproduce-own: $(PROJECT) $(OWN:%=examples/%.yaml) ## train the missing runs on pictures that come as files
+	$(BIN)/python sweeps/run.py --study own $(ARGS)
 
 test: $(PROJECT) ## run all tests except those that need a GPU or a cluster
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)

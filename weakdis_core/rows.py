@@ -36,6 +36,16 @@ LABELS = (30, 100, 300, 1000, 3000)
 LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve, and of the controls."""
 
+OWN_EXAMPLES: dict[str, dict[str, Any]] = {
+    "people": {"data.labels": 480},
+    "digits": {},
+    "shapes3d_v3_tenth": {},
+    "dsprites_v4_files": {"data.labels": 1000},
+    "shapes3d_v3_files": {"data.labels": 1000},
+}
+"""Data sets of the study of own pictures (`make own-examples` writes and adds them), with the
+settings that differ from the preset. The oracle reads all train labels, the model only these."""
+
 LITERAL_VARIANT = "dsprites_v4"
 """Variant of the run with the paper's literal objective."""
 
@@ -103,6 +113,17 @@ def ours(variant: str, source: Source, seeds: Iterable[int] = SEEDS) -> Row:
     config = config.with_values(_data(config.data.source if config.data.description else source))
     codes: Disentanglement = "raw" if variant in paper.DATA_SETS.values() else "converted"
     return row_of(variant, config, seeds, codes)
+
+
+def own_example(variant: str) -> Row:
+    """Declare a row of the study of own pictures.
+
+    Raises:
+        UserError: The data set is not on this machine.
+    """
+    return row_of(
+        variant, ours(variant, "own")[0].config.with_values(OWN_EXAMPLES[variant]), FEWER_SEEDS
+    )
 
 
 def with_labels(variant: str, source: Source, labels: int) -> Row:

@@ -12,7 +12,7 @@ from weakdis_core.config.additions import additions_of, without_addition
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import FEWER_SEEDS, SEEDS, DeclaredRun, Row, ours, row_of, with_labels
 
-StudyName = Literal["models", "baselines", "ablation", "labels", "controls"]
+StudyName = Literal["models", "baselines", "ablation", "labels", "controls", "own"]
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,15 @@ STUDIES: dict[StudyName, Callable[[str, Source], list[Row]]] = {
     "ablation": _ablation,
     "labels": _labels,
     "controls": _controls,
+    "own": lambda variant, _: [rows.own_example(variant)] if variant in rows.OWN_EXAMPLES else [],
 }
 """The rows of each study, by variant and data source."""
 
 
 def study_variants(study: StudyName) -> tuple[str, ...]:
     """Return the variants of a study."""
+    if study == "own":
+        return tuple(rows.OWN_EXAMPLES)
     return tuple(name for name in rows.VARIANTS if STUDIES[study](name, "rendered"))
 
 

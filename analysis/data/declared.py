@@ -56,11 +56,21 @@ class DeclaredRows:
         unique = finished[same].drop_duplicates(["config_hash", "source", "seed"], keep="last")
         by_seed = unique.set_index("seed", drop=False).sort_index()
         self._none = by_seed.iloc[:0]
+        self._own = by_seed[by_seed["source"].eq("own")]
         self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Return the finished runs of some rows, in order, without duplicates."""
         return pd.concat([self._none, *map(self._finished, rows)]).drop_duplicates("run_id")
+
+    def own(self, name: str) -> pd.DataFrame:
+        """Return the finished runs of the newest settings of a row of own pictures.
+
+        The row is found by its name: its settings have a digest of pictures that need not be here.
+        """
+        named = self._own[self._own["row"].eq(name)]
+        newest = named.sort_values("finished")["config_hash"].tail(1)
+        return named[named["config_hash"].isin(newest) & ~named["seed"].isin(PRESET_SEEDS)]
 
     def seeds(self, row: Row) -> int:
         """Return the number of finished runs of a row."""

@@ -48,6 +48,7 @@ def write_results(runs: pd.DataFrame, folder: Path) -> Path:
         provenance=describe_training(declared, list(_list_rows(sources, STUDIES))),
         rows=rows,
         markdown=write_markdown,
+        own=study_tables.build_own(declared),
         sections=[
             _build_section(runs[runs["source"].eq(source)], declared, source, published)
             for source in sources

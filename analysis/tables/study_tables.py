@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.tables.rendering import NOTHING, format_mean, format_value
+from analysis.statistics import t_interval
+from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
 from weakdis_core.config.settings import Source
 from weakdis_core.data.variants import get_variant
@@ -44,6 +45,12 @@ _SHARPNESS = {
     "true code instead": "swap_psnr",
     "sprite moved to its place": "manipulation_psnr_aligned",
     "moved by, pixels": "manipulation_shift",
+}
+_OWN = {
+    "Oracle": "oracle_accuracy",
+    **ACCURACIES,
+    "PSNR, dB": "reconstruction_psnr",
+    "Core-seconds": "cpu_seconds",
 }
 _EACH_SEED = {
     **ACCURACIES,
@@ -111,6 +118,22 @@ def build_spread(declared: DeclaredRows, source: Source) -> pd.DataFrame:
 def build_sharpness(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     """Build the table of the sharpness of pictures, reconstructed and after a relation."""
     return _table(declared, "Variant", _our_rows(source), _SHARPNESS)
+
+
+def build_own(declared: DeclaredRows) -> pd.DataFrame:
+    """Build the table of the study of own pictures, without data sets that have no finished run."""
+    lines = []
+    for name in rows.OWN_EXAMPLES:
+        runs = declared.own(name)
+        if runs.empty:
+            continue
+        line = {"Data": name, "Labels": format_labels(runs["data.labels"].iloc[0])}
+        for head, metric in _OWN.items():
+            column = metric if metric in runs else f"test/{metric}"
+            interval = t_interval(runs[column].astype(float).tolist())
+            line[head] = format_mean(interval, len(rows.FEWER_SEEDS), _digits(metric))
+        lines.append(line | {"Seeds": f"{len(runs)}"})
+    return pd.DataFrame(lines)
 
 
 def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:

@@ -52,7 +52,8 @@ class Start:
     variant: Annotated[str, arg(metavar="VARIANT")] = ""
     """Data set variant: dsprites_v2 v3 v4, shapes3d_v2 v3 v5. By default that of --config."""
     preset: PresetName | None = None
-    """default (works well), paper (the literal objective, for a GPU) or quick (a minute)."""
+    """default (works well), paper (the literal objective, for a GPU), quick (a minute) or generic
+    (for pictures of any kind)."""
     model: ModelKind | None = None
     """modular (default) or monolithic (the previous work's). By default that of --config."""
     config: Annotated[Path | None, arg(metavar="FILE")] = None

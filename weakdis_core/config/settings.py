@@ -63,10 +63,11 @@ class ModelSettings(Settings):
     """Addition: extra partitions with an N(0, I) prior, for variation outside the factors."""
     encoder: Literal["convolutional", "object_centred", "residual"] = "convolutional"
     """Convolutional, or (additions) object-centred: a window placed by a learned localiser, a
-    coarse view of the whole image and the position; or residual blocks."""
-    decoder: Literal["convolutional", "placed_patch", "palette", "residual"] = "convolutional"
+    coarse view of the whole image and the position; or residual blocks on a window that follows
+    the object in size, too."""
+    decoder: Literal["convolutional", "placed_patch", "palette", "scaled_patch"] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, a palette of colours
-    mixed by masks, or residual blocks."""
+    mixed by masks, or a patch that is also scaled, on a coarse background."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
     """Last layers of a convolutional decoder: transposed convolutions (paper), or (addition) a
     pixel shuffle, which is cheaper and learns sharp edges sooner."""

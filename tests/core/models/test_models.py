@@ -7,10 +7,10 @@ import torch
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.models.decoders import PlacedPatchDecoder
+from weakdis_core.models.decoders import PlacedPatchDecoder, ScaledPatchDecoder
 from weakdis_core.models.encoders import ConvolutionalEncoder
 from weakdis_core.models.networks import Discriminator, RelationalLearner
-from weakdis_core.models.residual import ResidualDecoder, ResidualEncoder
+from weakdis_core.models.residual import ResidualEncoder
 from weakdis_core.models.window import ContrastLocaliser, Localiser, placement_matrices
 
 SMALL = ModelSettings(
@@ -21,7 +21,7 @@ ARCHITECTURES = [
     {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
-    {"encoder": "residual", "decoder": "residual", "he_initialisation": True},
+    {"encoder": "residual", "decoder": "scaled_patch", "he_initialisation": True},
 ]
 
 
@@ -229,22 +229,16 @@ def test_a_window_at_the_place_of_a_patch_shows_the_patch(scale: float) -> None:
     assert (again - patch).abs().mean() < 0.07
 
 
-def test_the_residual_decoder_draws_its_patch_on_the_background() -> None:
-    decoder = ResidualDecoder(3, 4, ModelSettings(decoder="residual", channels=8, hidden=16), 64)
+def test_the_scaled_patch_is_drawn_at_its_place_and_size_on_the_background() -> None:
+    decoder = ScaledPatchDecoder(3, 4, ModelSettings(hidden=16), 64)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.zero_()
-        # Opaque white on black.
-        last = [layer for layer in decoder.draw if isinstance(layer, torch.nn.Conv2d)][-1]
-        assert last.bias is not None
-        last.bias.fill_(10.0)
-        background = decoder.background[-2]
-        assert isinstance(background, torch.nn.Linear)
-        background.bias.fill_(-10.0)
+        dict(decoder.draw.named_parameters())["4.bias"].add_(20.0)
+        dict(decoder.background.named_parameters())["2.bias"].add_(-10.0)
         decoder.placement.linear.bias[:] = torch.tensor([-0.25, 0.25, -0.6931])
         images = decoder(torch.zeros(1, 4)).sigmoid()[0]
     # The patch has half of its 48 pixels; its centre is a quarter of 32 pixels from the middle.
-    assert images[:, 40, 24].min() > 0.99
     assert images[:, 40 - 10 : 40 + 10, 24 - 10 : 24 + 10].min() > 0.99
     outside = images.clone()
     outside[:, 40 - 13 : 40 + 14, 24 - 13 : 24 + 14] = 0

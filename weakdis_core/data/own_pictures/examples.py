@@ -168,7 +168,7 @@ def variant_example(variant: str) -> Example:
     """Return the pictures of a shipped variant as an example."""
 
     def draw(pictures: int, generator: np.random.Generator) -> Drawn:
-        prepared = prepare(DataSettings(variant=variant))
+        prepared = prepare(DataSettings(variant=variant, max_images=max(pictures, 1_000)))
         chosen = np.sort(generator.permutation(len(prepared.images))[:pictures])
         brightest = int(prepared.images[chosen].max())
         for index in chosen:
