@@ -129,8 +129,8 @@ def build_own(declared: DeclaredRows) -> pd.DataFrame:
             continue
         line = {"Data": name, "Labels": format_labels(runs["data.labels"].iloc[0])}
         for head, metric in _OWN.items():
-            column = metric if metric in runs else f"test/{metric}"
-            interval = t_interval(runs[column].astype(float).tolist())
+            values = runs.get(metric, runs.get(f"test/{metric}", pd.Series(np.nan, runs.index)))
+            interval = t_interval(values.astype(float).tolist())
             line[head] = format_mean(interval, len(rows.FEWER_SEEDS), _digits(metric))
         lines.append(line | {"Seeds": f"{len(runs)}"})
     return pd.DataFrame(lines)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from weakdis_core import rows
 from weakdis_core.config.additions import additions_of
 from weakdis_core.config.settings import Source
+from weakdis_core.errors import UserError
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.run_key import RunKey, Versions
-from weakdis_core.studies import ABLATIONS, STUDIES, StudyName, declared_runs
+from weakdis_core.studies import ABLATIONS, STUDIES, StudyName, declared_runs, study_variants
 
 
 def declared(study: StudyName, source: Source = "rendered") -> list[DeclaredRun]:
@@ -108,3 +111,10 @@ def test_a_key_depends_on_settings_seed_source_and_versions() -> None:
     }
     assert len(keys) == len({key.run_id for key in keys}) == 6
     assert RunKey.of(first.with_values({"runtime.threads": 4})) == RunKey.of(first)
+
+
+def test_the_study_of_own_pictures_names_data_sets_that_must_be_added() -> None:
+    assert study_variants("own") == tuple(rows.OWN_EXAMPLES)
+    assert declared_runs("own", "dsprites_v4", "rendered") == []
+    with pytest.raises(UserError, match="digits"):
+        declared_runs("own", "digits", "own")

@@ -81,7 +81,7 @@ class ResidualEncoder(nn.Module):
             rows, columns = placement_matrices(place, self.window, self.size, scale)
             shrunk = scale.clamp(min=1).square()[:, None, None, None]
             view = rows.mT @ (images - border) @ columns / shrunk + border
-            where = torch.cat([4 * place / self.size - 2, 2 * scale.log().unsqueeze(1)], dim=1)
+            where = torch.cat([4 * place / self.size - 2, 4 * scale.log().unsqueeze(1)], dim=1)
             direct = self.place(where)
         maps = self.features(view.contiguous(memory_format=torch.channels_last))
         coarse = F.avg_pool2d(4 * (images - 0.5), self.size // _COARSE).flatten(1)

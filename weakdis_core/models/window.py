@@ -155,8 +155,8 @@ class Placement(nn.Module):
     """
 
     hidden = 64
-    smallest, largest = -1.5, 1.0
-    """Range of the logarithm of the scale."""
+    smallest, largest = 0.1, 3.0
+    """Range of the scale. Early in training a large patch draws the background, too."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -176,7 +176,9 @@ class Placement(nn.Module):
     def forward(self, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Return the centre `(batch, 2)` in pixels of an image of this size, and the scale."""
         placed = self.linear(codes) + self.correction(codes)
-        scale = placed[:, 2].clamp(self.smallest, self.largest).exp()
+        # A clamp would have no gradient outside the range.
+        share = placed[:, 2].sigmoid()
+        scale = self.smallest + (self.largest - self.smallest) * share
         return (placed[:, :2] + 1) * (size / 2), scale
 
 

@@ -91,3 +91,25 @@ def test_every_seed_is_listed_once() -> None:
         ["dsprites_v4", "11", "0.900"], ["dsprites_v4", "12", "0.800"],
     ]  # fmt: skip
     assert study_tables.list_seeds(runs, []).empty
+
+
+def test_own_pictures_are_found_by_name_without_their_files() -> None:
+    config = rows.ours("dsprites_v4", "rendered")[0].config
+    row = rows.row_of("digits", config.with_values({"data.source": "own"}), rows.FEWER_SEEDS)
+    older = rows.row_of("digits", row[0].config.with_values({"model.hidden": 16}), (11,))
+    runs = pd.concat(
+        [
+            studied(
+                (older, {"relation_accuracy_pixels": [0.1]}), finished=pd.Timestamp(0, tz="UTC")
+            ),
+            studied((row, {"relation_accuracy_pixels": [0.8, 0.9, 0.7]})),
+            studied((row[:1], {LATENT: [0.5]}), source="rendered"),
+        ],
+        ignore_index=True,
+    )
+    table = study_tables.build_own(DeclaredRows(runs))
+    assert table["Data"].tolist() == ["digits"]
+    shown = of(table, Data="digits")
+    assert (shown["Pixels"], shown["Labels"], shown["Seeds"]) == ("0.800 ± 0.248", "1000", "3")
+    assert shown["Core-seconds"] == "100 ± 0"
+    assert study_tables.build_own(declared()).empty

@@ -236,7 +236,9 @@ def test_the_scaled_patch_is_drawn_at_its_place_and_size_on_the_background() -> 
             parameter.zero_()
         dict(decoder.draw.named_parameters())["4.bias"].add_(20.0)
         dict(decoder.background.named_parameters())["2.bias"].add_(-10.0)
-        decoder.placement.linear.bias[:] = torch.tensor([-0.25, 0.25, -0.6931])
+        # 0.1 + 2.9 sigmoid(x) = 0.5.
+        scale = torch.tensor(0.4 / 2.9).logit()
+        decoder.placement.linear.bias[:] = torch.tensor([-0.25, 0.25, scale])
         images = decoder(torch.zeros(1, 4)).sigmoid()[0]
     # The patch has half of its 48 pixels; its centre is a quarter of 32 pixels from the middle.
     assert images[:, 40 - 10 : 40 + 10, 24 - 10 : 24 + 10].min() > 0.99
