@@ -32,6 +32,7 @@ from weakdis_core.data.variants import OWN, UNKNOWN, Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
+from weakdis_core.models.autoencoder import he_initialise
 from weakdis_core.models.encoders import build_encoder
 from weakdis_core.seeding import derive, noise_like, torch_generator
 from weakdis_core.version import CODE_VERSION
@@ -41,7 +42,7 @@ _ARCHITECTURE = {
     "dsprites": ModelSettings(encoder="object_centred", channels=32, hidden=256),
     "shapes3d": ModelSettings(encoder="convolutional", channels=32, hidden=256),
 }
-_STEPS = {"dsprites": 600, "shapes3d": 500, "own": 250}
+_STEPS = {"dsprites": 600, "shapes3d": 500, "own": 300}
 # Least rise of the accuracy on validation after which the oracle of own pictures is trained again.
 _RISE = 0.01
 TRUSTED = 0.9
@@ -235,9 +236,10 @@ def build_network(variant: Variant) -> nn.Module:
     """Return the network of an untrained oracle, with the same weights at every call."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(0, f"oracle/{variant.name}"))
-        return build_encoder(
+        network = build_encoder(
             variant.channels, sum(variant.n_values), _ARCHITECTURE[variant.family], variant.size
         )
+        return network.apply(he_initialise) if variant.family == OWN else network
 
 
 def _soften(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -65,7 +65,7 @@ class ModularAutoencoder(nn.Module):
         self.encoder = build_encoder(channels, outputs, settings, image_size)
         self.decoder = build_decoder(channels, size, settings, image_size)
         if settings.he_initialisation:
-            self.apply(_he_initialise)
+            self.apply(he_initialise)
             with torch.no_grad():
                 _last_layer(self.decoder).weight.mul_(0.3)
                 _last_layer(self.encoder).weight.mul_(0.5)
@@ -86,7 +86,8 @@ class ModularAutoencoder(nn.Module):
         return logits.float()
 
 
-def _he_initialise(module: nn.Module) -> None:
+def he_initialise(module: nn.Module) -> None:
+    """Initialise a layer for leaky ReLUs (He et al., 2015), for `Module.apply`."""
     if isinstance(module, Localiser | ContrastLocaliser | Placement):
         module.initialise()
         return
