@@ -69,6 +69,7 @@ class SweepSettings(
             )
         if self.is_own:
             self._check_own()
+        self._check_study_variant()
         _check_amount("cpus_per_trial", self.cpus_per_trial)
         _check_amount("gpus_per_trial", self.gpus_per_trial)
         if self.name is not None:
@@ -91,12 +92,18 @@ class SweepSettings(
             )
         return self
 
-    def _check_own(self) -> None:
-        if self.study not in (None, "labels"):
+    def _check_study_variant(self) -> None:
+        if self.study is None or self.variant in (None, "all"):
+            return
+        # The label curve is for any own pictures, too.
+        used = study_variants(self.study)
+        if self.variant not in used and not (self.is_own and self.study == "labels"):
             raise UserError(
-                f"study: {self.study} is not allowed with own pictures: its runs are those of the "
-                "paper; labels is"
+                f"variant: {self.variant} is not allowed with study {self.study}: choose one of "
+                f"{', '.join(used)}"
             )
+
+    def _check_own(self) -> None:
         if self.objective == "pareto":
             raise UserError(
                 "objective: pareto is not allowed with own pictures: use pixels or encoded"
