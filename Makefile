@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help sweep reproduce reproduce-baselines reproduce-ablation reproduce-labels reproduce-own
-.PHONY: install test test-fast test-gpu test-cluster soak docs docs-check system-deps lint
+.PHONY: install test test-fast test-gpu test-large test-cluster soak docs docs-check system-deps lint
 .PHONY: bench scaling report ui tracking clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -66,14 +66,17 @@ $(OWN:%=examples/%.yaml): examples/%.yaml: | $(PROJECT)
 reproduce-own: $(PROJECT) $(OWN:%=examples/%.yaml) ## train the missing runs on pictures that come as files
 	$(BIN)/python sweeps/run.py --study own $(ARGS)
 
-test: $(PROJECT) ## run all tests except those that need a GPU or a cluster
+test: $(PROJECT) ## run all tests except those that need a GPU, a cluster or much disk
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(PROJECT) ## run the tests that take seconds, before every commit
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not cluster and not gpu" $(ARGS)
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not cluster and not gpu and not large" $(ARGS)
 
 test-gpu: $(PROJECT) ## run the tests that need a GPU
 	$(BIN)/python -m pytest -m gpu $(ARGS)
+
+test-large: $(PROJECT) ## prepare 100,000 pictures and measure the memory
+	$(BIN)/python -m pytest -m large $(ARGS)
 
 test-cluster: $(PROJECT) ## test a real cluster on two machines made of namespaces (root only)
 	$(BIN)/python -m pytest -m cluster $(ARGS)

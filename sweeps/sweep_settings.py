@@ -67,9 +67,9 @@ class SweepSettings(
                 f"variant: it is needed, one of {allowed}, or own pictures by their name; or "
                 "resume, a sweep's name"
             )
+        self._check_study_variant()
         if self.is_own:
             self._check_own()
-        self._check_study_variant()
         _check_amount("cpus_per_trial", self.cpus_per_trial)
         _check_amount("gpus_per_trial", self.gpus_per_trial)
         if self.name is not None:

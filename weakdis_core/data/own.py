@@ -231,7 +231,10 @@ def content_digest(description: Description, pictures: PictureSource) -> str:
     """Return the digest of an own data set's pictures, labels and description."""
     total = hashlib.sha256(f"{description.identity()} {pictures.digest()}".encode())
     if description.labels:
-        total.update(split_address(description.labels)[0].read_bytes())
+        # The labels may be in the same large file as the pictures.
+        with split_address(description.labels)[0].open("rb") as file:
+            while part := file.read(2**20):
+                total.update(part)
     return total.hexdigest()[:16]
 
 

@@ -120,7 +120,7 @@ def test_a_missing_variant_is_refused() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ("--study none", ("('models', 'baselines', 'ablation', 'labels', 'controls')",)),
+        ("--study none", ("('models', 'baselines', 'ablation', 'labels', 'controls', 'own')",)),
         ("--variant all --preset best", ("--preset", "best", "default", "paper", "quick")),
         ("--variant all --sampler cma", ("--sampler", "cma", "tpe", "random", "nsga2")),
         ("--variant all --trials few", ("--trials", "few")),

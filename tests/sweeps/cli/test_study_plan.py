@@ -86,3 +86,19 @@ def test_seeds_and_names_of_studies_are_refused_for_a_search() -> None:
         SweepSettings.model_validate({"variant": "dsprites_v4", "seeds": (11,)})
     with pytest.raises(UserError, match=r"name: 'study-mine' is not allowed: study-\.\.\. are"):
         SweepSettings.model_validate({"variant": "dsprites_v4", "name": "study-mine"})
+
+
+@pytest.mark.parametrize(
+    ("study", "variant", "choices"),
+    [
+        ("labels", "dsprites_v2", "dsprites_v4, shapes3d_v3"),
+        ("models", "mine", "dsprites_v2, "),
+        ("own", "dsprites_v4", "people, digits, "),
+    ],
+)
+def test_a_study_refuses_variants_that_it_does_not_use(
+    study: StudyName, variant: str, choices: str
+) -> None:
+    message = f"variant: {variant} is not allowed with study {study}: choose one of {choices}"
+    with pytest.raises(UserError, match=message):
+        asked(study, variant=variant)
