@@ -19,13 +19,23 @@ from weakdis_core.training.trainer import Trainer
 pytestmark = pytest.mark.gpu
 
 
-@pytest.fixture(params=["sprites", "rooms"])
+# Those of the preset generic whose operations on a GPU differ.
+GENERIC = {
+    "model.encoder": "residual",
+    "model.decoder": "scaled_patch",
+    "model.he_initialisation": True,
+    "loss.consistency_weight": 20.0,
+}
+
+
+@pytest.fixture(params=["sprites", "rooms", "generic"])
 def made(request: pytest.FixtureRequest) -> tuple[Config, Prepared, Oracle]:
     """A small configuration on a GPU, with its images and oracle."""
-    prepared: Prepared = request.getfixturevalue(request.param)
-    oracle: Oracle = request.getfixturevalue(f"{request.param}_oracle")
+    images = "rooms" if request.param == "generic" else request.param
+    prepared: Prepared = request.getfixturevalue(images)
+    oracle: Oracle = request.getfixturevalue(f"{images}_oracle")
     config = small_config(prepared.variant.name).with_values({"runtime.device": "cuda"})
-    return config, prepared, oracle
+    return config.with_values(GENERIC if request.param == "generic" else {}), prepared, oracle
 
 
 def trained(trainer: Trainer, steps: int | None = None) -> dict[str, float]:
