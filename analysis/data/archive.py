@@ -15,6 +15,7 @@ from analysis.data.runs import build_frame, get_keys, read_runs, select_finished
 from analysis.data.store import is_missing, resolve_uri
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
+from weakdis_core.metrics.accuracy import ABSENT, LABELLED
 from weakdis_core.run_key import RunKey, Versions
 from weakdis_core.scores.counts import CHANGED, COUNTS, FIDELITY, IMAGES, count_of
 
@@ -50,7 +51,11 @@ SCORE_COLUMNS = ("run", "metric", "value", "n")
 _NUMBERS = ("labels", "seed", "code_version", "steps", "cpu_seconds", "scoring_seconds")
 _TEST = "test/"
 # Counts without lines of their own, and a score whose `n` holds each of them.
-_COUNTED = {IMAGES: "factor_accuracy", CHANGED: "swap_psnr"}
+_COUNTED = {
+    IMAGES: "factor_accuracy",
+    CHANGED: "swap_psnr",
+    ABSENT: "relation_accuracy_encoded_absent",
+}
 
 Line = dict[str, str]
 
@@ -153,9 +158,13 @@ def _parse_run(line: Line, scores: Iterable[Line]) -> dict[str, object]:
     for score in scores:
         row[f"{_TEST}{score['metric']}"] = float(score["value"])
         counts[score["metric"]] = score["n"]
-    for count, counted in _COUNTED.items():
-        if counts.get(counted):
-            row[f"{_TEST}{count}"] = float(counts[counted])
+    counted = _COUNTED
+    if any(name.startswith(f"{LABELLED}_") for name in counts):
+        # Own pictures: the accuracies are over those whose every factor is labelled.
+        counted = counted | {LABELLED: "factor_accuracy", IMAGES: "reconstruction_psnr"}
+    for count, score_name in counted.items():
+        if counts.get(score_name):
+            row[f"{_TEST}{count}"] = float(counts[score_name])
     return row
 
 
