@@ -73,8 +73,7 @@ _FAMILY: dict[str, dict[str, Any]] = {
         "training.clip": 20.0,
     },
 }
-# For pictures that nobody chose the settings for. The cycle made drawn people less sharp, and image
-# noise and resampling made sprites less sharp. Chosen on seed 2 and data seed 0; the study `own`
+# For pictures that nobody chose the settings for. Chosen on seed 2 and data seed 0; the study `own`
 # (docs/results.md) measures it on others.
 _GENERIC: dict[str, Any] = _FAMILY["shapes3d"] | {
     "model.encoder": "residual",

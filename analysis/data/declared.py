@@ -86,11 +86,7 @@ class DeclaredRows:
         """
         own = self._finished(row)
         seeds = dict.fromkeys([*(run.config.seed for run in row), *own["seed"]])
-        name = metric if metric == "cpu_seconds" else f"test/{metric}"
-        values = own.get(name, pd.Series(np.nan, own.index))
-        if metric == "cpu_seconds":
-            values = values.where(is_on_cpu(own))
-        return values.astype(float).reindex(list(seeds))
+        return read_metric(own, metric).reindex(list(seeds))
 
     def interval(self, row: Row, metric: str) -> Interval:
         """Return the mean of a metric over seeds, with its t-interval."""
@@ -123,6 +119,15 @@ class DeclaredRows:
         # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
         more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
         return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
+
+
+def read_metric(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Read a test score of some runs, or `cpu_seconds`, which is NaN for runs on a GPU."""
+    name = metric if metric == "cpu_seconds" else f"test/{metric}"
+    values = runs.get(name, pd.Series(np.nan, runs.index))
+    if metric == "cpu_seconds":
+        values = values.where(is_on_cpu(runs))
+    return values.astype(float)
 
 
 def is_on_cpu(runs: pd.DataFrame) -> pd.Series[bool]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from analysis.data.declared import DeclaredRows
+from analysis.data.declared import DeclaredRows, read_metric
 from analysis.statistics import t_interval
 from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
@@ -45,12 +45,6 @@ _SHARPNESS = {
     "true code instead": "swap_psnr",
     "sprite moved to its place": "manipulation_psnr_aligned",
     "moved by, pixels": "manipulation_shift",
-}
-_OWN = {
-    "Oracle": "oracle_accuracy",
-    **ACCURACIES,
-    "PSNR, dB": "reconstruction_psnr",
-    "Core-seconds": "cpu_seconds",
 }
 _EACH_SEED = {
     **ACCURACIES,
@@ -128,9 +122,8 @@ def build_own(declared: DeclaredRows) -> pd.DataFrame:
         if runs.empty:
             continue
         line = {"Data": name, "Labels": format_labels(runs["data.labels"].iloc[0])}
-        for head, metric in _OWN.items():
-            values = runs.get(metric, runs.get(f"test/{metric}", pd.Series(np.nan, runs.index)))
-            interval = t_interval(values.astype(float).tolist())
+        for head, metric in _EACH_SEED.items():
+            interval = t_interval(read_metric(runs, metric).tolist())
             line[head] = format_mean(interval, len(rows.FEWER_SEEDS), _digits(metric))
         lines.append(line | {"Seeds": f"{len(runs)}"})
     return pd.DataFrame(lines)

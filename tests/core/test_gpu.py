@@ -19,7 +19,7 @@ from weakdis_core.training.trainer import Trainer
 pytestmark = pytest.mark.gpu
 
 
-# Those of the preset generic whose operations on a GPU differ.
+# Settings of the preset generic with operations that the other two do not use.
 GENERIC = {
     "model.encoder": "residual",
     "model.decoder": "scaled_patch",

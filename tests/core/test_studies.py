@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -116,5 +118,10 @@ def test_a_key_depends_on_settings_seed_source_and_versions() -> None:
 def test_the_study_of_own_pictures_names_data_sets_that_must_be_added() -> None:
     assert study_variants("own") == tuple(rows.OWN_EXAMPLES)
     assert declared_runs("own", "dsprites_v4", "rendered") == []
+    made = re.search(
+        r"^OWN := (.+)$", (Path(__file__).parents[2] / "Makefile").read_text(), re.MULTILINE
+    )
+    assert made is not None
+    assert set(made[1].split()) == set(rows.OWN_EXAMPLES)
     with pytest.raises(UserError, match="digits"):
         declared_runs("own", "digits", "own")

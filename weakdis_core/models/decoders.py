@@ -86,8 +86,7 @@ class PlacedPatchDecoder(nn.Module):
 class ScaledPatchDecoder(nn.Module):
     """A decoder of a patch, its place and size, and a coarse background (an addition).
 
-    Perceptrons draw patch and background, whose logits are summed. In equal time they become
-    sharper than convolutions, which cost more and share their weights between places.
+    Perceptrons draw patch and background, whose logits are summed.
     """
 
     coarse = 8
