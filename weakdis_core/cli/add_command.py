@@ -26,6 +26,7 @@ from weakdis_core.data.own_pictures.picture_sources import is_grey, open_picture
 from weakdis_core.data.own_pictures.published_files import NORB_DATA, NORB_LABELS
 from weakdis_core.data.own_pictures.survey import describe_content, describe_factors
 from weakdis_core.data.prepared import Prepared, prepare
+from weakdis_core.data.splits import splits_of
 from weakdis_core.data.variants import (
     default_relations,
     published_descriptions,
@@ -127,8 +128,8 @@ def add(
         split = split or ("split" if "split" in columns else "")
         for field, named in (("group", (group,)), ("split", (split,)), ("nuisance", nuisance)):
             _check_columns(field, named, columns)
-        rest = {key: cells for key, cells in columns.items() if key not in (group, split)}
-        guess = guess_factors(rest, nuisance)
+        rest = {key: cells for key, cells in columns.items() if key != group}
+        guess = guess_factors(rest, nuisance, split)
     try:
         description = Description(
             name=name,
@@ -183,6 +184,7 @@ def _write(description: Description, path: Path, notes: Sequence[str]) -> None:
     data = DataSettings(variant=description.name, source="own", description=completed)
     with console.progress(description.name) as advance:
         prepared = prepare(data, None, advance)
+    splits_of(prepared, data.data_seed)
     write_text(path, write_yaml(description))
     print_survey(prepared)
     screen = Console(soft_wrap=True, highlight=False)

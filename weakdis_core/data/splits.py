@@ -48,13 +48,23 @@ def splits_of(prepared: Prepared, seed: int) -> Splits:
     """Split a prepared variant's images by the data seed.
 
     Raises:
-        UserError: The given splits contradict groups, or too few groups are labelled.
+        UserError: The given splits contradict groups or leave a value without a label in train, or
+            too few groups are labelled.
     """
     if prepared.source != "own":
         return split(prepared.digests, seed)
-    return split_labelled(
+    splits = split_labelled(
         prepared.digests, prepared.factors, seed, prepared.groups, prepared.given_split
     )
+    for factor, column in zip(
+        prepared.variant.factors, prepared.factors[splits.train].T, strict=True
+    ):
+        if missing := set(range(factor.n_values)).difference(column.tolist()):
+            raise UserError(
+                f"factors.{factor.name}: {factor.value_names[min(missing)]!r} is not allowed: all "
+                "its labels are in validation and test; remove it from the description"
+            )
+    return splits
 
 
 def split_labelled(
@@ -147,8 +157,8 @@ def _apply_given(part: IndexArray, unit: IndexArray, given: IndexArray) -> None:
     wrong = (given != UNKNOWN) & (part[unit] != given)
     if wrong.any():
         raise UserError(
-            f"split: {wrong.sum()} pictures are not allowed where they are: equal pictures, or "
-            "those of their group, are in another split"
+            "split: equal pictures, or those of one group, are not allowed in two splits: "
+            f"{wrong.sum():,} of {len(unit):,} pictures are"
         )
 
 

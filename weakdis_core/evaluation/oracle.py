@@ -49,6 +49,8 @@ TRUSTED = 0.9
 """Least joint accuracy on validation at which an oracle's readings of own pictures are trusted."""
 _BATCH = {"dsprites": 128, "shapes3d": 128, "own": 64}
 _RATE = 2e-3
+# Least probability at which a value that the oracle reads stands for a missing label.
+_CONFIDENT = 0.8
 # Sigma in pixels of two strengths of blur, and standard deviation of the noise.
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
 # Sigma in pixels of the blurred test images.
@@ -85,6 +87,14 @@ class Oracle:
         """Return factor values `(n, factors)` of images `(n, channels, 64, 64)` in [0, 1]."""
         logits = self.network(images).split(list(self.n_values), dim=1)
         return torch.stack([part.argmax(-1) for part in logits], dim=1)
+
+    @torch.no_grad()
+    def read_confidently(self, images: Tensor) -> Tensor:
+        """Return factor values as `classify` does, with `UNKNOWN` for uncertain ones."""
+        logits = self.network(images).split(list(self.n_values), dim=1)
+        found = [part.softmax(-1).max(-1) for part in logits]
+        values = [most.indices.where(most.values > _CONFIDENT, UNKNOWN) for most in found]
+        return torch.stack(values, dim=1)
 
     def accuracies(self) -> dict[str, float]:
         """Return the oracle's own accuracies, by the names of the scores."""
@@ -156,7 +166,8 @@ def train_oracle(
     """Train an oracle on the train split with all labels and measure it on test.
 
     Images are transformed as the variant allows. On own pictures training is repeated, from the
-    weights so far, until the accuracy on validation has stopped rising.
+    weights so far, until the accuracy on validation has stopped rising. Missing labels are then
+    read by the network of the last round where it is confident (Xie et al., 2020).
 
     Args:
         prepared: The variant's images.
@@ -171,15 +182,20 @@ def train_oracle(
     network = build_network(variant).to(device)
     generator = torch_generator(0, "oracle", device)
     steps = steps or _STEPS[variant.family]
-    labelled = splits.train[(prepared.factors[splits.train] != UNKNOWN).any(axis=1)]
-    rows = torch.from_numpy(labelled).to(device)
-    _train_round(network, variant, bank, rows, generator, steps, progress)
+    missing = (prepared.factors[splits.train] == UNKNOWN).all(axis=1)
+    labelled, unlabelled = (
+        torch.from_numpy(splits.train[rows]).to(device) for rows in (~missing, missing)
+    )
+    _train_round(network, variant, bank, labelled, generator, steps, progress)
     oracle = Oracle(network, variant.n_values)
     if variant.family == OWN:
         oracle = replace(oracle, validation_accuracy=_accuracy(oracle, bank, splits.validation))
+        # About half of the images drawn are labelled.
+        repeats = max(1, round(len(unlabelled) / len(labelled)))
+        rows = torch.cat([labelled.repeat(repeats), unlabelled])
         while oracle.validation_accuracy < 1:
             network = copy.deepcopy(oracle.network)
-            _train_round(network, variant, bank, rows, generator, steps, progress)
+            _train_round(network, variant, bank, rows, generator, steps, progress, oracle)
             again = Oracle(network, variant.n_values)
             again = replace(again, validation_accuracy=_accuracy(again, bank, splits.validation))
             if again.validation_accuracy < oracle.validation_accuracy + _RISE:
@@ -201,17 +217,20 @@ def _train_round(
     generator: torch.Generator,
     steps: int,
     progress: Callable[[int, int], None] | None,
+    teacher: Oracle | None = None,
 ) -> None:
-    """Train a network on labelled rows for one cycle of the learning rate."""
+    """Train a network for one cycle of the learning rate; a teacher reads missing values."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     batch = _BATCH[variant.family]
     for step in range(steps):
         draw = torch.randint(len(rows), (batch,), generator=generator, device=rows.device)
         index = rows[draw]
-        clean = transform(bank.batch(index), variant.transformations, generator)
-        logits = network(_soften(clean, generator)).split(list(variant.n_values), dim=1)
-        values = bank.values[index]
+        images, values = bank.batch(index), bank.values[index]
+        if teacher is not None and (values == UNKNOWN).any():
+            values = torch.where(values == UNKNOWN, teacher.read_confidently(images), values)
+        changed = _soften(transform(images, variant.transformations, generator), generator)
+        logits = network(changed).split(list(variant.n_values), dim=1)
         losses = [_cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
         optimiser.zero_grad()
         torch.stack(losses).sum().backward()
@@ -280,7 +299,7 @@ def _recipe(family: str) -> dict[str, Any]:
         "rate": _RATE,
         "softening": _SOFTENING,
         "soft_sigma": _SOFT_SIGMA,
-    }
+    } | ({"confident": _CONFIDENT} if family == OWN else {})
 
 
 def _load(path: Path, prepared: Prepared) -> Oracle | None:

@@ -75,12 +75,13 @@ def traversal_rows(trainer: Trainer) -> Rows:
     traversals = [model.interpolate(images, name, steps=n) for name, n in sizes]
     rows: list[GridRow] = []
     for n, shown in enumerate(zip(*manipulate(model, images, ()).values(), strict=True)):
-        for factor, name in enumerate(variant.factor_names):
-            row = [*((None, None) if factor else shown), *traversals[factor][n]]
-            own, apart = values[n][factor], not factor and n > 0
+        for place, factor in enumerate(variant.factors):
+            row = [*((None, None) if place else shown), *traversals[place][n]]
+            own, apart = values[n][place], not place and n > 0
             framed = None if own == UNKNOWN else 2 + own
-            rows.append(GridRow(row, _words(name), framed, apart=apart))
-    return rows, ["image", _RECONSTRUCTION, *map(str, range(max(variant.n_values)))]
+            names = ["", "", *factor.value_names]
+            rows.append(GridRow(row, _words(factor.name), framed, apart=apart, names=names))
+    return rows, ["image", _RECONSTRUCTION, *[""] * max(variant.n_values)]
 
 
 def swap_rows(trainer: Trainer) -> Rows:

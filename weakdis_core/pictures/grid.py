@@ -41,6 +41,7 @@ class GridRow:
         framed: Place of the image with a frame.
         note: Text on the right of the row.
         apart: Whether to leave a gap above the row.
+        names: Text above each image, shortened if there is no space.
     """
 
     images: Sequence[Images | None]
@@ -48,6 +49,7 @@ class GridRow:
     framed: int | None = None
     note: str = ""
     apart: bool = False
+    names: Sequence[str] = ()
 
 
 def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path: Path) -> None:
@@ -58,7 +60,8 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
     width = max(left + len(columns) * pitch + right, _NARROWEST)
     names = [textwrap.fill(name, _LETTERS) for name in columns]
     top = round(DPI * head.height(width / DPI)) + _LINE * max(n.count("\n") + 1 for n in names)
-    tops = top + np.cumsum([_GAP + (_APART if row.apart else 0) for row in rows])
+    gaps = [_GAP + _APART * row.apart + _LINE * bool(row.names) for row in rows]
+    tops = top + np.cumsum(gaps)
     tops += _SIDE * np.arange(len(rows))
     height = int(tops[-1]) + _SIDE + _MARGIN
 
@@ -69,9 +72,13 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
     def write(x: float, y: float, text: str, **how: Any) -> None:
         figure.text(x / width, 1 - y / height, text, fontsize=_FONT, linespacing=1.1, **how)
 
-    for column, name in enumerate(names):
-        middle = left + column * pitch + _SIDE / 2
-        write(middle, int(tops[0]) - _GAP, name, ha="center", va="bottom")
+    def write_above(y: float, texts: Sequence[str]) -> None:
+        for column, text in enumerate(texts):
+            write(left + column * pitch + _SIDE / 2, y, text, ha="center", va="bottom")
+
+    write_above(top, names)
+    for row, y in zip(rows, tops.tolist(), strict=True):
+        write_above(y - _FRAME, [_shorten(name) for name in row.names])
     for row, y in zip(rows, tops + _SIDE / 2, strict=True):
         label = textwrap.fill(row.label, _LETTERS)
         write(left - _GAP, y, label, ha="right", va="center", multialignment="right")
@@ -101,6 +108,10 @@ def _enlarge(image: Images) -> Pixels:
     pixels = np.round(np.round(image.transpose(1, 2, 0) * levels) * (255 / levels))
     times = _SIDE // len(pixels)
     return np.repeat(np.repeat(pixels.astype(np.uint8), times, axis=0), times, axis=1)
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) < _LETTERS else f"{name[: _LETTERS - 2]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _text_width(texts: Sequence[str], letters: int) -> int:

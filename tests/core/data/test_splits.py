@@ -222,7 +222,7 @@ def test_given_splits_override_chance_but_not_groups() -> None:
     for seed in range(5):
         splits = split_labelled(digests, factors, seed, given=wanted)
         assert values_in(factors[splits.train]) == {(0, value) for value in range(4)}
-    with pytest.raises(UserError, match=r"^split: 1 pictures are not allowed where they are"):
+    with pytest.raises(UserError, match=r"are not allowed in two splits: 1 of "):
         split_labelled(np.minimum(digests, 98), factors, 0, given=np.arange(100) // 99)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import yaml
 
 from weakdis_core.config.description import Description, FactorDescription, Kind
-from weakdis_core.data.own_pictures.labels import Columns
+from weakdis_core.data.own_pictures.labels import Columns, split_indices
 from weakdis_core.errors import UserError
 
 LEAST_LABELS = 3
@@ -36,18 +37,20 @@ class Guess:
     notes: list[str] = field(default_factory=list)
 
 
-def guess_factors(columns: Columns, nuisance: Sequence[str]) -> Guess:
+def guess_factors(columns: Columns, nuisance: Sequence[str], split: str = "") -> Guess:
     """Guess the factors of label columns.
 
     Numbers are ordinal, or circular under names such as hue; words are categorical. Columns with
-    too many values become nuisance, and values with too few labels are left out.
+    too many values become nuisance. Values with too few labels are left out, and those that the
+    column `split` gives to validation and test only.
 
     Raises:
         UserError: A column has one value, or none is left.
     """
     guess = Guess(nuisance=list(nuisance))
+    held_out = split_indices(columns[split]) > 0 if split else None
     for name, cells in columns.items():
-        if name in nuisance:
+        if name in nuisance or name == split:
             continue
         counts = Counter(cell for cell in cells if cell)
         if len(counts) > min(_MOST_VALUES, max(2, counts.total() // _LABELS_PER_VALUE)):
@@ -58,7 +61,9 @@ def guess_factors(columns: Columns, nuisance: Sequence[str]) -> Guess:
             )
             continue
         rare = [cell for cell, count in counts.items() if count < LEAST_LABELS]
-        kept = _in_order([cell for cell in counts if cell not in rare])
+        seen = counts if held_out is None else set(np.array(cells)[~held_out])
+        unseen = [cell for cell in counts if cell not in seen and cell not in rare]
+        kept = _in_order([cell for cell in counts if cell not in (*rare, *unseen)])
         if len(kept) < 2:
             found = ", ".join(f"{cell!r} ({count})" for cell, count in counts.most_common(3))
             raise UserError(
@@ -70,6 +75,8 @@ def guess_factors(columns: Columns, nuisance: Sequence[str]) -> Guess:
             guess.notes.append(
                 f"{name}: {', '.join(rare)} left out, with fewer than {LEAST_LABELS} labels each"
             )
+        if unseen:
+            guess.notes.append(f"{name}: {', '.join(unseen)} left out, without a label in train")
         guess.factors[_identifier(name)] = FactorDescription(
             kind=guess_kind(name, kept),
             values={each: (each,) for each in kept},

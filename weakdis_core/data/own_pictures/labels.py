@@ -80,11 +80,19 @@ def given_splits(description: Description, columns: Columns) -> IndexArray | Non
     """Return 0, 1 or 2 for pictures that a column puts into train, validation or test, else -1.
 
     Raises:
-        UserError: A cell is another word.
+        UserError: There is no such column, or a cell is another word.
     """
     if description.split is None:
         return None
-    cells = _column(columns, description.split, "split")
+    return split_indices(_column(columns, description.split, "split"))
+
+
+def split_indices(cells: Sequence[str]) -> IndexArray:
+    """Return 0, 1 or 2 for the cells of train, validation and test, -1 for empty ones.
+
+    Raises:
+        UserError: A cell is another word.
+    """
     short = {"val": "validation", "valid": "validation", "training": "train"}
     words = [short.get(cell.lower(), cell.lower()) for cell in cells]
     if wrong := sorted(set(words) - {"", *SPLITS}):
