@@ -54,7 +54,8 @@ OWN := people digits shapes3d_v3_tenth shapes3d_v3_files dsprites_v4_files
 examples/people.yaml: EXAMPLE := people
 examples/people.yaml: FLAGS := --transformations shift --transformations zoom
 examples/digits.yaml: EXAMPLE := digits
-examples/digits.yaml: FLAGS := --group source --transformations noise
+examples/digits.yaml: FLAGS := --group source --transformations shift --transformations zoom \
+	--transformations noise
 examples/shapes3d_v3_tenth.yaml: EXAMPLE := shapes3d_v3 --labelled 5000
 examples/shapes3d_v3_files.yaml: EXAMPLE := shapes3d_v3
 examples/dsprites_v4_files.yaml: EXAMPLE := dsprites_v4

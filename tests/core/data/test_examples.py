@@ -12,7 +12,14 @@ from PIL import Image
 
 from weakdis_core.cli.data_commands import run
 from weakdis_core.data.own import data_settings
-from weakdis_core.data.own_pictures.examples import PEOPLE_TEST, write_example
+from weakdis_core.data.own_pictures.examples import (
+    EXAMPLES,
+    PEOPLE_TEST,
+    Drawn,
+    Example,
+    draw_digits,
+    write_example,
+)
 from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 
@@ -63,6 +70,19 @@ def test_an_example_is_the_same_for_the_same_seed_alone(tmp_path: Path) -> None:
     )
     assert first == again
     assert first != other
+
+
+def test_an_interrupted_example_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(pictures: int, generator: np.random.Generator) -> Drawn:
+        yield next(draw_digits(pictures, generator))
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(EXAMPLES, "digits", Example(draw, 20, 10))
+    with pytest.raises(KeyboardInterrupt):
+        write_example("digits", tmp_path / "digits")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

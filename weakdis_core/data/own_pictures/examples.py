@@ -13,6 +13,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ _COLOURS = {
 }  # fmt: skip
 _DIGIT_SIDE = 18
 _DIGIT_TABLE = 21
+_MOVED = "--transformations shift --transformations zoom"
 
 Labels = dict[str, str]
 Drawn = Iterator[tuple[Image.Image, Labels]]
@@ -90,21 +92,30 @@ def write_example(
     if folder.exists():
         raise UserError(f"output: {folder} exists; remove it, or name another folder")
     example = EXAMPLES.get(name) or variant_example(name)
-    folder.mkdir(parents=True)
-    rows = []
     drawn = example.draw(pictures or example.pictures, numpy_generator(seed, f"example {name}"))
-    for number, (picture, labels) in enumerate(drawn):
-        file = f"{number:05d}.png"
-        picture.save(folder / file)
-        rows.append({"file": file, **labels})
-    wanted = labelled or example.labelled or len(rows)
-    kept = numpy_generator(seed, f"labels of {name}").permutation(len(rows))[:wanted]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # An interrupted command leaves no folder with some of the pictures.
+    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
+        unfinished = Path(temporary) / folder.name
+        unfinished.mkdir()
+        rows = []
+        for number, (picture, labels) in enumerate(drawn):
+            file = f"{number:05d}.png"
+            picture.save(unfinished / file)
+            rows.append({"file": file, **labels})
+        wanted = labelled or example.labelled or len(rows)
+        kept = numpy_generator(seed, f"labels of {name}").permutation(len(rows))[:wanted]
+        _write_labels([rows[number] for number in sorted(kept)], unfinished / LABELS)
+        unfinished.rename(folder)
+    return example.add
+
+
+def _write_labels(rows: list[Labels], path: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows[number] for number in sorted(kept))
-    write_text(folder / LABELS, text.getvalue())
-    return example.add
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def draw_people(pictures: int, generator: np.random.Generator) -> Drawn:
@@ -181,7 +192,8 @@ def variant_example(variant: str) -> Example:
 
 
 EXAMPLES = {
-    "people": Example(draw_people, 5_000, None, "--transformations shift --transformations zoom"),
-    "digits": Example(draw_digits, 4_000, 500, "--group source --transformations noise"),
+    "people": Example(draw_people, 5_000, None, _MOVED),
+    # A digit that is shifted and zoomed stays in its cell.
+    "digits": Example(draw_digits, 4_000, 500, f"--group source {_MOVED} --transformations noise"),
 }
 """The examples that are no variants."""
