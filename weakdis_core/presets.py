@@ -77,7 +77,7 @@ _FAMILY: dict[str, dict[str, Any]] = {
 # (docs/results.md) measures it on others.
 _GENERIC: dict[str, Any] = _FAMILY["shapes3d"] | {
     "model.encoder": "residual",
-    "model.decoder": "scaled_patch",
+    "model.decoder": "palette_patch",
     "model.upsampling": "transposed",
     "model.channels": 24,
     "loss.reconstruction_weight": 0.06,

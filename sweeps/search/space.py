@@ -25,7 +25,7 @@ WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
 # Of the preset generic, which knows neither the objects nor the nuisance of the pictures.
 NETWORKS = {
-    "model.decoder": ("scaled_patch", "palette"),
+    "model.decoder": ("palette_patch", "palette"),
     "model.nuisance_partitions": (0, 1, 2),
 }
 

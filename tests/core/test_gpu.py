@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 # Settings of the preset generic with operations that the other two do not use.
 GENERIC = {
     "model.encoder": "residual",
-    "model.decoder": "scaled_patch",
+    "model.decoder": "palette_patch",
     "model.he_initialisation": True,
     "loss.consistency_weight": 20.0,
 }

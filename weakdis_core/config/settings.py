@@ -65,7 +65,7 @@ class ModelSettings(Settings):
     """Convolutional, or (additions) object-centred: a window placed by a learned localiser, a
     coarse view of the whole image and the position; or residual blocks on a window that follows
     the object in size, too."""
-    decoder: Literal["convolutional", "placed_patch", "palette", "scaled_patch"] = "convolutional"
+    decoder: Literal["convolutional", "placed_patch", "palette", "palette_patch"] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, a palette of colours
     mixed by masks, or a patch that is also scaled, on a coarse background."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
@@ -160,8 +160,8 @@ class TrainingSettings(Settings):
     decay: bool = False
     """Addition: the learning rate falls to a twentieth along half a cosine."""
     transform: bool = False
-    """Addition: transform the images of every step at random, as the data set's description
-    allows."""
+    """Addition: transform the images at random, as the data set's description allows, before the
+    ending. The decoder learns them without noise."""
     clip: float = Field(0.0, ge=0, le=1e6)
     """Addition (> 0): largest gradient norm of the autoencoder."""
     evaluations: int = Field(20, ge=1, le=10_000)

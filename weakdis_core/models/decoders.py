@@ -15,6 +15,9 @@ from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.window import Placement, placement_matrices
 
+# Distance of intensities from 0 and 1, where the logit is infinite.
+_MARGIN = 1e-3
+
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
     """Build 4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`."""
@@ -83,12 +86,51 @@ class PlacedPatchDecoder(nn.Module):
         return place
 
 
-class ScaledPatchDecoder(nn.Module):
-    """A decoder of a patch, its place and size, and a coarse background (an addition).
+def palette(inputs: int, hidden: int, colours: int, channels: int) -> nn.Sequential:
+    """Build a perceptron from codes to the logits of colours, `(batch, colours, channels)`."""
+    layers = perceptron(inputs, hidden, colours * channels)
+    return nn.Sequential(*layers, nn.Unflatten(1, (colours, channels)))
 
-    Perceptrons draw patch and background, whose logits are summed.
+
+def finite_logits(images: Tensor) -> Tensor:
+    """Return the logits of intensities, which are kept away from 0 and 1."""
+    return images.clamp(_MARGIN, 1 - _MARGIN).logit()
+
+
+class PaletteDecoder(nn.Module):
+    """A decoder of a few colours and their masks (an addition for Shapes3D).
+
+    A room has few surfaces, each of nearly one colour. A transposed CNN draws the masks, and a
+    perceptron computes the colours from the codes, independently of the geometry.
     """
 
+    colours = 8
+
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.palette = palette(inputs, settings.hidden, self.colours, channels)
+        self.masks = ConvolutionalDecoder(self.colours, inputs, settings, size)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
+        # contiguous(): a softmax over a short innermost dimension is slow.
+        masks = self.masks(codes).float().contiguous().softmax(dim=1)
+        palette = self.palette(codes).float().sigmoid()
+        # In bfloat16, 1 - margin is rounded to 1.
+        with torch.autocast(codes.device.type, enabled=False):
+            images = palette.mT @ masks.flatten(2)
+        return finite_logits(images).reshape(len(codes), -1, self.size, self.size)
+
+
+class PalettePatchDecoder(nn.Module):
+    """A decoder of a patch, its place and size, and a coarse background (an addition).
+
+    The patch has a few colours and their masks, as in `PaletteDecoder`, so that a shape is learned
+    once for all colours. The background is seen where no mask is.
+    """
+
+    colours = 6
     coarse = 8
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
@@ -103,54 +145,28 @@ class ScaledPatchDecoder(nn.Module):
         enlarge = placement_matrices(centre, self.coarse, size, zoom)[0][0, 0]
         self.enlarge: Tensor
         self.register_buffer("enlarge", enlarge / enlarge.sum(1, keepdim=True), persistent=False)
-        self.draw = nn.Sequential(
-            *perceptron(inputs, hidden, hidden, channels * self.patch**2),
-            nn.Unflatten(1, (channels, self.patch, self.patch)),
+        self.masks = nn.Sequential(
+            *perceptron(inputs, hidden, hidden, (self.colours + 1) * self.patch**2),
+            nn.Unflatten(1, (self.colours + 1, self.patch, self.patch)),
         )
+        self.palette = palette(inputs, hidden, self.colours, channels)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
-        patch, background = self.draw(codes).float(), self.background(codes).float()
+        # The last mask is transparent.
+        masks = self.masks(codes).float().softmax(1)[:, : self.colours]
+        background, colours = self.background(codes).float(), self.palette(codes).float().sigmoid()
         with torch.autocast(codes.device.type, enabled=False):
             place, scale = self.placement(codes.float(), self.size)
             rows, columns = placement_matrices(place, self.patch, self.size, scale)
             # A patch that shrinks has several pixels for one of the image.
             denser = scale.clamp(max=1).square()[:, None, None, None]
-            placed = rows @ patch @ columns.mT * denser
-            logits: Tensor = placed + self.enlarge @ background @ self.enlarge.mT
-        return logits
-
-
-class PaletteDecoder(nn.Module):
-    """A decoder of a few colours and their masks (an addition for Shapes3D).
-
-    A room has few surfaces, each of nearly one colour. A transposed CNN draws the masks, and a
-    perceptron computes the colours from the codes, independently of the geometry.
-    """
-
-    colours = 8
-    # Distance of intensities from 0 and 1, where the logit is infinite.
-    margin = 1e-3
-
-    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
-        super().__init__()
-        self.size = size
-        self.palette = nn.Sequential(
-            *perceptron(inputs, settings.hidden, self.colours * channels),
-            nn.Unflatten(1, (self.colours, channels)),
-        )
-        self.masks = ConvolutionalDecoder(self.colours, inputs, settings, size)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
-        # contiguous(): a softmax over a short innermost dimension is slow.
-        masks = self.masks(codes).float().contiguous().softmax(dim=1)
-        palette = self.palette(codes).float().sigmoid()
-        # In bfloat16, 1 - margin is rounded to 1.
-        with torch.autocast(codes.device.type, enabled=False):
-            images = palette.mT @ masks.flatten(2)
-        logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
-        return logits.reshape(len(codes), -1, self.size, self.size)
+            placed = rows @ masks @ columns.mT * denser
+            behind = (self.enlarge @ background @ self.enlarge.mT).sigmoid()
+            drawn = (colours.mT @ placed.flatten(2)).view_as(behind)
+            covered = placed.sum(1, keepdim=True)
+            images = drawn + (1 - covered) * behind
+        return finite_logits(images)
 
 
 def build_decoder(
@@ -161,6 +177,6 @@ def build_decoder(
         "convolutional": ConvolutionalDecoder,
         "placed_patch": PlacedPatchDecoder,
         "palette": PaletteDecoder,
-        "scaled_patch": ScaledPatchDecoder,
+        "palette_patch": PalettePatchDecoder,
     }
     return decoders[settings.decoder](channels, inputs, settings, size)

@@ -7,7 +7,7 @@ import torch
 
 from weakdis_core.config.settings import ModelSettings
 from weakdis_core.models.autoencoder import ModularAutoencoder
-from weakdis_core.models.decoders import PlacedPatchDecoder, ScaledPatchDecoder
+from weakdis_core.models.decoders import PalettePatchDecoder, PlacedPatchDecoder
 from weakdis_core.models.encoders import ConvolutionalEncoder
 from weakdis_core.models.networks import Discriminator, RelationalLearner
 from weakdis_core.models.residual import ResidualEncoder
@@ -21,7 +21,7 @@ ARCHITECTURES = [
     {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
-    {"encoder": "residual", "decoder": "scaled_patch", "he_initialisation": True},
+    {"encoder": "residual", "decoder": "palette_patch", "he_initialisation": True},
 ]
 
 
@@ -229,19 +229,23 @@ def test_a_window_at_the_place_of_a_patch_shows_the_patch(scale: float) -> None:
     assert (again - patch).abs().mean() < 0.07
 
 
-def test_the_scaled_patch_is_drawn_at_its_place_and_size_on_the_background() -> None:
-    decoder = ScaledPatchDecoder(3, 4, ModelSettings(hidden=16), 64)
+def test_the_palette_patch_is_drawn_at_its_place_and_size_on_the_background() -> None:
+    decoder = PalettePatchDecoder(3, 4, ModelSettings(hidden=16), 64)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.zero_()
-        dict(decoder.draw.named_parameters())["4.bias"].add_(20.0)
+        # The first mask covers the patch, in the first colour.
+        dict(decoder.masks.named_parameters())["4.bias"][: decoder.patch**2] = 20.0
+        dict(decoder.palette.named_parameters())["2.bias"][:3] = torch.tensor([9.0, -9.0, 9.0])
         dict(decoder.background.named_parameters())["2.bias"].add_(-10.0)
         # 0.1 + 2.9 sigmoid(x) = 0.5.
         scale = torch.tensor(0.4 / 2.9).logit()
         decoder.placement.linear.bias[:] = torch.tensor([-0.25, 0.25, scale])
         images = decoder(torch.zeros(1, 4)).sigmoid()[0]
     # The patch has half of its 48 pixels; its centre is a quarter of 32 pixels from the middle.
-    assert images[:, 40 - 10 : 40 + 10, 24 - 10 : 24 + 10].min() > 0.99
+    inside = images[:, 40 - 10 : 40 + 10, 24 - 10 : 24 + 10]
+    assert inside[[0, 2]].min() > 0.99
+    assert inside[1].max() < 0.01
     outside = images.clone()
     outside[:, 40 - 13 : 40 + 14, 24 - 13 : 24 + 14] = 0
     assert outside.max() < 0.01

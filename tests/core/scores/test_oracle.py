@@ -13,9 +13,11 @@ from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import split
+from weakdis_core.data.splits import split, splits_of
+from weakdis_core.data.variants import UNKNOWN
 from weakdis_core.evaluation import oracle
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
+from weakdis_core.seeding import torch_generator
 
 
 @pytest.mark.slow
@@ -69,6 +71,29 @@ def test_oracle_can_be_copied_to_another_device(sprites_oracle: Oracle) -> None:
     there = sprites_oracle.to(torch.device("meta"))
     devices = [next(each.network.parameters()).device.type for each in (there, sprites_oracle)]
     assert devices == ["meta", "cpu"]
+
+
+def test_uncertain_values_are_not_read_confidently() -> None:
+    # Probabilities of 3 and 2 values: .9, .05, .05 and .7, .3; then .5, .25, .25 and .1, .9.
+    probabilities = torch.tensor([[0.9, 0.05, 0.05, 0.7, 0.3], [0.5, 0.25, 0.25, 0.1, 0.9]])
+    read = Oracle(torch.nn.Identity(), (3, 2)).read_confidently(probabilities.log())
+    assert read.tolist() == [[0, UNKNOWN], [UNKNOWN, 1]]
+
+
+@pytest.mark.slow
+def test_an_oracle_learns_missing_labels_from_another(bars: Prepared) -> None:
+    splits = splits_of(bars, 0)
+    teacher = train_oracle(bars, splits, steps=100)
+    assert teacher.validation_accuracy > 0.9
+    rows = splits.train[(bars.factors[splits.train] == UNKNOWN).all(1)]
+    unlabelled, bank = torch.from_numpy(rows), ImageBank(bars, torch.device("cpu"))
+    network, generator = oracle.build_network(bars.variant), torch_generator(0, "test")
+    oracle._train_round(
+        network, bars.variant, bank, unlabelled, generator, steps=60, progress=None, teacher=teacher
+    )
+    images = bank.batch(unlabelled)
+    student = Oracle(network, bars.variant.n_values)
+    assert (student.classify(images) == teacher.classify(images)).float().mean() > 0.9
 
 
 @pytest.mark.slow
