@@ -15,9 +15,6 @@ from weakdis_core.data.variants import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.window import Placement, placement_matrices
 
-# Distance of intensities from 0 and 1, where the logit is infinite.
-_MARGIN = 1e-3
-
 
 def upsampling(outputs: int, settings: ModelSettings, doublings: int) -> nn.Sequential:
     """Build 4x4 transposed convolutions of stride 2 from `(2 * channels, 4, 4)`."""
@@ -92,11 +89,6 @@ def palette(inputs: int, hidden: int, colours: int, channels: int) -> nn.Sequent
     return nn.Sequential(*layers, nn.Unflatten(1, (colours, channels)))
 
 
-def finite_logits(images: Tensor) -> Tensor:
-    """Return the logits of intensities, which are kept away from 0 and 1."""
-    return images.clamp(_MARGIN, 1 - _MARGIN).logit()
-
-
 class PaletteDecoder(nn.Module):
     """A decoder of a few colours and their masks (an addition for Shapes3D).
 
@@ -105,6 +97,8 @@ class PaletteDecoder(nn.Module):
     """
 
     colours = 8
+    # Distance of intensities from 0 and 1, where the logit is infinite.
+    margin = 1e-3
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
@@ -120,7 +114,8 @@ class PaletteDecoder(nn.Module):
         # In bfloat16, 1 - margin is rounded to 1.
         with torch.autocast(codes.device.type, enabled=False):
             images = palette.mT @ masks.flatten(2)
-        return finite_logits(images).reshape(len(codes), -1, self.size, self.size)
+        logits: Tensor = images.clamp(self.margin, 1 - self.margin).logit()
+        return logits.reshape(len(codes), -1, self.size, self.size)
 
 
 class PalettePatchDecoder(nn.Module):
@@ -132,6 +127,9 @@ class PalettePatchDecoder(nn.Module):
 
     colours = 6
     coarse = 8
+    # Distance of intensities from 0 and 1, where the logit is infinite. A clamp would have no
+    # gradient on black.
+    margin = 5e-3
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
@@ -166,7 +164,8 @@ class PalettePatchDecoder(nn.Module):
             drawn = (colours.mT @ placed.flatten(2)).view_as(behind)
             covered = placed.sum(1, keepdim=True)
             images = drawn + (1 - covered) * behind
-        return finite_logits(images)
+            logits: Tensor = (self.margin + (1 - 2 * self.margin) * images).logit()
+        return logits
 
 
 def build_decoder(
