@@ -95,6 +95,9 @@ class LossSettings(Settings):
     lambda_: Annotated[float, Field(alias="lambda", gt=0, le=100), arg(name="lambda")] = 0.2
     """Weight of the prior-matching term (lambda of Eq. 1). With the KL it is also multiplied by
     `reconstruction_weight`, so that its effect does not depend on that weight."""
+    lambda_ramp: Fraction = 0.0
+    """Addition (> 0): fraction of the steps over which lambda grows from 0. A full lambda from the
+    start pulls unlabelled codes to wrong components before the encoder reads their values."""
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes towards their components."""
     label_temperature: float = Field(1.0, gt=0, le=100)

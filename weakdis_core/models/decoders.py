@@ -160,10 +160,11 @@ class PalettePatchDecoder(nn.Module):
             # A patch that shrinks has several pixels for one of the image.
             denser = scale.clamp(max=1).square()[:, None, None, None]
             placed = rows @ masks @ columns.mT * denser
+            # The density is exact on average only.
+            placed = placed / placed.sum(1, keepdim=True).clamp(min=1)
             behind = (self.enlarge @ background @ self.enlarge.mT).sigmoid()
             drawn = (colours.mT @ placed.flatten(2)).view_as(behind)
-            covered = placed.sum(1, keepdim=True)
-            images = drawn + (1 - covered) * behind
+            images = drawn + (1 - placed.sum(1, keepdim=True)) * behind
             logits: Tensor = (self.margin + (1 - 2 * self.margin) * images).logit()
         return logits
 

@@ -76,24 +76,25 @@ class Objectives:
             terms[name] = term.detach()
             weighted.append(weight * term)
 
+        fraction = step / self.config.training.steps
         logits = model.decode(self._resample(codes, prior, stage))
         reconstruction = losses.reconstruction(logits, batch.images)
         add("reconstruction", loss.reconstruction_weight, reconstruction)
         if learns_codes:
+            grown = min(1.0, fraction / loss.lambda_ramp) if loss.lambda_ramp else 1.0
             if loss.prior_matching == "kl":
                 kl = self._kl(posterior, batch.values, prior, stage)
-                add("kl", loss.lambda_ * loss.reconstruction_weight, kl)
+                add("kl", grown * loss.lambda_ * loss.reconstruction_weight, kl)
             else:
                 terms |= self._discriminator_step(codes.detach(), prior)
                 with frozen(self.networks.discriminator):
                     logits = self.networks.discriminator(codes)
-                add("adversary", loss.lambda_, losses.adversary(logits))
+                add("adversary", grown * loss.lambda_, losses.adversary(logits))
         if stage == "full" and loss.label_weight:
             label = losses.component_cross_entropy(
                 prior, labelled_codes, batch.values, loss.label_temperature
             )
             add("label", loss.label_weight, label)
-        fraction = step / self.config.training.steps
         if stage == "full" and loss.consistency_weight and (share := ramp(fraction)):
             with torch.no_grad():
                 clean = model.encode(batch.clean).means
