@@ -163,8 +163,8 @@ class TrainingSettings(Settings):
     decay: bool = False
     """Addition: the learning rate falls to a twentieth along half a cosine."""
     transform: bool = False
-    """Addition: transform the images at random, as the data set's description allows, before the
-    ending. The decoder learns them without noise."""
+    """Addition: transform the images at random, as the data set's description allows, except in
+    the ending."""
     clip: float = Field(0.0, ge=0, le=1e6)
     """Addition (> 0): largest gradient norm of the autoencoder."""
     evaluations: int = Field(20, ge=1, le=10_000)

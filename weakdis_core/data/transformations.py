@@ -21,25 +21,17 @@ NOISE = 0.05
 def transform(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
     """Change images `(n, channels, size, size)` in [0, 1] at random, each in its own way.
 
-    Without names, images stay as they are and nothing is drawn.
+    Parts that come into view have the colour of the border. Without names, images stay as they are
+    and nothing is drawn.
     """
-    return add_noise(move(images, names, generator), names, generator)
+    if {"shift", "zoom", "flip"}.intersection(names):
+        images = _move(images, names, generator)
+    if "noise" in names:
+        images = (images + NOISE * noise_like(images, generator)).clamp(0, 1)
+    return images
 
 
-def add_noise(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
-    """Add noise to images in [0, 1], if it is among the names."""
-    if "noise" not in names:
-        return images
-    return (images + NOISE * noise_like(images, generator)).clamp(0, 1)
-
-
-def move(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
-    """Shift, zoom and flip images at random, as far as these are among the names.
-
-    Parts that come into view have the colour of the border.
-    """
-    if not {"shift", "zoom", "flip"}.intersection(names):
-        return images
+def _move(images: Tensor, names: Collection[str], generator: torch.Generator) -> Tensor:
     n, device = len(images), images.device
     draws = 2 * torch.rand(n, 4, generator=generator, device=device) - 1
     # The matrix maps places of the result to places of the image, both from -1 to 1.

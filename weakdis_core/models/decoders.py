@@ -125,7 +125,7 @@ class PalettePatchDecoder(nn.Module):
     once for all colours. The background is seen where no mask is.
     """
 
-    colours = 6
+    colours = 4
     coarse = 8
     # Distance of intensities from 0 and 1, where the logit is infinite. A clamp would have no
     # gradient on black.

@@ -21,15 +21,13 @@ class Batch:
     """Images of one step: unlabelled ones first, then labelled ones.
 
     Attributes:
-        images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1], which the decoder learns.
-        inputs: The images that the encoder sees, with the noise that their description allows.
+        images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
         clean: The unlabelled images before their transformation.
     """
 
     images: Tensor
-    inputs: Tensor
     values: Tensor
     rows: Tensor
     clean: Tensor
@@ -65,7 +63,7 @@ class Objectives:
         model, loss = self.networks.autoencoder, self.config.loss
         learns_codes = stage != "ending"
         with torch.set_grad_enabled(learns_codes):
-            posterior = model.encode(self._add_noise(batch.inputs, stage))
+            posterior = model.encode(self._add_noise(batch.images, stage))
             means = stage == "ending" and self.config.training.ending_means
             codes = posterior.means if means else posterior.sample(self.generators["codes"])
         labelled_codes = codes[-len(batch.values) :]

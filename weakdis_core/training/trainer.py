@@ -16,7 +16,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, splits_of
-from weakdis_core.data.transformations import add_noise, move
+from weakdis_core.data.transformations import transform
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import LOWEST_DENSITY, Evaluator
@@ -264,14 +264,13 @@ class Trainer:
         labelled, n = self.labelled_index, training.labelled_batch_size
         rows = self._draw(len(labelled), n, generators["labels"])
         index = torch.cat([self.train_index[unlabelled], labelled[rows]])
-        images = inputs = clean = self.bank.batch(index)
+        images = clean = self.bank.batch(index)
         # The decoder ends with the images as they are.
         if training.transform and self.stage(self.step) != "ending":
-            names, generator = self.variant.transformations, generators["transformations"]
-            images = move(clean, names, generator)
-            inputs = add_noise(images, names, generator)
+            names = self.variant.transformations
+            images = transform(clean, names, generators["transformations"])
         components = self.labelled.components[rows]
-        return Batch(images, inputs, components, rows, clean[: training.batch_size])
+        return Batch(images, components, rows, clean[: training.batch_size])
 
     def _clocks(self) -> tuple[float, float]:
         """Return the wall and CPU times at which an uninterrupted run would have started."""
