@@ -125,7 +125,6 @@ class PalettePatchDecoder(nn.Module):
     once for all colours. The background is seen where no mask is.
     """
 
-    colours = 4
     coarse = 8
     # Distance of intensities from 0 and 1, where the logit is infinite. A clamp would have no
     # gradient on black.
@@ -134,6 +133,8 @@ class PalettePatchDecoder(nn.Module):
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
         hidden, self.size, self.patch = settings.hidden, size, size * 3 // 4
+        # One mask draws every grey picture; with more, sprites are drawn worse.
+        self.colours = 1 if channels == 1 else 4
         self.placement = Placement(inputs)
         self.background = nn.Sequential(
             *perceptron(inputs, hidden, channels * self.coarse**2),
