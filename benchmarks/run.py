@@ -23,7 +23,8 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.renderers import dsprites, shapes3d
 from weakdis_core.data.splits import split
-from weakdis_core.data.variants import IndexArray, get_variant
+from weakdis_core.data.variant import IndexArray
+from weakdis_core.data.variants import get_variant
 from weakdis_core.devices import processor
 from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.presets import preset

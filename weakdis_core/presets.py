@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
-from weakdis_core.data.variants import OWN, VARIANTS, variant_of
+from weakdis_core.data.variant import OWN
+from weakdis_core.data.variants import VARIANTS, variant_of
 
 PresetName = Literal["default", "paper", "quick", "generic"]
 

@@ -22,7 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from analysis.tables.rendering import render
 from weakdis_core.config.config import describe
 from weakdis_core.data.picture_files import Images, encode_png, read_picture
-from weakdis_core.data.variants import Factor
+from weakdis_core.data.variant import Factor
 from weakdis_core.errors import UserError
 from weakdis_core.model import WARNING, Codes, Model
 

@@ -27,11 +27,7 @@ from weakdis_core.data.own_pictures.published_files import NORB_DATA, NORB_LABEL
 from weakdis_core.data.own_pictures.survey import describe_content, describe_factors
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import splits_of
-from weakdis_core.data.variants import (
-    default_relations,
-    published_descriptions,
-    read_description,
-)
+from weakdis_core.data.variants import default_relations, published_descriptions, read_description
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 

@@ -27,14 +27,8 @@ from weakdis_core.data.own_pictures.labels import (
 from weakdis_core.data.own_pictures.picture_source import PictureSource
 from weakdis_core.data.own_pictures.picture_sources import open_pictures, split_address
 from weakdis_core.data.plan import FORMAT, Plan, draw_images
-from weakdis_core.data.variants import (
-    UNKNOWN,
-    VARIANTS,
-    IndexArray,
-    Variant,
-    build_variant,
-    read_description,
-)
+from weakdis_core.data.variant import UNKNOWN, IndexArray, Variant
+from weakdis_core.data.variants import VARIANTS, build_variant, read_description
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 

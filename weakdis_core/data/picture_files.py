@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as Tag
 from torch import Tensor
 
-from weakdis_core.data.variants import IMAGE_SIZE
+from weakdis_core.data.variant import IMAGE_SIZE
 from weakdis_core.errors import UserError
 
 Images = NDArray[np.float32]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weakdis_core.data import official
-from weakdis_core.data.variants import IndexArray, Variant
+from weakdis_core.data.variant import IndexArray, Variant
 from weakdis_core.seeding import numpy_generator
 
 FORMAT = 1

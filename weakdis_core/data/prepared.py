@@ -24,7 +24,8 @@ from weakdis_core.config.description import Description
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.plan import FORMAT, Plan, PreparedSource
 from weakdis_core.data.source import plan
-from weakdis_core.data.variants import IndexArray, Variant, build_variant, get_variant
+from weakdis_core.data.variant import IndexArray, Variant
+from weakdis_core.data.variants import build_variant, get_variant
 from weakdis_core.errors import UserError
 
 _CHUNK_BYTES = 64 * 2**20

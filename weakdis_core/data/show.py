@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import UNKNOWN, Factor
+from weakdis_core.data.variant import UNKNOWN, Factor
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 

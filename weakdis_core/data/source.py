@@ -17,7 +17,8 @@ from weakdis_core.data import arrays, official
 from weakdis_core.data.own import plan_own
 from weakdis_core.data.plan import FORMAT, Plan, PreparedSource, draw_images
 from weakdis_core.data.renderers import dsprites, shapes3d
-from weakdis_core.data.variants import IndexArray, get_variant
+from weakdis_core.data.variant import IndexArray
+from weakdis_core.data.variants import get_variant
 from weakdis_core.errors import UserError
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import UNKNOWN, IndexArray
+from weakdis_core.data.variant import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
 from weakdis_core.seeding import numpy_generator
 

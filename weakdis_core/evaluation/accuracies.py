@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.variants import OWN, IndexArray, Variant
+from weakdis_core.data.variant import OWN, IndexArray, Variant
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.accuracy import (
     ABSENT,

@@ -28,7 +28,7 @@ from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import Splits, splits_of
 from weakdis_core.data.transformations import transform
-from weakdis_core.data.variants import OWN, UNKNOWN, Variant
+from weakdis_core.data.variant import OWN, UNKNOWN, Variant
 from weakdis_core.devices import make_reproducible
 from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weakdis_core.data.variants import IndexArray, get_variant
+from weakdis_core.data.variant import IndexArray
+from weakdis_core.data.variants import get_variant
 from weakdis_core.metrics.dci import fit_importances
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap

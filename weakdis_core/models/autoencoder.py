@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.variants import IMAGE_SIZE
+from weakdis_core.data.variant import IMAGE_SIZE
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.decoders import build_decoder
 from weakdis_core.models.encoders import build_encoder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.variants import IMAGE_SIZE
+from weakdis_core.data.variant import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.window import Placement, placement_matrices
 

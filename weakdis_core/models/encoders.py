@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.variants import IMAGE_SIZE
+from weakdis_core.data.variant import IMAGE_SIZE
 from weakdis_core.models.layers import activation, perceptron
 from weakdis_core.models.residual import ResidualEncoder
 from weakdis_core.models.window import Localiser, placement_matrices

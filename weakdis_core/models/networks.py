@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelSettings
-from weakdis_core.data.variants import Variant
+from weakdis_core.data.variant import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.layers import perceptron

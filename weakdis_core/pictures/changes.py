@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weakdis_core.data.picture_files import Images
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.grid import GridRow, write_rows
 from weakdis_core.pictures.manipulation import manipulate, swap

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.files import write_text
 from weakdis_core.pictures.canvas import Head, draw_panels, save

@@ -14,7 +14,7 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.pictures.canvas import COLOURS, MARKERS, Head, draw_panels, save
 from weakdis_core.pictures.changes import partition_names
 from weakdis_core.training.trainer import Trainer

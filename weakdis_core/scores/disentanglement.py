@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from weakdis_core.data.splits import shuffled
-from weakdis_core.data.variants import OWN, UNKNOWN
+from weakdis_core.data.variant import OWN, UNKNOWN
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
 from weakdis_core.metrics.mutual_information import mig
 from weakdis_core.metrics.separability import sap

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.source import plan
-from weakdis_core.data.variants import IMAGE_SIZE, OWN, IndexArray, Variant
+from weakdis_core.data.variant import IMAGE_SIZE, OWN, IndexArray, Variant
 from weakdis_core.evaluation.accuracies import SMALLEST_ERROR
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.scores.counts import CHANGED, FIDELITY

@@ -3,7 +3,7 @@
 import torch
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.ceilings import identifiability_ceiling
 from weakdis_core.priors.prior import Prior

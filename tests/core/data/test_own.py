@@ -67,6 +67,14 @@ def test_the_name_the_file_and_the_hash_are_one_data_set(home: Path) -> None:
     assert preset("default", "bars").hash() == by_name.hash()
 
 
+def test_the_input_has_noise_only_where_the_description_allows_it(home: Path) -> None:
+    write_folder(home / "bars")
+    data("add", "bars", "--images", "bars")
+    data("add", "noisy", "--images", "bars", "--transformations", "noise")
+    assert preset("default", "bars").loss.image_noise == 0
+    assert preset("default", "noisy").loss.image_noise > 0
+
+
 def edit_picture(home: Path) -> None:
     picture(5).rotate(90).save(home / "bars" / "000.png")
 

@@ -12,7 +12,8 @@ from weakdis_core.data.splits import (
     split,
     split_labelled,
 )
-from weakdis_core.data.variants import UNKNOWN, VARIANTS, IndexArray
+from weakdis_core.data.variant import UNKNOWN, IndexArray
+from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
 seeds = st.integers(0, 2**32)

@@ -16,7 +16,8 @@ from tests.core.conftest import SMALL, bars_config, small_config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split
-from weakdis_core.data.variants import UNKNOWN, VARIANTS
+from weakdis_core.data.variant import UNKNOWN
+from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle, train_oracle
 from weakdis_core.pictures.canvas import Head

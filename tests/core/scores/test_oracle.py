@@ -14,7 +14,7 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split, splits_of
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation import oracle
 from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
 from weakdis_core.seeding import torch_generator

@@ -12,7 +12,7 @@ import torch
 from tests.core.conftest import bars_config
 from tests.core.training.test_trainer import weights
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.metrics.accuracy import balanced_accuracy, majority_accuracy
 from weakdis_core.priors.fitting import fit_prior

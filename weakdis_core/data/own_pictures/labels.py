@@ -13,7 +13,7 @@ from weakdis_core.data import arrays
 from weakdis_core.data.own_pictures.picture_source import PictureSource
 from weakdis_core.data.own_pictures.picture_sources import split_address
 from weakdis_core.data.own_pictures.published_files import NORB_LABELS, read_norb_labels
-from weakdis_core.data.variants import UNKNOWN, IndexArray
+from weakdis_core.data.variant import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
 
 FILE_COLUMNS = ("file", "file_name")

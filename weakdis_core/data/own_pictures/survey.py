@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.variants import UNKNOWN
+from weakdis_core.data.variant import UNKNOWN
 
 _LISTED = 12
 
