@@ -72,13 +72,13 @@ def write_rows(rows: Sequence[GridRow], columns: Sequence[str], head: Head, path
     def write(x: float, y: float, text: str, **how: Any) -> None:
         figure.text(x / width, 1 - y / height, text, fontsize=_FONT, linespacing=1.1, **how)
 
-    def write_above(y: float, texts: Sequence[str]) -> None:
+    def write_above(y: float, texts: Sequence[str], va: str) -> None:
         for column, text in enumerate(texts):
-            write(left + column * pitch + _SIDE / 2, y, text, ha="center", va="bottom")
+            write(left + column * pitch + _SIDE / 2, y, text, ha="center", va=va)
 
-    write_above(top, names)
+    write_above(top, names, "bottom")
     for row, y in zip(rows, tops.tolist(), strict=True):
-        write_above(y - _FRAME, [_shorten(name) for name in row.names])
+        write_above(y - _GAP, [_shorten(name) for name in row.names], "baseline")
     for row, y in zip(rows, tops + _SIDE / 2, strict=True):
         label = textwrap.fill(row.label, _LETTERS)
         write(left - _GAP, y, label, ha="right", va="center", multialignment="right")
