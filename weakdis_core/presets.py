@@ -76,7 +76,8 @@ _FAMILY: dict[str, dict[str, Any]] = {
 }
 # For pictures that nobody chose the settings for. Chosen on seed 2 and validation images; the study
 # `own` (docs/results.md) measures it on other seeds and test images. The encoder's input has noise
-# if the description allows it.
+# if the description allows it, and grey pictures have no palette (with one, one of three models of
+# sprites read every image and drew none).
 _GENERIC: dict[str, Any] = _FAMILY["shapes3d"] | {
     "model.encoder": "residual",
     "model.decoder": "palette_patch",
@@ -169,6 +170,7 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
 def _modular(name: PresetName, data: Config) -> Config:
     variant = variant_of(data.data)
     family = variant.family
+    values: dict[str, Any]
     if name == "paper":
         images = min(variant.n_images, data.data.max_images)
         values = learning_rates(_PAPER_RATE.get(family, 1e-4)) | {
@@ -183,6 +185,8 @@ def _modular(name: PresetName, data: Config) -> Config:
         values = _COMMON | _GENERIC
     if values.get("training.transform") and "noise" not in variant.transformations:
         values |= {"loss.image_noise": 0.0}
+    if values.get("model.decoder") == "palette_patch" and variant.channels == 1:
+        values |= {"model.decoder": "scaled_patch"}
     if name == "quick":
         values |= _QUICK | {"training.steps": _QUICK_STEPS.get(family, 500)}
     if family == OWN:

@@ -24,8 +24,8 @@ LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}
 WARMUP_RANGE = (0.02, 0.25)
 LEARNING_RATE_RANGE = (3e-4, 3e-3)
 # Of the preset generic, which knows neither the objects nor the nuisance of the pictures.
-NETWORKS = {
-    "model.decoder": ("palette_patch", "palette"),
+NETWORKS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
+    "model.decoder": ("palette_patch", "scaled_patch", "palette"),
     "model.nuisance_partitions": (0, 1, 2),
 }
 

@@ -65,9 +65,12 @@ class ModelSettings(Settings):
     """Convolutional, or (additions) object-centred: a window placed by a learned localiser, a
     coarse view of the whole image and the position; or residual blocks on a window that follows
     the object in size, too."""
-    decoder: Literal["convolutional", "placed_patch", "palette", "palette_patch"] = "convolutional"
+    decoder: Literal[
+        "convolutional", "placed_patch", "palette", "scaled_patch", "palette_patch"
+    ] = "convolutional"
     """Convolutional, or (additions) a patch placed by a learned translation, a palette of colours
-    mixed by masks, or a patch that is also scaled, on a coarse background."""
+    mixed by masks, a patch that is also scaled, on a coarse background, or such a patch with a
+    palette."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
     """Last layers of a convolutional decoder: transposed convolutions (paper), or (addition) a
     pixel shuffle, which is cheaper and learns sharp edges sooner."""

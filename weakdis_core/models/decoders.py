@@ -118,52 +118,86 @@ class PaletteDecoder(nn.Module):
         return logits.reshape(len(codes), -1, self.size, self.size)
 
 
-class PalettePatchDecoder(nn.Module):
+class ScaledPatchDecoder(nn.Module):
     """A decoder of a patch, its place and size, and a coarse background (an addition).
 
-    The patch has a few colours and their masks, as in `PaletteDecoder`, so that a shape is learned
-    once for all colours. The background is seen where no mask is.
+    Perceptrons draw patch and background, whose logits are summed.
     """
 
     coarse = 8
-    # Distance of intensities from 0 and 1, where the logit is infinite. A clamp would have no
-    # gradient on black.
-    margin = 5e-3
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
-        hidden, self.size, self.patch = settings.hidden, size, size * 3 // 4
-        # One mask draws every grey picture; with more, sprites are drawn worse.
-        self.colours = 1 if channels == 1 else 4
+        self.size, self.patch = size, size * 3 // 4
         self.placement = Placement(inputs)
         self.background = nn.Sequential(
-            *perceptron(inputs, hidden, channels * self.coarse**2),
+            *perceptron(inputs, settings.hidden, channels * self.coarse**2),
             nn.Unflatten(1, (channels, self.coarse, self.coarse)),
         )
         centre, zoom = torch.full((1, 2), (size - 1) / 2), torch.tensor([size / self.coarse])
         enlarge = placement_matrices(centre, self.coarse, size, zoom)[0][0, 0]
         self.enlarge: Tensor
         self.register_buffer("enlarge", enlarge / enlarge.sum(1, keepdim=True), persistent=False)
-        self.masks = nn.Sequential(
-            *perceptron(inputs, hidden, hidden, (self.colours + 1) * self.patch**2),
-            nn.Unflatten(1, (self.colours + 1, self.patch, self.patch)),
+        hidden, maps = settings.hidden, self.maps(channels)
+        self.draw = nn.Sequential(
+            *perceptron(inputs, hidden, hidden, maps * self.patch**2),
+            nn.Unflatten(1, (maps, self.patch, self.patch)),
         )
-        self.palette = palette(inputs, hidden, self.colours, channels)
+
+    def maps(self, channels: int) -> int:
+        """Return the number of maps of a patch."""
+        return channels
 
     def forward(self, codes: Tensor) -> Tensor:
         """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
-        # The last mask is transparent.
-        masks = self.masks(codes).float().softmax(1)[:, : self.colours]
-        background, colours = self.background(codes).float(), self.palette(codes).float().sigmoid()
+        return self.place(self.draw(codes).float(), codes) + self.behind(codes)
+
+    def place(self, patch: Tensor, codes: Tensor) -> Tensor:
+        """Move and scale patches as the codes say; return `(batch, maps, size, size)`."""
         with torch.autocast(codes.device.type, enabled=False):
             place, scale = self.placement(codes.float(), self.size)
             rows, columns = placement_matrices(place, self.patch, self.size, scale)
             # A patch that shrinks has several pixels for one of the image.
             denser = scale.clamp(max=1).square()[:, None, None, None]
-            placed = rows @ masks @ columns.mT * denser
+            placed: Tensor = rows @ patch @ columns.mT * denser
+        return placed
+
+    def behind(self, codes: Tensor) -> Tensor:
+        """Return the logits of the background, `(batch, channels, size, size)`."""
+        background = self.background(codes).float()
+        with torch.autocast(codes.device.type, enabled=False):
+            enlarged: Tensor = self.enlarge @ background @ self.enlarge.mT
+        return enlarged
+
+
+class PalettePatchDecoder(ScaledPatchDecoder):
+    """A scaled patch of a few colours and their masks (an addition).
+
+    As in `PaletteDecoder`, a shape is learned once for all colours. The background is seen where no
+    mask is. For grey pictures the scaled patch is better: mask and colour may both end at black.
+    """
+
+    colours = 4
+    # Distance of intensities from 0 and 1, where the logit is infinite. A clamp would have no
+    # gradient on black.
+    margin = 5e-3
+
+    def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
+        super().__init__(channels, inputs, settings, size)
+        self.palette = palette(inputs, settings.hidden, self.colours, channels)
+
+    def maps(self, channels: int) -> int:
+        """Return the number of masks; the last one is transparent."""
+        return self.colours + 1
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Decode `(batch, inputs)` to logits `(batch, channels, size, size)`."""
+        masks = self.draw(codes).float().softmax(1)[:, : self.colours]
+        placed, behind = self.place(masks, codes), self.behind(codes).sigmoid()
+        colours = self.palette(codes).float().sigmoid()
+        with torch.autocast(codes.device.type, enabled=False):
             # The density is exact on average only.
             placed = placed / placed.sum(1, keepdim=True).clamp(min=1)
-            behind = (self.enlarge @ background @ self.enlarge.mT).sigmoid()
             drawn = (colours.mT @ placed.flatten(2)).view_as(behind)
             images = drawn + (1 - placed.sum(1, keepdim=True)) * behind
             logits: Tensor = (self.margin + (1 - 2 * self.margin) * images).logit()
@@ -178,6 +212,7 @@ def build_decoder(
         "convolutional": ConvolutionalDecoder,
         "placed_patch": PlacedPatchDecoder,
         "palette": PaletteDecoder,
+        "scaled_patch": ScaledPatchDecoder,
         "palette_patch": PalettePatchDecoder,
     }
     return decoders[settings.decoder](channels, inputs, settings, size)

@@ -72,6 +72,7 @@ def test_the_input_has_noise_only_where_the_description_allows_it(home: Path) ->
     data("add", "bars", "--images", "bars")
     data("add", "noisy", "--images", "bars", "--transformations", "noise")
     assert preset("default", "bars").loss.image_noise == 0
+    assert preset("default", "bars").model.decoder == "palette_patch"
     assert preset("default", "noisy").loss.image_noise > 0
 
 
@@ -223,6 +224,7 @@ def test_max_images_never_drops_a_labelled_picture(home: Path) -> None:
     settings = own.data_settings("many") | {"max_images": 1000}
     prepared = prepare(DataSettings.model_validate(settings))
     assert len(prepared.images) == 1000
+    assert preset("default", "many").model.decoder == "scaled_patch", "grey pictures"
     assert (prepared.factors >= 0).sum() == 300
 
 

@@ -21,6 +21,7 @@ ARCHITECTURES = [
     {"upsampling": "pixel_shuffle", "he_initialisation": True, "nuisance_partitions": 1},
     {"encoder": "object_centred", "decoder": "placed_patch", "he_initialisation": True},
     {"upsampling": "pixel_shuffle", "decoder": "palette", "he_initialisation": True},
+    {"encoder": "residual", "decoder": "scaled_patch", "he_initialisation": True},
     {"encoder": "residual", "decoder": "palette_patch", "he_initialisation": True},
 ]
 
@@ -235,7 +236,7 @@ def test_the_palette_patch_is_drawn_at_its_place_and_size_on_the_background() ->
         for parameter in decoder.parameters():
             parameter.zero_()
         # The first mask covers the patch, in the first colour.
-        dict(decoder.masks.named_parameters())["4.bias"][: decoder.patch**2] = 20.0
+        dict(decoder.draw.named_parameters())["4.bias"][: decoder.patch**2] = 20.0
         dict(decoder.palette.named_parameters())["2.bias"][:3] = torch.tensor([9.0, -9.0, 9.0])
         dict(decoder.background.named_parameters())["2.bias"].add_(-10.0)
         # 0.1 + 2.9 sigmoid(x) = 0.5.

@@ -24,7 +24,9 @@ def test_the_four_settings_are_searched_by_default() -> None:
 def test_the_generic_preset_searches_its_networks() -> None:
     config = preset("generic", "dsprites_v4")
     space = build_space(config, {"model.nuisance_partitions": 1})
-    assert space["model.decoder"] == CategoricalDistribution(("palette_patch", "palette"))
+    assert space["model.decoder"] == CategoricalDistribution(
+        ("palette_patch", "scaled_patch", "palette")
+    )
     assert "model.nuisance_partitions" not in space
     assert starting_point(space, config) is not None
 
