@@ -21,7 +21,7 @@ from sweeps.trainable import CHECKPOINT_FILE
 from sweeps.trial import WORDS, Stage, TrialRecord
 from weakdis_core.data.prepared import open_prepared
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import prepare_oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.files import write_text
 from weakdis_core.pictures.write import FOLDER, write_pictures
 from weakdis_core.scores.scoring import score_on_test

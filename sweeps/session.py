@@ -46,7 +46,8 @@ from sweeps.trial import WORDS, Listener, Stage
 from weakdis_core.cli.console import progress
 from weakdis_core.config.config import Config
 from weakdis_core.data.own import check_unchanged
-from weakdis_core.evaluation.oracle import TRUSTED, prepare_oracle
+from weakdis_core.evaluation.oracle import TRUSTED
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 
 _DISTRUST = (
     f"The picture classifier reads fewer than {TRUSTED} of the validation pictures right, so "

@@ -21,7 +21,8 @@ from weakdis_core.config.config import validated
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.devices import processor
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.files import temporary_folder
 from weakdis_core.pictures.sheet import SHEETS, draw_sheet
 from weakdis_core.scores.scoring import score_on_test

@@ -32,7 +32,8 @@ from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.source import plan
 from weakdis_core.data.variants import variant_of
-from weakdis_core.evaluation.oracle import Oracle, build_network, oracle_path
+from weakdis_core.evaluation.oracle import Oracle, build_network
+from weakdis_core.evaluation.oracle_cache import oracle_path
 from weakdis_core.training.trainer import Trainer
 
 _PROBE_STEPS = 24

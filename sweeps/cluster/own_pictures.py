@@ -8,7 +8,7 @@ from sweeps.cluster.storage import Storage
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.prepared import Prepared, Progress, open_prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import oracle_path
+from weakdis_core.evaluation.oracle_cache import oracle_path
 
 _FOLDER = "data"
 

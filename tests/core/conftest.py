@@ -17,7 +17,8 @@ from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import split, splits_of
 from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.data.variants import build_variant
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
+from weakdis_core.evaluation.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.presets import preset
 from weakdis_core.seeding import numpy_generator
 

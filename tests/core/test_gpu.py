@@ -12,7 +12,8 @@ from tests.core.conftest import small_config
 from weakdis_core.config.config import Config
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.presets import preset
 from weakdis_core.training.trainer import Trainer
 

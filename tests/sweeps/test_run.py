@@ -16,7 +16,7 @@ from sweeps.state.study import open_storage
 from tests.sweeps.support.finished import Finished, command
 from weakdis_core.config.config import Config
 from weakdis_core.data.prepared import prepare
-from weakdis_core.evaluation.oracle import prepare_oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.pictures.write import CAPTIONS
 from weakdis_core.training.trainer import Trainer
 

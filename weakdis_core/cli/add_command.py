@@ -180,7 +180,7 @@ def _write(description: Description, path: Path, notes: Sequence[str]) -> None:
     data = DataSettings(variant=description.name, source="own", description=completed)
     with console.progress(description.name) as advance:
         prepared = prepare(data, None, advance)
-    splits_of(prepared, data.data_seed)
+    splits_of(prepared, data.data_seed)  # Raises an error if the pictures cannot be split.
     write_text(path, write_yaml(description))
     print_survey(prepared)
     screen = Console(soft_wrap=True, highlight=False)

@@ -12,7 +12,8 @@ from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle
+from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.model import Model
 from weakdis_core.presets import PresetName
 from weakdis_core.training.objectives import TrainingDiverged

@@ -68,9 +68,9 @@ class ModelSettings(Settings):
     decoder: Literal[
         "convolutional", "placed_patch", "palette", "scaled_patch", "palette_patch"
     ] = "convolutional"
-    """Convolutional, or (additions) a patch placed by a learned translation, a palette of colours
-    mixed by masks, a patch that is also scaled, on a coarse background, or such a patch with a
-    palette."""
+    """Convolutional, or (additions) placed_patch: a patch at a learned place; palette: colours
+    mixed by masks; scaled_patch: a patch with a place and a size on a coarse background;
+    palette_patch: such a patch of colours mixed by masks."""
     upsampling: Literal["transposed", "pixel_shuffle"] = "transposed"
     """Last layers of a convolutional decoder: transposed convolutions (paper), or (addition) a
     pixel shuffle, which is cheaper and learns sharp edges sooner."""

@@ -1,36 +1,29 @@
 """The oracle: a classifier of images that judges decoded pictures.
 
-It is trained on clean, blurred and noisy images of the train split with all labels, and cached in a
-file beside the prepared images.
+It is trained on clean, blurred and noisy images of the train split with all labels.
+`weakdis_core.evaluation.oracle_cache` stores it.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from weakdis_core.checkpoint import read_checkpoint, write_checkpoint
-from weakdis_core.config.settings import DataSettings, ModelSettings
+from weakdis_core.config.settings import ModelSettings
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.plan import Plan
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import Splits, splits_of
+from weakdis_core.data.splits import Splits
 from weakdis_core.data.transformations import transform
 from weakdis_core.data.variant import OWN, UNKNOWN, Variant
 from weakdis_core.devices import make_reproducible
-from weakdis_core.errors import UserError
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.autoencoder import he_initialise
 from weakdis_core.models.encoders import build_encoder
@@ -55,8 +48,6 @@ _CONFIDENT = 0.8
 _SOFTENING = {"little": 0.8, "much": 1.5, "noise": 0.1}
 # Sigma in pixels of the blurred test images.
 _SOFT_SIGMA = 1.0
-# A stored oracle must read this share of so many images as it did. Rounding differs by machine.
-_CHECKED, _SAME = 64, 0.9
 
 
 @dataclass(frozen=True)
@@ -108,54 +99,6 @@ class Oracle:
         return replace(self, network=copy.deepcopy(self.network).to(device))
 
 
-def prepare_oracle(
-    prepared: Prepared,
-    data: DataSettings,
-    device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
-) -> Oracle:
-    """Return the cached oracle of a prepared variant; train it on `device` if there is none.
-
-    The data seed determines the splits. `progress` is called with (steps done, all steps).
-
-    Raises:
-        UserError: The cache cannot be written.
-    """
-    path = oracle_path(prepared, data.data_seed)
-    # Read without the lock first: the cache may be read-only.
-    if (oracle := _load(path, prepared)) is not None:
-        return oracle
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_suffix(".lock")).acquire()
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from None
-    with lock:
-        if (oracle := _load(path, prepared)) is not None:
-            return oracle
-        splits = splits_of(prepared, data.data_seed)
-        # `_load` compares the values that it reads on a CPU.
-        oracle = train_oracle(prepared, splits, device, progress).to(torch.device("cpu"))
-        state = {
-            "recipe": _recipe(prepared.variant.family),
-            "network": oracle.network.state_dict(),
-            "clean_accuracy": oracle.clean_accuracy,
-            "softened_accuracy": oracle.softened_accuracy,
-            "validation_accuracy": oracle.validation_accuracy,
-            "reads": oracle.classify(_sample_images(prepared)),
-        }
-        write_checkpoint(state, path)
-    return oracle
-
-
-def oracle_path(images: Prepared | Plan, data_seed: int) -> Path:
-    """Return the file of the cached oracle of a prepared variant."""
-    recipe = json.dumps(_recipe(images.variant.family), sort_keys=True)
-    digest = hashlib.sha256(recipe.encode()).hexdigest()
-    folder = images.path.parent.parent / "oracles"
-    return folder / f"{images.path.name}-seed{data_seed}-{digest[:8]}.pt"
-
-
 def train_oracle(
     prepared: Prepared,
     splits: Splits,
@@ -182,22 +125,22 @@ def train_oracle(
     network = build_network(variant).to(device)
     generator = torch_generator(0, "oracle", device)
     steps = steps or _STEPS[variant.family]
-    missing = (prepared.factors[splits.train] == UNKNOWN).all(axis=1)
+    missing = prepared.factors[splits.train] == UNKNOWN
+    without = missing.all(axis=1)
     labelled, unlabelled = (
-        torch.from_numpy(splits.train[rows]).to(device) for rows in (~missing, missing)
+        torch.from_numpy(splits.train[rows]).to(device) for rows in (~without, without)
     )
     _train_round(network, variant, bank, labelled, generator, steps, progress)
     oracle = Oracle(network, variant.n_values)
     if variant.family == OWN:
-        oracle = replace(oracle, validation_accuracy=_accuracy(oracle, bank, splits.validation))
+        oracle = _validated(oracle, bank, splits)
         # About half of the images drawn are labelled.
         repeats = max(1, round(len(unlabelled) / len(labelled)))
         rows = torch.cat([labelled.repeat(repeats), unlabelled])
         while oracle.validation_accuracy < 1:
-            network = copy.deepcopy(oracle.network)
-            _train_round(network, variant, bank, rows, generator, steps, progress, oracle)
-            again = Oracle(network, variant.n_values)
-            again = replace(again, validation_accuracy=_accuracy(again, bank, splits.validation))
+            network, teacher = copy.deepcopy(oracle.network), oracle if missing.any() else None
+            _train_round(network, variant, bank, rows, generator, steps, progress, teacher)
+            again = _validated(Oracle(network, variant.n_values), bank, splits)
             if again.validation_accuracy < oracle.validation_accuracy + _RISE:
                 break
             oracle = again
@@ -227,7 +170,7 @@ def _train_round(
         draw = torch.randint(len(rows), (batch,), generator=generator, device=rows.device)
         index = rows[draw]
         images, values = bank.batch(index), bank.values[index]
-        if teacher is not None and (values == UNKNOWN).any():
+        if teacher is not None:
             values = torch.where(values == UNKNOWN, teacher.read_confidently(images), values)
         changed = _soften(transform(images, variant.transformations, generator), generator)
         logits = network(changed).split(list(variant.n_values), dim=1)
@@ -277,6 +220,11 @@ def _cross_entropy(logits: Tensor, values: Tensor) -> Tensor:
     return total / known.clamp(min=1)
 
 
+def _validated(oracle: Oracle, bank: ImageBank, splits: Splits) -> Oracle:
+    """Return the oracle with its accuracy on validation."""
+    return replace(oracle, validation_accuracy=_accuracy(oracle, bank, splits.validation))
+
+
 @torch.no_grad()
 def _accuracy(oracle: Oracle, bank: ImageBank, index: np.ndarray, sigma: float = 0.0) -> float:
     """Return the joint factor accuracy on images, blurred by `sigma` > 0 pixels."""
@@ -289,7 +237,7 @@ def _accuracy(oracle: Oracle, bank: ImageBank, index: np.ndarray, sigma: float =
     return joint
 
 
-def _recipe(family: str) -> dict[str, Any]:
+def recipe(family: str) -> dict[str, Any]:
     """Return everything that determines an oracle, except its images and the data seed."""
     return {
         "code": CODE_VERSION,
@@ -300,28 +248,3 @@ def _recipe(family: str) -> dict[str, Any]:
         "softening": _SOFTENING,
         "soft_sigma": _SOFT_SIGMA,
     } | ({"confident": _CONFIDENT} if family == OWN else {})
-
-
-def _load(path: Path, prepared: Prepared) -> Oracle | None:
-    """Return the stored oracle, unless it is missing or reads images differently than before."""
-    network = build_network(prepared.variant)
-    try:
-        state = read_checkpoint(path)
-        network.load_state_dict(state["network"])
-        accuracies = [state["clean_accuracy"], state["softened_accuracy"]]
-        # Files of earlier versions, of shipped variants only, have none.
-        accuracies.append(state.get("validation_accuracy", math.nan))
-        reads = state["reads"]
-    except (UserError, KeyError, RuntimeError):
-        # The file is missing, damaged or of another layout.
-        return None
-    network.eval().requires_grad_(False)
-    oracle = Oracle(network, prepared.variant.n_values, *accuracies)
-    same = (oracle.classify(_sample_images(prepared)) == reads).all(1).float().mean()
-    return oracle if same >= _SAME else None
-
-
-def _sample_images(prepared: Prepared) -> Tensor:
-    """Return evenly spaced images of the variant, `(_CHECKED, channels, 64, 64)`."""
-    rows = np.linspace(0, len(prepared.images) - 1, _CHECKED).astype(np.int64)
-    return ImageBank(prepared, torch.device("cpu")).batch(torch.from_numpy(rows))

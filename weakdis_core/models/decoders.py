@@ -83,7 +83,7 @@ class PlacedPatchDecoder(nn.Module):
         return place
 
 
-def palette(inputs: int, hidden: int, colours: int, channels: int) -> nn.Sequential:
+def build_palette(inputs: int, hidden: int, colours: int, channels: int) -> nn.Sequential:
     """Build a perceptron from codes to the logits of colours, `(batch, colours, channels)`."""
     layers = perceptron(inputs, hidden, colours * channels)
     return nn.Sequential(*layers, nn.Unflatten(1, (colours, channels)))
@@ -103,7 +103,7 @@ class PaletteDecoder(nn.Module):
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
         self.size = size
-        self.palette = palette(inputs, settings.hidden, self.colours, channels)
+        self.palette = build_palette(inputs, settings.hidden, self.colours, channels)
         self.masks = ConvolutionalDecoder(self.colours, inputs, settings, size)
 
     def forward(self, codes: Tensor) -> Tensor:
@@ -128,17 +128,17 @@ class ScaledPatchDecoder(nn.Module):
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__()
+        hidden, maps = settings.hidden, self.maps(channels)
         self.size, self.patch = size, size * 3 // 4
         self.placement = Placement(inputs)
         self.background = nn.Sequential(
-            *perceptron(inputs, settings.hidden, channels * self.coarse**2),
+            *perceptron(inputs, hidden, channels * self.coarse**2),
             nn.Unflatten(1, (channels, self.coarse, self.coarse)),
         )
         centre, zoom = torch.full((1, 2), (size - 1) / 2), torch.tensor([size / self.coarse])
         enlarge = placement_matrices(centre, self.coarse, size, zoom)[0][0, 0]
         self.enlarge: Tensor
         self.register_buffer("enlarge", enlarge / enlarge.sum(1, keepdim=True), persistent=False)
-        hidden, maps = settings.hidden, self.maps(channels)
         self.draw = nn.Sequential(
             *perceptron(inputs, hidden, hidden, maps * self.patch**2),
             nn.Unflatten(1, (maps, self.patch, self.patch)),
@@ -173,8 +173,8 @@ class ScaledPatchDecoder(nn.Module):
 class PalettePatchDecoder(ScaledPatchDecoder):
     """A scaled patch of a few colours and their masks (an addition).
 
-    As in `PaletteDecoder`, a shape is learned once for all colours. The background is seen where no
-    mask is. For grey pictures the scaled patch is better: mask and colour may both end at black.
+    Masks and colours are drawn apart, as in `PaletteDecoder`, so that a shape is learned once for
+    all colours. The background is seen where no mask is.
     """
 
     colours = 4
@@ -184,7 +184,7 @@ class PalettePatchDecoder(ScaledPatchDecoder):
 
     def __init__(self, channels: int, inputs: int, settings: ModelSettings, size: int) -> None:
         super().__init__(channels, inputs, settings, size)
-        self.palette = palette(inputs, settings.hidden, self.colours, channels)
+        self.palette = build_palette(inputs, settings.hidden, self.colours, channels)
 
     def maps(self, channels: int) -> int:
         """Return the number of masks; the last one is transparent."""

@@ -16,7 +16,8 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split, splits_of
 from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation import oracle
-from weakdis_core.evaluation.oracle import Oracle, prepare_oracle, train_oracle
+from weakdis_core.evaluation.oracle import Oracle, train_oracle
+from weakdis_core.evaluation.oracle_cache import oracle_path, prepare_oracle
 from weakdis_core.seeding import torch_generator
 
 
@@ -51,7 +52,7 @@ def test_changed_stored_oracle_is_trained_again(
     monkeypatch.setitem(oracle._STEPS, "dsprites", 21)
     data = DataSettings(variant="dsprites_v2", max_images=1000, source="rendered")
     first = prepare_oracle(sprites, data)
-    path = oracle.oracle_path(sprites, data.data_seed)
+    path = oracle_path(sprites, data.data_seed)
     state = read_checkpoint(path)
     name, weight = list(state["network"].items())[-2]
     if harm == "other weights":

@@ -12,7 +12,7 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.own import data_settings
 from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.errors import UserError
-from weakdis_core.evaluation.oracle import oracle_path
+from weakdis_core.evaluation.oracle_cache import oracle_path
 
 ORACLE = b"The oracle of these pictures."
 

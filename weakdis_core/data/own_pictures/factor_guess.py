@@ -68,8 +68,8 @@ def guess_factors(columns: Columns, nuisance: Sequence[str], split: str = "") ->
             found = ", ".join(f"{cell!r} ({count})" for cell, count in counts.most_common(3))
             raise UserError(
                 f"labels: column {name!r} is not allowed as a factor: two values with "
-                f"{LEAST_LABELS} labels or more are needed, found {found or 'no label'}; "
-                f"--nuisance {name} leaves it out"
+                f"{LEAST_LABELS} labels or more, some in train, are needed, "
+                f"found {found or 'no label'}; --nuisance {name} leaves it out"
             )
         if rare:
             guess.notes.append(
