@@ -160,7 +160,7 @@ class Model:
         """Move one factor through all of its values in order, from the first to the last.
 
         The codes lie on straight lines between the means of neighbouring values' components. With
-        as many steps as values, each step is a value.
+        as many steps as values, each step is a value. Values without a component are left out.
 
         Example:
             >>> model.interpolate(images, "object_hue", steps=9).shape
@@ -172,8 +172,8 @@ class Model:
         index = self._partition(factor)
         if steps < 2:
             raise UserError(f"steps: {steps} is not allowed: at least 2")
-        means = self.prior.means[index].cpu()
-        place = torch.linspace(0, self.variant.n_values[index] - 1, steps)
+        means = self.prior.means[index, : self.variant.n_values[index]][self._present(index)].cpu()
+        place = torch.linspace(0, len(means) - 1, steps)
         low, high = place.floor().long(), place.ceil().long()
         path = torch.lerp(means[low], means[high], (place - low).unsqueeze(1))
         codes = np.repeat(self.encode(images)[:, None], steps, axis=1)
@@ -220,7 +220,11 @@ class Model:
         moved = self._tensor(codes).clone()
         for factor, value in (values or {}).items():
             place = self._partition(factor)
-            moved[:, place] = self.prior.means[place, self.variant.value(factor, value)]
+            component = self.variant.value(factor, value)
+            if not self._present(place)[component]:
+                name = self.variant.factors[place].value_names[component]
+                raise UserError(f"{factor}: {name!r} is not allowed: the model saw no label of it")
+            moved[:, place] = self.prior.means[place, component]
         if relation is not None:
             index = torch.full((len(moved),), self.variant.relation(relation), device=moved.device)
             for _ in range(times):
@@ -236,6 +240,10 @@ class Model:
                 "read and set by modular models that are past their warmup"
             )
         return self.variant.factor(factor)
+
+    def _present(self, partition: int) -> Tensor:
+        """Return which values of a factor have a component, `(values,)`."""
+        return self.prior.log_weights[partition, : self.variant.n_values[partition]].isfinite()
 
     def _tensor(self, codes: Codes) -> Tensor:
         return torch.as_tensor(codes, device=self.prior.means.device)

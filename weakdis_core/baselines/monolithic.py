@@ -33,7 +33,7 @@ class CombinationCoding(Coding):
         self._strides = n_values.flip(0).cumprod(0).flip(0) // n_values
         self._combinations = int(n_values.prod())
         owned = self._flat(labelled).unique()
-        self.n_components = (len(owned),)
+        self.n_components, self.kinds = (len(owned),), ("categorical",)
         self.affected = torch.zeros_like(relations.factor)
         self._values: Tensor = owned.unsqueeze(1) // self._strides % n_values
         self._component = torch.full((self._combinations,), -1, device=device)

@@ -37,6 +37,7 @@ ADDITIONS: dict[str, Addition] = {
         instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
     "lambda ramp": Addition("loss.lambda_ramp"),
+    "ordered means": Addition("loss.ordered_means"),
     "consistency": Addition("loss.consistency_weight"),
     "cycle": Addition("loss.cycle_weight", details=("loss.cycle_start", "loss.cycle_swaps")),
     "image noise": Addition("loss.image_noise"),

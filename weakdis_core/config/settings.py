@@ -12,6 +12,7 @@ from weakdis_core.config.description import Description
 
 ModelKind = Literal["modular", "monolithic"]
 Source = Literal["auto", "official", "rendered", "own"]
+LabelDraw = Literal["even", "random"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e4)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -47,6 +48,9 @@ class DataSettings(Settings):
     labels: Annotated[int, AfterValidator(_all_or_some)] = Field(1000, ge=0, le=100_000)
     """Size of the labelled subset: train images with known factor values. 0 is all that have some,
     for own pictures."""
+    label_draw: LabelDraw = "even"
+    """Draw of the labelled subset: at random, as a user draws who has no labels yet, or even over
+    the values of every factor (monolithic: over their combinations), which needs all labels."""
     shuffle_labels: bool = False
     """Control: permute the labels between the images of the labelled subset, by the data seed."""
 
@@ -120,6 +124,9 @@ class LossSettings(Settings):
     Necessary with thousands of components."""
     standardise_prior: bool = False
     """Addition: rescale each mixture to zero mean and unit mean variance, against scale drift."""
+    ordered_means: Weight = 0.0
+    """Addition (> 0): the components' means of an ordinal or circular factor vary smoothly along
+    its values. The penalty on second differences weighs as much as this number of labels."""
     consistency_weight: Weight = 0.0
     """Addition: a transformed unlabelled image must keep the values that are read with confidence
     in the clean image. The weight grows from 10% to 30% of the steps."""

@@ -108,8 +108,8 @@ def train_oracle(
 ) -> Oracle:
     """Train an oracle on the train split with all labels and measure it on test.
 
-    Images are transformed as the variant allows. On own pictures training is repeated, from the
-    weights so far, until the accuracy on validation has stopped rising. Missing labels are then
+    Own pictures are transformed as their description allows. On them training is repeated, from
+    the weights so far, until the accuracy on validation has stopped rising. Missing labels are then
     read by the network of the last round where it is confident (Xie et al., 2020).
 
     Args:
@@ -166,13 +166,14 @@ def _train_round(
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
     batch = _BATCH[variant.family]
+    allowed = variant.transformations if variant.family == OWN else ()
     for step in range(steps):
         draw = torch.randint(len(rows), (batch,), generator=generator, device=rows.device)
         index = rows[draw]
         images, values = bank.batch(index), bank.values[index]
         if teacher is not None:
             values = torch.where(values == UNKNOWN, teacher.read_confidently(images), values)
-        changed = _soften(transform(images, variant.transformations, generator), generator)
+        changed = _soften(transform(images, allowed, generator), generator)
         logits = network(changed).split(list(variant.n_values), dim=1)
         losses = [_cross_entropy(part, values[:, k]) for k, part in enumerate(logits)]
         optimiser.zero_grad()

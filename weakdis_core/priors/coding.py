@@ -1,8 +1,11 @@
 """The meaning of the components of latent partitions."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from weakdis_core.config.description import Kind
 from weakdis_core.priors.prior import Prior
 from weakdis_core.relations import RelationTable
 
@@ -15,17 +18,21 @@ class Coding:
 
     Args:
         relations: The variant's relations.
+        kinds: Kind of each factor; by default categorical.
 
     Attributes:
         n_components: Components of each coded partition.
+        kinds: Whether these have an order.
         affected: Coded partition that each relation affects, `(relations,)`.
     """
 
     n_components: tuple[int, ...]
+    kinds: tuple[Kind, ...]
 
-    def __init__(self, relations: RelationTable) -> None:
+    def __init__(self, relations: RelationTable, kinds: Sequence[Kind] = ()) -> None:
         self.relations = relations
         self.n_components = tuple(relations.n_values.tolist())
+        self.kinds = tuple(kinds) if kinds else tuple("categorical" for _ in self.n_components)
         self.affected = relations.factor
 
     def components(self, values: Tensor) -> Tensor:

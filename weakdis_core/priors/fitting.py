@@ -10,9 +10,9 @@ from torch import Tensor
 
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import LossSettings
-from weakdis_core.errors import UserError
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior, SharedPrior
+from weakdis_core.priors.smoothing import roughness, smooth
 
 
 class LabelledCodes:
@@ -27,17 +27,17 @@ class LabelledCodes:
     Attributes:
         components: `(labels, coded)` components of the labelled images, -1 where unknown.
         codes: `(labels, partitions, latent)`; zero until the images are first encoded.
-
-    Raises:
-        UserError: A component has no labelled image.
     """
 
     def __init__(self, values: Tensor, coding: Coding, config: Config, partitions: int) -> None:
         self.loss = config.loss
         self.components = coding.components(values)
-        _require_every_component(self.components, coding.n_components)
         self.n_components = torch.tensor(coding.n_components, device=values.device)
         self.largest = max(coding.n_components)
+        self._penalty: Tensor | None = None
+        if config.loss.ordered_means:
+            penalty = roughness(coding.kinds, coding.n_components).to(values.device)
+            self._penalty = config.loss.ordered_means * penalty
         known = self.components >= 0
         self._known = None if known.all() else [rows.nonzero()[:, 0] for rows in known.T]
         latent = config.model.latent_size
@@ -52,7 +52,13 @@ class LabelledCodes:
     def fit(self) -> Prior:
         """Fit the adaptive priors to the present codes."""
         return fit_prior(
-            self.codes, self.components, self.n_components, self.largest, self.loss, self._known
+            self.codes,
+            self.components,
+            self.n_components,
+            self.largest,
+            self.loss,
+            self._known,
+            self._penalty,
         )
 
 
@@ -63,30 +69,40 @@ def fit_prior(
     components: int,
     loss: LossSettings,
     known: Sequence[Tensor] | None = None,
+    penalty: Tensor | None = None,
 ) -> Prior:
     """Fit a mixture to each coded partition; nuisance partitions keep N(0, I).
+
+    A component without a labelled code has no weight, so no code is read as it, unless its mean
+    follows from those of its neighbours.
 
     Args:
         codes: `(labels, partitions, latent)` codes of the labelled images.
         values: `(labels, coded)` their components; the coded partitions come first.
-        n_values: `(coded,)` number of components of each. Every component must occur in `values`;
-            `LabelledCodes` checks this once, because the check waits for the device.
+        n_values: `(coded,)` number of components of each.
         components: The largest number of components, to which every mixture is padded.
         loss: Scale, floor and sharing of covariances, and whether codes are first standardised.
         known: Rows of each partition whose component is known; None if all are.
+        penalty: Penalty of means that are not smooth, `(coded, components, components)`; None for
+            the means of the labelled codes.
     """
     coded, latent = values.shape[1], codes.shape[-1]
     own = codes.detach()[:, :coded]
     if known is None:
-        fitted = _fit_components(own, values, n_values, components, loss)
+        counts, means, covariances = _fit_components(own, values, components, loss, penalty)
     else:
         every = [slice(k, k + 1) for k in range(coded)]
         each = [
-            _fit_components(own[rows, k], values[rows, k], n_values[k], components, loss)
+            _fit_components(
+                own[rows, k],
+                values[rows, k],
+                components,
+                loss,
+                None if penalty is None else penalty[k],
+            )
             for k, rows in zip(every, known, strict=True)
         ]
-        fitted = tuple(torch.cat(parts) for parts in zip(*each, strict=True))
-    counts, means, covariances = fitted
+        counts, means, covariances = (torch.cat(parts) for parts in zip(*each, strict=True))
     eye = torch.eye(latent, dtype=own.dtype, device=own.device)
     exists = torch.arange(components, device=own.device) < n_values.unsqueeze(-1)
     exists = exists[:, : covariances.shape[1], None, None]
@@ -114,25 +130,19 @@ def ledoit_wolf(empirical: Tensor, fourth: Tensor, n: Tensor | int) -> Tensor:
     return (1 - shrinkage) * empirical + shrinkage * target
 
 
-def _require_every_component(components: Tensor, n_components: tuple[int, ...]) -> None:
-    for factor, n in enumerate(n_components):
-        missing = sorted(set(range(n)) - set(components[:, factor].tolist()))
-        if missing:
-            raise UserError(
-                f"data.labels: {len(components)} is not enough: factor {factor} has no labelled "
-                f"sample of value {missing[0]}; every value of every factor needs one"
-            )
-
-
 def _fit_components(
-    codes: Tensor, values: Tensor, n_values: Tensor, components: int, loss: LossSettings
-) -> tuple[Tensor, ...]:
+    codes: Tensor, values: Tensor, components: int, loss: LossSettings, penalty: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return counts, means and covariances of the components of each partition."""
     if loss.standardise_prior:
         codes = _standardise(codes)
-    if loss.shared_covariance:
-        return _fit_shared_covariance(codes, values, n_values, components)
-    return _fit_own_covariances(codes, values, components)
+    fit = _fit_shared_covariance if loss.shared_covariance else _fit_own_covariances
+    counts, means, covariances = fit(codes, values, components, penalty)
+    if penalty is not None:
+        # A value that only its neighbours place weighs as much as one with one label.
+        placed = penalty.diagonal(dim1=-2, dim2=-1) > 0
+        counts = torch.where(placed, counts.clamp(min=1), counts)
+    return counts, means, covariances
 
 
 def _standardise(codes: Tensor) -> Tensor:
@@ -142,7 +152,7 @@ def _standardise(codes: Tensor) -> Tensor:
 
 
 def _fit_own_covariances(
-    codes: Tensor, values: Tensor, components: int
+    codes: Tensor, values: Tensor, components: int, penalty: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each component's count, mean and covariance.
 
@@ -154,6 +164,8 @@ def _fit_own_covariances(
     counts = member.sum(0)
     n = counts.clamp(min=1)
     means = torch.einsum("lkv,lkd->kvd", member, codes) / n.unsqueeze(-1)
+    if penalty is not None:
+        means, _ = smooth(counts, means, penalty)
     residuals = codes - torch.einsum("lkv,kvd->lkd", member, means)
     empirical = torch.einsum("lkv,lki,lkj->kvij", member, residuals, residuals) / n[..., None, None]
     pooled = torch.einsum("lki,lkj->kij", residuals, residuals) / len(residuals)
@@ -163,7 +175,7 @@ def _fit_own_covariances(
 
 
 def _fit_shared_covariance(
-    codes: Tensor, values: Tensor, n_values: Tensor, components: int
+    codes: Tensor, values: Tensor, components: int, penalty: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return each component's count and mean, and one unbiased covariance around the means.
 
@@ -175,10 +187,15 @@ def _fit_shared_covariance(
     sums = zero.index_add(0, flat.flatten(), codes.flatten(0, 1))
     counts = torch.bincount(flat.flatten(), minlength=coded * components).to(codes.dtype)
     means = sums / counts.clamp(min=1).unsqueeze(1)
+    # Every mean takes one degree of freedom.
+    parameters = (counts.reshape(coded, -1) > 0).sum(1)
+    if penalty is not None:
+        shape = (coded, components)
+        smoothed, parameters = smooth(counts.reshape(shape), means.unflatten(0, shape), penalty)
+        means = smoothed.flatten(0, 1)
     residuals = codes - means[flat]
     empirical = torch.einsum("lki,lkj->kij", residuals, residuals) / n
     shrunk = ledoit_wolf(empirical, residuals.square().sum(-1).square().mean(0), n)
-    # Every mean took one degree of freedom.
-    free = (n - n_values).clamp(min=1).to(codes.dtype)
+    free = (n - parameters).clamp(min=1).to(codes.dtype)
     covariances = (shrunk * (n / free)[:, None, None]).unsqueeze(1)
     return counts.reshape(coded, -1), means.unflatten(0, (coded, -1)), covariances

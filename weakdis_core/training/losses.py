@@ -45,13 +45,13 @@ def component_cross_entropy(
         prior: The priors of all partitions.
         codes: `(batch, partitions, latent)`.
         values: `(batch, coded)` the component that each code belongs to, -1 where unknown; these
-            partitions add nothing.
+            partitions add nothing, nor do values without a component.
         temperature: Divides the log-densities.
     """
     factors = values.shape[-1]
     log_posterior = prior.log_posterior(codes, temperature)[:, :factors]
     chosen = log_posterior.gather(-1, values.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return -chosen.masked_fill(values < 0, 0).sum(-1).mean()
+    return -chosen.masked_fill((values < 0) | (chosen == -torch.inf), 0).sum(-1).mean()
 
 
 def relational(output: Tensor, codes: Tensor, factor: Tensor, sample: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from weakdis_core.baselines.monolithic import CombinationCoding
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config.config import Config
 from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.labelled import draw_of, labelled_subset, warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
-from weakdis_core.data.splits import labelled_by_combination, labelled_subset, shuffled, splits_of
+from weakdis_core.data.splits import shuffled, splits_of
 from weakdis_core.data.transformations import transform
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
@@ -75,19 +76,21 @@ class Trainer:
         self.bank = ImageBank(prepared, self.device)
         data = config.data
         self.splits = splits_of(prepared, data.data_seed)
-        modular = config.model.kind == "modular"
-        draw = labelled_subset if modular else labelled_by_combination
-        labelled = draw(
-            prepared.factors, self.splits.train, data.labels, self.variant.n_values, data.data_seed
+        train, n_values = self.splits.train, self.variant.n_values
+        labelled = labelled_subset(
+            prepared.factors, train, data.labels, n_values, data.data_seed, draw_of(config)
         )
-        self.train_index = torch.from_numpy(self.splits.train).to(self.device)
+        warn_of_missing_values(self.variant, prepared.factors[labelled])
+        self.train_index = torch.from_numpy(train).to(self.device)
         self.labelled_index = torch.from_numpy(labelled).to(self.device)
         if data.shuffle_labels:
             order = numpy_generator(data.data_seed, "shuffled labels").permutation(labelled)
             self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
         values = self.bank.values[self.labelled_index]
         relations = self.variant.relation_table(str(self.device))
-        self.coding = Coding(relations) if modular else CombinationCoding(values, relations)
+        modular = config.model.kind == "modular"
+        kinds = [factor.kind for factor in self.variant.factors]
+        self.coding = Coding(relations, kinds) if modular else CombinationCoding(values, relations)
         self.networks = Networks(self.variant, config, self.device, autocast)
         seed, device = config.seed, self.device
         self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}

@@ -1,4 +1,4 @@
-from itertools import combinations, product
+from itertools import combinations
 from math import prod
 
 import numpy as np
@@ -7,23 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weakdis_core.data.splits import (
-    labelled_by_combination,
-    labelled_subset,
     split,
     split_labelled,
 )
 from weakdis_core.data.variant import UNKNOWN, IndexArray
-from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 
 seeds = st.integers(0, 2**32)
 sizes = st.lists(st.integers(2, 6), min_size=1, max_size=4).filter(lambda n: prod(n) <= 200)
-
-
-def spread(factors: IndexArray, n_values: tuple[int, ...]) -> int:
-    """Return the largest difference between the counts of two values of a factor."""
-    counts = [np.bincount(factors[:, k], minlength=n) for k, n in enumerate(n_values)]
-    return max(int(np.ptp(count)) for count in counts)
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=300), seeds)
@@ -50,98 +41,6 @@ def test_a_split_depends_only_on_the_seed() -> None:
     digests = np.arange(1000, dtype=np.uint64)
     np.testing.assert_array_equal(split(digests, 3).test, split(digests, 3).test)
     assert not np.array_equal(split(digests, 3).test, split(digests, 4).test)
-
-
-@settings(deadline=None, max_examples=60)
-@given(sizes, st.integers(1, 4), seeds, st.data())
-def test_smaller_labelled_subsets_are_prefixes(
-    n_values: list[int], copies: int, seed: int, data: st.DataObject
-) -> None:
-    grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
-    factors = np.repeat(grid, copies, axis=0)
-    shuffled = np.random.default_rng(seed).permutation(len(factors))
-    train = np.sort(shuffled[: max(len(factors) * 4 // 5, max(n_values))])
-    size = data.draw(st.integers(max(n_values), len(train)))
-    chosen = labelled_subset(factors, train, size, n_values, seed)
-    assert len(set(chosen.tolist())) == size
-    assert set(chosen.tolist()) <= set(train.tolist())
-    shorter = data.draw(st.integers(max(n_values), size))
-    np.testing.assert_array_equal(
-        labelled_subset(factors, train, shorter, n_values, seed), chosen[:shorter]
-    )
-
-
-@settings(deadline=None, max_examples=60)
-@given(sizes, seeds)
-def test_every_prefix_is_balanced(n_values: list[int], seed: int) -> None:
-    grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
-    factors = np.repeat(grid, 20, axis=0)
-    size = max(max(n_values), len(grid))
-    chosen = labelled_subset(factors, np.arange(len(factors)), size, n_values, seed)
-    for length in range(1, size + 1):
-        assert spread(factors[chosen[:length]], tuple(n_values)) <= 1
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_labelled_subsets_of_the_variants_are_balanced(name: str) -> None:
-    variant = VARIANTS[name]
-    indices = variant.indices()
-    generator = np.random.default_rng(0)
-    if len(indices) > 50_000:
-        indices = indices[generator.choice(len(indices), 50_000, replace=False)]
-    factors = variant.values(indices)
-    splits = split(np.arange(len(factors), dtype=np.uint64), 0)
-    chosen = labelled_subset(factors, splits.train, 1000, variant.n_values, 0)
-    for size in (max(variant.n_values), 30, 100, 300, 1000):
-        assert spread(factors[chosen[:size]], variant.n_values) <= 1
-    combinations = len(np.unique(factors[chosen], axis=0))
-    assert combinations >= 0.8 * min(1000, variant.n_combinations)
-
-
-def test_values_are_balanced_when_combinations_are_missing() -> None:
-    # Only combinations on two diagonals exist, so most targets do not.
-    n = 6
-    values = [(i, (i + shift) % n) for i in range(n) for shift in (0, 1)]
-    factors = np.repeat(np.array(values, dtype=np.int64), 3, axis=0)
-    chosen = labelled_subset(factors, np.arange(len(factors)), 24, (n, n), 0)
-    assert spread(factors[chosen], (n, n)) <= 1
-
-
-@pytest.mark.parametrize("size", [2, 91])
-def test_impossible_sizes_are_refused(size: int) -> None:
-    factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
-    with pytest.raises(UserError, match=f"labels: {size} is not allowed.*at least 3.*at most 90"):
-        labelled_subset(factors, np.arange(90), size, (3,), 0)
-
-
-@settings(deadline=None, max_examples=60)
-@given(sizes, seeds, st.data())
-def test_combinations_repeat_only_when_all_are_used(
-    n_values: list[int], seed: int, data: st.DataObject
-) -> None:
-    grid = np.array(list(product(*(range(n) for n in n_values))), dtype=np.int64)
-    factors = np.repeat(grid, 3, axis=0)
-    shuffled = np.random.default_rng(seed).permutation(len(factors))
-    train = np.sort(shuffled[: len(factors) * 4 // 5])
-    size = data.draw(st.integers(1, len(train)))
-    chosen = labelled_by_combination(factors, train, size, n_values, seed)
-    assert len(set(chosen.tolist())) == size
-    assert set(chosen.tolist()) <= set(train.tolist())
-    shorter = data.draw(st.integers(1, size))
-    nested = labelled_by_combination(factors, train, shorter, n_values, seed)
-    np.testing.assert_array_equal(nested, chosen[:shorter])
-    # No combination repeats while another has an image left.
-    flat = np.ravel_multi_index(tuple(factors.T), tuple(n_values))
-    drawn = np.bincount(flat[chosen], minlength=len(grid))
-    left = np.bincount(flat[train], minlength=len(grid)) - drawn
-    assert drawn.max() <= drawn[left > 0].min(initial=drawn.max()) + 1
-
-
-@pytest.mark.parametrize("size", [-1, 91])
-def test_impossible_sizes_by_combination_are_refused(size: int) -> None:
-    factors = np.repeat(np.arange(3)[:, None], 30, axis=0)
-    with pytest.raises(UserError, match=f"labels: {size} is not allowed.*from 1 to 90"):
-        labelled_by_combination(factors, np.arange(90), size, (3,), 0)
 
 
 partly = st.integers(1, 3).flatmap(
@@ -234,30 +133,3 @@ def test_too_few_labels_or_groups_to_split_are_an_error() -> None:
     factors[2:] = UNKNOWN
     with pytest.raises(UserError, match=r"labels: 2 labelled pictures are not enough"):
         split_labelled(np.arange(50, dtype=np.uint64), factors, 0)
-
-
-def test_a_labelled_subset_of_partly_labelled_pictures() -> None:
-    generator = np.random.default_rng(0)
-    # With 40 factors the combinations have no number of 64 bits.
-    factors = generator.integers(2, size=(600, 40))
-    factors[generator.random(factors.shape) < 0.3] = UNKNOWN
-    factors[::3] = UNKNOWN
-    train = np.arange(500)
-    labelled = {row for row in range(500) if row % 3}
-    n_values = (2,) * 40
-    every = labelled_subset(factors, train, 0, n_values, 0)
-    assert set(every.tolist()) == labelled
-    some = labelled_subset(factors, train, 100, n_values, 0)
-    assert len(set(some.tolist()) & labelled) == 100
-    np.testing.assert_array_equal(labelled_subset(factors, train, 30, n_values, 0), some[:30])
-    counts = np.array([np.bincount(column[column >= 0]) for column in factors[some].T])
-    assert np.abs(counts[:, 0] - counts[:, 1]).mean() < 10
-    with pytest.raises(UserError, match=f"334 is not allowed.* has at most {len(labelled)} "):
-        labelled_subset(factors, train, 334, n_values, 0)
-
-
-def test_subsets_by_combination_have_fully_labelled_pictures_only() -> None:
-    factors = np.array(list(product(range(3), range(2)))).repeat(4, axis=0)
-    factors[::4, 0] = UNKNOWN
-    chosen = labelled_by_combination(factors, np.arange(24), 0, (3, 2), 0)
-    assert sorted(chosen.tolist()) == [row for row in range(24) if row % 4]

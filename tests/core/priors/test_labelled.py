@@ -8,10 +8,10 @@ import torch
 from weakdis_core.config.config import Config
 from weakdis_core.config.settings import LossSettings
 from weakdis_core.data.variants import get_variant
-from weakdis_core.errors import UserError
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes, fit_prior
 from weakdis_core.priors.prior import Prior, SharedPrior
+from weakdis_core.training.losses import component_cross_entropy
 
 VARIANT = get_variant("dsprites_v2")
 CODING = Coding(VARIANT.relation_table("cpu"))
@@ -43,10 +43,27 @@ def test_standard_and_fitted_priors_have_one_class() -> None:
 
 
 @pytest.mark.parametrize(("factor", "value"), [(0, 2), (1, 1)])
-def test_value_without_a_label_is_an_error(factor: int, value: int) -> None:
-    message = rf"data\.labels: 18 is not enough: factor {factor} .* sample of value {value};"
-    with pytest.raises(UserError, match=message):
-        LabelledCodes(VALUES[VALUES[:, factor] != value], CODING, Config(), partitions=3)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_value_without_a_label_is_never_read(factor: int, value: int, shared: bool) -> None:
+    values = VALUES[VALUES[:, factor] != value]
+    config = Config().with_values({"loss.shared_covariance": shared})
+    memory = LabelledCodes(values, CODING, config, partitions=3)
+    generator = torch.Generator().manual_seed(0)
+    memory.codes = torch.randn(memory.codes.shape, generator=generator)
+    prior = memory.fit()
+    codes = torch.randn(500, *memory.codes.shape[1:], generator=generator)
+    read = prior.classify(codes)
+    assert set(read[:, factor].tolist()) == {0, 1, 2} - {value}
+    assert prior.log_prob(codes).isfinite().all()
+    # The loss of such a value is that of an unknown one, and its gradient is finite.
+    codes.requires_grad_()
+    losses = [
+        component_cross_entropy(prior, codes, torch.full((500, 3), 0).index_fill_(1, column, each))
+        for column in [torch.tensor([factor])]
+        for each in (value, -1)
+    ]
+    assert losses[0] == losses[1]
+    assert torch.autograd.grad(losses[0], codes)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -81,7 +98,5 @@ def test_a_fit_with_unknown_values_is_that_of_each_partitions_known_rows(
 def test_a_value_that_only_partly_labelled_images_have_is_enough() -> None:
     partly = VALUES.clone()
     partly[VALUES[:, 0] == 2, 1:] = -1
-    LabelledCodes(partly, CODING, Config(), partitions=3)
-    partly[VALUES[:, 0] == 2, 0] = -1
-    with pytest.raises(UserError, match="factor 0 has no labelled sample of value 2"):
-        LabelledCodes(partly, CODING, Config(), partitions=3)
+    prior = LabelledCodes(partly, CODING, Config(), partitions=3).fit()
+    assert prior.log_weights.isfinite().all()

@@ -128,6 +128,36 @@ def test_training_reads_labels_of_the_labelled_subset_only(
     assert all(map(torch.equal, weights(trainer), weights(clean)))
 
 
+@pytest.mark.parametrize("ordered", [0.0, 1.0])
+def test_training_goes_on_without_a_label_of_some_values(
+    ordered: float, rooms: Prepared, rooms_oracle: Oracle, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = small_config("shapes3d_v2").with_values(
+        {"data.labels": 10, "data.label_draw": "random", "loss.ordered_means": ordered}
+    )
+    trainer = Trainer(config, rooms, rooms_oracle)
+    hues = trainer.bank.values[trainer.labelled_index][:, 0]
+    missing = sorted(set(range(10)) - set(hues.tolist()))
+    names = ", ".join(map(str, missing))
+    assert f"none of 10 labelled images shows object_hue {names};" in caplog.text
+    for report in trainer.fit():
+        terms = [value for name, value in report.metrics.items() if "train/" in name]
+        assert all(map(math.isfinite, terms))
+    assert "train/cycle" in report.metrics
+    has_component = trainer.prior.log_weights[0].isfinite()
+    assert has_component[missing].all() if ordered else not has_component[missing].any()
+    assert 0 <= trainer.evaluate("test")["relation_accuracy_pixels"] <= 1
+    read = trainer.coding.read(trainer.prior, trainer.codes_of(trainer.images_of("test")))
+    if not ordered:
+        assert not set(read[:, 0].tolist()) & set(missing)
+        with pytest.raises(
+            UserError, match=f"object_hue: '{missing[0]}' is not allowed: the model"
+        ):
+            trainer.model.set(torch.rand(1, 3, 64, 64).numpy(), object_hue=missing[0])
+        path = trainer.model.interpolate(torch.rand(1, 3, 64, 64).numpy(), "object_hue", steps=3)
+        assert path.shape == (1, 3, 3, 64, 64)
+
+
 @pytest.mark.parametrize("model", ["modular", "monolithic"])
 def test_training_ignores_validation_and_test_and_reports_ignore_test(
     model: ModelKind, sprites: Prepared, sprites_oracle: Oracle

@@ -7,7 +7,7 @@ import pytest
 
 from sweeps.cluster.own_pictures import prepare_pictures, upload_pictures
 from sweeps.cluster.storage import Storage
-from tests.core.data.own_bars import data, write_folder
+from tests.core.data.own_pictures.own_bars import data, write_folder
 from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.own import data_settings
 from weakdis_core.data.prepared import Prepared, prepare

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.core.data.own_bars import data, opened, picture, values_of, write_csv, write_folder
+from tests.core.data.own_pictures.own_bars import (
+    data,
+    opened,
+    picture,
+    values_of,
+    write_csv,
+    write_folder,
+)
 from weakdis_core.cli import console
 from weakdis_core.errors import UserError
 

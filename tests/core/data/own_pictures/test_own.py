@@ -10,7 +10,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.core.data.own_bars import (
+from tests.core.data.own_pictures.own_bars import (
     COLOURS,
     N,
     data,

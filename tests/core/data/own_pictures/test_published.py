@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from tests.core.data.own_bars import data, opened
+from tests.core.data.own_pictures.own_bars import data, opened
 
 
 def write_matrix(path: Path, values: Any) -> None:
