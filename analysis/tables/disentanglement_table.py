@@ -35,16 +35,29 @@ METRICS = {
         "dci": "test/dci_disentanglement_converted",
         "mig": "test/mig_converted",
         "sap": "test/sap_converted",
+        "infom": "test/infom_converted",
+        "infoe": "test/infoe_converted",
+        "infoc": "test/infoc_converted",
     },
-    "raw": {"dci": "test/dci_disentanglement_raw", "mig": "test/mig_raw", "sap": "test/sap_raw"},
+    "raw": {
+        "dci": "test/dci_disentanglement_raw",
+        "mig": "test/mig_raw",
+        "sap": "test/sap_raw",
+        "infom": "test/infom_raw",
+        "infoe": "test/infoe_raw",
+        "infoc": "test/infoc_raw",
+    },
     "by partition": {"dci": "test/dci_disentanglement_partition"},
 }
 """Forms of the codes, and the metric of each score."""
 
-SCORES = ("dci", "mig", "sap")
+SCORES = {
+    "dci": "DCI", "mig": "MIG", "sap": "SAP", "infom": "InfoM", "infoe": "InfoE", "infoc": "InfoC"
+}  # fmt: skip
+"""The scores by name, with their heads."""
 
 # Scores of perfect codes on the rows of a run.
-_OWN_CEILING = {"mig": "test/mig_ceiling", "sap": "test/sap_ceiling"}
+_OWN_CEILING = {name: f"test/{name}_ceiling" for name in SCORES if name != "dci"}
 
 # Number of rows that the scores were fitted on; DCI of raw codes is slow and uses fewer.
 _ROWS = {
@@ -67,6 +80,9 @@ class Ceiling:
     dci: float
     mig: float
     sap: float
+    infom: float
+    infoe: float
+    infoc: float
 
 
 def measure_ceilings() -> dict[str, Ceiling]:
@@ -81,11 +97,13 @@ def measure_ceilings() -> dict[str, Ceiling]:
     }
 
 
-def _measure_ceiling(variant: str, code: int, version: str) -> tuple[float, float, float]:
+def _measure_ceiling(variant: str, code: int, version: str) -> tuple[float, ...]:
     # `code` and `version` are keys of the cache.
-    from weakdis_core.metrics.ceilings import dci_ceiling, mig_ceiling, sap_ceiling
+    from weakdis_core.metrics import ceilings
 
-    return dci_ceiling(variant), mig_ceiling(variant), sap_ceiling(variant)
+    infomec = ceilings.infomec_ceiling(variant).values()
+    measures = (ceilings.dci_ceiling, ceilings.mig_ceiling, ceilings.sap_ceiling)
+    return (*(measure(variant) for measure in measures), *infomec)
 
 
 def build_table2(
@@ -128,8 +146,10 @@ def write_table2(
 
 
 def format_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Format the cells of Table 2."""
-    return pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
+    """Format the cells of Table 2, without scores that only the ceilings have."""
+    shown = pd.DataFrame([_format_row(row) for _, row in table.iterrows()])
+    absent = [name for name in SCORES if table[table["method"].ne(PERFECT)][name].isna().all()]
+    return shown.drop(columns=[SCORES[name] for name in absent])
 
 
 def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
@@ -137,8 +157,8 @@ def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
     notes = [
         "DCI means DCI disentanglement. Converted: each code is replaced by the factor value that "
         "it is read as, as in the paper. Raw: the codes themselves. By partition: raw codes, with "
-        "importances summed within each partition, which MIG and SAP do not allow. ± is half the "
-        "width of the 95% t-interval over seeds.",
+        "importances summed within each partition, which the other scores do not allow. ± is half "
+        "the width of the 95% t-interval over seeds.",
         f"Rows of dSprites and Shapes3D are quoted from {published.cite()}, which names no variant "
         "and gives no intervals.",
         "Perfect codes are the factor values themselves; their scores are the ceiling of converted "
@@ -186,7 +206,7 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
     scores = {name: format_score(row, name) for name in SCORES}
     if quoted:
         # As published, without rounding.
-        scores = {name: str(row[name]) for name in SCORES}
+        scores = {name: format_value(row[name]) for name in SCORES}
         scores["sap"] += f" {ABOVE}" if row["sap_above_ceiling"] else ""
     return {
         "Data set": _NAMES[row["data_set"]] if quoted else str(row["variant"]),
@@ -195,7 +215,7 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
         "Data": format_value(row["source"]),
         "Labels": format_value(row["labels"]),
         "Seeds": format_value(row["seeds"]),
-        **{name.upper(): text for name, text in scores.items()},
+        **{SCORES[name]: text for name, text in scores.items()},
     }
 
 

@@ -38,6 +38,9 @@ def _move(images: Tensor, names: Collection[str], generator: torch.Generator) ->
     scale = 1 + ZOOM * draws[:, 0] if "zoom" in names else torch.ones(n, device=device)
     mirrored = torch.where(draws[:, 1] < 0, -scale, scale) if "flip" in names else scale
     shift = 2 * SHIFT * draws[:, 2:] if "shift" in names else torch.zeros(n, 2, device=device)
+    if "zoom" not in names:
+        # Whole pixels, so that edges stay sharp.
+        shift = (shift * images.shape[-1] / 2).round() * 2 / images.shape[-1]
     matrix = torch.zeros(n, 2, 3, device=device)
     matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, :, 2] = mirrored, scale, shift
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)

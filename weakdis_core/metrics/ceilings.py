@@ -1,6 +1,6 @@
 """The scores of the best possible codes on a variant.
 
-`mig_ceiling`, `sap_ceiling` and `dci_ceiling` raise UserError if no variant has the given name.
+Functions of a variant raise UserError if none has the given name.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from weakdis_core.data.variant import IndexArray
 from weakdis_core.data.variants import get_variant
 from weakdis_core.metrics.dci import fit_importances
-from weakdis_core.metrics.mutual_information import mig
+from weakdis_core.metrics.mutual_information import infomec, mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.seeding import numpy_generator
 
@@ -48,6 +48,12 @@ def dci_ceiling(variant: str) -> float:
     train, test = next(_draws(variant))
     train = train[:RAW_ROWS]
     return fit_importances(train, train, test, test).dci().disentanglement
+
+
+def infomec_ceiling(variant: str) -> dict[str, float]:
+    """Return InfoM, InfoE and InfoC of factor values as codes, on one draw of images."""
+    train, _ = next(_draws(variant))
+    return infomec(train, train)
 
 
 def identifiability_ceiling(digests: ArrayLike, factors: ArrayLike) -> float:

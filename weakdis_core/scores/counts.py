@@ -33,7 +33,7 @@ _OVER_ABSENT = {f"relation_accuracy_{kind}_absent" for kind in ("encoded", "pixe
 _FACTOR = re.compile(r"(?:factor|balanced|majority)_accuracy_(\w+)")
 _OVER_ALL = ("factor_accuracy", "reconstruction_")
 _ON_TEST = ("dci_", "sap_", "disentanglement_")
-_ON_TRAIN = ("mig_", "modularity_")
+_ON_TRAIN = ("mig_", "modularity_", "infom_", "infoe_", "infoc_")
 
 
 def count_of(name: str, scores: Mapping[str, float]) -> int | None:

@@ -1,4 +1,4 @@
-"""DCI, MIG, SAP and modularity of a trained model (the paper's Table 2)."""
+"""DCI, MIG, SAP, modularity and InfoMEC of a trained model (the paper's Table 2)."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from weakdis_core.data.splits import shuffled
 from weakdis_core.data.variant import OWN, UNKNOWN
 from weakdis_core.metrics.ceilings import RAW_ROWS, TEST_ROWS, TRAIN_ROWS
-from weakdis_core.metrics.mutual_information import mig
+from weakdis_core.metrics.mutual_information import infomec, mig
 from weakdis_core.metrics.separability import sap
 from weakdis_core.metrics.validation import Codes, Factors
 from weakdis_core.scores.representation import metric_scores
@@ -28,9 +28,9 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
 
     Returns:
         Scores by name, NaN where undefined: those of `metric_scores` ending in `_converted`, of
-        codes converted to predicted factor values, as in the paper; `mig_ceiling` and `sap_ceiling`
-        of true factor values on the same rows; `disentanglement_train_rows` and
-        `disentanglement_test_rows`. `raw` adds those of the latent codes, ending in `_raw` or
+        codes converted to predicted factor values, as in the paper; `mig_ceiling`, `sap_ceiling`
+        and those of InfoMEC, of true factor values on the same rows; `disentanglement_train_rows`
+        and `disentanglement_test_rows`. `raw` adds those of the latent codes, ending in `_raw` or
         `_partition` (nuisance partitions included), and `dci_raw_train_rows`.
     """
     train, read_train, true_train = _codes(trainer, _train_rows(trainer))
@@ -42,6 +42,7 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         "disentanglement_test_rows": float(len(true_test)),
         "mig_ceiling": mig(true_train, true_train),
         "sap_ceiling": sap(true_train, true_train, true_test, true_test),
+        **{f"{name}_ceiling": best for name, best in infomec(true_train, true_train).items()},
         **{f"{name}_converted": value for name, value in converted.items()},
     }
     if raw:

@@ -48,7 +48,7 @@ def score_representation(
         dci_rows: Train rows of DCI, at most.
 
     Returns:
-        By name, the scores of `metric_scores` and `infomec`.
+        By name, the scores of `metric_scores`.
 
     Raises:
         UserError: The arrays do not have these shapes, a code is not finite, or a factor has one
@@ -74,7 +74,7 @@ def score_representation(
 
     def scored(codes: Codes, partition: ArrayLike | None = None) -> dict[str, float]:
         arrays = codes[train], values[train], codes[test], values[test]
-        return metric_scores(arrays, dci_rows, partition) | infomec(*arrays[:2])
+        return metric_scores(arrays, dci_rows, partition)
 
     ceiling = scored(values)
     return {
@@ -91,11 +91,12 @@ def score_representation(
 def metric_scores(
     arrays: Split, dci_rows: int = TRAIN_ROWS, partition: ArrayLike | None = None, threads: int = -1
 ) -> dict[str, float]:
-    """Compute DCI, on at most `dci_rows` train rows, MIG, SAP and modularity.
+    """Compute DCI, on at most `dci_rows` train rows, MIG, SAP, modularity and InfoMEC.
 
     Returns:
-        `dci_disentanglement`, `dci_completeness`, `dci_informativeness`, `mig`, `sap` and
-        `modularity`. The partition of each dimension adds DCI by partition, ending in `_partition`.
+        `dci_disentanglement`, `dci_completeness`, `dci_informativeness`, `mig`, `sap`,
+        `modularity`, `infom`, `infoe` and `infoc`. The partition of each dimension adds DCI by
+        partition, ending in `_partition`.
     """
     train, true_train, test, true_test = arrays
     fitted = fit_importances(train[:dci_rows], true_train[:dci_rows], test, true_test, threads)
@@ -107,4 +108,5 @@ def metric_scores(
         "mig": mig(train, true_train),
         "sap": sap(train, true_train, test, true_test),
         "modularity": modularity(train, true_train),
+        **infomec(train, true_train),
     }

@@ -49,6 +49,15 @@ def test_shifts_move_by_up_to_four_pixels() -> None:
     assert 3 < moved.max() <= 4.01
 
 
+def test_shifts_alone_are_whole_pixels() -> None:
+    binary = (spots() > 0.5).float()
+    moved = transform(binary, ("shift",), generator())
+    torch.testing.assert_close(moved, moved.round(), atol=1e-4, rtol=0)
+    distance = centres(moved) - centres(binary)
+    torch.testing.assert_close(distance, distance.round(), atol=1e-3, rtol=0)
+    assert len(distance.round().unique()) > 5
+
+
 def test_zoom_changes_the_size_by_up_to_a_tenth() -> None:
     area = transform(spots(), ("zoom",), generator()).mean((1, 2, 3)) / spots().mean((1, 2, 3))
     assert area.min() > 0.9**2.2

@@ -17,9 +17,9 @@ from weakdis_core.scores.disentanglement import disentanglement_scores
 from weakdis_core.training.trainer import Trainer
 
 DCI_NAMES = ("dci_disentanglement", "dci_completeness", "dci_informativeness")
-QUICK_NAMES = ("mig", "sap", "modularity")
+QUICK_NAMES = ("mig", "sap", "modularity", "infom", "infoe", "infoc")
 ROWS = {"disentanglement_train_rows", "disentanglement_test_rows"}
-CEILINGS = {"mig_ceiling", "sap_ceiling"}
+CEILINGS = {f"{name}_ceiling" for name in QUICK_NAMES if name != "modularity"}
 
 
 @pytest.fixture(scope="module")
