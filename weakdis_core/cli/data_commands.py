@@ -1,4 +1,4 @@
-"""`weakdis data`: add, list, prepare, download and show data sets, and write examples."""
+"""`weakdis data`: add, list, prepare, download and show data sets, and choose what to label."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 from weakdis_core.cli import console
 from weakdis_core.cli.add_command import add, print_survey
 from weakdis_core.cli.arguments import DataDir
+from weakdis_core.cli.choose_command import choose
 from weakdis_core.config.config import validated
 from weakdis_core.config.settings import DataSettings, Source
 from weakdis_core.data import official
@@ -44,6 +45,7 @@ def run(args: Sequence[str], prog: str) -> None:
         "prepare": prepare_variants,
         "download": download,
         "show": show,
+        "choose": choose,
     }
     console.run_command(commands, args, prog=prog, description=__doc__)
 

@@ -41,7 +41,7 @@ from weakdis_core.pictures.manipulation import manipulate
 from weakdis_core.pictures.write import FOLDER, write_pictures
 from weakdis_core.presets import PresetName
 from weakdis_core.scores.scoring import score_on_test
-from weakdis_core.training.objectives import TrainingDiverged
+from weakdis_core.training.terms import TrainingDiverged
 from weakdis_core.training.trainer import Trainer
 
 

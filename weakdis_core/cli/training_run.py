@@ -16,7 +16,7 @@ from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.evaluation.oracle_cache import prepare_oracle
 from weakdis_core.model import Model
 from weakdis_core.presets import PresetName
-from weakdis_core.training.objectives import TrainingDiverged
+from weakdis_core.training.terms import TrainingDiverged
 from weakdis_core.training.trainer import Report, Trainer
 
 SHOWN = ("factor_accuracy", *(f"relation_accuracy_{k}" for k in ("latent", "encoded", "pixels")))

@@ -12,7 +12,7 @@ from weakdis_core.config.description import Description
 
 ModelKind = Literal["modular", "monolithic"]
 Source = Literal["auto", "official", "rendered", "own"]
-LabelDraw = Literal["even", "random"]
+LabelDraw = Literal["even", "random", "chosen"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e4)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -49,8 +49,9 @@ class DataSettings(Settings):
     """Size of the labelled subset: train images with known factor values. 0 is all that have some,
     for own pictures."""
     label_draw: LabelDraw = "even"
-    """Draw of the labelled subset: at random, as a user draws who has no labels yet, or even over
-    the values of every factor (monolithic: over their combinations), which needs all labels."""
+    """Draw of the labelled subset: at random, as a user draws who has no labels yet; chosen by
+    `weakdis data choose`; or even over the values of every factor (monolithic: over their
+    combinations), which needs all labels."""
     shuffle_labels: bool = False
     """Control: permute the labels between the images of the labelled subset, by the data seed."""
 

@@ -16,7 +16,7 @@ _ATTEMPTS = 8
 _log = logging.getLogger(__name__)
 
 
-def draw_of(config: Config) -> Draw:
+def draw_of(config: Config) -> Draw | Literal["chosen"]:
     """Return the draw of a configuration's labelled subset.
 
     The monolithic model has a component for each combination, so its even draw is one of these.

@@ -1,7 +1,6 @@
 """One optimisation step of each network: the paper's equations in order, then the additions."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,13 +23,14 @@ class Batch:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
-        clean: The unlabelled images before their transformation.
+        other: The unlabelled images in their other form: as they are if `images` are transformed
+            (`training.transform`), otherwise transformed.
     """
 
     images: Tensor
     values: Tensor
     rows: Tensor
-    clean: Tensor
+    other: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +94,7 @@ class Objectives:
             )
             add("label", loss.label_weight, label)
         if stage == "full" and loss.consistency_weight and (share := ramp(fraction)):
-            with torch.no_grad():
-                clean = model.encode(batch.clean).means
-            values = self.consistency.targets(prior, clean, loss.label_temperature)
-            term = losses.component_cross_entropy(
-                prior, codes[: len(values)], values, loss.label_temperature
-            )
+            term = self._consistency(posterior.means, codes, batch, prior)
             add("consistency", share * loss.consistency_weight, term)
         labelled_codes = labelled_codes.detach()
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
@@ -178,6 +173,19 @@ class Objectives:
             fresh = prior.sample(values, generator)
         return torch.where(chosen.unsqueeze(-1), fresh, codes)
 
+    def _consistency(self, means: Tensor, codes: Tensor, batch: Batch, prior: Prior) -> Tensor:
+        """Return the loss of values that are read in clean images and not in transformed ones."""
+        model, temperature = self.networks.autoencoder, self.config.loss.label_temperature
+        n = len(batch.other)
+        if self.config.training.transform:
+            with torch.no_grad():
+                clean, changed = model.encode(batch.other).means, codes[:n]
+        else:
+            clean = means[:n].detach()
+            changed = model.encode(batch.other).sample(self.generators["codes"])
+        values = self.consistency.targets(prior, clean, temperature)
+        return losses.component_cross_entropy(prior, changed, values, temperature)
+
     def _cycle(self, labelled_codes: Tensor, labelled_values: Tensor, prior: Prior) -> Tensor:
         """Return the loss of values that the frozen encoder reads from their decoded codes."""
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
@@ -201,50 +209,3 @@ class Objectives:
         column = torch.arange(partitions, device=device)
         factors = self.networks.relational.factors
         return values[rows[:, :factors], column[:factors]], codes[rows, column]
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss is NaN or infinite."""
-
-
-class RunningTerms:
-    """Sums of named loss terms since the last report.
-
-    They stay on the device, because reading them at every step would wait for the device.
-    """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, terms: dict[str, Tensor]) -> None:
-        """Add the terms of one step."""
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0) + value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def check(self, step: int, run: str) -> None:
-        """Check that every sum is finite; `step` and `run` are for the message.
-
-        Raises:
-            TrainingDiverged: A sum is NaN or infinite.
-        """
-        if not torch.stack(list(self._sums.values())).isfinite().all():
-            shown = ", ".join(f"{name} {value:.4g}" for name, value in self.means().items())
-            raise TrainingDiverged(f"loss is not finite by step {step} ({shown}); {run}")
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each term over its steps, as `train/<term>`, and reset the sums."""
-        sums = zip(self._sums, torch.stack(list(self._sums.values())).tolist(), strict=True)
-        metrics = {f"train/{name}": total / self._counts[name] for name, total in sums}
-        self._sums, self._counts = {}, {}
-        return metrics
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums and their numbers of steps."""
-        return {"sums": self._sums, "counts": self._counts}
-
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Restore the sums from a `state_dict`."""
-        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self._counts = dict(state["counts"])

@@ -14,7 +14,7 @@ from weakdis_core.baselines.monolithic import CombinationCoding
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config.config import Config
 from weakdis_core.data.bank import ImageBank
-from weakdis_core.data.labelled import draw_of, labelled_subset, warn_of_missing_values
+from weakdis_core.data.labelled import warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import shuffled, splits_of
 from weakdis_core.data.transformations import transform
@@ -27,8 +27,10 @@ from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes
 from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.training.choice import label_images
 from weakdis_core.training.consistency import Consistency
-from weakdis_core.training.objectives import Batch, Objectives, RunningTerms
+from weakdis_core.training.objectives import Batch, Objectives
+from weakdis_core.training.terms import RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
 _CHUNK = 500
@@ -76,10 +78,8 @@ class Trainer:
         self.bank = ImageBank(prepared, self.device)
         data = config.data
         self.splits = splits_of(prepared, data.data_seed)
-        train, n_values = self.splits.train, self.variant.n_values
-        labelled = labelled_subset(
-            prepared.factors, train, data.labels, n_values, data.data_seed, draw_of(config)
-        )
+        train = self.splits.train
+        labelled = label_images(config, prepared, train)
         warn_of_missing_values(self.variant, prepared.factors[labelled])
         self.train_index = torch.from_numpy(train).to(self.device)
         self.labelled_index = torch.from_numpy(labelled).to(self.device)
@@ -267,13 +267,16 @@ class Trainer:
         labelled, n = self.labelled_index, training.labelled_batch_size
         rows = self._draw(len(labelled), n, generators["labels"])
         index = torch.cat([self.train_index[unlabelled], labelled[rows]])
-        images = clean = self.bank.batch(index)
+        images = self.bank.batch(index)
+        other = images[: training.batch_size]
         # The decoder ends with the images as they are.
-        if training.transform and self.stage(self.step) != "ending":
-            names = self.variant.transformations
-            images = transform(clean, names, generators["transformations"])
-        components = self.labelled.components[rows]
-        return Batch(images, components, rows, clean[: training.batch_size])
+        if self.stage(self.step) != "ending":
+            names, generator = self.variant.transformations, generators["transformations"]
+            if training.transform:
+                images = transform(images, names, generator)
+            elif self.config.loss.consistency_weight:
+                other = transform(other, names, generator)
+        return Batch(images, self.labelled.components[rows], rows, other)
 
     def _clocks(self) -> tuple[float, float]:
         """Return the wall and CPU times at which an uninterrupted run would have started."""

@@ -55,10 +55,10 @@ def test_images_are_transformed_except_in_the_ending(bars: Prepared, bars_oracle
     trainer = Trainer(config, replace(bars, variant=variant), bars_oracle)
     n = config.training.batch_size
     batch = trainer.next_batch()
-    assert not torch.equal(batch.images[:n], batch.clean)
+    assert not torch.equal(batch.images[:n], batch.other)
     trainer.step = config.training.ending_step
     batch = trainer.next_batch()
-    assert torch.equal(batch.images[:n], batch.clean)
+    assert torch.equal(batch.images[:n], batch.other)
 
 
 @pytest.mark.parametrize("kind", ["modular", "monolithic"])

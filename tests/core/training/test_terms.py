@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from weakdis_core.training.objectives import RunningTerms, TrainingDiverged
+from weakdis_core.training.terms import RunningTerms, TrainingDiverged
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
-from weakdis_core.training.objectives import TrainingDiverged
+from weakdis_core.training.terms import TrainingDiverged
 from weakdis_core.training.trainer import Report, Trainer
 
 
