@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
+from analysis.data.runs import draw_of
 from analysis.statistics import FEWEST_SEEDS, interquartile_mean, t_interval
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import VARIANTS, Row, ours, previous_work
@@ -29,7 +30,7 @@ _UNIT = ["config_hash", "core", "sklearn"]
 # Settings of our model; a run older than a setting lacks it.
 _OURS = {"model.kind": "modular", "data.shuffle_labels": "False"}
 
-_COMMON = ("variant", "source", "config_hash", "labels", "core", "sklearn")
+_COMMON = ("variant", "source", "config_hash", "labels", "label_draw", "core", "sklearn")
 DESCRIPTION = ("model", *_COMMON, "seeds", "planned")
 """Columns that describe a row, beside its scores."""
 
@@ -68,7 +69,9 @@ class TableRow:
             (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
             (`_seeds`).
         """
-        first = self.runs.iloc[0].rename({"data.labels": "labels"})
+        first = self.runs.iloc[0]
+        first = first.rename({"data.labels": "labels"})
+        first["label_draw"] = draw_of(first)
         row: dict[str, Any] = {"model": self.model} | {name: first[name] for name in _COMMON}
         row |= {"seeds": len(self.runs), "planned": self.planned}
         for name, metric in metrics.items():

@@ -18,8 +18,8 @@ from analysis.data.selection import (
 from analysis.tables.rendering import (
     NOTHING,
     Format,
-    format_labels,
     format_score,
+    format_subset,
     format_value,
     write_notes,
     write_table,
@@ -129,7 +129,7 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
         "Paper (labels)": _format_quoted(row["paper_accuracy"], row["paper_labels"]),
         "Model": format_value(row["model"]),
         "Data": format_value(row["source"]),
-        "Labels": NOTHING if pd.isna(row["labels"]) else format_labels(row["labels"]),
+        "Labels": format_subset(row),
         "Seeds": format_value(row["seeds"]),
         "Latent": format_score(row, "latent") + share,
         "Encoded": format_score(row, "encoded") + share,

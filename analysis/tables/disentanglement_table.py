@@ -23,6 +23,7 @@ from analysis.tables.rendering import (
     ABOVE,
     Format,
     format_score,
+    format_subset,
     format_value,
     write_notes,
     write_table,
@@ -213,7 +214,7 @@ def _format_row(row: pd.Series[Any]) -> dict[str, str]:
         "Method": str(row["method"]),
         "Codes": format_value(row["codes"]),
         "Data": format_value(row["source"]),
-        "Labels": format_value(row["labels"]),
+        "Labels": format_subset(row),
         "Seeds": format_value(row["seeds"]),
         **{SCORES[name]: text for name, text in scores.items()},
     }

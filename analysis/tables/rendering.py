@@ -76,9 +76,19 @@ def format_setting(value: Any) -> str:
     return format_value(value, 0) if value.is_integer() else f"{value:.3g}"
 
 
-def format_labels(labels: float) -> str:
-    """Format the size of a labelled subset; 0 is all labels of own pictures."""
-    return f"{labels:.0f}" if labels else "all"
+def format_labels(labels: float, draw: str = "even") -> str:
+    """Format a labelled subset as `100` (drawn evenly) or `100 random`.
+
+    0 is all labels of own pictures.
+    """
+    size = f"{labels:.0f}" if labels else "all"
+    return size if draw == "even" or not labels else f"{size} {draw}"
+
+
+def format_subset(row: pd.Series[Any]) -> str:
+    """Format the labelled subset of a row of `TableRow.summarize`; without one it is a dash."""
+    labels = row["labels"]
+    return NOTHING if pd.isna(labels) else format_labels(labels, row["label_draw"])
 
 
 def setting_name(name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows, read_metric
+from analysis.data.runs import draw_of
 from analysis.statistics import t_interval
 from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
@@ -121,7 +122,8 @@ def build_own(declared: DeclaredRows) -> pd.DataFrame:
         runs = declared.own(name)
         if runs.empty:
             continue
-        line = {"Data": name, "Labels": format_labels(runs["data.labels"].iloc[0])}
+        first = runs.iloc[0]
+        line = {"Data": name, "Labels": format_labels(first["data.labels"], draw_of(first))}
         for head, metric in _EACH_SEED.items():
             interval = t_interval(read_metric(runs, metric).tolist())
             line[head] = format_mean(interval, len(rows.FEWER_SEEDS), _digits(metric))

@@ -120,12 +120,14 @@ def print_missing(console: Console, runs: list[TrialRecord], asked: int) -> None
 def _accuracies(sweep: Sweep, best: Best, confirmed: Sequence[Confirmed]) -> Table:
     """Return a table of relation accuracies: of the search, of fresh seeds, and the paper's."""
     table = Table("relation accuracy", *KINDS, "labels", show_edge=False, pad_edge=False)
-    labels = format_labels(best.record.values.get("data.labels", sweep.base.data.labels))
+    data = sweep.base.data
+    labels = format_labels(best.record.values.get("data.labels", data.labels), data.label_draw)
     table.add_row("this sweep, validation", *_cells(best.record.metrics, "val"), labels)
     style = None if confirmed else "bold"
     table.add_row("this sweep, test", *_cells(best.test, "test"), labels, style=style)
     for each in confirmed:
-        labels, seeds = format_labels(each.config.data.labels), len(each.runs)
+        data, seeds = each.config.data, len(each.runs)
+        labels = format_labels(data.labels, data.label_draw)
         table.add_row(f"trial {each.trial.number} on fresh seeds")
         for run in each.runs:
             table.add_row(f"seed {run.values['seed']}, test", *_cells(run.test, "test"), labels)
