@@ -90,8 +90,7 @@ def test_five_confirmed_seeds_make_a_row(store: Store) -> None:
 
 @pytest.mark.parametrize(("draw", "shown"), [("even", "100"), ("random", "100 random")])
 def test_the_draw_of_the_labels_is_named(store: Store, draw: str, shown: str) -> None:
-    params = {"data__label_draw": draw}
-    store.trial(stage="confirm", metrics=scores(0.9), labels=100, **params)
+    store.trial(stage="confirm", metrics=scores(0.9), labels=100, data__label_draw=draw)
     assert row(built(store))["label_draw"] == draw
     assert shown in line(written(store))
 
