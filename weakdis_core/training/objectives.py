@@ -12,25 +12,8 @@ from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import noise_like
 from weakdis_core.training import losses
+from weakdis_core.training.batches import Batch
 from weakdis_core.training.consistency import Consistency, ramp
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Images of one step: unlabelled ones first, then labelled ones.
-
-    Attributes:
-        images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
-        values: `(labelled, coded)` components of the labelled images.
-        rows: `(labelled,)` positions of the labelled images in the labelled subset.
-        other: The unlabelled images in their other form: as they are if `images` are transformed
-            (`training.transform`), otherwise transformed.
-    """
-
-    images: Tensor
-    values: Tensor
-    rows: Tensor
-    other: Tensor
 
 
 @dataclass(frozen=True, eq=False)

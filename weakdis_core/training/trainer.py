@@ -17,7 +17,6 @@ from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.labelled import warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import shuffled, splits_of
-from weakdis_core.data.transformations import transform
 from weakdis_core.devices import apply_runtime
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import LOWEST_DENSITY, Evaluator
@@ -27,9 +26,10 @@ from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes
 from weakdis_core.seeding import numpy_generator, torch_generator
+from weakdis_core.training.batches import Batch, BatchSource
 from weakdis_core.training.choice import label_images
 from weakdis_core.training.consistency import Consistency
-from weakdis_core.training.objectives import Batch, Objectives
+from weakdis_core.training.objectives import Objectives
 from weakdis_core.training.terms import RunningTerms
 
 Stage = Literal["warmup", "full", "ending"]
@@ -105,6 +105,15 @@ class Trainer:
         self.evaluator = Evaluator(self.variant, self.bank, oracle, self.coding, threshold)
         partitions = self.networks.autoencoder.partitions
         self.labelled = LabelledCodes(values, self.coding, config, partitions)
+        self.batches = BatchSource(
+            config,
+            self.bank,
+            self.variant.transformations,
+            self.train_index,
+            self.labelled_index,
+            self.labelled.components,
+            self.generators,
+        )
         self.prior = self.labelled.standard()
         self.lowest_density: float | None = None
         self.step = 0
@@ -261,29 +270,13 @@ class Trainer:
         self._terms.add(terms)
 
     def next_batch(self) -> Batch:
-        """Draw the images of the next step, with replacement."""
-        training, generators = self.config.training, self.generators
-        unlabelled = self._draw(len(self.train_index), training.batch_size, generators["images"])
-        labelled, n = self.labelled_index, training.labelled_batch_size
-        rows = self._draw(len(labelled), n, generators["labels"])
-        index = torch.cat([self.train_index[unlabelled], labelled[rows]])
-        images = self.bank.batch(index)
-        other = images[: training.batch_size]
+        """Draw the images of the next step."""
         # The decoder ends with the images as they are.
-        if self.stage(self.step) != "ending":
-            names, generator = self.variant.transformations, generators["transformations"]
-            if training.transform:
-                images = transform(images, names, generator)
-            elif self.config.loss.consistency_weight:
-                other = transform(other, names, generator)
-        return Batch(images, self.labelled.components[rows], rows, other)
+        return self.batches.draw(transformed=self.stage(self.step) != "ending")
 
     def _clocks(self) -> tuple[float, float]:
         """Return the wall and CPU times at which an uninterrupted run would have started."""
         return time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
-
-    def _draw(self, n: int, size: int, generator: torch.Generator) -> Tensor:
-        return torch.randint(n, (size,), generator=generator, device=self.device)
 
     @torch.no_grad()
     def enter_full_training(self) -> None:

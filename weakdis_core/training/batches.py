@@ -1,0 +1,77 @@
+"""Batches of training images: unlabelled ones, then labelled ones, transformed as asked."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from weakdis_core.config.config import Config
+from weakdis_core.config.description import Transformation
+from weakdis_core.data.bank import ImageBank
+from weakdis_core.data.transformations import transform
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Images of one step: unlabelled ones first, then labelled ones.
+
+    Attributes:
+        images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
+        values: `(labelled, coded)` components of the labelled images.
+        rows: `(labelled,)` positions of the labelled images in the labelled subset.
+        other: The unlabelled images in their other form: as they are if `images` are transformed
+            (`training.transform`), otherwise transformed.
+    """
+
+    images: Tensor
+    values: Tensor
+    rows: Tensor
+    other: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BatchSource:
+    """Draws the images of a step, with replacement.
+
+    Attributes:
+        config: Sizes of a batch, and what is transformed.
+        bank: The images.
+        transformations: Changes of an image that keep every label.
+        train: `(images,)` rows of the train images.
+        labelled: `(labels,)` rows of the labelled subset.
+        components: `(labels, coded)` components of the labelled images.
+        generators: Sources of randomness: `images`, `labels`, `transformations`.
+    """
+
+    config: Config
+    bank: ImageBank
+    transformations: Collection[Transformation]
+    train: Tensor
+    labelled: Tensor
+    components: Tensor
+    generators: dict[str, torch.Generator]
+
+    def draw(self, transformed: bool) -> Batch:
+        """Draw a batch, `transformed` as the settings ask or as the images are."""
+        training = self.config.training
+        unlabelled = self._draw("images", len(self.train), training.batch_size)
+        rows = self._draw("labels", len(self.labelled), training.labelled_batch_size)
+        images = self.bank.batch(torch.cat([self.train[unlabelled], self.labelled[rows]]))
+        n = training.batch_size
+        other = images[:n]
+        if transformed:
+            if training.transform:
+                images = self._transform(images)
+            elif training.transform_labelled:
+                images = torch.cat([other, self._transform(images[n:])])
+            if self.config.loss.consistency_weight and not training.transform:
+                other = self._transform(other)
+        return Batch(images, self.components[rows], rows, other)
+
+    def _draw(self, generator: str, n: int, size: int) -> Tensor:
+        source = self.generators[generator]
+        return torch.randint(n, (size,), generator=source, device=self.train.device)
+
+    def _transform(self, images: Tensor) -> Tensor:
+        return transform(images, self.transformations, self.generators["transformations"])
