@@ -47,7 +47,7 @@ reproduce-baselines: $(PROJECT) ## train the missing runs of the previous work's
 reproduce-ablation: $(PROJECT) ## train the missing ablation runs, each without one addition
 	$(BIN)/python sweeps/run.py --study ablation $(ARGS)
 
-reproduce-labels: $(PROJECT) ## train the missing runs with 30 to 3000 labels
+reproduce-labels: $(PROJECT) ## train the missing runs with 30 to 3000 labels, drawn evenly and at random
 	$(BIN)/python sweeps/run.py --study labels $(ARGS)
 
 OWN := people digits shapes3d_v3_tenth shapes3d_v3_files dsprites_v4_files

@@ -33,6 +33,14 @@ FEWER_SEEDS = SEEDS[:3]
 LABELS = (30, 100, 300, 1000, 3000)
 """Sizes of the labelled subset in the label curve."""
 
+PAIRS = tuple(zip(range(1, 6), SEEDS, strict=True))
+"""Data seed and training seed of each run with randomly drawn labels: with few labels the draw
+matters more than the training seed."""
+
+RANDOM_LABELS = (30, 100, 1000)
+"""Sizes of the labelled subset that is drawn at random, for all variants. `LABEL_VARIANTS` have all
+of `LABELS`."""
+
 LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve, and of the controls."""
 
@@ -94,7 +102,7 @@ class DeclaredRun:
 
 
 Row = tuple[DeclaredRun, ...]
-"""Runs that differ only in their training seed."""
+"""Runs that differ only in their training seed, or also in their data seed."""
 
 
 def row_of(
@@ -133,6 +141,22 @@ def with_labels(variant: str, source: Source, labels: int) -> Row:
         return full
     config = full[0].config.with_values({"data.labels": labels})
     return row_of(f"{variant}, {labels} labels", config, FEWER_SEEDS)
+
+
+def random_labels(variant: str, source: Source, labels: int) -> Row:
+    """Declare a row with labels drawn at random, on pairs of a data seed and a training seed."""
+    config = ours(variant, source)[0].config
+    config = config.with_values({"data.labels": labels, "data.label_draw": "random"})
+    pairs = ({"data.data_seed": data_seed, "seed": seed} for data_seed, seed in PAIRS)
+    name = f"{variant}, {labels} random labels"
+    return tuple(DeclaredRun(name, config.with_values(pair)) for pair in pairs)
+
+
+def with_seeds(row: Row, seeds: Iterable[int]) -> Row:
+    """Return a row on other training seeds; of one with several data seeds, only the given ones."""
+    if len({run.config.data.data_seed for run in row}) > 1:
+        return tuple(run for run in row if run.config.seed in set(seeds))
+    return row_of(row[0].row, row[0].config, seeds, row[0].disentanglement)
 
 
 def previous_work(variant: str, source: Source) -> dict[int, Row]:

@@ -91,11 +91,12 @@ def _ablation(variant: str, source: Source) -> list[Row]:
 
 
 def _labels(variant: str, source: Source) -> list[Row]:
-    if variant in rows.VARIANTS and variant not in rows.LABEL_VARIANTS:
-        return []
     own = rows.ours(variant, source)[0].config.data.description
     if own is None:
-        return [with_labels(variant, source, labels) for labels in rows.LABELS]
+        curve: tuple[int, ...] = rows.LABELS if variant in rows.LABEL_VARIANTS else ()
+        even = [with_labels(variant, source, labels) for labels in curve]
+        drawn = curve or rows.RANDOM_LABELS
+        return even + [rows.random_labels(variant, source, labels) for labels in drawn]
     # Train has 60% of the labelled pictures, or somewhat less where groups are large.
     fewest = max(len(factor.values) for factor in own.factors.values())
     sizes = [labels for labels in rows.LABELS if fewest <= labels <= own.labelled / 2]
@@ -144,5 +145,5 @@ def declared_runs(
     found = STUDIES[study](variant, source)
     if seeds is not None:
         seeds = tuple(seeds)
-        found = [row_of(row[0].row, row[0].config, seeds, row[0].disentanglement) for row in found]
+        found = [rows.with_seeds(row, seeds) for row in found]
     return list(dict.fromkeys(run for row in found for run in row))

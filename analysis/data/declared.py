@@ -115,10 +115,17 @@ class DeclaredRows:
 
     def _finished(self, row: Row) -> pd.DataFrame:
         first = row[0]
-        own = self._runs.get((first.config.hash(), first.config.data.source), self._none)
+        if len({run.config.data.data_seed for run in row}) > 1:
+            # Each data seed has its own configuration and training seed.
+            each = ((self._of(run), run.config.seed) for run in row)
+            return pd.concat([self._none, *(runs[runs["seed"].eq(seed)] for runs, seed in each)])
+        own = self._of(first)
         # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
         more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
         return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
+
+    def _of(self, run: DeclaredRun) -> pd.DataFrame:
+        return self._runs.get((run.config.hash(), run.config.data.source), self._none)
 
 
 def read_metric(runs: pd.DataFrame, metric: str) -> pd.Series[float]:

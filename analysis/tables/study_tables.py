@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -80,6 +81,17 @@ def build_labels(declared: DeclaredRows, source: Source, variant: str) -> pd.Dat
     """Build the table of accuracies by the size of the labelled subset."""
     curve = {f"{size}": rows.with_labels(variant, source, size) for size in rows.LABELS}
     return _table(declared, "Labels", curve, ACCURACIES)
+
+
+def build_random_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of labels drawn at random, without rows that have no finished run."""
+    tables = []
+    for variant, labels in product(rows.VARIANTS, rows.LABELS):
+        row = rows.random_labels(variant, source, labels)
+        if declared.seeds(row):
+            line = {"Variant": variant, "Labels": format_labels(labels, "random")}
+            tables.append(line | _means(declared, row, ACCURACIES | _PSNR))
+    return pd.DataFrame(tables)
 
 
 def build_controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:

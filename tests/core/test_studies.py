@@ -28,7 +28,8 @@ def every() -> list[DeclaredRun]:
 def test_each_row_name_has_one_configuration() -> None:
     configurations: dict[str, set[str]] = {}
     for run in every():
-        configurations.setdefault(run.row, set()).add(run.config.hash())
+        same_data = run.config.with_values({"data.data_seed": 1})
+        configurations.setdefault(run.row, set()).add(same_data.hash())
     assert all(len(hashes) == 1 for hashes in configurations.values())
     hashes = [next(iter(each)) for each in configurations.values()]
     assert len(set(hashes)) == len(hashes)
@@ -45,18 +46,30 @@ def test_our_rows_are_six_variants_on_five_unused_seeds() -> None:
     ours = declared("models")
     assert len(ours) == 30
     assert {run.config.seed for run in ours} == {11, 12, 13, 14, 15}
-    assert {run.config.data.data_seed for run in every()} == {1}
+    even = [run for run in every() if run.config.data.label_draw == "even"]
+    assert {run.config.data.data_seed for run in even} == {1}
     raw = {run.variant for run in ours if run.disentanglement == "raw"}
     assert raw == {"dsprites_v4", "shapes3d_v5"}
 
 
 def test_the_label_curve_at_1000_labels_reuses_our_rows() -> None:
-    curve = declared("labels")
+    curve = [run for run in declared("labels") if run.config.data.label_draw == "even"]
     assert len(curve) == 2 * 5 * 3
     ours = {run.key() for run in declared("models")}
     shared = [run for run in curve if run.key() in ours]
     assert {run.config.data.labels for run in shared} == {1000}
     assert len(shared) == 2 * 3
+
+
+def test_random_labels_have_five_pairs_of_seeds_for_all_variants() -> None:
+    drawn = [run for run in declared("labels") if run.config.data.label_draw == "random"]
+    assert len(drawn) == (2 * 5 + 4 * 3) * 5
+    assert {run.variant for run in drawn} == set(rows.VARIANTS)
+    for row in {run.row for run in drawn}:
+        pairs = [(run.config.data.data_seed, run.config.seed) for run in drawn if run.row == row]
+        assert pairs == [(1, 11), (2, 12), (3, 13), (4, 14), (5, 15)]
+    chosen = declared_runs("labels", "dsprites_v2", "rendered", [12, 99])
+    assert {(run.config.data.data_seed, run.config.seed) for run in chosen} == {(2, 12)}
 
 
 def test_an_ablation_changes_one_addition_at_a_time_on_the_same_seeds() -> None:
