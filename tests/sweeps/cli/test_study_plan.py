@@ -45,9 +45,9 @@ def test_finished_runs_count_and_those_of_other_settings_are_stale() -> None:
 
 
 def test_a_study_uses_its_own_variants() -> None:
-    assert asked("labels").variants == rows.LABEL_VARIANTS
+    assert asked("controls").variants == rows.CONTROL_VARIANTS
     assert asked("models").variants == asked("models", variant="all").variants == rows.VARIANTS
-    assert study_variants("controls") == rows.CONTROL_VARIANTS
+    assert asked("labels").variants == study_variants("labels") == rows.VARIANTS
     assert list(asked("models", variant="dsprites_v4").sweep_names().values()) == [
         "study-models-dsprites_v4-core2"
     ]
@@ -91,7 +91,7 @@ def test_seeds_and_names_of_studies_are_refused_for_a_search() -> None:
 @pytest.mark.parametrize(
     ("study", "variant", "choices"),
     [
-        ("labels", "dsprites_v2", "dsprites_v4, shapes3d_v3"),
+        ("controls", "dsprites_v2", "dsprites_v4, shapes3d_v3"),
         ("models", "mine", "dsprites_v2, "),
         ("own", "dsprites_v4", "people, digits, "),
     ],
