@@ -32,12 +32,12 @@ COMMANDS = {
     },
     "use a model": {
         "manipulate": Command(
-            "analysis.commands:run_manipulate",
+            "analysis.serving.serving_commands:run_manipulate",
             "change one factor of a picture",
             "--model models:/weakdis-dsprites_v4@best --image FILE",
         ),
         "explore": Command(
-            "analysis.commands:run_explore",
+            "analysis.serving.serving_commands:run_explore",
             "serve a page with a slider for each factor of a picture",
             "--model models:/weakdis-dsprites_v4@best",
         ),

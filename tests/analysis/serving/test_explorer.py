@@ -21,8 +21,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from analysis.commands import run_explore
 from analysis.serving.explorer import MOST_BYTES, Explorer, build_app, listen
+from analysis.serving.serving_commands import run_explore
 from tests.analysis.untrained import untrained
 from tests.conftest import program
 from tests.patience import PATIENCE

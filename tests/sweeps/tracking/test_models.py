@@ -20,7 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from optuna.distributions import json_to_distribution
 from PIL import Image
 
-from analysis.commands import manipulate
+from analysis.serving.serving_commands import manipulate
 from sweeps.search.space import build_space
 from sweeps.tracking.registry import SELECTED_BY
 from sweeps.tracking.run_info import training_images
