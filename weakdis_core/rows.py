@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from weakdis_core import paper
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import Source
+from weakdis_core.config.settings import LabelDraw, Source
 from weakdis_core.presets import learning_rates, preset
 from weakdis_core.run_key import RunKey, Versions
 
@@ -34,12 +34,12 @@ LABELS = (30, 100, 300, 1000, 3000)
 """Sizes of the labelled subset in the label curve."""
 
 PAIRS = tuple(zip(range(1, 6), SEEDS, strict=True))
-"""Data seed and training seed of each run with randomly drawn labels: with few labels the draw
+"""Data seed and training seed of each run with drawn or chosen labels: with few labels the draw
 matters more than the training seed."""
 
-RANDOM_LABELS = (30, 100, 1000)
-"""Sizes of the labelled subset that is drawn at random, for all variants. `LABEL_VARIANTS` have all
-of `LABELS`."""
+RANDOM_LABELS, CHOSEN_LABELS = (30, 100, 1000), (30, 100)
+"""Sizes of the labelled subset that is drawn at random, for all variants (`LABEL_VARIANTS` have all
+of `LABELS`), and of the chosen one, for `LABEL_VARIANTS`."""
 
 LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve, and of the controls."""
@@ -143,12 +143,12 @@ def with_labels(variant: str, source: Source, labels: int) -> Row:
     return row_of(f"{variant}, {labels} labels", config, FEWER_SEEDS)
 
 
-def random_labels(variant: str, source: Source, labels: int) -> Row:
-    """Declare a row with labels drawn at random, on pairs of a data seed and a training seed."""
+def drawn_labels(variant: str, source: Source, labels: int, draw: LabelDraw = "random") -> Row:
+    """Declare a row with another draw of labels, on pairs of a data seed and a training seed."""
     config = ours(variant, source)[0].config
-    config = config.with_values({"data.labels": labels, "data.label_draw": "random"})
+    config = config.with_values({"data.labels": labels, "data.label_draw": draw})
     pairs = ({"data.data_seed": data_seed, "seed": seed} for data_seed, seed in PAIRS)
-    name = f"{variant}, {labels} random labels"
+    name = f"{variant}, {labels} {draw} labels"
     return tuple(DeclaredRun(name, config.with_values(pair)) for pair in pairs)
 
 

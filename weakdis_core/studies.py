@@ -93,10 +93,13 @@ def _ablation(variant: str, source: Source) -> list[Row]:
 def _labels(variant: str, source: Source) -> list[Row]:
     own = rows.ours(variant, source)[0].config.data.description
     if own is None:
-        curve: tuple[int, ...] = rows.LABELS if variant in rows.LABEL_VARIANTS else ()
-        even = [with_labels(variant, source, labels) for labels in curve]
-        drawn = curve or rows.RANDOM_LABELS
-        return even + [rows.random_labels(variant, source, labels) for labels in drawn]
+        if variant not in rows.LABEL_VARIANTS:
+            return [rows.drawn_labels(variant, source, labels) for labels in rows.RANDOM_LABELS]
+        return [
+            *(with_labels(variant, source, labels) for labels in rows.LABELS),
+            *(rows.drawn_labels(variant, source, labels) for labels in rows.LABELS),
+            *(rows.drawn_labels(variant, source, each, "chosen") for each in rows.CHOSEN_LABELS),
+        ]
     # Train has 60% of the labelled pictures, or somewhat less where groups are large.
     fewest = max(len(factor.values) for factor in own.factors.values())
     sizes = [labels for labels in rows.LABELS if fewest <= labels <= own.labelled / 2]

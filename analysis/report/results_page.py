@@ -107,7 +107,7 @@ def _build_section(
             )
             for variant in rows.LABEL_VARIANTS
         ],
-        "random_labels": study_tables.build_random_labels(declared, source),
+        "drawn_labels": study_tables.build_drawn_labels(declared, source),
         "controls": study_tables.build_controls(declared, source),
         "spread": study_tables.build_spread(declared, source),
         "sharpness": study_tables.build_sharpness(declared, source),

@@ -14,7 +14,7 @@ from analysis.data.runs import draw_of
 from analysis.statistics import t_interval
 from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
-from weakdis_core.config.settings import Source
+from weakdis_core.config.settings import LabelDraw, Source
 from weakdis_core.data.variants import get_variant
 from weakdis_core.rows import DeclaredRun, Row
 from weakdis_core.studies import Ablation
@@ -83,15 +83,16 @@ def build_labels(declared: DeclaredRows, source: Source, variant: str) -> pd.Dat
     return _table(declared, "Labels", curve, ACCURACIES)
 
 
-def build_random_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
-    """Build the table of labels drawn at random, without rows that have no finished run."""
-    tables = []
-    for variant, labels in product(rows.VARIANTS, rows.LABELS):
-        row = rows.random_labels(variant, source, labels)
+def build_drawn_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of labels drawn at random or chosen, of rows that have a finished run."""
+    draws: tuple[LabelDraw, ...] = ("random", "chosen")
+    lines = []
+    for variant, draw, labels in product(rows.VARIANTS, draws, rows.LABELS):
+        row = rows.drawn_labels(variant, source, labels, draw)
         if declared.seeds(row):
-            line = {"Variant": variant, "Labels": format_labels(labels, "random")}
-            tables.append(line | _means(declared, row, ACCURACIES | _PSNR))
-    return pd.DataFrame(tables)
+            line = {"Variant": variant, "Labels": format_labels(labels, draw)}
+            lines.append(line | _means(declared, row, ACCURACIES | _PSNR))
+    return pd.DataFrame(lines)
 
 
 def build_controls(declared: DeclaredRows, source: Source) -> pd.DataFrame:

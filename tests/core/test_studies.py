@@ -68,8 +68,12 @@ def test_random_labels_have_five_pairs_of_seeds_for_all_variants() -> None:
     for row in {run.row for run in drawn}:
         pairs = [(run.config.data.data_seed, run.config.seed) for run in drawn if run.row == row]
         assert pairs == [(1, 11), (2, 12), (3, 13), (4, 14), (5, 15)]
-    chosen = declared_runs("labels", "dsprites_v2", "rendered", [12, 99])
-    assert {(run.config.data.data_seed, run.config.seed) for run in chosen} == {(2, 12)}
+    asked = declared_runs("labels", "dsprites_v2", "rendered", [12, 99])
+    assert {(run.config.data.data_seed, run.config.seed) for run in asked} == {(2, 12)}
+    chosen = [run for run in declared("labels") if run.config.data.label_draw == "chosen"]
+    assert {(run.variant, run.config.data.labels) for run in chosen} == {
+        (variant, labels) for variant in rows.LABEL_VARIANTS for labels in (30, 100)
+    }
 
 
 def test_an_ablation_changes_one_addition_at_a_time_on_the_same_seeds() -> None:

@@ -44,7 +44,7 @@ def choose(
     An autoencoder is trained without labels for a minute or two. Of own pictures, those without a
     label are chosen from; of a variant, train images.
 
-    $ weakdis data choose --variant people --labels 30 --output to_label
+    $ weakdis data choose --variant digits --labels 30 --output to_label
     """
     # Imports torch, which help does without.
     from weakdis_core.training.choice import choose_images

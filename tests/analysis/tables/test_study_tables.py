@@ -56,16 +56,16 @@ def test_labels_have_a_line_for_each_size() -> None:
 
 
 def test_random_labels_have_a_mean_over_pairs_of_seeds() -> None:
-    row = rows.random_labels("dsprites_v4", "rendered", 100)
+    row = rows.drawn_labels("dsprites_v4", "rendered", 100)
     # One of the five runs is missing; another draw and another pair do not count.
     drawn = {LATENT: [0.9, 0.8, 0.7, 0.6]}
     even = (rows.with_labels("dsprites_v4", "rendered", 100), {LATENT: [0.1] * 3})
     again = rows.row_of(row[0].row, row[0].config, [12])
     runs = declared((row, drawn), even, (again, {LATENT: [0.2]}))
-    shown = of(study_tables.build_random_labels(runs, "rendered"), Variant="dsprites_v4")
+    shown = of(study_tables.build_drawn_labels(runs, "rendered"), Variant="dsprites_v4")
     assert shown["Labels"] == "100 random"
     assert (shown["Latent"], shown["Seeds"]) == ("0.750 ± 0.205 ‡", "4")
-    assert study_tables.build_random_labels(declared(even), "rendered").empty
+    assert study_tables.build_drawn_labels(declared(even), "rendered").empty
 
 
 def test_controls_show_their_chance_level() -> None:
