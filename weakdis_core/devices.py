@@ -2,7 +2,8 @@
 
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -38,6 +39,20 @@ def make_reproducible(device: torch.device) -> None:
         torch.use_deterministic_algorithms(True)
         # By default, float32 convolutions use TF32: 10 of the 23 bits of the mantissa.
         torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one CPU thread, so that results do not depend on the number of processors.
+
+    Beside other programs more threads can also be many times slower, as they wait for each other.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:

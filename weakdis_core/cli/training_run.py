@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from weakdis_core import presets
 from weakdis_core.cli import console
 from weakdis_core.config.config import Config
@@ -64,7 +62,6 @@ def prepare_all(config: Config) -> tuple[Config, Prepared, Oracle]:
     """Prepare the images and the oracle; return them with the settings, their source resolved."""
     with console.progress(f"{config.data.variant} images") as progress:
         prepared = prepare(config.data, config.runtime.data_dir, progress)
-    torch.set_num_threads(config.runtime.threads)
     with console.progress(f"{config.data.variant} oracle") as progress:
         oracle = prepare_oracle(prepared, config.data, progress=progress)
     return config.with_values({"data.source": prepared.source}), prepared, oracle

@@ -23,7 +23,7 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import Splits
 from weakdis_core.data.transformations import transform
 from weakdis_core.data.variant import OWN, UNKNOWN, Variant
-from weakdis_core.devices import make_reproducible
+from weakdis_core.devices import make_reproducible, one_thread
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.autoencoder import he_initialise
 from weakdis_core.models.encoders import build_encoder
@@ -99,6 +99,7 @@ class Oracle:
         return replace(self, network=copy.deepcopy(self.network).to(device))
 
 
+@one_thread()
 def train_oracle(
     prepared: Prepared,
     splits: Splits,

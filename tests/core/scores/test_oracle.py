@@ -44,6 +44,20 @@ def test_oracle_is_trained_once_for_each_recipe(
     assert len(list(folder.glob("*.pt"))) == 2
 
 
+def test_the_oracle_does_not_depend_on_the_threads_of_the_process(rooms: Prepared) -> None:
+    splits, threads = split(rooms.digests, 0), torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            trained = train_oracle(rooms, splits, steps=2)
+            found.append(list(trained.network.state_dict().values()))
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert all(map(torch.equal, *found))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", ["other weights", "missing weights", "another layout"])
 def test_changed_stored_oracle_is_trained_again(
