@@ -29,6 +29,11 @@ def format_outcomes(records: Iterable[TrialRecord]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
 
 
+def count_of(number: int, noun: str) -> str:
+    """Write a number of things: `1 trial`, `2 trials`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def label_line(label: str, text: str) -> str:
     """Return a label and its text, aligned with those of other lines."""
     return f"{label:<13}{text}"
