@@ -43,10 +43,7 @@ def make_reproducible(device: torch.device) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread, so that results do not depend on the number of processors.
-
-    Beside other programs more threads can also be many times slower, as they wait for each other.
-    """
+    """Compute on one CPU thread, so that results do not depend on the number of processors."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

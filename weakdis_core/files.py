@@ -20,6 +20,17 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that appears under its name once it is complete; the caller fills it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.", dir=path.parent) as temporary:
+        unfinished = Path(temporary) / path.name
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(path)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically, and create its folder.
 

@@ -51,7 +51,7 @@ OWN_EXAMPLES: dict[str, dict[str, Any]] = {
     "dsprites_v4_files": {"data.labels": 1000},
     "shapes3d_v3_files": {"data.labels": 1000},
 }
-"""Data sets of the study of own pictures (`make own-examples` writes and adds them), with the
+"""Data sets of the study of own pictures (`make reproduce-own` writes and adds them), with the
 settings that differ from the preset. The oracle reads all train labels, the model only these."""
 
 LITERAL_VARIANT = "dsprites_v4"

@@ -113,7 +113,7 @@ def search_runs(client: MlflowClient, query: str, deleted: bool = False) -> Iter
         )
 
 
-def draw_of(run: pd.Series[Any]) -> str:
+def name_draw(run: pd.Series[Any]) -> str:
     """Return the draw of a run's labelled subset; runs older than the setting drew evenly."""
     draw = run.get("data.label_draw")
     return draw if isinstance(draw, str) else "even"

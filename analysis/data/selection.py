@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows
-from analysis.data.runs import draw_of
+from analysis.data.runs import name_draw
 from analysis.statistics import FEWEST_SEEDS, interquartile_mean, t_interval
 from weakdis_core.config.settings import Source
 from weakdis_core.rows import VARIANTS, Row, ours, previous_work
@@ -69,9 +69,8 @@ class TableRow:
             (`_low`, `_high`), the interquartile mean (`_iqm`) and the number of seeds that have it
             (`_seeds`).
         """
-        first = self.runs.iloc[0]
-        first = first.rename({"data.labels": "labels"})
-        first["label_draw"] = draw_of(first)
+        first = self.runs.iloc[0].rename({"data.labels": "labels"})
+        first["label_draw"] = name_draw(first)
         row: dict[str, Any] = {"model": self.model} | {name: first[name] for name in _COMMON}
         row |= {"seeds": len(self.runs), "planned": self.planned}
         for name, metric in metrics.items():

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.data.runs import count_validation, draw_of
+from analysis.data.runs import count_validation, name_draw
 from analysis.data.tracked_sweep import TrackedSweep
 from analysis.report.provenance import count_core_hours
 from analysis.statistics import paired_interval, t_interval, wilson_interval
@@ -98,7 +98,9 @@ def build_score_card(sweep: TrackedSweep) -> dict[str, Measure]:
             "test accuracy": Measure(test, fresh if seeds else spread),
             "oracle accuracy": Measure(oracle, "judges the pictures"),
             "sharpness": Measure(sharp, f"{changed} after a relation"),
-            "labels": Measure(format_labels(best["data.labels"], draw_of(best)), "labelled images"),
+            "labels": Measure(
+                format_labels(best["data.labels"], name_draw(best)), "labelled images"
+            ),
         }
         card = {name: each for name, each in scores.items() if each.value != NOTHING}
     words = {"pruned": "stopped early", "out_of_time": "out of time"}
@@ -162,7 +164,7 @@ def compare_confirmed(sweep: TrackedSweep) -> pd.DataFrame:
         rows.append(
             {
                 "Configuration": name,
-                "Labels": format_labels(run["data.labels"], draw_of(run)),
+                "Labels": format_labels(run["data.labels"], name_draw(run)),
                 "Seeds": f"{len(runs)}",
                 "Pixels, test": str(measure_seeds(runs, PIXELS)),
                 "Behind the first": NOTHING if first else format_mean(behind),

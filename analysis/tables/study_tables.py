@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.declared import DeclaredRows, read_metric
-from analysis.data.runs import draw_of
+from analysis.data.runs import name_draw
 from analysis.statistics import t_interval
 from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
@@ -136,7 +136,7 @@ def build_own(declared: DeclaredRows) -> pd.DataFrame:
         if runs.empty:
             continue
         first = runs.iloc[0]
-        line = {"Data": name, "Labels": format_labels(first["data.labels"], draw_of(first))}
+        line = {"Data": name, "Labels": format_labels(first["data.labels"], name_draw(first))}
         for head, metric in _EACH_SEED.items():
             interval = t_interval(read_metric(runs, metric).tolist())
             line[head] = format_mean(interval, len(rows.FEWER_SEEDS), _digits(metric))

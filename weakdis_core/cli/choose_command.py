@@ -3,7 +3,6 @@
 import csv
 import io
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +19,7 @@ from weakdis_core.data.prepared import Prepared, prepare
 from weakdis_core.data.splits import splits_of
 from weakdis_core.data.variant import UNKNOWN, IndexArray
 from weakdis_core.errors import UserError
-from weakdis_core.files import write_text
+from weakdis_core.files import new_folder, write_text
 from weakdis_core.presets import preset
 
 LABELS = "labels.csv"
@@ -41,8 +40,8 @@ def choose(
 ) -> None:
     """Choose pictures that are worth labelling: typical ones, which stand for many others.
 
-    An autoencoder is trained without labels for a minute or two. Of own pictures, those without a
-    label are chosen from; of a variant, train images.
+    The command trains an autoencoder without labels, in a minute or two. It chooses among the
+    pictures without a label, or among the train images of a variant.
 
     $ weakdis data choose --variant digits --labels 30 --output to_label
     """
@@ -98,17 +97,13 @@ def _write(
     writer.writerow(["file", *columns])
     writer.writerows([name, *[""] * len(columns)] for name in names)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
-            unfinished = Path(temporary) / folder.name
-            unfinished.mkdir()
+        with new_folder(folder) as unfinished:
             for row, name in zip(rows, names, strict=True):
                 path = unfinished / (name if name.lower().endswith(".png") else f"{name}.png")
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pixels = prepared.images[row].transpose(1, 2, 0) * (255 / prepared.scale)
                 Image.fromarray(pixels.round().astype(np.uint8).squeeze()).save(path)
             write_text(unfinished / LABELS, text.getvalue())
-            unfinished.rename(folder)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"output: {folder} cannot be written ({reason})") from None

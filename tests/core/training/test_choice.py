@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.core.conftest import bars_config, small_config
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import splits_of
 from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.training import choice
-from weakdis_core.training.choice import choose_images, greedy_medoids, label_images
+from weakdis_core.training.choice import greedy_medoids, label_images
 
 
 def test_the_first_choice_is_the_medoid_and_the_next_ones_are_in_other_clusters() -> None:
@@ -63,10 +65,14 @@ def test_only_labelled_pictures_of_own_data_are_chosen_for_training(
     np.testing.assert_array_equal(every[:30], chosen)
 
 
-def test_typical_bars_cover_the_values(bars: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "STEPS", 150)
-    train = splits_of(bars, 0).train
-    chosen = choose_images(bars, train, bars_config(), 24)
-    # Colour and place are all that the pictures show, apart from noise.
-    shown = bars.images[chosen].reshape(24, 3, 32, 4, 8).mean((2, 4)) > 60
-    assert len({image.tobytes() for image in shown}) >= 10
+@given(st.integers(0, 999), st.integers(1, 20))
+def test_a_choice_is_nearer_to_all_codes_than_a_random_one(seed: int, n: int) -> None:
+    generator = np.random.default_rng(seed)
+    codes = generator.normal(size=(60, 3)).astype(np.float32)
+    distances = np.linalg.norm(codes[:, None] - codes, axis=2)
+
+    def sum_of(chosen: np.ndarray) -> float:
+        return float(distances[:, chosen].min(axis=1).sum())
+
+    drawn = [sum_of(generator.choice(60, n, replace=False)) for _ in range(10)]
+    assert sum_of(greedy_medoids(codes, n)) <= np.mean(drawn) + 1e-3

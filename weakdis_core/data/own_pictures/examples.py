@@ -13,7 +13,6 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from weakdis_core.config.settings import DataSettings
 from weakdis_core.data.prepared import prepare
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
-from weakdis_core.files import write_text
+from weakdis_core.files import new_folder, write_text
 from weakdis_core.seeding import numpy_generator
 
 SIDE = 64
@@ -93,11 +92,7 @@ def write_example(
         raise UserError(f"output: {folder} exists; remove it, or name another folder")
     example = EXAMPLES.get(name) or variant_example(name)
     drawn = example.draw(pictures or example.pictures, numpy_generator(seed, f"example {name}"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # An interrupted command leaves no folder with some of the pictures.
-    with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as temporary:
-        unfinished = Path(temporary) / folder.name
-        unfinished.mkdir()
+    with new_folder(folder) as unfinished:
         rows = []
         for number, (picture, labels) in enumerate(drawn):
             file = f"{number:05d}.png"
@@ -106,7 +101,6 @@ def write_example(
         wanted = labelled or example.labelled or len(rows)
         kept = numpy_generator(seed, f"labels of {name}").permutation(len(rows))[:wanted]
         _write_labels([rows[number] for number in sorted(kept)], unfinished / LABELS)
-        unfinished.rename(folder)
     return example.add
 
 
