@@ -48,6 +48,16 @@ def test_a_relation_changes_one_factor_and_its_inverse_undoes_it(name: str) -> N
                 assert (table.apply(moved, torch.full((200,), back)) == values).all()
 
 
+def test_an_arc_of_a_circle_has_the_order_of_a_line() -> None:
+    orders = {
+        name: dict(zip(v.factor_names, v.orders, strict=True)) for name, v in VARIANTS.items()
+    }
+    # Eight of forty orientations; all ten hues.
+    assert orders["dsprites_v4"]["orientation"] == "ordinal"
+    assert orders["shapes3d_v5"]["object_hue"] == "circular"
+    assert orders["dsprites_v4"]["shape"] == "categorical"
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_relation_applied_n_values_times_is_the_identity(name: str) -> None:
     variant = get_variant(name)

@@ -131,6 +131,10 @@ class LossSettings(Settings):
     consistency_weight: Weight = 0.0
     """Addition: a transformed unlabelled image must keep the values that are read with confidence
     in the clean image. The weight grows from 10% to 30% of the steps."""
+    sleep_weight: Weight = 0.0
+    """Addition: the encoder must read the values of images that the decoder draws from prior
+    samples (the sleep phase of Hinton et al., 1995). The weight grows from 10% to 30% of the
+    steps."""
     cycle_weight: Weight = 0.0
     """Addition: decoded prior samples must keep their values when they are encoded again."""
     cycle_start: Fraction = 0.2
@@ -162,7 +166,7 @@ class TrainingSettings(Settings):
     """Labelled images of a step, in addition to the unlabelled ones. A few are enough if the
     autoencoder's loss uses no labels and the prior is fitted once."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
-    """Codes of a step of the relational learner and of the cycle term."""
+    """Codes of a step of the relational learner, and of the sleep and cycle terms."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate for the autoencoder."""
     discriminator_learning_rate: Rate = 1e-4

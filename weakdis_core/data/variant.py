@@ -150,6 +150,17 @@ class Variant:
         return tuple(factor.n_values for factor in self.factors)
 
     @property
+    def orders(self) -> tuple[Kind, ...]:
+        """Kind of each factor's order; that of an arc, such as a quarter turn, is a line."""
+        sizes = dict(zip(self.grid.axes, self.grid.sizes, strict=True))
+        return tuple(
+            "ordinal"
+            if each.kind == "circular" and len(each.allowed) < sizes[each.axis]
+            else each.kind
+            for each in self.factors
+        )
+
+    @property
     def factor_names(self) -> tuple[str, ...]:
         """Names of the factors."""
         return tuple(factor.name for factor in self.factors)

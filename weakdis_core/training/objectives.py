@@ -79,6 +79,8 @@ class Objectives:
         if stage == "full" and loss.consistency_weight and (share := ramp(fraction)):
             term = self._consistency(posterior.means, codes, batch, prior)
             add("consistency", share * loss.consistency_weight, term)
+        if stage == "full" and loss.sleep_weight and (share := ramp(fraction)):
+            add("sleep", share * loss.sleep_weight, self._sleep(prior))
         labelled_codes = labelled_codes.detach()
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
@@ -169,12 +171,27 @@ class Objectives:
         values = self.consistency.targets(prior, clean, temperature)
         return losses.component_cross_entropy(prior, changed, values, temperature)
 
+    def _sleep(self, prior: Prior) -> Tensor:
+        """Return the loss of values that the encoder reads in images of prior samples."""
+        model = self.networks.autoencoder
+        with torch.no_grad():
+            values, codes = self._imagine(prior)
+            images = model.decode(codes).sigmoid()
+        read = model.encode(images).sample(self.generators["codes"])
+        temperature = self.config.loss.label_temperature
+        return losses.component_cross_entropy(prior, read, values, temperature)
+
+    def _imagine(self, prior: Prior) -> tuple[Tensor, Tensor]:
+        """Draw components `(n, coded)` uniformly, and a code of each `(n, partitions, latent)`."""
+        n, generator = self.config.training.relation_batch_size, self.generators["priors"]
+        values = self.coding.sample(n, generator)
+        return values, prior.sample(prior.pad(values), generator)
+
     def _cycle(self, labelled_codes: Tensor, labelled_values: Tensor, prior: Prior) -> Tensor:
         """Return the loss of values that the frozen encoder reads from their decoded codes."""
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
         with torch.no_grad():
-            values = self.coding.sample(n, self.generators["priors"])
-            codes = prior.sample(prior.pad(values), self.generators["priors"])
+            values, codes = self._imagine(prior)
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
                 swapped = self._swap(labelled_codes, labelled_values, swaps)

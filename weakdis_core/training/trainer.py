@@ -89,8 +89,8 @@ class Trainer:
         values = self.bank.values[self.labelled_index]
         relations = self.variant.relation_table(str(self.device))
         modular = config.model.kind == "modular"
-        kinds = [factor.kind for factor in self.variant.factors]
-        self.coding = Coding(relations, kinds) if modular else CombinationCoding(values, relations)
+        orders = self.variant.orders
+        self.coding = Coding(relations, orders) if modular else CombinationCoding(values, relations)
         self.networks = Networks(self.variant, config, self.device, autocast)
         seed, device = config.seed, self.device
         self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}

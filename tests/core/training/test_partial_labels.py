@@ -30,7 +30,7 @@ def trainer(bars: Prepared, bars_oracle: Oracle) -> Trainer:
     for report in trainer.fit():
         terms = {name: value for name, value in report.metrics.items() if "train/" in name}
         assert all(math.isfinite(value) for value in terms.values())
-    assert {"train/label", "train/kl", "train/cycle"} <= set(terms)
+    assert {"train/label", "train/kl", "train/sleep", "train/cycle"} <= set(terms)
     return trainer
 
 
