@@ -80,7 +80,7 @@ class Objectives:
             term = self._consistency(posterior.means, codes, batch, prior)
             add("consistency", share * loss.consistency_weight, term)
         if stage == "full" and loss.sleep_weight and (share := ramp(fraction)):
-            add("sleep", share * loss.sleep_weight, self._sleep(prior))
+            add("sleep", share * loss.sleep_weight, self._sleep(codes.detach(), prior))
         labelled_codes = labelled_codes.detach()
         if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
             add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
@@ -171,11 +171,16 @@ class Objectives:
         values = self.consistency.targets(prior, clean, temperature)
         return losses.component_cross_entropy(prior, changed, values, temperature)
 
-    def _sleep(self, prior: Prior) -> Tensor:
-        """Return the loss of values that the encoder reads in images of prior samples."""
-        model = self.networks.autoencoder
+    def _sleep(self, own: Tensor, prior: Prior) -> Tensor:
+        """Return the loss of values that the encoder reads in images of prior samples.
+
+        Nuisance partitions come from images, whose codes `own` `(batch, partitions, latent)` are.
+        """
+        model, factors = self.networks.autoencoder, self.networks.relational.factors
         with torch.no_grad():
             values, codes = self._imagine(prior)
+            rows = torch.arange(len(codes), device=own.device) % len(own)
+            codes[:, factors:] = own[rows, factors:]
             images = model.decode(codes).sigmoid()
         read = model.encode(images).sample(self.generators["codes"])
         temperature = self.config.loss.label_temperature
