@@ -37,6 +37,7 @@ ADDITIONS: dict[str, Addition] = {
         instead={"loss.lambda": 0.5, "training.discriminator_learning_rate": 1e-3},
     ),
     "lambda ramp": Addition("loss.lambda_ramp"),
+    "nuisance weight": Addition("loss.nuisance_weight"),
     "ordered means": Addition("loss.ordered_means"),
     "consistency": Addition("loss.consistency_weight"),
     "sleep phase": Addition("loss.sleep_weight"),

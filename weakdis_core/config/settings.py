@@ -106,6 +106,9 @@ class LossSettings(Settings):
     lambda_ramp: Fraction = 0.0
     """Addition (> 0): fraction of the steps over which lambda grows from 0. A full lambda from the
     start pulls unlabelled codes to wrong components before the encoder reads their values."""
+    nuisance_weight: Weight = 1.0
+    """Addition (above 1): factor on the KL of nuisance partitions. It keeps factor values out of
+    them, so that the decoder draws each value from its own partition."""
     label_weight: Weight = 0.0
     """Addition: cross-entropy that pulls labelled codes towards their components."""
     label_temperature: float = Field(1.0, gt=0, le=100)
@@ -163,10 +166,11 @@ class TrainingSettings(Settings):
     batch_size: int = Field(1024, ge=2, le=16_384)
     """Unlabelled images of a step."""
     labelled_batch_size: int = Field(1, ge=1, le=16_384)
-    """Labelled images of a step, in addition to the unlabelled ones. A few are enough if the
+    """Labelled images of a step, in addition to the unlabelled ones, and images of the sleep phase.
+    A few are enough if the
     autoencoder's loss uses no labels and the prior is fitted once."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
-    """Codes of a step of the relational learner, and of the sleep and cycle terms."""
+    """Codes of a step of the relational learner and of the cycle term."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate for the autoencoder."""
     discriminator_learning_rate: Rate = 1e-4

@@ -128,12 +128,12 @@ class Objectives:
         """Return the divergence from the mixture, or from a labelled code's own component."""
         means, log_variances = posterior
         assert log_variances is not None  # With `prior_matching = "kl"` the encoder is Gaussian.
-        if stage == "warmup":
-            return prior.kl(means, log_variances).sum(1).mean()
-        n = len(values)
-        free = prior.kl(means[:-n], log_variances[:-n])
-        known = prior.kl(means[-n:], log_variances[-n:], prior.pad(values))
-        return torch.cat([free, known]).sum(1).mean()
+        components = torch.full(means.shape[:2], -1, device=means.device)
+        if stage != "warmup":
+            components[-len(values) :] = prior.pad(values)
+        weights = torch.ones(means.shape[1], device=means.device)
+        weights[self.networks.relational.factors :] = self.config.loss.nuisance_weight
+        return (prior.kl(means, log_variances, components) @ weights).mean()
 
     def _add_noise(self, images: Tensor, stage: str) -> Tensor:
         """Add noise to the encoder's input while the encoder learns."""
@@ -178,7 +178,7 @@ class Objectives:
         """
         model, factors = self.networks.autoencoder, self.networks.relational.factors
         with torch.no_grad():
-            values, codes = self._imagine(prior)
+            values, codes = self._imagine(self.config.training.labelled_batch_size, prior)
             rows = torch.arange(len(codes), device=own.device) % len(own)
             codes[:, factors:] = own[rows, factors:]
             images = model.decode(codes).sigmoid()
@@ -186,9 +186,9 @@ class Objectives:
         temperature = self.config.loss.label_temperature
         return losses.component_cross_entropy(prior, read, values, temperature)
 
-    def _imagine(self, prior: Prior) -> tuple[Tensor, Tensor]:
+    def _imagine(self, n: int, prior: Prior) -> tuple[Tensor, Tensor]:
         """Draw components `(n, coded)` uniformly, and a code of each `(n, partitions, latent)`."""
-        n, generator = self.config.training.relation_batch_size, self.generators["priors"]
+        generator = self.generators["priors"]
         values = self.coding.sample(n, generator)
         return values, prior.sample(prior.pad(values), generator)
 
@@ -196,7 +196,7 @@ class Objectives:
         """Return the loss of values that the frozen encoder reads from their decoded codes."""
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
         with torch.no_grad():
-            values, codes = self._imagine(prior)
+            values, codes = self._imagine(n, prior)
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
                 swapped = self._swap(labelled_codes, labelled_values, swaps)

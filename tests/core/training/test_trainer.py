@@ -196,26 +196,6 @@ def test_paper_preset_trains_the_literal_objective(
     assert terms == {"reconstruction", "discriminator", "adversary", "relational"}
 
 
-@pytest.mark.parametrize("matching", ["kl", "adversarial"])
-def test_lambda_grows_over_its_ramp(
-    sprites: Prepared, sprites_oracle: Oracle, matching: str
-) -> None:
-    def after_a_step(done: float, strength: float, ramp: float) -> list[torch.Tensor]:
-        values = {"prior_matching": matching, "lambda": strength, "lambda_ramp": ramp}
-        config = small_config("dsprites_v2").with_values(
-            {f"loss.{name}": value for name, value in values.items()}
-        )
-        trainer = Trainer(config, sprites, sprites_oracle)
-        step = round(done * config.training.steps)
-        trainer.objectives.autoencoder_step(trainer.next_batch(), trainer.prior, "warmup", step)
-        return weights(trainer)
-
-    half, full = after_a_step(0.25, 2.0, 0.5), after_a_step(0.25, 1.0, 0.0)
-    assert all(map(torch.equal, half, full))
-    assert all(map(torch.equal, after_a_step(0.5, 1.0, 0.25), full))
-    assert not all(map(torch.equal, after_a_step(0.25, 1.0, 0.5), full))
-
-
 def test_loss_that_is_not_finite_stops_the_run(sprites: Prepared, sprites_oracle: Oracle) -> None:
     config = small_config("dsprites_v2")
     trainer = Trainer(config, sprites, sprites_oracle)
