@@ -167,8 +167,7 @@ class TrainingSettings(Settings):
     """Unlabelled images of a step."""
     labelled_batch_size: int = Field(1, ge=1, le=16_384)
     """Labelled images of a step, in addition to the unlabelled ones, and images of the sleep phase.
-    A few are enough if the
-    autoencoder's loss uses no labels and the prior is fitted once."""
+    A few are enough if the autoencoder's loss uses no labels and the prior is fitted once."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
     """Codes of a step of the relational learner and of the cycle term."""
     learning_rate: Rate = 1e-4
