@@ -40,8 +40,8 @@ OF_ONE_CODE = {"manipulation.png", "repeated.png", "confusion.png", "confusion.c
 ALL = {f"{name}.png" for name in CAPTIONS} | {"confusion.csv"}
 
 
-def trained(prepared: Prepared, oracle: Oracle, model: ModelKind = "modular") -> Trainer:
-    trainer = Trainer(small_config(prepared.variant.name, model), prepared, oracle)
+def trained(prepared: Prepared, oracle: Oracle) -> Trainer:
+    trainer = Trainer(small_config(prepared.variant.name), prepared, oracle)
     list(trainer.fit())
     return trainer
 
@@ -72,34 +72,22 @@ def assert_small_and_white(files: list[Path]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["sprites", pytest.param("rooms", marks=pytest.mark.slow)])
 def test_pictures_of_a_checkpoint_are_reproducible(
-    data: str, request: pytest.FixtureRequest, tmp_path: Path
+    sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
 ) -> None:
-    prepared: Prepared = request.getfixturevalue(data)
-    oracle: Oracle = request.getfixturevalue(f"{data}_oracle")
-    first = trained(prepared, oracle)
+    first = trained(sprites, sprites_oracle)
     first.save(tmp_path / "checkpoint.pt")
-    files = write_pictures(first, oracle, tmp_path / "new" / "first")
+    files = write_pictures(first, sprites_oracle, tmp_path / "new" / "first")
     assert {path.name for path in files} == ALL
     assert set(files) == set((tmp_path / "new" / "first").iterdir())
     assert_small_and_white(files)
-    second = Trainer(first.config, prepared, oracle)
+    second = Trainer(first.config, sprites, sprites_oracle)
     second.load(tmp_path / "checkpoint.pt")
     torch.manual_seed(1)
-    again = write_pictures(second, oracle, tmp_path / "second")
+    again = write_pictures(second, sprites_oracle, tmp_path / "second")
     for one, other in zip(files, again, strict=True):
         assert one.name == other.name
         assert one.read_bytes() == other.read_bytes()
-
-
-@pytest.mark.slow
-def test_monolithic_model_has_no_pictures_of_partitions(
-    sprites: Prepared, sprites_oracle: Oracle, tmp_path: Path
-) -> None:
-    files = write_pictures(trained(sprites, sprites_oracle, "monolithic"), sprites_oracle, tmp_path)
-    assert {path.name for path in files} == OF_ONE_CODE
-    assert_small_and_white(files)
 
 
 @pytest.mark.slow
