@@ -33,7 +33,7 @@ from sweeps.state.study import open_storage, open_study
 from sweeps.state.trial_store import TrialStore
 from sweeps.state.trials import CHECKPOINTS_KEPT, Trials
 from sweeps.sweep_settings import SweepSettings
-from sweeps.text import count_of, label_line
+from sweeps.text import format_count, label_line
 from sweeps.tracking.client import RunClient
 from sweeps.tracking.experiments import open_experiment
 from sweeps.tracking.notes import NotedDelivery
@@ -287,7 +287,7 @@ def show_trials(session: Session, trials: int, *listeners: Listener) -> Iterator
         tracking.close("KILLED")
         session.writer.close()
 
-    doing = count_of(trials, WORDS[session.stage])
+    doing = format_count(trials, WORDS[session.stage])
     with phase(session.console, session.stage, doing, view.live) as shown:
         try:
             with session.budget.interruption.deferred(rescue):

@@ -37,7 +37,7 @@ from sweeps.state.stage import REPORT_FILE, StageRun, Sweep
 from sweeps.state.trial_store import count_remaining, end_out_of_time
 from sweeps.study_training import train_study
 from sweeps.sweep_settings import SweepSettings
-from sweeps.text import count_of, format_duration
+from sweeps.text import format_count, format_duration
 from sweeps.tracking.leaderboard_view import view_path
 from sweeps.tracking.outbox import PARENT, Entry
 from sweeps.tracking.worker import DeliveryWorker
@@ -92,7 +92,7 @@ def _run(
 ) -> bool:
     """Run the sweep or study of one variant; return whether it has a result."""
     searches, limit = settings.study is None, format_duration(settings.time_budget)
-    most = count_of(settings.trials, "trial")
+    most = format_count(settings.trials, "trial")
     what = f"at most {most} in {limit}" if searches else f"study {settings.study}"
     console.print(f"\n[bold]{name}[/bold]: {variant}, {what}", highlight=False, soft_wrap=True)
     with open_sweep(settings, variant, name, allotment, console) as sweep:

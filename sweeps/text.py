@@ -29,7 +29,7 @@ def format_outcomes(records: Iterable[TrialRecord]) -> str:
     return ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
 
 
-def count_of(number: int, noun: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """Write a number of things: `1 trial`, `2 trials`."""
     return f"{number} {noun}{'s' * (number != 1)}"
 

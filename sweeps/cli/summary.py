@@ -16,7 +16,7 @@ from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.stage import StageRun, Sweep
 from sweeps.state.trials import Trials
-from sweeps.text import count_of, format_outcomes, format_settings, label_line
+from sweeps.text import format_count, format_outcomes, format_settings, label_line
 from sweeps.tracking.experiments import ui_command
 from sweeps.trial import TrialRecord
 from weakdis_core import paper
@@ -69,7 +69,7 @@ def print_summary(
     sweep, record, ended = run.sweep, best.record, run.trials.ended()
     outcome = "" if record.outcome == "complete" else f" ({record.outcome.replace('_', ' ')})"
     console.print(
-        f"\n[bold]{sweep.name}[/bold]: {count_of(len(ended), 'trial')} ended "
+        f"\n[bold]{sweep.name}[/bold]: {format_count(len(ended), 'trial')} ended "
         f"({format_outcomes(ended)})\n"
         f"best: trial {record.number}{outcome}, {format_settings(record.values)}",
         highlight=False,
@@ -133,7 +133,7 @@ def _accuracies(sweep: Sweep, best: Best, confirmed: Sequence[Confirmed]) -> Tab
         for run in each.runs:
             table.add_row(f"seed {run.values['seed']}, test", *_cells(run.test, "test"), labels)
         means = [format_mean(each.interval(kind)) for kind in KINDS]
-        mean = f"mean of {count_of(seeds, 'seed')}, test"
+        mean = f"mean of {format_count(seeds, 'seed')}, test"
         table.add_row(mean, *means, labels, style="bold")
     for row in paper.load().table1:
         if row.variant == sweep.base.data.variant:

@@ -151,7 +151,7 @@ class Variant:
 
     @property
     def orders(self) -> tuple[Kind, ...]:
-        """Kind of each factor's order; that of an arc, such as a quarter turn, is a line."""
+        """Kind of each factor; a circular one is ordinal if its values cover a part of its axis."""
         sizes = dict(zip(self.grid.axes, self.grid.sizes, strict=True))
         return tuple(
             "ordinal"

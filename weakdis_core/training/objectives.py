@@ -171,22 +171,21 @@ class Objectives:
         values = self.consistency.targets(prior, clean, temperature)
         return losses.component_cross_entropy(prior, changed, values, temperature)
 
-    def _sleep(self, own: Tensor, prior: Prior) -> Tensor:
+    def _sleep(self, batch_codes: Tensor, prior: Prior) -> Tensor:
         """Return the loss of values that the encoder reads in images of prior samples.
 
-        Nuisance partitions come from images, whose codes `own` `(batch, partitions, latent)` are.
+        Their nuisance partitions are those of the batch's codes `(batch, partitions, latent)`.
         """
         model, factors = self.networks.autoencoder, self.networks.relational.factors
         with torch.no_grad():
-            values, codes = self._imagine(self.config.training.labelled_batch_size, prior)
-            rows = torch.arange(len(codes), device=own.device) % len(own)
-            codes[:, factors:] = own[rows, factors:]
+            values, codes = self._sample_codes(self.config.training.labelled_batch_size, prior)
+            codes[:, factors:] = batch_codes[: len(codes), factors:]
             images = model.decode(codes).sigmoid()
         read = model.encode(images).sample(self.generators["codes"])
         temperature = self.config.loss.label_temperature
         return losses.component_cross_entropy(prior, read, values, temperature)
 
-    def _imagine(self, n: int, prior: Prior) -> tuple[Tensor, Tensor]:
+    def _sample_codes(self, n: int, prior: Prior) -> tuple[Tensor, Tensor]:
         """Draw components `(n, coded)` uniformly, and a code of each `(n, partitions, latent)`."""
         generator = self.generators["priors"]
         values = self.coding.sample(n, generator)
@@ -196,7 +195,7 @@ class Objectives:
         """Return the loss of values that the frozen encoder reads from their decoded codes."""
         model, n = self.networks.autoencoder, self.config.training.relation_batch_size
         with torch.no_grad():
-            values, codes = self._imagine(n, prior)
+            values, codes = self._sample_codes(n, prior)
             swaps = round(self.config.loss.cycle_swaps * n)
             if swaps:
                 swapped = self._swap(labelled_codes, labelled_values, swaps)
