@@ -268,5 +268,4 @@ def load(checkpoint: str | Path) -> Model:
     networks = Networks(variant_of(config.data), config, torch.device("cpu"))
     networks.load_state_dict(state["networks"])
     prior = SharedPrior if config.loss.shared_covariance else Prior
-    density = state.get("lowest_density")
-    return Model(config, networks, prior(**state["prior"]), density)
+    return Model(config, networks, prior(**state["prior"]), state["lowest_density"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.runs import build_frame, get_keys, read_runs, select_finished
+from analysis.data.runs import build_frame, get_keys, name_draw, read_runs, select_finished
 from analysis.data.store import is_missing, resolve_uri
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
@@ -29,6 +29,7 @@ RUN_COLUMNS = {
     "variant": "variant",
     "model": "model.kind",
     "labels": "data.labels",
+    "label_draw": "data.label_draw",
     "source": "source",
     "seed": "seed",
     "config": "config_hash",
@@ -169,7 +170,8 @@ def _parse_run(line: Line, scores: Iterable[Line]) -> dict[str, object]:
 
 
 def _format_run(run: pd.Series[Any]) -> Line:
-    line = {name: _format_value(run[column]) for name, column in RUN_COLUMNS.items()}
+    values = run.to_dict() | {"data.label_draw": name_draw(run)}
+    line = {name: _format_value(values[column]) for name, column in RUN_COLUMNS.items()}
     versions = Versions(int(run["core"]), str(run["sklearn"]))
     key = RunKey(str(run["config_hash"]), int(run["seed"]), str(run["source"]), versions)
     finished = run["finished"].isoformat(timespec="seconds")

@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.data.archive import get_scores
 from analysis.data.runs import get_keys, select_finished
 from analysis.statistics import UNDEFINED, Interval, paired_interval, t_interval, wilson_interval
-from weakdis_core.rows import PRESET_SEEDS, SEEDS, DeclaredRun, Row
+from weakdis_core.rows import PRESET_SEEDS, DeclaredRun, Row, with_seeds
 from weakdis_core.run_key import Versions
 from weakdis_core.scores.counts import count_of
 
@@ -53,11 +53,13 @@ class DeclaredRows:
         same = finished["core"].eq(self.versions.code)
         same &= finished["sklearn"].eq(self.versions.scikit_learn)
         self.left_out = int((~same).sum())
-        unique = finished[same].drop_duplicates(["config_hash", "source", "seed"], keep="last")
+        key = ["config_hash", "source", "seed"]
+        unique = finished[same].drop_duplicates(key, keep="last")
         by_seed = unique.set_index("seed", drop=False).sort_index()
         self._none = by_seed.iloc[:0]
         self._own = by_seed[by_seed["source"].eq("own")]
-        self._runs = dict(iter(by_seed.groupby(["config_hash", "source"])))
+        self._seeds = by_seed.index.unique()
+        self._runs = dict(iter(by_seed.groupby([by_seed[name].to_numpy() for name in key])))
 
     def runs(self, rows: Sequence[Row]) -> pd.DataFrame:
         """Return the finished runs of some rows, in order, without duplicates."""
@@ -80,8 +82,7 @@ class DeclaredRows:
         """Return a metric for each seed of a row; NaN where it is missing.
 
         Args:
-            row: A declared row. Its seeds come first, then other trained seeds. If our row is
-                declared with fewer seeds than `SEEDS`, the rest of `SEEDS` is left out.
+            row: A declared row. Its seeds come first, then other trained seeds.
             metric: Name of a test score, or `cpu_seconds`, which is NaN for runs on a GPU.
         """
         own = self._finished(row)
@@ -114,18 +115,12 @@ class DeclaredRows:
         return paired_interval(first[both].tolist(), second[both].tolist())
 
     def _finished(self, row: Row) -> pd.DataFrame:
-        first = row[0]
-        if len({run.config.data.data_seed for run in row}) > 1:
-            # Each data seed has its own configuration and training seed.
-            each = ((self._of(run), run.config.seed) for run in row)
-            return pd.concat([self._none, *(runs[runs["seed"].eq(seed)] for runs, seed in each)])
-        own = self._of(first)
-        # The ablation and the label curve declare our row with fewer seeds than Table 1 does.
-        more = set(SEEDS) - {run.config.seed for run in row} if first.row == first.variant else ()
-        return own[~own["seed"].isin([*PRESET_SEEDS, *more])]
-
-    def _of(self, run: DeclaredRun) -> pd.DataFrame:
-        return self._runs.get((run.config.hash(), run.config.data.source), self._none)
+        """Return the finished runs of a row: its declared seeds first, then other ones."""
+        more = (seed for seed in self._seeds if seed not in PRESET_SEEDS)
+        seeds = dict.fromkeys([*(run.config.seed for run in row), *more])
+        runs = (run.config for run in with_seeds(row, seeds))
+        keys = ((config.hash(), config.data.source, config.seed) for config in runs)
+        return pd.concat([self._none, *(self._runs[key] for key in keys if key in self._runs)])
 
 
 def read_metric(runs: pd.DataFrame, metric: str) -> pd.Series[float]:

@@ -114,9 +114,14 @@ def search_runs(client: MlflowClient, query: str, deleted: bool = False) -> Iter
 
 
 def name_draw(run: pd.Series[Any]) -> str:
-    """Return the draw of a run's labelled subset; runs older than the setting drew evenly."""
+    """Return the draw of a run's labelled subset; runs older than the setting drew evenly.
+
+    The monolithic model's even draw is one by combination.
+    """
     draw = run.get("data.label_draw")
-    return draw if isinstance(draw, str) else "even"
+    draw = draw if isinstance(draw, str) else "even"
+    monolithic = run.get("model.kind") == "monolithic"
+    return "combination" if draw == "even" and monolithic else draw
 
 
 def count_validation(run: pd.Series[Any]) -> int | None:

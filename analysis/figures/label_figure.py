@@ -18,7 +18,7 @@ _PUBLISHED = "Latent, published"
 
 
 def draw_labels(declared: DeclaredRows, source: Source, published: Published) -> bytes:
-    """Draw accuracies against the number of labels, with one panel for each variant.
+    """Draw accuracies against the number of random labels, with one panel for each variant.
 
     A diamond marks the paper's latent accuracy.
 

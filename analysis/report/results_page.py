@@ -74,7 +74,6 @@ def _build_section(
     table1 = accuracy_table.build_table1(runs, published)
     ceilings = disentanglement_table.measure_ceilings()
     table2 = disentanglement_table.build_table2(runs, published, ceilings)
-    quoted = {row.variant: row for row in published.table1}
     # The first list of seeds has our rows and those of the previous work.
     listed = _list_rows([source], ("models", "baselines"))
     others = _list_rows([source], ("labels", "ablation", "controls"))
@@ -99,15 +98,8 @@ def _build_section(
             )
             for table in ABLATIONS
         ],
-        "label_curves": [
-            (
-                quoted[variant],
-                study_tables.format_oracle(declared, rows.ours(variant, source)),
-                study_tables.build_labels(declared, source, variant),
-            )
-            for variant in rows.LABEL_VARIANTS
-        ],
-        "drawn_labels": study_tables.build_drawn_labels(declared, source),
+        "few_labels": study_tables.build_few_labels(declared, source),
+        "every_size": study_tables.build_labels(declared, source),
         "controls": study_tables.build_controls(declared, source),
         "spread": study_tables.build_spread(declared, source),
         "sharpness": study_tables.build_sharpness(declared, source),

@@ -76,13 +76,14 @@ def format_setting(value: Any) -> str:
     return format_value(value, 0) if value.is_integer() else f"{value:.3g}"
 
 
-def format_labels(labels: float, draw: str = "even") -> str:
-    """Format a labelled subset as `100` (drawn evenly) or `100 random`.
+def format_labels(labels: float, draw: str) -> str:
+    """Format a labelled subset, such as `100 random` or `1000 by combination`.
 
-    0 is all labels of own pictures.
+    0 is all labels of own pictures, which are not drawn.
     """
-    size = f"{labels:.0f}" if labels else "all"
-    return size if draw == "even" or not labels else f"{size} {draw}"
+    if not labels:
+        return "all"
+    return f"{labels:.0f} {'by ' if draw == 'combination' else ''}{draw}"
 
 
 def format_subset(row: pd.Series[Any]) -> str:

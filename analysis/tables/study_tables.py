@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,10 +12,10 @@ from analysis.data.runs import name_draw
 from analysis.statistics import t_interval
 from analysis.tables.rendering import NOTHING, format_labels, format_mean, format_value
 from weakdis_core import rows
-from weakdis_core.config.settings import LabelDraw, Source
+from weakdis_core.config.settings import Source
 from weakdis_core.data.variants import get_variant
 from weakdis_core.rows import DeclaredRun, Row
-from weakdis_core.studies import Ablation
+from weakdis_core.studies import STUDIES, Ablation
 
 ACCURACIES = {
     "Latent": "relation_accuracy_latent",
@@ -59,39 +57,46 @@ _EACH_SEED = {
 def build_ablation(declared: DeclaredRows, source: Source, table: Ablation) -> pd.DataFrame:
     """Build an ablation: our model's scores, and the paired difference that each change makes."""
     full = table.unchanged(source)
-    # Pairs use every seed that both rows have, not only the declared ones.
-    every = replace(table, seeds=rows.SEEDS).unchanged(source)
     metrics = ACCURACIES | _PICTURES
     if np.isnan(declared.interval(full, "nuisance_kept").value):
         del metrics["Nuisance kept"]
     lines = [{"Model": "ours", **_means(declared, full, metrics)}]
     for change, row in table.changed(source).items():
         differences = {
-            name: declared.difference(row, every, metric) for name, metric in metrics.items()
+            name: declared.difference(row, full, metric) for name, metric in metrics.items()
         }
         shown = {
-            name: format_mean(interval, len(full), _digits(metrics[name]), sign=True)
+            name: format_mean(interval, len(row), _digits(metrics[name]), sign=True)
             for name, interval in differences.items()
         }
         lines.append({"Model": change, **shown, "Seeds": f"{differences['Latent'].n}"})
     return pd.DataFrame(lines)
 
 
-def build_labels(declared: DeclaredRows, source: Source, variant: str) -> pd.DataFrame:
-    """Build the table of accuracies by the size of the labelled subset."""
-    curve = {f"{size}": rows.with_labels(variant, source, size) for size in rows.LABELS}
-    return _table(declared, "Labels", curve, ACCURACIES)
-
-
-def build_drawn_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
-    """Build the table of labels drawn at random or chosen, of rows that have a finished run."""
-    draws: tuple[LabelDraw, ...] = ("random", "chosen")
+def build_few_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of pixel accuracies with few labels that are drawn at random."""
     lines = []
-    for variant, draw, labels in product(rows.VARIANTS, draws, rows.LABELS):
-        row = rows.drawn_labels(variant, source, labels, draw)
-        if declared.seeds(row):
-            line = {"Variant": variant, "Labels": format_labels(labels, draw)}
-            lines.append(line | _means(declared, row, ACCURACIES | _PSNR))
+    for variant in rows.VARIANTS:
+        line = {"Variant": variant}
+        for size in rows.FEW_LABELS:
+            row = rows.with_labels(variant, source, size)
+            pixels = declared.interval(row, ACCURACIES["Pixels"])
+            line[f"{size} labels"] = format_mean(pixels, len(row), 3)
+        seconds = declared.interval(rows.ours(variant, source), "cpu_seconds")
+        lines.append(line | {"Core-seconds": format_mean(seconds, len(rows.SEEDS), 0)})
+    return pd.DataFrame(lines)
+
+
+def build_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
+    """Build the table of accuracies by the labelled subset, of rows that have a finished run."""
+    lines = []
+    for variant in rows.VARIANTS:
+        for row in STUDIES["labels"](variant, source):
+            if declared.seeds(row):
+                data = row[0].config.data
+                labels = format_labels(data.labels, data.label_draw)
+                line = {"Variant": variant, "Labels": labels}
+                lines.append(line | _means(declared, row, ACCURACIES | _PSNR))
     return pd.DataFrame(lines)
 
 

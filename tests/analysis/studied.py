@@ -23,7 +23,7 @@ _TAGS = {
     "outcome": "outcome", "device": "device", "machine": "machine", "commit": "git_commit",
     "torch": "version.torch", "numpy": "version.numpy", "python": "version.python",
 }  # fmt: skip
-_PARAMS = ("model.kind", "data.labels", "training.steps")
+_PARAMS = ("model.kind", "data.labels", "data.label_draw", "training.steps")
 
 
 def studied(
@@ -49,10 +49,8 @@ def _run(run: DeclaredRun, versions: Versions) -> dict[str, object]:
         "sklearn": key.versions.scikit_learn, "status": "FINISHED", "outcome": "complete",
         "device": "cpu x86_64", "machine": "Abacus", "commit": "0123456789abcdef", "torch": "2",
         "numpy": "2", "python": "3", "started": at, "finished": at,
-        "model.kind": run.config.model.kind, "data.labels": run.config.data.labels,
-        "training.steps": run.config.training.steps, "cpu_seconds": 100.0,
-        "scoring_seconds": 10.0, "test/images": 100.0,
-    }  # fmt: skip
+        "cpu_seconds": 100.0, "scoring_seconds": 10.0, "test/images": 100.0,
+    } | {name: run.config.flat()[name] for name in _PARAMS}  # fmt: skip
 
 
 def track(store: Store, runs: pd.DataFrame) -> None:

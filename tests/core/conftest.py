@@ -108,8 +108,7 @@ def bars_config(**changes: object) -> Config:
     description = BARS.model_dump(mode="json")
     values |= {"data.variant": "bars", "data.source": "own", "data.description": description}
     values |= {"data.labels": 0, "loss.prior_matching": "kl", "loss.label_weight": 1.0}
-    values |= {"loss.cycle_weight": 0.1, "loss.cycle_swaps": 0.5, "loss.prior_refit_every": 3}
-    values |= {"loss.sleep_weight": 0.1}
+    values |= {"loss.sleep_weight": 0.1, "loss.prior_refit_every": 3}
     return Config().with_values(values | changes)
 
 

@@ -41,7 +41,6 @@ ADDITIONS: dict[str, Addition] = {
     "ordered means": Addition("loss.ordered_means"),
     "consistency": Addition("loss.consistency_weight"),
     "sleep phase": Addition("loss.sleep_weight"),
-    "cycle": Addition("loss.cycle_weight", details=("loss.cycle_start", "loss.cycle_swaps")),
     "image noise": Addition("loss.image_noise"),
     "resampling": Addition("loss.resample_probability", details=("loss.resample_confidence",)),
     "object-centred encoder": Addition("model.encoder"),

@@ -37,12 +37,11 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Config:
-        for name in ("model.nuisance_partitions", "loss.cycle_swaps"):
-            if self.model.kind == "monolithic" and (value := self.flat()[name]):
-                raise ValueError(
-                    f"{name} {value} needs several partitions, model.kind monolithic has one; "
-                    "its own presets turn this off"
-                )
+        if self.model.kind == "monolithic" and (value := self.model.nuisance_partitions):
+            raise ValueError(
+                f"model.nuisance_partitions {value} needs several partitions, model.kind "
+                "monolithic has one; its own presets turn this off"
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:

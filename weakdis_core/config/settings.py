@@ -138,12 +138,6 @@ class LossSettings(Settings):
     """Addition: the encoder must read the values of images that the decoder draws from prior
     samples (the sleep phase of Hinton et al., 1995). The weight grows from 10% to 30% of the
     steps."""
-    cycle_weight: Weight = 0.0
-    """Addition: decoded prior samples must keep their values when they are encoded again."""
-    cycle_start: Fraction = 0.2
-    """Fraction of the steps after which the cycle term begins."""
-    cycle_swaps: Fraction = 0.0
-    """Fraction of the cycle's codes that are labelled codes with swapped partitions."""
     resample_probability: Fraction = 0.0
     """Addition: probability that the decoder receives a new sample of the component instead of the
     code of a confident partition."""
@@ -169,7 +163,7 @@ class TrainingSettings(Settings):
     """Labelled images of a step, in addition to the unlabelled ones, and images of the sleep phase.
     A few are enough if the autoencoder's loss uses no labels and the prior is fitted once."""
     relation_batch_size: int = Field(128, ge=1, le=16_384)
-    """Codes of a step of the relational learner and of the cycle term."""
+    """Codes of a step of the relational learner."""
     learning_rate: Rate = 1e-4
     """Adam's learning rate for the autoencoder."""
     discriminator_learning_rate: Rate = 1e-4

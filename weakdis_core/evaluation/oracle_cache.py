@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,9 +79,8 @@ def _load(path: Path, prepared: Prepared) -> Oracle | None:
     try:
         state = read_checkpoint(path)
         network.load_state_dict(state["network"])
-        accuracies = [state["clean_accuracy"], state["softened_accuracy"]]
-        # Files of earlier versions, of shipped variants only, have none.
-        accuracies.append(state.get("validation_accuracy", math.nan))
+        kinds = ("clean", "softened", "validation")
+        accuracies = [state[f"{kind}_accuracy"] for kind in kinds]
         reads = state["reads"]
     except (UserError, KeyError, RuntimeError):
         # The file is missing, damaged or of another layout.

@@ -81,12 +81,9 @@ class Objectives:
             add("consistency", share * loss.consistency_weight, term)
         if stage == "full" and loss.sleep_weight and (share := ramp(fraction)):
             add("sleep", share * loss.sleep_weight, self._sleep(codes.detach(), prior))
-        labelled_codes = labelled_codes.detach()
-        if stage != "warmup" and loss.cycle_weight and fraction >= loss.cycle_start:
-            add("cycle", loss.cycle_weight, self._cycle(labelled_codes, batch.values, prior))
         total = torch.stack(weighted).sum()
         self.networks.minimise("autoencoder", total, self.config.training.clip)
-        return terms, labelled_codes
+        return terms, labelled_codes.detach()
 
     def relational_step(self, prior: Prior) -> dict[str, Tensor]:
         """Minimise Eq. 3 on codes sampled from the priors; return the loss term, detached."""
@@ -177,39 +174,12 @@ class Objectives:
         Their nuisance partitions are those of the batch's codes `(batch, partitions, latent)`.
         """
         model, factors = self.networks.autoencoder, self.networks.relational.factors
+        generator = self.generators["priors"]
         with torch.no_grad():
-            values, codes = self._sample_codes(self.config.training.labelled_batch_size, prior)
+            values = self.coding.sample(self.config.training.labelled_batch_size, generator)
+            codes = prior.sample(prior.pad(values), generator)
             codes[:, factors:] = batch_codes[: len(codes), factors:]
             images = model.decode(codes).sigmoid()
         read = model.encode(images).sample(self.generators["codes"])
         temperature = self.config.loss.label_temperature
         return losses.component_cross_entropy(prior, read, values, temperature)
-
-    def _sample_codes(self, n: int, prior: Prior) -> tuple[Tensor, Tensor]:
-        """Draw components `(n, coded)` uniformly, and a code of each `(n, partitions, latent)`."""
-        generator = self.generators["priors"]
-        values = self.coding.sample(n, generator)
-        return values, prior.sample(prior.pad(values), generator)
-
-    def _cycle(self, labelled_codes: Tensor, labelled_values: Tensor, prior: Prior) -> Tensor:
-        """Return the loss of values that the frozen encoder reads from their decoded codes."""
-        model, n = self.networks.autoencoder, self.config.training.relation_batch_size
-        with torch.no_grad():
-            values, codes = self._sample_codes(n, prior)
-            swaps = round(self.config.loss.cycle_swaps * n)
-            if swaps:
-                swapped = self._swap(labelled_codes, labelled_values, swaps)
-                values[:swaps], codes[:swaps] = swapped
-        images = model.decode(codes).sigmoid()
-        with frozen(model.encoder):
-            read = model.encode(images).means
-        return losses.component_cross_entropy(prior, read, values)
-
-    def _swap(self, codes: Tensor, values: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Return `n` values and codes, each partition of which comes from a random row."""
-        generator, partitions = self.generators["priors"], codes.shape[1]
-        size, device = (n, partitions), codes.device
-        rows = torch.randint(len(codes), size, generator=generator, device=device)
-        column = torch.arange(partitions, device=device)
-        factors = self.networks.relational.factors
-        return values[rows[:, :factors], column[:factors]], codes[rows, column]

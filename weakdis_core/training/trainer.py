@@ -239,18 +239,15 @@ class Trainer:
                     f"{path}: written on {state['device']}, cannot be continued on "
                     f"{self.device.type}; use runtime.device {state['device']}"
                 )
-            # Checkpoints of earlier versions have fewer generators and no running means.
             for name, saved_state in state["generators"].items():
                 self.generators[name].set_state(saved_state)
-        self.consistency.load_state_dict(state.get("consistency", {}))
+        self.consistency.load_state_dict(state["consistency"])
         self.networks.load_state_dict(state["networks"])
         prior = {name: value.to(self.device) for name, value in state["prior"].items()}
         self.prior = type(self.prior)(**prior)
         self.labelled.codes = state["memory"].to(self.device)
-        self.step, self.seconds = state["step"], state["seconds"]
-        # Checkpoints of earlier versions have no CPU time and no density.
-        self.cpu_seconds = state.get("cpu_seconds", math.nan)
-        self.lowest_density = state.get("lowest_density")
+        self.step, self.lowest_density = state["step"], state["lowest_density"]
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self._terms.load_state_dict(state, self.device)
 
     def _train_step(self) -> None:

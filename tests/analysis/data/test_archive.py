@@ -91,7 +91,7 @@ def test_run_replaces_only_its_stale_predecessor(tmp_path: Path) -> None:
         one(OURS, 1.0, old),
         one(OURS[1:], 2.0, old),
         one(rows.ours("dsprites_v2", "official"), 3.0, old),
-        one(OURS, 4.0, Versions(HERE.code, "1.0"), row="dsprites_v2 without cycle"),
+        one(OURS, 4.0, Versions(HERE.code, "1.0"), row="dsprites_v2 without clipping"),
         one(OURS, 5.0),
     )
     values = {
@@ -102,7 +102,7 @@ def test_run_replaces_only_its_stale_predecessor(tmp_path: Path) -> None:
         ("dsprites_v2", "11", "rendered"): "5",
         ("dsprites_v2", "12", "rendered"): "2",
         ("dsprites_v2", "11", "official"): "3",
-        ("dsprites_v2 without cycle", "11", "rendered"): "4",
+        ("dsprites_v2 without clipping", "11", "rendered"): "4",
     }
 
 

@@ -58,11 +58,6 @@ def test_seeds_beyond_the_declared_ones_count_and_those_of_the_presets_do_not() 
     more = rows.ours("dsprites_v4", "rendered", [3, 11, 21])
     declared = DeclaredRows(studied((more, latent([0.1, 0.8, 0.6]))))
     assert declared.values(OURS, LATENT).dropna().to_dict() == {11: 0.8, 21: 0.6}
-    # Our row on fewer seeds: 14 and 15 are of Table 1 alone.
-    few = rows.ours("dsprites_v4", "rendered", rows.FEWER_SEEDS)
-    declared = DeclaredRows(studied((OURS, latent([0.8, 0.8, 0.8, 0.1, 0.1]))))
-    assert declared.interval(few, LATENT).value == pytest.approx(0.8)
-    assert declared.seeds(few) == 3
 
 
 def test_only_finished_runs_of_studies_count() -> None:

@@ -88,7 +88,7 @@ def test_five_confirmed_seeds_make_a_row(store: Store) -> None:
     assert "‡" not in text
 
 
-@pytest.mark.parametrize(("draw", "shown"), [("even", "100"), ("random", "100 random")])
+@pytest.mark.parametrize(("draw", "shown"), [("even", "100 even"), ("random", "100 random")])
 def test_the_draw_of_the_labels_is_named(store: Store, draw: str, shown: str) -> None:
     store.trial(stage="confirm", metrics=scores(0.9), labels=100, data__label_draw=draw)
     assert row(built(store))["label_draw"] == draw
@@ -193,7 +193,7 @@ def test_previous_work_shows_its_share_of_combinations_and_seeds() -> None:
     scores = {LATENT: [0.4] * 3, "factor_accuracy": [0.5] * 3, "coverage": [0.926] * 3}
     table = build_table1(studied((previous, scores)), PAPER)
     shown = format_cells(table, WIDE).set_index("Variant").loc["dsprites_v4"]
-    assert (shown["Model"], shown["Labels"], shown["Seeds"]) == ("previous work", "1000", "3")
+    assert (shown["Model"], shown["Labels"], shown["Seeds"]) == ("previous work", "1000 by combination", "3")
     assert shown["Latent"] == "0.400 ± 0.000 (of 0.926)"
     assert shown["Factors"] == "0.500 ± 0.000"
     few = build_table1(studied((previous, {LATENT: [0.4]})), PAPER)

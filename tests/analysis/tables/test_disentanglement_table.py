@@ -96,12 +96,12 @@ def test_five_confirmed_seeds_make_a_row_for_each_form_of_codes(store: Store) ->
     found = lines(text, "dsprites_v4", "ours, confirmed")
     assert [row[2] for row in found] == ["converted", "raw", "by partition"]
     assert found[0][3:] == [
-        "rendered", "1000", "5", "0.940 ± 0.039", "0.930 ± 0.039", "0.550 ± 0.000",
+        "rendered", "1000 even", "5", "0.940 ± 0.039", "0.930 ± 0.039", "0.550 ± 0.000",
     ]  # fmt: skip
     assert found[2][-3:] == ["0.800 ± 0.000", "-", "-"]
     assert "10000 train rows (2000 for DCI of raw codes), core 1, scikit-learn 1.9.1" in text
     own, variants = lines(text, "dsprites_v4", "perfect codes")
-    assert own[3:] == ["rendered", "1000", "5", "-", "0.990 ± 0.000", "0.580 ± 0.000"]
+    assert own[3:] == ["rendered", "1000 even", "5", "-", "0.990 ± 0.000", "0.580 ± 0.000"]
     assert variants[3:] == ["-", "-", "-", "1.000", "0.980", "0.600"]
     assert "‡" not in text
     # The other variant has none yet.

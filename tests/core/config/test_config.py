@@ -92,7 +92,7 @@ def test_errors_name_invalid_files(tmp_path: Path) -> None:
 
 def test_settings_at_their_defaults_do_not_change_the_hash() -> None:
     assert (
-        Config.model_validate({"data": {"labels": 1000}, "loss": {"cycle_weight": 0.0}}).hash()
+        Config.model_validate({"data": {"labels": 1000}, "loss": {"sleep_weight": 0.0}}).hash()
         == Config().hash()
     )
     assert Config.model_validate({"data": {"labels": 300}}).hash() != Config().hash()

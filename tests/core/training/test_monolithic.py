@@ -110,11 +110,11 @@ def test_presets_change_only_the_declared_settings(name: PresetName, variant: st
     changed = {key for key in before if before[key] != after[key]}
     assert after["model.kind"] == "monolithic"
     needed = {
-        "model.kind", "model.latent_size", "model.nuisance_partitions",
-        "loss.cycle_swaps", "loss.resample_probability", "loss.shared_covariance",
+        "data.label_draw", "model.kind", "model.latent_size", "model.nuisance_partitions",
+        "loss.resample_probability", "loss.nuisance_weight", "loss.shared_covariance",
     }  # fmt: skip
     better = {
-        "loss.label_temperature", "loss.lambda", "loss.cycle_weight", "loss.cycle_start",
+        "loss.label_temperature", "loss.lambda",
         "training.warmup", "training.ramp_steps", "training.clip",
     }  # fmt: skip
     assert changed <= needed | (better if name != "paper" else set())
@@ -125,18 +125,10 @@ def test_presets_change_only_the_declared_settings(name: PresetName, variant: st
     assert config.loss.shared_covariance == (name != "paper")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model.nuisance_partitions", 1),
-        ("loss.cycle_swaps", 0.5),
-    ],
-)
-def test_settings_that_need_several_partitions_are_an_error(name: str, value: object) -> None:
-    with pytest.raises(
-        UserError, match=f"{name} {value} needs several partitions, model.kind mono"
-    ):
-        preset("default", "dsprites_v2", "monolithic").with_values({name: value})
+def test_nuisance_partitions_of_a_monolithic_model_are_an_error() -> None:
+    config = preset("default", "dsprites_v2", "monolithic")
+    with pytest.raises(UserError, match=r"partitions 1 needs several partitions"):
+        config.with_values({"model.nuisance_partitions": 1})
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
@@ -149,8 +141,7 @@ def test_monolithic_model_trains_evaluates_and_manipulates(
     modular = preset(name, "dsprites_v2").with_values(SMALL)
     same = set(list(Trainer(modular, sprites, sprites_oracle).fit())[-1].metrics)
     more = {"val/coverage", "val/relation_coverage", "val/images_judged"}
-    cycle = {"train/cycle"} if config.loss.cycle_weight else set()
-    assert set(last) == same | more | cycle
+    assert set(last) == same | more
     assert last["val/coverage"] == last["val/relation_coverage"] == 1.0
     assert last["val/images_judged"] == 50.0
     codes = trainer.networks.autoencoder.encode(trainer.bank.batch(trainer.images_of("test", 3)))

@@ -30,7 +30,7 @@ def trainer(bars: Prepared, bars_oracle: Oracle) -> Trainer:
     for report in trainer.fit():
         terms = {name: value for name, value in report.metrics.items() if "train/" in name}
         assert all(math.isfinite(value) for value in terms.values())
-    assert {"train/label", "train/kl", "train/sleep", "train/cycle"} <= set(terms)
+    assert {"train/label", "train/kl", "train/sleep"} <= set(terms)
     return trainer
 
 
@@ -86,8 +86,7 @@ def test_labelled_images_alone_are_transformed(
 def test_training_reads_labels_of_the_asked_subset_only(
     kind: str, bars: Prepared, bars_oracle: Oracle
 ) -> None:
-    swaps = {} if kind == "modular" else {"loss.cycle_swaps": 0.0}
-    config = bars_config(**{"data.labels": 60, "training.steps": 12, "model.kind": kind} | swaps)
+    config = bars_config(**{"data.labels": 60, "training.steps": 12, "model.kind": kind})
     clean, poisoned = (Trainer(config, bars, bars_oracle) for _ in range(2))
     assert len(clean.labelled_index) == 60
     if kind == "monolithic":

@@ -15,7 +15,6 @@ ALONE = {
     "loss.reconstruction_weight": 0.0,
     "loss.prior_matching": "kl",
     "loss.label_weight": 0.0,
-    "loss.cycle_weight": 0.0,
     "loss.sleep_weight": 1.0,
 }
 

@@ -143,7 +143,7 @@ def test_training_goes_on_without_a_label_of_some_values(
     for report in trainer.fit():
         terms = [value for name, value in report.metrics.items() if "train/" in name]
         assert all(map(math.isfinite, terms))
-    assert "train/cycle" in report.metrics
+    assert "train/sleep" in report.metrics
     has_component = trainer.prior.log_weights[0].isfinite()
     assert has_component[missing].all() if ordered else not has_component[missing].any()
     assert 0 <= trainer.evaluate("test")["relation_accuracy_pixels"] <= 1
@@ -235,9 +235,10 @@ def test_damaged_checkpoint_is_an_error(
             trainer.load(path)
         # Torch's own message advises an unsafe load.
         assert "weights_only" not in str(refused.value)
-    torch.save({"schema": 99}, path)
-    with pytest.raises(UserError, match=r"schema 99, this version reads schema 3"):
-        trainer.load(path)
+    for state, version in (({"core": 99}, "99"), ({"schema": 3}, "2 or earlier")):
+        torch.save(state, path)
+        with pytest.raises(UserError, match=rf"written by version {version} of the core, and"):
+            trainer.load(path)
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
 
@@ -251,12 +252,10 @@ def test_missing_device_is_an_error(sprites: Prepared, sprites_oracle: Oracle) -
 def test_reduced_precision_keeps_densities_and_losses_in_float32(
     sprites: Prepared, sprites_oracle: Oracle
 ) -> None:
-    config = small_config("dsprites_v2").with_values(
-        {"runtime.precision": "bfloat16", "loss.cycle_weight": 0.2}
-    )
+    config = small_config("dsprites_v2").with_values({"runtime.precision": "bfloat16"})
     trainer = Trainer(config, sprites, sprites_oracle)
     reports = list(trainer.fit())
-    assert all(math.isfinite(reports[1].metrics[f"train/{name}"]) for name in ("label", "cycle"))
+    assert all(math.isfinite(reports[1].metrics[f"train/{name}"]) for name in ("label", "sleep"))
     model = trainer.networks.autoencoder
     codes = model.encode(trainer.bank.batch(trainer.train_index[:4])).means
     exact = Trainer(small_config("dsprites_v2"), sprites, sprites_oracle)
@@ -298,6 +297,6 @@ def test_checkpoint_of_other_images_or_another_device_is_an_error(
         trainer.load(path)
     # An evaluation needs no generators of training.
     trainer.load(path, to_continue=False)
-    torch.save({"schema": state["schema"], "network": {}}, path)
+    torch.save({"core": state["core"], "network": {}}, path)
     with pytest.raises(UserError, match=r"holds no settings"):
         trainer.load(path)
