@@ -17,7 +17,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.errors import UserError
 
 LATENT_SIZES = (4, 6, 8, 12, 16)
-LABELS = (100, 300, 1000)
+LABELS = (30, 100, 300, 1000)
 # In the sweep at commit 2839440 (docs/measurements.md) the four best trials had lambda from .4 to
 # 7.7 and warmups from .02 to .07. Those with .12 or more were stopped early, or had fewer labels.
 LAMBDA_RANGES = {"adversarial": (0.05, 1.0), "kl": (0.3, 8.0)}

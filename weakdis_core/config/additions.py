@@ -52,7 +52,6 @@ ADDITIONS: dict[str, Addition] = {
     "learning rate ramp": Addition("training.ramp_steps"),
     "learning rate decay": Addition("training.decay"),
     "transformations": Addition("training.transform"),
-    "labelled transformations": Addition("training.transform_labelled"),
     "clipping": Addition("training.clip"),
     "ending phase": Addition("training.ending", dependents=("ending on means",)),
     "ending on means": Addition("training.ending_means"),

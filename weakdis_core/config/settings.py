@@ -177,9 +177,6 @@ class TrainingSettings(Settings):
     transform: bool = False
     """Addition: transform the images at random, as the data set's description allows, except in
     the ending."""
-    transform_labelled: bool = False
-    """Addition: transform the labelled images only. Few of them are memorised otherwise, while the
-    decoder still learns the unlabelled images as they are."""
     clip: float = Field(0.0, ge=0, le=1e6)
     """Addition (> 0): largest gradient norm of the autoencoder."""
     evaluations: int = Field(20, ge=1, le=10_000)

@@ -20,14 +20,13 @@ class Batch:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
-        other: The unlabelled images in their other form: as they are if `images` are transformed
-            (`training.transform`), otherwise transformed.
+        clean: The unlabelled images as they are, not transformed.
     """
 
     images: Tensor
     values: Tensor
     rows: Tensor
-    other: Tensor
+    clean: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +52,17 @@ class BatchSource:
     generators: dict[str, torch.Generator]
 
     def draw(self, transformed: bool) -> Batch:
-        """Draw a batch, `transformed` as the settings ask or as the images are."""
+        """Draw a batch, `transformed` if the settings ask for it too."""
         training = self.config.training
         unlabelled = self._draw("images", len(self.train), training.batch_size)
         rows = self._draw("labels", len(self.labelled), training.labelled_batch_size)
         images = self.bank.batch(torch.cat([self.train[unlabelled], self.labelled[rows]]))
-        n = training.batch_size
-        other = images[:n]
-        if transformed:
-            if training.transform:
-                images = self._transform(images)
-            elif training.transform_labelled:
-                images = torch.cat([other, self._transform(images[n:])])
-            if self.config.loss.consistency_weight and not training.transform:
-                other = self._transform(other)
-        return Batch(images, self.components[rows], rows, other)
+        clean = images[: training.batch_size]
+        if transformed and training.transform:
+            source = self.generators["transformations"]
+            images = transform(images, self.transformations, source)
+        return Batch(images, self.components[rows], rows, clean)
 
     def _draw(self, generator: str, n: int, size: int) -> Tensor:
         source = self.generators[generator]
         return torch.randint(n, (size,), generator=source, device=self.train.device)
-
-    def _transform(self, images: Tensor) -> Tensor:
-        return transform(images, self.transformations, self.generators["transformations"])

@@ -77,7 +77,7 @@ class Objectives:
             )
             add("label", loss.label_weight, label)
         if stage == "full" and loss.consistency_weight and (share := ramp(fraction)):
-            term = self._consistency(posterior.means, codes, batch, prior)
+            term = self._consistency(codes, batch, prior)
             add("consistency", share * loss.consistency_weight, term)
         if stage == "full" and loss.sleep_weight and (share := ramp(fraction)):
             add("sleep", share * loss.sleep_weight, self._sleep(codes.detach(), prior))
@@ -155,18 +155,13 @@ class Objectives:
             fresh = prior.sample(values, generator)
         return torch.where(chosen.unsqueeze(-1), fresh, codes)
 
-    def _consistency(self, means: Tensor, codes: Tensor, batch: Batch, prior: Prior) -> Tensor:
+    def _consistency(self, codes: Tensor, batch: Batch, prior: Prior) -> Tensor:
         """Return the loss of values that are read in clean images and not in transformed ones."""
-        model, temperature = self.networks.autoencoder, self.config.loss.label_temperature
-        n = len(batch.other)
-        if self.config.training.transform:
-            with torch.no_grad():
-                clean, changed = model.encode(batch.other).means, codes[:n]
-        else:
-            clean = means[:n].detach()
-            changed = model.encode(batch.other).sample(self.generators["codes"])
+        temperature = self.config.loss.label_temperature
+        with torch.no_grad():
+            clean = self.networks.autoencoder.encode(batch.clean).means
         values = self.consistency.targets(prior, clean, temperature)
-        return losses.component_cross_entropy(prior, changed, values, temperature)
+        return losses.component_cross_entropy(prior, codes[: len(clean)], values, temperature)
 
     def _sleep(self, batch_codes: Tensor, prior: Prior) -> Tensor:
         """Return the loss of values that the encoder reads in images of prior samples.

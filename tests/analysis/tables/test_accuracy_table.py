@@ -193,7 +193,11 @@ def test_previous_work_shows_its_share_of_combinations_and_seeds() -> None:
     scores = {LATENT: [0.4] * 3, "factor_accuracy": [0.5] * 3, "coverage": [0.926] * 3}
     table = build_table1(studied((previous, scores)), PAPER)
     shown = format_cells(table, WIDE).set_index("Variant").loc["dsprites_v4"]
-    assert (shown["Model"], shown["Labels"], shown["Seeds"]) == ("previous work", "1000 by combination", "3")
+    assert (shown["Model"], shown["Labels"], shown["Seeds"]) == (
+        "previous work",
+        "1000 by combination",
+        "3",
+    )
     assert shown["Latent"] == "0.400 ± 0.000 (of 0.926)"
     assert shown["Factors"] == "0.500 ± 0.000"
     few = build_table1(studied((previous, {LATENT: [0.4]})), PAPER)

@@ -116,6 +116,10 @@ def test_own_pictures_are_found_by_name_without_their_files() -> None:
     table = study_tables.build_own(DeclaredRows(runs))
     assert table["Data"].tolist() == ["digits"]
     shown = of(table, Data="digits")
-    assert (shown["Pixels"], shown["Labels"], shown["Seeds"]) == ("0.800 ± 0.248", "1000 random", "3")
+    assert (shown["Pixels"], shown["Labels"], shown["Seeds"]) == (
+        "0.800 ± 0.248",
+        "1000 random",
+        "3",
+    )
     assert shown["Core-seconds"] == "100 ± 0"
     assert study_tables.build_own(declared()).empty

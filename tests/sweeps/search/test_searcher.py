@@ -114,7 +114,7 @@ def test_pareto_has_two_values_and_prunes_too(tmp_path: Path) -> None:
 OUTSIDE = [
     ("model.latent_size", 10, "one of (4, 6, 8, 12, 16)"),
     ("model.latent_size", "8", "one of (4, 6, 8, 12, 16)"),
-    ("data.labels", None, "one of (100, 300, 1000)"),
+    ("data.labels", None, "one of (30, 100, 300, 1000)"),
     ("loss.lambda", 100.0, "a number from 0.3 to 8"),
     ("loss.lambda", "strong", "a number from 0.3 to 8"),
     ("training.warmup", float("nan"), "a number from 0.02 to 0.25"),

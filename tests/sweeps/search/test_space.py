@@ -17,7 +17,7 @@ def test_the_four_settings_are_searched_by_default() -> None:
         "model.latent_size": CategoricalDistribution((4, 6, 8, 12, 16)),
         "loss.lambda": FloatDistribution(0.3, 8.0, log=True),
         "training.warmup": FloatDistribution(0.02, 0.25),
-        "data.labels": CategoricalDistribution((100, 300, 1000)),
+        "data.labels": CategoricalDistribution((30, 100, 300, 1000)),
     }
 
 
@@ -61,7 +61,7 @@ def test_warmup_leaves_room_for_the_ending() -> None:
 
 def test_labels_beyond_the_train_split_are_left_out() -> None:
     config = preset("quick", "dsprites_v4").with_values({"data.max_images": 1000})
-    assert build_space(config, {})["data.labels"] == CategoricalDistribution((100, 300))
+    assert build_space(config, {})["data.labels"] == CategoricalDistribution((30, 100, 300))
 
 
 @pytest.mark.parametrize("name", ["default", "quick", "paper", "generic"])
