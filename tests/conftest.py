@@ -89,7 +89,7 @@ def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("WEAKDIS_CACHE", str(place))
         briefly = functools.partial(train_oracle, steps=BRIEF)
         patch.setattr(oracle_cache, "train_oracle", briefly)
-        for seed in (0, 1):
+        for seed in (0, 1, 2):
             data = small_config("dsprites_v2").with_values({"data.data_seed": seed}).data
             oracle_cache.prepare_oracle(prepare(data), data)
     return place

@@ -23,6 +23,7 @@ _COMMON: dict[str, Any] = {
     "model.hidden": 256,
     "model.discriminator_width": 256,
     "model.relational_width": 256,
+    "model.residual_relations": True,
     "loss.prior_matching": "kl",
     "loss.standardise_prior": True,
     "loss.covariance_scale": 0.1,
@@ -59,7 +60,6 @@ _FAMILY: dict[str, dict[str, Any]] = {
     "shapes3d": {
         "model.decoder": "palette",
         "model.nuisance_partitions": 1,
-        "model.residual_relations": True,
         "model.he_initialisation": True,
         "model.upsampling": "pixel_shuffle",
         "loss.reconstruction_weight": 0.02,
@@ -120,7 +120,6 @@ _MONOLITHIC: dict[str, dict[str, Any]] = {
     "dsprites": {
         "loss.lambda": 1.0,
         "loss.label_temperature": 20.0,
-        "model.residual_relations": True,
         "training.warmup": 0.03,
         "training.ramp_steps": 60,
         "training.clip": 5.0,

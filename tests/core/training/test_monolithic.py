@@ -114,7 +114,7 @@ def test_presets_change_only_the_declared_settings(name: PresetName, variant: st
         "loss.resample_probability", "loss.nuisance_weight", "loss.shared_covariance",
     }  # fmt: skip
     better = {
-        "loss.label_temperature", "loss.lambda", "model.residual_relations",
+        "loss.label_temperature", "loss.lambda",
         "training.warmup", "training.ramp_steps", "training.clip",
     }  # fmt: skip
     assert changed <= needed | (better if name != "paper" else set())

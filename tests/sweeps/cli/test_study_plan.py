@@ -49,7 +49,7 @@ def test_a_study_uses_its_own_variants() -> None:
     assert asked("models").variants == asked("models", variant="all").variants == rows.VARIANTS
     assert asked("labels").variants == study_variants("labels") == rows.VARIANTS
     assert list(asked("models", variant="dsprites_v4").sweep_names().values()) == [
-        "study-models-dsprites_v4-core2"
+        "study-models-dsprites_v4-core3"
     ]
 
 

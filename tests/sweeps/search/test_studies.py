@@ -25,11 +25,12 @@ from tests.sweeps.support.finished import runs_of
 from tests.sweeps.support.held import hold, release
 from tests.sweeps.support.machines import Machines
 from tests.sweeps.support.small_study import CHANGES, COMMIT
+from weakdis_core.version import CODE_VERSION
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 VARIANT = "dsprites_v2"
-NAME = f"study-controls-{VARIANT}-core2"
+NAME = f"study-controls-{VARIANT}-core{CODE_VERSION}"
 ROWS = [f"{VARIANT}, {end}" for end in ("literal objective", "labels shuffled", "untrained")]
 # What differs between two trainings of the same run.
 OWN = ("cpu_seconds", "scoring_seconds", "finished")
