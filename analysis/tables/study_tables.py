@@ -164,7 +164,7 @@ def list_seeds(declared: DeclaredRows, wanted: Iterable[Row]) -> pd.DataFrame:
 
 
 def format_oracle(declared: DeclaredRows, row: Row) -> str:
-    """Format the accuracy of a row's oracle; all seeds share it, so it has no interval."""
+    """Format the mean accuracy of a row's oracles, one for each data seed."""
     return format_value(declared.interval(row, "oracle_accuracy").value, 3)
 
 
