@@ -113,9 +113,9 @@ _VARIANT: dict[str, dict[str, Any]] = {
 }
 
 # Settings that suit the previous work's model better than ours, on seed 2 and data seed 0. Many
-# components are close together, so the label loss needs a higher temperature to keep a gradient: at
-# commit 5eb8728 `python -m weakdis_core train --variant dsprites_v4 --model monolithic --seed 2` has
-# a pixel accuracy of .574 on test, and of .196 with `--loss.label-temperature 2`.
+# components are close together, so the label loss needs a higher temperature to keep a gradient:
+# `python -m weakdis_core train --variant dsprites_v4 --model monolithic --seed 2` at commit 5eb8728
+# has a pixel accuracy of .574 on test, and of .196 with `--loss.label-temperature 2`.
 _MONOLITHIC: dict[str, dict[str, Any]] = {
     "dsprites": {
         "loss.lambda": 1.0,

@@ -116,14 +116,26 @@ def find_sweep(settings: SweepSettings, name: str) -> StoredSweep:
     confirm = None
     with contextlib.suppress(KeyError):
         confirm = optuna.load_study(study_name=f"{name}/confirm", storage=storage)
+    core = stored.get(_CORE, _FIRST_CORE)
     try:
         own = _StoredSettings.model_validate(stored["settings"])
-        base = Config.model_validate(stored["base"])
+        shared = stored["base"] if core == CODE_VERSION else _drop_unknown(stored["base"])
+        base = Config.model_validate(shared)
     except ValidationError as error:
         reason = describe(error).replace("\n", "; ")
         raise UserError(f"{asked}: {name!r} is of another version of weakdis ({reason})") from None
-    core = stored.get(_CORE, _FIRST_CORE)
     return StoredSweep(name, study, confirm, own, base, core, stored.get(_ENDED))
+
+
+def _drop_unknown(base: dict[str, Any]) -> dict[str, Any]:
+    """Drop settings that only another core has; its sweeps are shown and never continued."""
+    known = Config().to_dict()
+    return {
+        part: {name: value for name, value in values.items() if name in known[part]}
+        if isinstance(values, dict)
+        else values
+        for part, values in base.items()
+    }
 
 
 def parse_sweep_path(settings: SweepSettings, named: str) -> tuple[SweepSettings, str]:
