@@ -78,8 +78,8 @@ class Model:
         variant: Its data set variant, with the names of factors, values and relations.
         networks: The autoencoder and the relational learner.
         prior: The adaptive priors.
-        lowest_density: Log-density of codes that 99% of validation images exceed; None in
-            checkpoints of earlier versions.
+        lowest_density: Log-density of codes that 99% of validation images exceed; None before the
+            first evaluation.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ class Model:
     def is_unlike_training(self, codes: Codes) -> NDArray[np.bool_]:
         """Check whether the density of each code is below that of 99% of validation images.
 
-        The density is the joint one of all factors under the priors. Models of earlier versions
-        have no threshold: they find no image.
+        The density is the joint one of all factors under the priors. Before the first evaluation
+        there is no threshold, and no image is unlike the data.
         """
         if self.lowest_density is None:
             return np.zeros(len(codes), np.bool_)
