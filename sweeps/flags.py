@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from tyro.conf import FlagCreatePairsOff, UseAppendAction, arg
 
-from weakdis_core.config.settings import Settings, Source
+from weakdis_core.config.settings import ModelKind, Settings, Source
 from weakdis_core.presets import PresetName
 from weakdis_core.studies import StudyName
 
@@ -25,6 +25,8 @@ class SearchSettings(Settings):
     trains all of its variants by default."""
     preset: PresetName = "default"
     """Settings that the search starts from: our own, the paper's, or small ones for a try."""
+    model: ModelKind = "modular"
+    """Kind of model: ours (modular), the previous work's (monolithic), or another baseline."""
     objective: Objective = "pixels"
     """Validation relation accuracy to maximise; pareto: pixel accuracy against labels used. For own
     pictures whose classifier is not to be trusted the default is encoded."""

@@ -170,7 +170,7 @@ def log_model(
     config = sweep.base.with_values(record.values)
     validation = {name: value for name, value in record.metrics.items() if name.startswith("val/")}
     tags = {"stage": stage, "config_hash": config.hash(), "seed": config.seed}
-    name = registered_name(config.data.variant)
+    name = registered_name(config.data.variant, config.model.kind)
     tracking.log_model(record, folder, name, {**validation, **test}, tags)
     tracking.add_note(
         f"The model of {WORDS[stage]} {record.number} is a version of `{name}` in the registry, "

@@ -85,6 +85,11 @@ class SweepSettings(
             check_database_path("storage", self.folder)
         if self.checkpoints.remote:
             _check_remote(self.checkpoints.root, self.study_storage, self.tracking)
+        if self.objective == "latent" and self.model == "few_labels":
+            raise UserError(
+                "objective: latent is not allowed with model few_labels, which has no prior to "
+                "sample codes from; use pixels or encoded"
+            )
         if self.objective == "pareto" and "data.labels" in self.fixed:
             raise UserError(
                 "objective: pareto weighs accuracy against data.labels, which --set fixes; "
@@ -202,7 +207,7 @@ class SweepSettings(
             changes["data.source"] = self.data_source
         if self.max_steps is not None:
             changes["training.steps"] = self.max_steps
-        return preset(self.preset, variant).with_values(changes | self.fixed)
+        return preset(self.preset, variant, self.model).with_values(changes | self.fixed)
 
     def places(self) -> dict[str, Any]:
         """Return the settings of a run that name folders of this machine, by dotted name."""

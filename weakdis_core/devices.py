@@ -52,6 +52,21 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def flush_denormals() -> Iterator[None]:
+    """Round denormal numbers to zero on the calling thread.
+
+    A processor computes with them up to a hundred times more slowly, and the gradients and moments
+    of a loss that has nearly vanished are full of them.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        # Otherwise NumPy warns in the caller's code that its smallest number is zero.
+        torch.set_flush_denormal(False)
+
+
 def apply_runtime(settings: RuntimeSettings) -> tuple[torch.device, Autocast]:
     """Set the number of CPU threads; return the device and the autocast context of a run.
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from weakdis_core.checkpoint import read_checkpoint, saved_config
 from weakdis_core.config.config import Config
+from weakdis_core.config.settings import BY_FACTOR
 from weakdis_core.data.picture_files import Images, Pictures, to_tensor
 from weakdis_core.data.variants import variant_of
 from weakdis_core.errors import UserError
@@ -94,12 +95,13 @@ class Model:
         self.networks = networks
         self.prior = prior
         self.lowest_density = lowest_density
+        networks.follow(prior)
 
     @property
     def reads_factors(self) -> bool:
-        """Whether values have components: in a modular model that is past its warmup."""
+        """Whether values have components: past its warmup, in a model with a code per factor."""
         fitted = bool(self.prior.log_weights[:, 1:].isfinite().any())
-        return fitted and self.config.model.kind == "modular"
+        return fitted and self.config.model.kind in BY_FACTOR
 
     def read(self, images: Pictures) -> dict[str, Reading]:
         """Read the value of each factor, by the factor's name.

@@ -129,6 +129,33 @@ _MONOLITHIC: dict[str, dict[str, Any]] = {
 # Code sizes of the authors' published code, for the factors of dsprites_v2 and shapes3d_v3.
 _PUBLISHED_SIZE = {"dsprites": 8, "shapes3d": 16}
 
+# The baseline of Locatello et al. (2020). Departures from the published code: all four convolutions
+# are 4x4, activations are leaky, the posterior is narrower at the start, and labelled images are
+# drawn with replacement.
+_FEW_LABELS: dict[str, Any] = {
+    "model.kind": "few_labels",
+    "model.latent_size": 1,
+    "model.hidden": 256,
+    "model.discriminator_width": 1000,
+    "loss.prior_matching": "kl",
+    "loss.shared_covariance": True,
+    "loss.prior_refit_every": 20,
+    "training.warmup": 0.0,
+    "training.batch_size": 64,
+    "training.labelled_batch_size": 64,
+}
+_FEW_LABELS_LENGTH: dict[str, dict[str, Any]] = {
+    "paper": {"training.steps": 300_000},
+    "default": {
+        "training.steps": 5000,
+        "training.learning_rate": 1e-3,
+        "training.decay": True,
+        "training.evaluations": 8,
+        "training.evaluation_samples": 1000,
+    },
+}
+_LATENTS = 10
+
 _QUICK = {"training.evaluations": 3}
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
 
@@ -163,6 +190,8 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
     config = _modular(name, data)
     if model == "modular":
         return config
+    if model == "few_labels":
+        return _make_few_labels(name, Config(data=config.data))
     config = _make_monolithic(config, literal=name == "paper")
     return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
 
@@ -192,6 +221,15 @@ def _modular(name: PresetName, data: Config) -> Config:
         values |= _QUICK | {"training.steps": _QUICK_STEPS.get(family, 500)}
     if family == OWN:
         values |= {"data.labels": 0}
+    return data.with_values(values)
+
+
+def _make_few_labels(name: PresetName, data: Config) -> Config:
+    factors = len(variant_of(data.data).factors)
+    length = _FEW_LABELS_LENGTH["paper" if name == "paper" else "default"]
+    values = _FEW_LABELS | length | {"model.nuisance_partitions": max(0, _LATENTS - factors)}
+    if name == "quick":
+        values |= _QUICK | {"training.steps": 500}
     return data.with_values(values)
 
 

@@ -22,9 +22,9 @@ _RUN = re.compile(r"runs:/(?P<run>[^/]+)(/(?P<path>.*))?")
 _FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, runs:/RUN_ID or a file or folder is needed"
 
 
-def registered_name(variant: str) -> str:
-    """Return the name of a variant's models in MLflow's registry."""
-    return f"weakdis-{variant}"
+def registered_name(variant: str, kind: str = "modular") -> str:
+    """Return the name of a variant's models in MLflow's registry, with the kind of a baseline."""
+    return f"weakdis-{variant}" if kind == "modular" else f"weakdis-{variant}-{kind}"
 
 
 def find_checkpoint(address: str, tracking_uri: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from analysis.serving.model_address import registered_name
 from analysis.statistics import Interval, t_interval
-from analysis.tables.rendering import format_labels, format_mean
+from analysis.tables.rendering import format_labels, format_mean, format_value
 from sweeps.names import KINDS
 from sweeps.results import Best
 from sweeps.state.stage import StageRun, Sweep
@@ -89,7 +89,7 @@ def print_summary(
     if len(points) > 1:
         shown = ", ".join(f"{score:.3f} with {labels}" for labels, score in points)
         console.print(f"best on validation by labels: {shown}", highlight=False)
-    model = f"models:/{registered_name(sweep.base.data.variant)}/latest"
+    model = f"models:/{registered_name(sweep.base.data.variant, sweep.base.model.kind)}/latest"
     confirm = {"confirm": f"{sweep.resume_command} --confirm-seeds 5"}
     # `weakdis ui` has no flags for other places.
     usual = sweep.settings.tracking_uri is None and sweep.settings.storage is None
@@ -145,4 +145,4 @@ def _accuracies(sweep: Sweep, best: Best, confirmed: Sequence[Confirmed]) -> Tab
 def _cells(scores: Mapping[str, float], part: str) -> list[str]:
     """Format the relation accuracies of a part, `val` or `test`, in the order of `KINDS`."""
     found = [scores.get(f"{part}/relation_accuracy_{kind}") for kind in KINDS]
-    return ["-" if score is None else f"{score:.3f}" for score in found]
+    return [format_value(score, 3) for score in found]

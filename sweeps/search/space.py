@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
+from typing import Any, get_args
 
 from optuna.distributions import (
     CategoricalDistribution,
@@ -14,6 +14,7 @@ from optuna.distributions import (
 
 from sweeps.names import Space
 from weakdis_core.config.config import Config
+from weakdis_core.config.settings import Regulariser
 from weakdis_core.errors import UserError
 
 LATENT_SIZES = (4, 6, 8, 12, 16)
@@ -29,6 +30,13 @@ NETWORKS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
     "model.nuisance_partitions": (0, 1, 2),
 }
 
+# Published grids: beta 1 to 16 (beta-TCVAE: 10), FactorVAE's gamma 10 to 100, DIP-VAE 1 to 50.
+FEW_LABELS: Space = {
+    "few_labels.regulariser": CategoricalDistribution(get_args(Regulariser)),
+    "few_labels.strength": FloatDistribution(1.0, 100.0, log=True),
+    "few_labels.supervised_weight": FloatDistribution(1.0, 16.0, log=True),
+}
+
 
 def build_space(
     config: Config, fixed: Mapping[str, Any], search_learning_rate: bool = False
@@ -36,30 +44,19 @@ def build_space(
     """Return the settings to search, by dotted name, with their ranges.
 
     Args:
-        config: The settings that every trial shares. Its prior matching decides the range of
-            lambda, its ending the range of warmup, and its number of images the labels.
+        config: The settings that every trial shares. Its kind of model decides what is searched,
+            its prior matching the range of lambda, its ending the range of warmup, and its number
+            of images the labels.
         fixed: Settings that the user fixed, which are not searched.
         search_learning_rate: Whether to search the autoencoder's learning rate too.
 
     Raises:
         UserError: Everything is fixed, or the ending leaves no room for warmup.
     """
-    lowest, highest = WARMUP_RANGE
-    # Steps must remain between warmup and ending.
-    highest = min(highest, 0.9 * (1 - config.training.ending))
-    if highest <= lowest and "training.warmup" not in fixed:
-        raise UserError(
-            f"training.ending: {config.training.ending} is not allowed: it leaves no room for a "
-            f"warmup of at least {lowest}"
-        )
-    low, high = LAMBDA_RANGES[config.loss.prior_matching]
+    few_labels = config.model.kind == "few_labels"
+    space = dict(FEW_LABELS) if few_labels else _build_prior_space(config, fixed)
     # Labels come from the train split, 80% of the images; a few less, as it keeps copies together.
     labels = [number for number in LABELS if number <= 0.75 * config.data.max_images]
-    space: Space = {
-        "model.latent_size": CategoricalDistribution(LATENT_SIZES),
-        "loss.lambda": FloatDistribution(low, high, log=True),
-        "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
-    }
     # Own pictures have few labels, and 0 is all of them.
     if config.data.labels:
         space["data.labels"] = CategoricalDistribution(labels)
@@ -70,6 +67,27 @@ def build_space(
     space = {name: values for name, values in space.items() if name not in fixed}
     if not space:
         raise UserError("set: every searched setting is fixed, so there is nothing to search")
+    return space
+
+
+def _build_prior_space(config: Config, fixed: Mapping[str, Any]) -> Space:
+    """Return the ranges of models with an adaptive prior."""
+    lowest, highest = WARMUP_RANGE
+    # Steps must remain between warmup and ending.
+    highest = min(highest, 0.9 * (1 - config.training.ending))
+    if highest <= lowest and "training.warmup" not in fixed:
+        raise UserError(
+            f"training.ending: {config.training.ending} is not allowed: it leaves no room for a "
+            f"warmup of at least {lowest}"
+        )
+    low, high = LAMBDA_RANGES[config.loss.prior_matching]
+    space: Space = {
+        "loss.lambda": FloatDistribution(low, high, log=True),
+        "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
+    }
+    # The code of the monolithic model is as large as all partitions together.
+    if config.model.kind == "modular":
+        space = {"model.latent_size": CategoricalDistribution(LATENT_SIZES)} | space
     return space
 
 

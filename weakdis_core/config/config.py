@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from weakdis_core.config.settings import (
     DataSettings,
+    FewLabelsSettings,
     LossSettings,
     ModelSettings,
     RuntimeSettings,
@@ -31,6 +32,7 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     loss: LossSettings = LossSettings()
     training: TrainingSettings = TrainingSettings()
+    few_labels: FewLabelsSettings = FewLabelsSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of all random draws in training."""

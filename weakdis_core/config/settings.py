@@ -10,7 +10,10 @@ from tyro.conf import Suppress, arg
 
 from weakdis_core.config.description import Description
 
-ModelKind = Literal["modular", "monolithic"]
+ModelKind = Literal["modular", "monolithic", "few_labels"]
+BY_FACTOR: tuple[ModelKind, ...] = ("modular", "few_labels")
+"""Kinds of models with a partition for each factor."""
+Regulariser = Literal["beta_vae", "factor_vae", "beta_tcvae", "dip_vae_i", "dip_vae_ii"]
 Source = Literal["auto", "official", "rendered", "own"]
 LabelDraw = Literal["even", "random", "chosen"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +67,7 @@ class ModelSettings(Settings):
     component for each combination of factor values in the labelled subset."""
     latent_size: int = Field(8, ge=1, le=512)
     """Latent dimensions of each partition (d)."""
-    nuisance_partitions: int = Field(0, ge=0, le=4)
+    nuisance_partitions: int = Field(0, ge=0, le=16)
     """Addition: extra partitions with an N(0, I) prior, for variation outside the factors."""
     encoder: Literal["convolutional", "object_centred", "residual"] = "convolutional"
     """Convolutional, or (additions) object-centred: a window placed by a learned localiser, a
@@ -207,6 +210,19 @@ class TrainingSettings(Settings):
                 f"after {self.ending_step}"
             )
         return self
+
+
+class FewLabelsSettings(Settings):
+    """Loss of the baseline of Locatello et al. (2020); other models ignore it."""
+
+    regulariser: Regulariser = "beta_vae"
+    """Unsupervised regulariser of the VAE."""
+    strength: float = Field(4.0, gt=0, le=1000)
+    """Weight of the regulariser: beta, FactorVAE's gamma, or DIP-VAE's lambda."""
+    supervised_weight: Weight = 4.0
+    """Weight of the supervised term, a sum over labelled images and factors (gamma_sup)."""
+    supervised: Literal["xent", "l2"] = "xent"
+    """Cross-entropy of the sigmoid of a factor's latent with v/n, or its squared error."""
 
 
 class RuntimeSettings(Settings):

@@ -43,6 +43,8 @@ class Evaluator:
         coding: The meaning of the components of the model's partitions.
         density_threshold: Smallest log-density of an accepted relation outcome; None reports no
             accuracy of accepted outcomes.
+        mixtures: Whether the prior is a mixture that the model was trained with. Without one there
+            is no latent accuracy.
     """
 
     variant: Variant
@@ -50,6 +52,7 @@ class Evaluator:
     oracle: Oracle
     coding: Coding
     density_threshold: float | None = None
+    mixtures: bool = True
 
     @torch.no_grad()
     def evaluate(
@@ -98,7 +101,7 @@ class Evaluator:
         metrics[LOWEST_DENSITY] = float(torch.cat(densities).quantile(0.01))
         squared = torch.cat(errors).clamp(min=SMALLEST_ERROR)
         metrics["reconstruction_psnr"] = float((-10 * squared.log10()).mean())
-        every = self.coding.judged(values, relation)
+        every = self.coding.judged(values, relation) & self.mixtures
         metrics |= self._relation_metrics("latent", torch.cat(latent), values, relation, every)
         judged = known & self.coding.judged(start, of_images)
         is_own = self.variant.family == OWN

@@ -23,7 +23,7 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import Splits
 from weakdis_core.data.transformations import transform
 from weakdis_core.data.variant import OWN, UNKNOWN, Variant
-from weakdis_core.devices import make_reproducible, one_thread
+from weakdis_core.devices import flush_denormals, make_reproducible, one_thread
 from weakdis_core.metrics.accuracy import factor_accuracy
 from weakdis_core.models.autoencoder import he_initialise
 from weakdis_core.models.encoders import build_encoder
@@ -153,6 +153,7 @@ def train_oracle(
     )
 
 
+@flush_denormals()
 def _train_round(
     network: nn.Module,
     variant: Variant,

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import ModelSettings
+from weakdis_core.config.settings import BY_FACTOR, ModelSettings
 from weakdis_core.data.variant import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.models.layers import perceptron
+from weakdis_core.models.replacement import Replacement
+from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import derive
 
 
@@ -44,6 +46,24 @@ class Discriminator(nn.Module):
         identity = self.identity.expand(len(codes), -1, -1)
         with self.autocast:
             logits: Tensor = self.network(torch.cat([codes, identity], dim=-1)).float()
+        return logits
+
+
+class CodeDiscriminator(nn.Module):
+    """Discriminator of FactorVAE, which separates codes from those of independent latents.
+
+    Args:
+        latents: Latent dimensions of a code.
+        width: Units of each of its six layers.
+    """
+
+    def __init__(self, latents: int, width: int) -> None:
+        super().__init__()
+        self.network = perceptron(latents, *[width] * 6, 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return the log-ratio `(batch, 1)` of codes `(batch, latents)`."""
+        logits: Tensor = self.network(codes)
         return logits
 
 
@@ -100,7 +120,7 @@ class Networks:
         autocast: Autocast = FULL_PRECISION,
     ) -> None:
         model, training = config.model, config.training
-        factors = len(variant.factors) if model.kind == "modular" else 1
+        factors = len(variant.factors) if model.kind in BY_FACTOR else 1
         # Initialisers draw from the global generator: it is seeded here and put back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
@@ -112,8 +132,18 @@ class Networks:
                 autocast,
                 variant.size,
             )
-            self.discriminator = Discriminator(self.autoencoder.partitions, model, autocast)
-            self.relational = RelationalLearner(factors, len(variant.relations), model, autocast)
+            partitions = self.autoencoder.partitions
+            self.discriminator: nn.Module
+            self.relational: RelationalLearner | Replacement
+            if model.kind == "few_labels":
+                latents = partitions * model.latent_size
+                self.discriminator = CodeDiscriminator(latents, model.discriminator_width)
+                table = variant.relation_table(str(device))
+                self.relational = Replacement(table, model.latent_size)
+            else:
+                self.discriminator = Discriminator(partitions, model, autocast)
+                relations = len(variant.relations)
+                self.relational = RelationalLearner(factors, relations, model, autocast)
         self._training = training
         self._rates = {
             "autoencoder": training.learning_rate,
@@ -123,7 +153,13 @@ class Networks:
         self.optimisers = {}
         for name, rate in self._rates.items():
             network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
-            self.optimisers[name] = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+            if weights := list(network.parameters()):
+                self.optimisers[name] = torch.optim.Adam(weights, lr=rate, fused=True)
+
+    def follow(self, prior: Prior) -> None:
+        """Change factors by the means of a prior, in a model without a relational learner."""
+        if isinstance(self.relational, Replacement):
+            self.relational.follow(prior)
 
     def set_learning_rates(self, step: int) -> None:
         """Set the learning rates after `step` finished steps: a ramp, then half a cosine."""

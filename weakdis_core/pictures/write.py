@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from weakdis_core.config.settings import BY_FACTOR
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.pictures.canvas import Head
 from weakdis_core.pictures.changes import relation_rows, repeated_rows, swap_rows, traversal_rows
@@ -43,8 +44,8 @@ def write_pictures(trainer: Trainer, oracle: Oracle, folder: Path) -> list[Path]
     """Write pictures of what a trained model does to test images.
 
     They are `manipulation.png`, `repeated.png`, `confusion.png` and the numbers of the latter,
-    `confusion.csv`. A modular model, which has several partitions, adds `traversals.png`,
-    `swaps.png` and `partitions.png`. The same model gives the same files.
+    `confusion.csv`. A model with a partition for each factor adds `traversals.png` and `swaps.png`,
+    and ours `partitions.png`. The same model gives the same files.
 
     Returns:
         The files. The function creates their folder.
@@ -58,13 +59,13 @@ def write_pictures(trainer: Trainer, oracle: Oracle, folder: Path) -> list[Path]
         written.append(folder / f"{name}.png")
         return Head.of(trainer.config, CAPTIONS[name]), written[-1]
 
-    modular = trainer.config.model.kind == "modular"
+    kind = trainer.config.model.kind
     rows = {"manipulation": relation_rows, "repeated": repeated_rows}
-    if modular:
+    if kind in BY_FACTOR:
         rows |= {"traversals": traversal_rows, "swaps": swap_rows}
     for name, rows_of in rows.items():
         write_rows(*rows_of(trainer), *head_and_path(name))
-    if modular:
+    if kind == "modular":
         write_partitions(trainer, *head_and_path("partitions"))
     found = confusions(trainer, oracle.to(trainer.device))
     write_confusion(found, *head_and_path("confusion"))

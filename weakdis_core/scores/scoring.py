@@ -2,6 +2,7 @@
 
 import torch
 
+from weakdis_core.config.settings import BY_FACTOR
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.variant import UNKNOWN
 from weakdis_core.evaluation.oracle import Oracle
@@ -35,9 +36,11 @@ def score_on_test(
     scores = trainer.evaluate("test") | oracle.accuracies()
     ceiling = identifiability_ceiling(prepared.digests[full], prepared.factors[full])
     scores |= {"identifiability_ceiling": ceiling, IMAGES: float(len(test))}
-    if trainer.config.model.kind == "modular":
+    kind = trainer.config.model.kind
+    if kind == "modular":
         spread = component_spread(trainer.prior, len(trainer.variant.factors))
         scores["component_spread"], scores["component_distance"] = spread
+    if kind in BY_FACTOR:
         scores |= fidelity_scores(trainer, prepared)
     if disentanglement != "none":
         scores |= disentanglement_scores(trainer, raw=disentanglement == "raw")

@@ -13,11 +13,12 @@ from torch import Tensor
 from weakdis_core.baselines.monolithic import CombinationCoding
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config.config import Config
+from weakdis_core.config.settings import BY_FACTOR
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.labelled import warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import shuffled, splits_of
-from weakdis_core.devices import apply_runtime
+from weakdis_core.devices import apply_runtime, flush_denormals
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.accuracies import LOWEST_DENSITY, Evaluator
 from weakdis_core.evaluation.oracle import Oracle
@@ -25,10 +26,12 @@ from weakdis_core.model import Model
 from weakdis_core.models.networks import Networks
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.fitting import LabelledCodes
+from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import numpy_generator, torch_generator
 from weakdis_core.training.batches import Batch, BatchSource
 from weakdis_core.training.choice import label_images
 from weakdis_core.training.consistency import Consistency
+from weakdis_core.training.few_labels_objectives import FewLabelsObjectives
 from weakdis_core.training.objectives import Objectives
 from weakdis_core.training.terms import RunningTerms
 
@@ -88,21 +91,27 @@ class Trainer:
             self.bank.values[self.labelled_index] = self.bank.values[torch.from_numpy(order)]
         values = self.bank.values[self.labelled_index]
         relations = self.variant.relation_table(str(self.device))
-        modular = config.model.kind == "modular"
-        orders = self.variant.orders
-        self.coding = Coding(relations, orders) if modular else CombinationCoding(values, relations)
+        kind, orders = config.model.kind, self.variant.orders
+        by_factor = kind in BY_FACTOR
+        self.coding = (
+            Coding(relations, orders) if by_factor else CombinationCoding(values, relations)
+        )
         self.networks = Networks(self.variant, config, self.device, autocast)
         seed, device = config.seed, self.device
         self.generators = {name: torch_generator(seed, name, device) for name in _STREAMS}
         self.consistency = Consistency(
             torch.tensor(self.coding.n_components, device=device), device
         )
-        self.objectives = Objectives(
+        objectives = FewLabelsObjectives if kind == "few_labels" else Objectives
+        self.objectives = objectives(
             config, self.networks, self.coding, self.generators, self.consistency
         )
         threshold = config.training.density_threshold
         oracle = oracle.to(self.device)
-        self.evaluator = Evaluator(self.variant, self.bank, oracle, self.coding, threshold)
+        mixtures = kind != "few_labels"
+        self.evaluator = Evaluator(
+            self.variant, self.bank, oracle, self.coding, threshold, mixtures
+        )
         partitions = self.networks.autoencoder.partitions
         self.labelled = LabelledCodes(values, self.coding, config, partitions)
         self.batches = BatchSource(
@@ -120,6 +129,16 @@ class Trainer:
         self.seconds = 0.0
         self.cpu_seconds = 0.0
         self._terms = RunningTerms()
+
+    @property
+    def prior(self) -> Prior:
+        """The present prior."""
+        return self._prior
+
+    @prior.setter
+    def prior(self, prior: Prior) -> None:
+        self._prior = prior
+        self.networks.follow(prior)
 
     @property
     def model(self) -> Model:
@@ -250,6 +269,7 @@ class Trainer:
         self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
         self._terms.load_state_dict(state, self.device)
 
+    @flush_denormals()
     def _train_step(self) -> None:
         stage = self.stage(self.step)
         if self.step == self.config.training.warmup_steps:

@@ -6,6 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweeps.search.space import build_space, first_rung, longest_warmup, starting_point
+from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import PresetName, preset
@@ -28,6 +29,23 @@ def test_the_generic_preset_searches_its_networks() -> None:
         ("palette_patch", "scaled_patch", "palette")
     )
     assert "model.nuisance_partitions" not in space
+    assert starting_point(space, config) is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "searched"),
+    [
+        ("monolithic", {"loss.lambda", "training.warmup"}),
+        (
+            "few_labels",
+            {"few_labels.regulariser", "few_labels.strength", "few_labels.supervised_weight"},
+        ),
+    ],
+)
+def test_a_baseline_has_a_search_space_of_its_own(model: ModelKind, searched: set[str]) -> None:
+    config = preset("default", "shapes3d_v5", model)
+    space = build_space(config, {})
+    assert set(space) == searched | {"data.labels"}
     assert starting_point(space, config) is not None
 
 
