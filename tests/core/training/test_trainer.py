@@ -13,6 +13,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.splits import split
+from weakdis_core.devices import flush_denormals
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.training.terms import TrainingDiverged
@@ -300,3 +301,10 @@ def test_checkpoint_of_other_images_or_another_device_is_an_error(
     torch.save({"core": state["core"], "network": {}}, path)
     with pytest.raises(UserError, match=r"holds no settings"):
         trainer.load(path)
+
+
+def test_denormals_are_zero_in_training_only() -> None:
+    smallest = torch.tensor(2e-38)
+    with flush_denormals():
+        assert smallest / 4 == 0
+    assert smallest / 4 > 0
