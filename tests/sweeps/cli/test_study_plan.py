@@ -61,10 +61,11 @@ def test_estimates_use_earlier_runs() -> None:
     assert estimate_seconds(ROW[0], same) == pytest.approx(3.0 * STEPS + 7.0)
     gpu = studied((ROW[1:2], scored), cpu_seconds=9.0 * STEPS, device="NVIDIA H100")
     assert estimate_seconds(ROW[0], gpu) == built_in
-    # Another configuration of the variant: its step, as many times as this one takes.
+    # Another configuration of the variant: its step, as many times as this one takes, and the
+    # built-in time of its scores.
     config = rows.with_labels("dsprites_v4", "rendered", 30)[0].config
     twice = DeclaredRun("twice the steps", config.with_values({"training.steps": 2 * STEPS}))
-    assert estimate_seconds(twice, same) == pytest.approx(6.0 * STEPS + 10.0)
+    assert 6.0 * STEPS < estimate_seconds(twice, same) < 6.0 * STEPS + 60
 
 
 @pytest.mark.parametrize(
