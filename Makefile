@@ -11,8 +11,8 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 ARGS ?=
-# Many tests wait, for example for killed trials to resume: four workers keep two cores busy.
-WORKERS ?= 4
+# Many tests wait, for example for killed trials to resume: six workers keep two cores busy.
+WORKERS ?= 6
 HOST ?= 127.0.0.1
 PORT ?= 5000
 OPTUNA_PORT ?= 8080

@@ -94,7 +94,7 @@ def verdict(sweep: TrackedSweep) -> list[str]:
 def test_confirmed_configurations_are_paired_by_seed(store: Store) -> None:
     search(store, confirm=(0.80, 0.84, 0.82))
     sweep = find_sweep(store.client, read_runs(store.uri))
-    own = [sweep.trials.iloc[-1]["config_hash"], "1000", "3", "82.0% (77.0% to 87.0%)"]
+    own = [sweep.trials.iloc[-1]["config_hash"], "1000 random", "3", "82.0% (77.0% to 87.0%)"]
     assert compare_confirmed(sweep).to_numpy().tolist() == [[*own, "-"]]
     # A second configuration is behind by a constant, so the interval has no width.
     other = sweep.trials.iloc[0]["config_hash"]
@@ -103,7 +103,7 @@ def test_confirmed_configurations_are_paired_by_seed(store: Store) -> None:
     second[sweep.metric] -= 0.1
     both = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
     behind = compare_confirmed(both).iloc[1].tolist()
-    assert behind == [other, "1000", "3", "72.0% (67.0% to 77.0%)", "0.100 ± 0.000"]
+    assert behind == [other, "1000 random", "3", "72.0% (67.0% to 77.0%)", "0.100 ± 0.000"]
     # If the second is better on validation, it wins over the best of the search.
     second[sweep.metric] += 0.2
     turned = type(sweep)(sweep.run, sweep.trials, pd.concat([sweep.confirmed, second]))
