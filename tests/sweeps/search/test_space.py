@@ -45,7 +45,9 @@ def test_the_generic_preset_searches_its_networks() -> None:
 def test_a_baseline_has_a_search_space_of_its_own(model: ModelKind, searched: set[str]) -> None:
     config = preset("default", "shapes3d_v5", model)
     space = build_space(config, {})
-    assert set(space) == searched | {"data.labels"}
+    assert searched | {"data.labels"} <= set(space)
+    assert "model.latent_size" not in space
+    assert ("loss.lambda" in space) == (model == "monolithic")
     assert starting_point(space, config) is not None
 
 
