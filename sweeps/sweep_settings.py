@@ -13,7 +13,7 @@ import yaml
 from pydantic import model_validator
 
 from sweeps import flags
-from sweeps.cluster.addresses import check_database_path, is_server, scheme_of, without_password
+from sweeps.cluster.addresses import check_database_path, check_remote, check_tracking, scheme_of
 from sweeps.cluster.allotment import Allotment, allot
 from sweeps.cluster.storage import Storage
 from sweeps.study_names import STUDY_PREFIX, check_study, study_name
@@ -32,8 +32,6 @@ _FLAG_OF = {
     "seed": "--seed",
     "training.steps": "--max-steps",
 }
-_STORAGE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs")
-_TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
 
 class SweepSettings(
@@ -76,7 +74,7 @@ class SweepSettings(
             _check_name(self.name)
         if self.data_dir is not None and not self.data_dir.is_dir():
             raise UserError(f"data_dir: '{self.data_dir}' is not allowed: there is no such folder")
-        _check_tracking(self.tracking)
+        check_tracking(self.tracking)
         if scheme_of(self.study_storage or "") == "postgres":
             raise UserError(
                 "optuna_storage: postgres:// is not allowed: the address begins with postgresql://"
@@ -84,7 +82,7 @@ class SweepSettings(
         if self.study_storage is None:
             check_database_path("storage", self.folder)
         if self.checkpoints.remote:
-            _check_remote(self.checkpoints.root, self.study_storage, self.tracking)
+            check_remote(self.checkpoints.root, self.study_storage, self.tracking)
         if self.objective == "latent" and self.model == "few_labels":
             raise UserError(
                 "objective: latent is not allowed with model few_labels, which has no prior to "
@@ -229,45 +227,6 @@ def _check_name(name: str) -> None:
         raise UserError(
             f"name: {name!r} is not allowed: it becomes a folder's name; "
             "letters, digits, '.', '_' and '-' only, a letter or digit first"
-        )
-
-
-def _check_tracking(address: str) -> None:
-    scheme = scheme_of(address)
-    if "://" not in address or scheme not in _TRACKING_SCHEMES:
-        raise UserError(
-            f"tracking_uri: {without_password(address)!r} is not allowed: a database or server "
-            "such as sqlite:///mlflow.db, postgresql://... or http://... is needed"
-        )
-    database = Path(address.partition(":///")[2] if scheme == "sqlite" else "")
-    if not database.parent.is_dir():
-        # MLflow would create the folder.
-        raise UserError(
-            f"tracking_uri: {address!r} is not allowed: there is no folder {database.parent}"
-        )
-    check_database_path("tracking_uri", database)
-
-
-def _check_remote(storage: str, study: str | None, tracking: str) -> None:
-    """Check that the study and MLflow's files outlive this machine, as the checkpoints do."""
-    if scheme_of(storage) not in _STORAGE_SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in _STORAGE_SCHEMES)
-        raise UserError(f"storage: {storage!r} is not allowed: a folder is needed, or {known}")
-    shown = without_password(storage)
-    if shown != storage:
-        raise UserError(f"storage: {shown!r} is not allowed: keys belong in the environment")
-    if study is None or "://" not in study or scheme_of(study) == "sqlite":
-        local = "is not allowed with a storage elsewhere: it would be lost with this machine"
-        raise UserError(
-            f"optuna_storage: {study or 'study.db of the folder'} {local}; "
-            "a database such as postgresql://... is needed"
-        )
-    if not is_server(tracking):
-        # Other machines reach a database such as PostgreSQL, but MLflow's files are on this one.
-        raise UserError(
-            f"tracking_uri: {without_password(tracking)!r} is not allowed with a storage "
-            "elsewhere: MLflow's files would be lost with this machine; http://... of a "
-            "server is needed"
         )
 
 

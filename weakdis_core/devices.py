@@ -56,8 +56,8 @@ def one_thread() -> Iterator[None]:
 def flush_denormals() -> Iterator[None]:
     """Round denormal numbers to zero on the calling thread.
 
-    A processor computes with them up to a hundred times more slowly, and the gradients and moments
-    of a loss that has nearly vanished are full of them.
+    Processors compute with them many times more slowly. The gradients and moments of a loss that
+    has nearly vanished are full of them.
     """
     torch.set_flush_denormal(True)
     try:

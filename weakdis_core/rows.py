@@ -28,7 +28,7 @@ FEWER_SEEDS = SEEDS[:3]
 LABELS = (30, 100, 300, 1000, 3000)
 """Sizes of the labelled subset in the label curve."""
 
-FEW_LABELS, CHOSEN_LABELS = (30, 100, 1000), (30, 100)
+FEW_SIZES, CHOSEN_SIZES = (30, 100, 1000), (30, 100)
 """Sizes of the labelled subset that is drawn at random, for all variants (`LABEL_VARIANTS` have all
 of `LABELS`), and of the chosen one, for `LABEL_VARIANTS`."""
 

@@ -17,11 +17,11 @@ StudyName = Literal["models", "baselines", "ablation", "labels", "controls", "ow
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation table: each row changes one thing in our model, on the first of its seeds.
+    """An ablation table: each row changes one thing in our model, on the first three seeds.
 
     Attributes:
         variant: The data set variant.
-        labels: Size of the labelled subset, one of `rows.FEW_LABELS`. With few labels the additions
+        labels: Size of the labelled subset, one of `rows.FEW_SIZES`. With few labels the additions
             matter most.
     """
 
@@ -64,10 +64,10 @@ def _labels(variant: str, source: Source) -> list[Row]:
         sizes = [labels for labels in rows.LABELS if labels <= own.labelled / 2]
         return [with_labels(variant, source, labels) for labels in (*sizes, 0)]
     if variant not in rows.LABEL_VARIANTS:
-        return [with_labels(variant, source, labels) for labels in rows.FEW_LABELS]
+        return [with_labels(variant, source, labels) for labels in rows.FEW_SIZES]
     return [
         *(with_labels(variant, source, labels) for labels in rows.LABELS),
-        *(with_labels(variant, source, labels, "chosen") for labels in rows.CHOSEN_LABELS),
+        *(with_labels(variant, source, labels, "chosen") for labels in rows.CHOSEN_SIZES),
         *(with_labels(variant, source, labels, "even") for labels in rows.LABELS),
     ]
 

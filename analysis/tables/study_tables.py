@@ -78,7 +78,7 @@ def build_few_labels(declared: DeclaredRows, source: Source) -> pd.DataFrame:
     lines = []
     for variant in rows.VARIANTS:
         line = {"Variant": variant}
-        for size in rows.FEW_LABELS:
+        for size in rows.FEW_SIZES:
             row = rows.with_labels(variant, source, size)
             pixels = declared.interval(row, ACCURACIES["Pixels"])
             line[f"{size} labels"] = format_mean(pixels, len(row), 3)

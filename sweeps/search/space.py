@@ -31,7 +31,7 @@ NETWORKS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
 }
 
 # Published grids: beta 1 to 16 (beta-TCVAE: 10), FactorVAE's gamma 10 to 100, DIP-VAE 1 to 50.
-FEW_LABELS: Space = {
+FEW_LABELS_RANGES: Space = {
     "few_labels.regulariser": CategoricalDistribution(get_args(Regulariser)),
     "few_labels.strength": FloatDistribution(1.0, 100.0, log=True),
     "few_labels.supervised_weight": FloatDistribution(1.0, 16.0, log=True),
@@ -54,7 +54,7 @@ def build_space(
         UserError: Everything is fixed, or the ending leaves no room for warmup.
     """
     few_labels = config.model.kind == "few_labels"
-    space = dict(FEW_LABELS) if few_labels else _build_prior_space(config, fixed)
+    space = dict(FEW_LABELS_RANGES) if few_labels else _build_prior_space(config, fixed)
     # Labels come from the train split, 80% of the images; a few less, as it keeps copies together.
     labels = [number for number in LABELS if number <= 0.75 * config.data.max_images]
     # Own pictures have few labels, and 0 is all of them.
@@ -81,14 +81,14 @@ def _build_prior_space(config: Config, fixed: Mapping[str, Any]) -> Space:
             f"warmup of at least {lowest}"
         )
     low, high = LAMBDA_RANGES[config.loss.prior_matching]
-    space: Space = {
+    space: Space = {}
+    # The code of the monolithic model is as large as all partitions together.
+    if config.model.kind == "modular":
+        space["model.latent_size"] = CategoricalDistribution(LATENT_SIZES)
+    return space | {
         "loss.lambda": FloatDistribution(low, high, log=True),
         "training.warmup": FloatDistribution(lowest, max(lowest, highest)),
     }
-    # The code of the monolithic model is as large as all partitions together.
-    if config.model.kind == "modular":
-        space = {"model.latent_size": CategoricalDistribution(LATENT_SIZES)} | space
-    return space
 
 
 def starting_point(space: Space, config: Config) -> dict[str, Any] | None:

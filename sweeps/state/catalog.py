@@ -135,6 +135,7 @@ def _drop_unknown(base: dict[str, Any]) -> dict[str, Any]:
         if isinstance(values, dict)
         else values
         for part, values in base.items()
+        if part in known
     }
 
 

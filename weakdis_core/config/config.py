@@ -44,6 +44,10 @@ class Config(Settings):
                 f"model.nuisance_partitions {value} needs several partitions, model.kind "
                 "monolithic has one; its own presets turn this off"
             )
+        if self.model.kind == "few_labels":
+            for name, needed in (("model.latent_size", 1), ("loss.prior_matching", "kl")):
+                if (found := self.flat()[name]) != needed:
+                    raise ValueError(f"{name} {found}: model.kind few_labels needs {needed}")
         return self
 
     def to_dict(self) -> dict[str, Any]:

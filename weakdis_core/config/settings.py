@@ -63,8 +63,9 @@ class ModelSettings(Settings):
     """Networks and their sizes."""
 
     kind: ModelKind = "modular"
-    """One partition for each factor, or (the previous work) one code for the whole image, with one
-    component for each combination of factor values in the labelled subset."""
+    """One partition for each factor; (monolithic, the previous work) one code for the whole image,
+    with one component for each combination of factor values in the labelled subset; or (few_labels)
+    a VAE with one latent for each factor."""
     latent_size: int = Field(8, ge=1, le=512)
     """Latent dimensions of each partition (d)."""
     nuisance_partitions: int = Field(0, ge=0, le=16)

@@ -20,6 +20,7 @@ from weakdis_core.baselines.few_labels import (
 )
 from weakdis_core.config.settings import Regulariser
 from weakdis_core.data.prepared import Prepared
+from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
 from weakdis_core.pictures.write import write_pictures
 from weakdis_core.presets import preset
@@ -128,3 +129,13 @@ def test_the_baseline_trains_continues_and_changes_factors(
     files = {file.name for file in write_pictures(whole, sprites_oracle, tmp_path / "pictures")}
     assert {"traversals.png", "swaps.png", "manipulation.png"} <= files
     assert "partitions.png" not in files
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [("model.latent_size", 2, "1"), ("loss.prior_matching", "adversarial", "kl")],
+)
+def test_settings_of_another_model_are_refused(name: str, value: object, needed: str) -> None:
+    config = preset("default", "dsprites_v2", "few_labels")
+    with pytest.raises(UserError, match=rf"{name} {value}: model.kind few_labels needs {needed}"):
+        config.with_values({name: value})
