@@ -3,6 +3,7 @@
 `generic` is for pictures that nobody chose the settings for, and the default of own pictures.
 """
 
+from math import ceil
 from typing import Any, Literal
 
 from weakdis_core.config.config import Config, validated
@@ -69,7 +70,7 @@ _FAMILY: dict[str, dict[str, Any]] = {
         "loss.label_temperature": 20.0,
         "loss.sleep_weight": 3.0,
         "loss.resample_probability": 0.5,
-        "training.steps": 1800,
+        "training.steps": 2600,
         "training.labelled_batch_size": 16,
         "training.warmup": 0.07,
         "training.ending": 0.2,
@@ -156,6 +157,36 @@ _FEW_LABELS_LENGTH: dict[str, dict[str, Any]] = {
 }
 _LATENTS = 10
 
+# ZeroDIM (Gabbay et al., 2021). The published code anneals the rates of each stage by itself.
+_ZERODIM: dict[str, Any] = {
+    "model.kind": "zerodim",
+    "model.hidden": 256,
+    "loss.shared_covariance": True,
+    "training.decay": True,
+}
+_ZERODIM_LENGTH: dict[str, dict[str, Any]] = {
+    "paper": {
+        # 3 x 200 epochs of 50,000 images.
+        "training.steps": 234_000,
+        "training.warmup": 0.333,
+        "training.ending": 0.333,
+        "training.learning_rate": 1e-3,
+        "training.batch_size": 128,
+        "training.labelled_batch_size": 128,
+    },
+    "default": {
+        "training.steps": 5000,
+        "training.warmup": 0.6,
+        "training.ending": 0.3,
+        "training.learning_rate": 1e-3,
+        "training.batch_size": 32,
+        "training.labelled_batch_size": 32,
+        "training.evaluations": 10,
+        "training.evaluation_samples": 1000,
+        "zerodim.shared_classifier": True,
+    },
+}
+
 _QUICK = {"training.evaluations": 3}
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
 
@@ -192,6 +223,8 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
         return config
     if model == "few_labels":
         return _make_few_labels(name, Config(data=config.data))
+    if model == "zerodim":
+        return _make_zerodim(name, Config(data=config.data))
     config = _make_monolithic(config, literal=name == "paper")
     return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
 
@@ -228,6 +261,25 @@ def _make_few_labels(name: PresetName, data: Config) -> Config:
     factors = len(variant_of(data.data).factors)
     length = _FEW_LABELS_LENGTH["paper" if name == "paper" else "default"]
     values = _FEW_LABELS | length | {"model.nuisance_partitions": max(0, _LATENTS - factors)}
+    if name == "quick":
+        values |= _QUICK | {"training.steps": 500}
+    return data.with_values(values)
+
+
+def _make_zerodim(name: PresetName, data: Config) -> Config:
+    variant = variant_of(data.data)
+    length = _ZERODIM_LENGTH["paper" if name == "paper" else "default"]
+    latent = max(variant.n_values)
+    loss = "cross_entropy" if variant.channels == 1 else "squared_error"
+    values = (
+        _ZERODIM
+        | length
+        | {
+            "model.latent_size": latent,
+            "model.nuisance_partitions": ceil(data.zerodim.residual_size / latent),
+            "zerodim.reconstruction": loss,
+        }
+    )
     if name == "quick":
         values |= _QUICK | {"training.steps": 500}
     return data.with_values(values)

@@ -14,7 +14,7 @@ from optuna.distributions import (
 
 from sweeps.names import Space
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import Regulariser
+from weakdis_core.config.settings import ModelKind, Regulariser
 from weakdis_core.errors import UserError
 
 LATENT_SIZES = (4, 6, 8, 12, 16)
@@ -30,12 +30,23 @@ NETWORKS: dict[str, tuple[str, ...] | tuple[int, ...]] = {
     "model.nuisance_partitions": (0, 1, 2),
 }
 
-# Published grids: beta 1 to 16 (beta-TCVAE: 10), FactorVAE's gamma 10 to 100, DIP-VAE 1 to 50.
-FEW_LABELS_RANGES: Space = {
-    "few_labels.regulariser": CategoricalDistribution(get_args(Regulariser)),
-    "few_labels.strength": FloatDistribution(1.0, 100.0, log=True),
-    "few_labels.supervised_weight": FloatDistribution(1.0, 16.0, log=True),
+BASELINE_RANGES: dict[ModelKind, Space] = {
+    # Published grids: beta 1 to 16 (beta-TCVAE: 10), FactorVAE's gamma 10 to 100, DIP-VAE 1 to 50.
+    "few_labels": {
+        "few_labels.regulariser": CategoricalDistribution(get_args(Regulariser)),
+        "few_labels.strength": FloatDistribution(1.0, 100.0, log=True),
+        "few_labels.supervised_weight": FloatDistribution(1.0, 16.0, log=True),
+    },
+    # Around the published values; short trainings need higher rates.
+    "zerodim": {
+        "zerodim.embedding_size": CategoricalDistribution((1, 2, 4, 8)),
+        "zerodim.label_weight": FloatDistribution(1e-4, 1e-1, log=True),
+        "zerodim.entropy_weight": FloatDistribution(1e-4, 1e-2, log=True),
+        "zerodim.code_learning_rate": FloatDistribution(1e-2, 3e-1, log=True),
+        "zerodim.classifier_learning_rate": FloatDistribution(1e-4, 3e-3, log=True),
+    },
 }
+"""Search spaces of models without an adaptive prior."""
 
 
 def build_space(
@@ -53,8 +64,8 @@ def build_space(
     Raises:
         UserError: Everything is fixed, or the ending leaves no room for warmup.
     """
-    few_labels = config.model.kind == "few_labels"
-    space = dict(FEW_LABELS_RANGES) if few_labels else _build_prior_space(config, fixed)
+    own = BASELINE_RANGES.get(config.model.kind)
+    space = _build_prior_space(config, fixed) if own is None else dict(own)
     # Labels come from the train split, 80% of the images; a few less, as it keeps copies together.
     labels = [number for number in LABELS if number <= 0.75 * config.data.max_images]
     # Own pictures have few labels, and 0 is all of them.

@@ -20,6 +20,7 @@ from weakdis_core.config.settings import (
     RuntimeSettings,
     Settings,
     TrainingSettings,
+    ZeroDimSettings,
 )
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
@@ -33,6 +34,7 @@ class Config(Settings):
     loss: LossSettings = LossSettings()
     training: TrainingSettings = TrainingSettings()
     few_labels: FewLabelsSettings = FewLabelsSettings()
+    zerodim: ZeroDimSettings = ZeroDimSettings()
     runtime: RuntimeSettings = RuntimeSettings()
     seed: int = Field(0, ge=0, le=2**31 - 1)
     """Seed of all random draws in training."""

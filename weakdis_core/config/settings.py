@@ -10,9 +10,11 @@ from tyro.conf import Suppress, arg
 
 from weakdis_core.config.description import Description
 
-ModelKind = Literal["modular", "monolithic", "few_labels"]
-BY_FACTOR: tuple[ModelKind, ...] = ("modular", "few_labels")
+ModelKind = Literal["modular", "monolithic", "few_labels", "zerodim"]
+BY_FACTOR: tuple[ModelKind, ...] = ("modular", "few_labels", "zerodim")
 """Kinds of models with a partition for each factor."""
+WITH_PRIOR: tuple[ModelKind, ...] = ("modular", "monolithic")
+"""Kinds of models with adaptive priors, on whose samples a relational learner is trained."""
 Regulariser = Literal["beta_vae", "factor_vae", "beta_tcvae", "dip_vae_i", "dip_vae_ii"]
 Source = Literal["auto", "official", "rendered", "own"]
 LabelDraw = Literal["even", "random", "chosen"]
@@ -64,8 +66,9 @@ class ModelSettings(Settings):
 
     kind: ModelKind = "modular"
     """One partition for each factor; (monolithic, the previous work) one code for the whole image,
-    with one component for each combination of factor values in the labelled subset; or (few_labels)
-    a VAE with one latent for each factor."""
+    with one component for each combination of factor values in the labelled subset; (few_labels) a
+    VAE with one latent for each factor; or (zerodim) a classifier for each factor and an embedding
+    for each value."""
     latent_size: int = Field(8, ge=1, le=512)
     """Latent dimensions of each partition (d)."""
     nuisance_partitions: int = Field(0, ge=0, le=16)
@@ -224,6 +227,37 @@ class FewLabelsSettings(Settings):
     """Weight of the supervised term, a sum over labelled images and factors (gamma_sup)."""
     supervised: Literal["xent", "l2"] = "xent"
     """Cross-entropy of the sigmoid of a factor's latent with v/n, or its squared error."""
+
+
+class ZeroDimSettings(Settings):
+    """Model and loss of the baseline of Gabbay et al. (2021); other models ignore it."""
+
+    embedding_size: int = Field(1, ge=1, le=64)
+    """Dimensions of the embedding of a factor value."""
+    residual_size: int = Field(7, ge=1, le=64)
+    """Dimensions of the residual code of an image."""
+    residual_noise: Weight = 1.0
+    """Standard deviation of the noise on residual codes in training."""
+    residual_weight: Weight = 1e-5
+    """Weight of the squared length of residual codes."""
+    entropy_weight: Weight = 1e-3
+    """Weight of the entropy of the classifiers' outputs for unlabelled images."""
+    label_weight: Weight = 1e-3
+    """Weight of the classifiers' cross-entropy on labelled images."""
+    labelled_factor: Weight = 10.0
+    """Factor on all losses of the labelled images."""
+    reconstruction: Literal["cross_entropy", "squared_error"] = "cross_entropy"
+    """Reconstruction loss, a mean over pixels."""
+    tuning_weight: Weight = 10.0
+    """Weight of the residual encoder's squared error in the ending, beside the reconstruction."""
+    code_learning_rate: Rate = 1e-2
+    """Adam's learning rate for embeddings and residual codes."""
+    classifier_learning_rate: Rate = 1e-4
+    """Adam's learning rate for the classifiers. Generator and residual encoder have that of
+    `training`."""
+    shared_classifier: bool = False
+    """Whether all factors share one network with an output for each value (published: a network for
+    each factor)."""
 
 
 class RuntimeSettings(Settings):

@@ -1,6 +1,7 @@
 """The modular autoencoder (the paper's section 3)."""
 
-from typing import NamedTuple
+from abc import abstractmethod
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,35 @@ class Posterior(NamedTuple):
         return self.means + (0.5 * self.log_variances).exp() * noise_like(self.means, generator)
 
 
-class ModularAutoencoder(nn.Module):
+class Autoencoder(nn.Module):
+    """What training and evaluation need of a model of images.
+
+    Attributes:
+        partitions: Number of partitions of a code: those of the factors, then nuisance partitions.
+        latent: Latent dimensions of each partition.
+    """
+
+    partitions: int
+    latent: int
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Posterior:
+        """Encode `(batch, channels, size, size)` images in [0, 1]."""
+
+    @abstractmethod
+    def decode(self, codes: Tensor) -> Tensor:
+        """Decode `(batch, partitions, latent)` codes to logits `(batch, channels, size, size)`."""
+
+    def measured(self, codes: Tensor) -> Tensor:
+        """Return the codes that DCI, MIG and SAP are measured on, `(batch, partitions, latent)`."""
+        return codes
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Return the groups of parameters for Adam, with their learning rates."""
+        return [{"params": list(self.parameters()), "lr": learning_rate}]
+
+
+class ModularAutoencoder(Autoencoder):
     """Encoder E from images to one code for each partition, decoder D from all codes to logits.
 
     Args:

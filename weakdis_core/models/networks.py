@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import BY_FACTOR, ModelSettings
+from weakdis_core.config.settings import BY_FACTOR, WITH_PRIOR, ModelSettings
 from weakdis_core.data.variant import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
-from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.autoencoder import Autoencoder, ModularAutoencoder
 from weakdis_core.models.layers import perceptron
 from weakdis_core.models.replacement import Replacement
+from weakdis_core.models.zerodim import ZeroDimAutoencoder
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import derive
 
@@ -124,37 +125,36 @@ class Networks:
         # Initialisers draw from the global generator: it is seeded here and put back.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
-            self.autoencoder = ModularAutoencoder(
-                variant.channels,
-                factors,
-                config.loss.prior_matching == "kl",
-                model,
-                autocast,
-                variant.size,
-            )
+            self.autoencoder = _build_autoencoder(variant, factors, config, autocast)
             partitions = self.autoencoder.partitions
             self.discriminator: nn.Module
             self.relational: RelationalLearner | Replacement
-            if model.kind == "few_labels":
+            if model.kind in WITH_PRIOR:
+                self.discriminator = Discriminator(partitions, model, autocast)
+                relations = len(variant.relations)
+                self.relational = RelationalLearner(factors, relations, model, autocast)
+            else:
                 latents = partitions * model.latent_size
                 self.discriminator = CodeDiscriminator(latents, model.discriminator_width)
                 table = variant.relation_table(str(device))
                 self.relational = Replacement(table, model.latent_size)
-            else:
-                self.discriminator = Discriminator(partitions, model, autocast)
-                relations = len(variant.relations)
-                self.relational = RelationalLearner(factors, relations, model, autocast)
         self._training = training
-        self._rates = {
-            "autoencoder": training.learning_rate,
+        rates = {
             "discriminator": training.discriminator_learning_rate,
             "relational": training.relational_learning_rate,
         }
         self.optimisers = {}
-        for name, rate in self._rates.items():
+        for name in ("autoencoder", *rates):
             network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
-            if weights := list(network.parameters()):
-                self.optimisers[name] = torch.optim.Adam(weights, lr=rate, fused=True)
+            if name == "autoencoder":
+                groups = self.autoencoder.parameter_groups(training.learning_rate)
+            elif weights := list(network.parameters()):
+                groups = [{"params": weights, "lr": rates[name]}]
+            else:
+                continue
+            # The scheduled rate is a multiple of the initial one.
+            groups = [group | {"initial_lr": group["lr"]} for group in groups]
+            self.optimisers[name] = torch.optim.Adam(groups, fused=True)
 
     def follow(self, prior: Prior) -> None:
         """Change factors by the means of a prior, in a model without a relational learner."""
@@ -168,9 +168,9 @@ class Networks:
         if training.decay:
             cosine = 0.5 * (1 + math.cos(math.pi * step / training.steps))
             factor *= 0.05 + 0.95 * cosine
-        for name, optimiser in self.optimisers.items():
+        for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = self._rates[name] * factor
+                group["lr"] = group["initial_lr"] * factor
 
     def minimise(self, name: str, loss: Tensor, clip: float = 0.0) -> None:
         """Make one step of the optimiser `name` on `loss`."""
@@ -193,6 +193,20 @@ class Networks:
         for name, optimiser in self.optimisers.items():
             getattr(self, name).load_state_dict(state[name]["weights"])
             optimiser.load_state_dict(state[name]["optimiser"])
+
+
+def _build_autoencoder(
+    variant: Variant, factors: int, config: Config, autocast: Autocast
+) -> Autoencoder:
+    """Build the kind of autoencoder that the settings name."""
+    channels, model, size = variant.channels, config.model, variant.size
+    if model.kind == "zerodim":
+        images = min(variant.n_images, config.data.max_images)
+        return ZeroDimAutoencoder(
+            channels, variant.n_values, model, config.zerodim, images, autocast, size
+        )
+    gaussian = config.loss.prior_matching == "kl"
+    return ModularAutoencoder(channels, factors, gaussian, model, autocast, size)
 
 
 @contextmanager

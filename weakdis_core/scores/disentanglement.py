@@ -46,9 +46,8 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         **{f"{name}_converted": value for name, value in converted.items()},
     }
     if raw:
-        model = trainer.networks.autoencoder
-        partition = np.repeat(np.arange(model.partitions), model.latent)
-        codes = train, true_train, test, true_test
+        codes = train.reshape(len(train), -1), true_train, test.reshape(len(test), -1), true_test
+        partition = np.repeat(np.arange(train.shape[1]), train.shape[2])
         found = metric_scores(codes, RAW_ROWS, partition, threads)
         scores["dci_raw_train_rows"] = float(min(len(train), RAW_ROWS))
         for name, value in found.items():
@@ -76,8 +75,10 @@ def _train_rows(trainer: Trainer) -> Tensor:
     return torch.from_numpy(order[:TRAIN_ROWS]).to(trainer.device)
 
 
+@torch.no_grad()
 def _codes(trainer: Trainer, index: Tensor) -> tuple[Codes, Factors, Factors]:
-    """Return flat latent codes of images, the factor values read from them, and the true ones."""
+    """Return latent codes of images, the factor values read from them, and the true ones."""
     codes, true = trainer.codes_of(index), trainer.bank.values[index]
     read = trainer.coding.read(trainer.prior, codes)
-    return codes.flatten(1).cpu().numpy(), read.cpu().numpy(), true.cpu().numpy()
+    measured = trainer.networks.autoencoder.measured(codes)
+    return measured.cpu().numpy(), read.cpu().numpy(), true.cpu().numpy()

@@ -19,7 +19,7 @@ from weakdis_core.data.prepared import Prepared
 from weakdis_core.data.source import plan
 from weakdis_core.data.variant import IMAGE_SIZE, OWN, IndexArray, Variant
 from weakdis_core.evaluation.accuracies import SMALLEST_ERROR
-from weakdis_core.models.autoencoder import ModularAutoencoder
+from weakdis_core.models.autoencoder import Autoencoder
 from weakdis_core.scores.counts import CHANGED, FIDELITY
 from weakdis_core.seeding import torch_generator
 from weakdis_core.training.trainer import Trainer
@@ -188,6 +188,6 @@ def nuisance_kept(pictures: FloatArray, indices: IndexArray, variant: Variant) -
     return float(kept.mean())
 
 
-def _decode(model: ModularAutoencoder, codes: Tensor) -> FloatArray:
+def _decode(model: Autoencoder, codes: Tensor) -> FloatArray:
     drawn: FloatArray = model.decode(codes).sigmoid().cpu().numpy()
     return drawn

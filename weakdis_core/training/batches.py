@@ -19,12 +19,14 @@ class Batch:
     Attributes:
         images: `(unlabelled + labelled, channels, 64, 64)` in [0, 1].
         values: `(labelled, coded)` components of the labelled images.
+        index: `(unlabelled + labelled,)` rows of the images in the image bank.
         rows: `(labelled,)` positions of the labelled images in the labelled subset.
         clean: The unlabelled images as they are, not transformed.
     """
 
     images: Tensor
     values: Tensor
+    index: Tensor
     rows: Tensor
     clean: Tensor
 
@@ -56,12 +58,13 @@ class BatchSource:
         training = self.config.training
         unlabelled = self._draw("images", len(self.train), training.batch_size)
         rows = self._draw("labels", len(self.labelled), training.labelled_batch_size)
-        images = self.bank.batch(torch.cat([self.train[unlabelled], self.labelled[rows]]))
+        index = torch.cat([self.train[unlabelled], self.labelled[rows]])
+        images = self.bank.batch(index)
         clean = images[: training.batch_size]
         if transformed and training.transform:
             source = self.generators["transformations"]
             images = transform(images, self.transformations, source)
-        return Batch(images, self.components[rows], rows, clean)
+        return Batch(images, self.components[rows], index, rows, clean)
 
     def _draw(self, generator: str, n: int, size: int) -> Tensor:
         source = self.generators[generator]

@@ -12,7 +12,7 @@ from weakdis_core.training.objectives import Objectives
 
 
 class FewLabelsObjectives(Objectives):
-    """The loss of Locatello et al. (2020) in place of Eq. 1 and 2, and no relational learner."""
+    """The loss of Locatello et al. (2020) in place of Eq. 1 and 2."""
 
     def autoencoder_step(
         self, batch: Batch, prior: Prior, stage: str, step: int
@@ -44,10 +44,6 @@ class FewLabelsObjectives(Objectives):
         self.networks.minimise("autoencoder", total, self.config.training.clip)
         terms |= {"reconstruction": reconstruction, "regulariser": regulariser, "label": label}
         return {name: term.detach() for name, term in terms.items()}, posterior.means[n:].detach()
-
-    def relational_step(self, prior: Prior) -> dict[str, Tensor]:
-        """Do nothing: a factor is changed by `Replacement`."""
-        return {}
 
     def _separate_latents(self, codes: Tensor) -> dict[str, Tensor]:
         """Train the discriminator of FactorVAE: codes against permuted ones."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from weakdis_core.config.config import Config
 from weakdis_core.models.autoencoder import Posterior
 from weakdis_core.models.networks import Networks, frozen
+from weakdis_core.models.replacement import Replacement
 from weakdis_core.priors.coding import Coding
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import noise_like
@@ -86,7 +87,12 @@ class Objectives:
         return terms, labelled_codes.detach()
 
     def relational_step(self, prior: Prior) -> dict[str, Tensor]:
-        """Minimise Eq. 3 on codes sampled from the priors; return the loss term, detached."""
+        """Minimise Eq. 3 on codes sampled from the priors; return the loss term, detached.
+
+        A model that changes factors by `Replacement` has nothing to learn and returns no term.
+        """
+        if isinstance(self.networks.relational, Replacement):
+            return {}
         n, generator = self.config.training.relation_batch_size, self.generators["relations"]
         codes, relation, factor, sample = self.relation_batch(prior, n, generator)
         output = self.networks.relational(codes, relation)

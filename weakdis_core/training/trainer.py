@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from weakdis_core.baselines.monolithic import CombinationCoding
+from weakdis_core.baselines.zerodim import OneHotCodes
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import BY_FACTOR
+from weakdis_core.config.settings import BY_FACTOR, WITH_PRIOR, ModelKind
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.labelled import warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
@@ -34,9 +35,14 @@ from weakdis_core.training.consistency import Consistency
 from weakdis_core.training.few_labels_objectives import FewLabelsObjectives
 from weakdis_core.training.objectives import Objectives
 from weakdis_core.training.terms import RunningTerms
+from weakdis_core.training.zerodim_objectives import ZeroDimObjectives
 
 Stage = Literal["warmup", "full", "ending"]
 _CHUNK = 500
+_OBJECTIVES: dict[ModelKind, type[Objectives]] = {
+    "few_labels": FewLabelsObjectives,
+    "zerodim": ZeroDimObjectives,
+}
 _STREAMS = ("images", "labels", "noise", "codes", "priors", "relations", "transformations")
 
 
@@ -102,18 +108,19 @@ class Trainer:
         self.consistency = Consistency(
             torch.tensor(self.coding.n_components, device=device), device
         )
-        objectives = FewLabelsObjectives if kind == "few_labels" else Objectives
+        objectives = _OBJECTIVES.get(kind, Objectives)
         self.objectives = objectives(
             config, self.networks, self.coding, self.generators, self.consistency
         )
         threshold = config.training.density_threshold
         oracle = oracle.to(self.device)
-        mixtures = kind != "few_labels"
+        mixtures = kind in WITH_PRIOR
         self.evaluator = Evaluator(
             self.variant, self.bank, oracle, self.coding, threshold, mixtures
         )
         partitions = self.networks.autoencoder.partitions
-        self.labelled = LabelledCodes(values, self.coding, config, partitions)
+        labelled_codes = OneHotCodes if kind == "zerodim" else LabelledCodes
+        self.labelled = labelled_codes(values, self.coding, config, partitions)
         self.batches = BatchSource(
             config,
             self.bank,

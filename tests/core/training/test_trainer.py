@@ -16,6 +16,7 @@ from weakdis_core.data.splits import split
 from weakdis_core.devices import flush_denormals
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
+from weakdis_core.models.autoencoder import ModularAutoencoder
 from weakdis_core.training.terms import TrainingDiverged
 from weakdis_core.training.trainer import Report, Trainer
 
@@ -101,13 +102,15 @@ def test_ending_does_not_change_encoder_and_priors(
     trainer = Trainer(config, sprites, sprites_oracle)
     reports = trainer.fit()
     next(reports), next(reports)
-    encoder = [p.clone() for p in trainer.networks.autoencoder.encoder.parameters()]
-    decoder = [p.clone() for p in trainer.networks.autoencoder.decoder.parameters()]
+    model = trainer.networks.autoencoder
+    assert isinstance(model, ModularAutoencoder)
+    encoder = [p.clone() for p in model.encoder.parameters()]
+    decoder = [p.clone() for p in model.decoder.parameters()]
     prior = trainer.prior
     list(reports)
     assert trainer.prior is prior
-    assert all(map(torch.equal, encoder, trainer.networks.autoencoder.encoder.parameters()))
-    assert not any(map(torch.equal, decoder, trainer.networks.autoencoder.decoder.parameters()))
+    assert all(map(torch.equal, encoder, model.encoder.parameters()))
+    assert not any(map(torch.equal, decoder, model.decoder.parameters()))
 
 
 def test_training_reads_labels_of_the_labelled_subset_only(
@@ -202,7 +205,7 @@ def test_loss_that_is_not_finite_stops_the_run(sprites: Prepared, sprites_oracle
     trainer = Trainer(config, sprites, sprites_oracle)
     next(trainer.fit())
     with torch.no_grad():
-        next(iter(trainer.networks.autoencoder.decoder.parameters())).fill_(math.nan)
+        next(iter(trainer.networks.autoencoder.parameters())).fill_(math.nan)
     with pytest.raises(TrainingDiverged) as caught:
         list(trainer.fit())
     message = str(caught.value)

@@ -88,6 +88,7 @@ def test_values_are_read_as_yaml(text: str, value: object) -> None:
         ("--set loss.lambda=-3", r"loss\.lambda: -3 is not allowed"),
         ("--objective pareto --set data.labels=100", r"objective: pareto weighs"),
         ("--objective latent --model few_labels", r"objective: latent is not allowed with model"),
+        ("--objective latent --model zerodim", r"objective: latent is not allowed with model"),
     ],
 )
 def test_values_out_of_range_are_refused(flags: str, message: str) -> None:

@@ -40,6 +40,7 @@ def test_the_generic_preset_searches_its_networks() -> None:
             "few_labels",
             {"few_labels.regulariser", "few_labels.strength", "few_labels.supervised_weight"},
         ),
+        ("zerodim", {"zerodim.embedding_size", "zerodim.label_weight", "zerodim.entropy_weight"}),
     ],
 )
 def test_a_baseline_has_a_search_space_of_its_own(model: ModelKind, searched: set[str]) -> None:
