@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from weakdis_core import paper
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import LabelDraw, Source
+from weakdis_core.config.settings import LabelDraw, ModelKind, Source
 from weakdis_core.presets import learning_rates, preset
 from weakdis_core.run_key import RunKey, Versions
 
@@ -34,6 +34,16 @@ of `LABELS`), and of the chosen one, for `LABEL_VARIANTS`."""
 
 LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve, and of the controls."""
+
+BASELINES: tuple[ModelKind, ...] = ("few_labels", "zerodim")
+"""Baselines of the paper's Table 2 beside the previous work's model."""
+
+BASELINE_SIZES = (100, 1000)
+"""Sizes of the labelled subset of these baselines."""
+
+LONGER = 10
+"""Factor on the steps of one row of each baseline, on `LITERAL_VARIANT`, which shows whether it
+lacks time."""
 
 OWN_EXAMPLES: dict[str, dict[str, Any]] = {
     "people": {"data.labels": 480},
@@ -162,6 +172,32 @@ def previous_work(variant: str, source: Source) -> dict[int, Row]:
         name = f"{variant}, previous work, {labels} labels"
         rows[labels] = row_of(name, config.with_values({"data.labels": labels}), FEWER_SEEDS)
     return rows
+
+
+def baseline(
+    variant: str, source: Source, model: ModelKind, labels: int, longer: bool = False
+) -> Row:
+    """Declare a row of one of `BASELINES`; a longer one has `LONGER` times the steps, one seed."""
+    config = preset("default", variant, model).with_values(
+        {"data.source": source, "data.label_draw": "random", "data.labels": labels}
+    )
+    codes: Disentanglement = "raw" if variant in paper.DATA_SETS.values() else "none"
+    name = f"{variant}, {model}, {labels} random labels"
+    if not longer:
+        return row_of(name, config, FEWER_SEEDS, codes)
+    config = config.with_values({"training.steps": LONGER * config.training.steps})
+    return row_of(f"{name}, {LONGER} times the steps", config, SEEDS[:1], codes)
+
+
+def baselines(variant: str, source: Source) -> dict[ModelKind, list[Row]]:
+    """Declare the rows of all baselines, by kind of model."""
+    found: dict[ModelKind, list[Row]] = {}
+    found["monolithic"] = list(previous_work(variant, source).values())
+    for model in BASELINES:
+        found[model] = [baseline(variant, source, model, labels) for labels in BASELINE_SIZES]
+        if variant == LITERAL_VARIANT:
+            found[model].append(baseline(variant, source, model, BASELINE_SIZES[-1], longer=True))
+    return found
 
 
 def shuffled(variant: str, source: Source) -> Row:

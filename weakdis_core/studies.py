@@ -72,6 +72,10 @@ def _labels(variant: str, source: Source) -> list[Row]:
     ]
 
 
+def _baselines(variant: str, source: Source) -> list[Row]:
+    return [row for each in rows.baselines(variant, source).values() for row in each]
+
+
 def _controls(variant: str, source: Source) -> list[Row]:
     found = [rows.literal(source)] if variant == rows.LITERAL_VARIANT else []
     if variant in rows.CONTROL_VARIANTS:
@@ -81,7 +85,7 @@ def _controls(variant: str, source: Source) -> list[Row]:
 
 STUDIES: dict[StudyName, Callable[[str, Source], list[Row]]] = {
     "models": lambda variant, source: [ours(variant, source)],
-    "baselines": lambda variant, source: list(rows.previous_work(variant, source).values()),
+    "baselines": _baselines,
     "ablation": _ablation,
     "labels": _labels,
     "controls": _controls,

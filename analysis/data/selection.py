@@ -16,7 +16,7 @@ from analysis.data.declared import DeclaredRows
 from analysis.data.runs import name_draw
 from analysis.statistics import FEWEST_SEEDS, interquartile_mean, t_interval
 from weakdis_core.config.settings import Source
-from weakdis_core.rows import VARIANTS, Row, ours, previous_work
+from weakdis_core.rows import VARIANTS, Row, baselines, ours
 
 # Configurations are chosen on validation, never on the test scores that tables show.
 _CHOICE = "val/relation_accuracy_pixels"
@@ -34,8 +34,11 @@ _COMMON = ("variant", "source", "config_hash", "labels", "label_draw", "core", "
 DESCRIPTION = ("model", *_COMMON, "seeds", "planned")
 """Columns that describe a row, beside its scores."""
 
-PRESET, CONFIRMED, PREVIOUS = "ours, preset", "ours, confirmed", "previous work"
-"""Models of the rows: the default preset, a sweep's confirmed one, the previous work's."""
+PRESET, CONFIRMED = "ours, preset", "ours, confirmed"
+"""Our models of the rows: the default preset, and a sweep's confirmed one."""
+
+PREVIOUS = "previous work"
+"""Model of the rows of the previous work. Other baselines have the name of their kind."""
 
 # Endings of the columns that hold integers.
 _COUNTS = ("labels", "seeds", "rows", "combinations", "core", "planned")
@@ -49,7 +52,7 @@ class TableRow:
     """A row of the paper's tables: one configuration and its finished runs.
 
     Attributes:
-        model: `PRESET`, `CONFIRMED` or `PREVIOUS`.
+        model: `PRESET`, `CONFIRMED`, `PREVIOUS`, or the kind of another baseline.
         runs: The runs, one for each seed.
         planned: Number of seeds that the row needs.
     """
@@ -92,7 +95,7 @@ def select_rows(runs: pd.DataFrame) -> list[TableRow]:
 
     Returns:
         For each source of images: the preset's rows, the configurations that sweeps confirmed, and
-        the rows of the previous work's model.
+        the rows of the baselines.
     """
     declared, cells = DeclaredRows(runs), list(product(VARIANTS, SOURCES))
 
@@ -101,7 +104,9 @@ def select_rows(runs: pd.DataFrame) -> list[TableRow]:
 
     found = [select(PRESET, ours(*cell)) for cell in cells]
     found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in select_confirmed(runs)]
-    found += [select(PREVIOUS, row) for cell in cells for row in previous_work(*cell).values()]
+    for cell in cells:
+        for kind, each in baselines(*cell).items():
+            found += [select(PREVIOUS if kind == "monolithic" else kind, row) for row in each]
     found = [row for row in found if len(row.runs)]
     return sorted(found, key=lambda row: str(row.runs["source"].iloc[0]))
 

@@ -116,7 +116,9 @@ def explain_table1(published: Published) -> list[str]:
         "Ours, preset: the default preset on the declared seeds. Ours, confirmed: a configuration "
         "that a sweep found, trained again on fresh seeds. Previous work: its model, trained here; "
         "(of 0.926) is the share of combinations of factor values for which it has a component, "
-        "where that is below 1. All its accuracies but Factors cover these combinations only.",
+        "where that is below 1. All its accuracies but Factors cover these combinations only. "
+        "few_labels and zerodim: the models of Locatello et al. and Gabbay et al., trained here; "
+        "they have no priors to draw codes from, so their latent accuracy is not defined.",
     ]
 
 

@@ -161,7 +161,11 @@ def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
         "importances summed within each partition, which the other scores do not allow. ± is half "
         "the width of the 95% t-interval over seeds.",
         f"Rows of dSprites and Shapes3D are quoted from {published.cite()}, which names no variant "
-        "and gives no intervals.",
+        "and gives no intervals. Its MIG and SAP are very probably swapped: a line cannot tell ten "
+        "values apart, so no SAP is 1, as that of Gabbay et al. on Shapes3D.",
+        "few_labels and zerodim: the models of Locatello et al. and Gabbay et al., trained here. "
+        "Raw codes of zerodim are the mean embeddings of the factors without the residual code, as "
+        "published.",
         "Perfect codes are the factor values themselves; their scores are the ceiling of converted "
         "codes. The row with Data is measured on the images of our runs, the other one is a mean "
         "over draws from the variant. Their SAP depends on the draw.",

@@ -79,6 +79,21 @@ def test_the_label_study_has_three_sizes_for_all_variants_and_every_draw_for_two
             assert all(pairs_of(each) == pairs for each in found.values())
 
 
+def test_baselines_are_on_three_pairs_and_have_one_longer_row() -> None:
+    for model in rows.BASELINES:
+        runs = [run for run in declared("baselines") if run.config.model.kind == model]
+        usual = [run for run in runs if not run.row.endswith("steps")]
+        assert len(usual) == 6 * 2 * 3
+        assert pairs_of(usual) == PAIRS[:3] * 12
+        assert {run.config.data.labels for run in usual} == {100, 1000}
+        assert {run.config.data.label_draw for run in usual} == {"random"}
+        (longer,) = set(runs) - set(usual)
+        same = next(run for run in usual if run.config.data == longer.config.data)
+        assert longer.config.training.steps == 10 * same.config.training.steps
+        raw = {run.variant for run in runs if run.disentanglement == "raw"}
+        assert raw == {"dsprites_v4", "shapes3d_v5"}
+
+
 def test_an_ablation_changes_one_addition_at_a_time_on_the_same_seeds() -> None:
     for table in ABLATIONS:
         full = table.unchanged("rendered")

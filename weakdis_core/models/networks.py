@@ -16,7 +16,7 @@ from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import Autoencoder, ModularAutoencoder
 from weakdis_core.models.layers import perceptron
 from weakdis_core.models.replacement import Replacement
-from weakdis_core.models.zerodim import ZeroDimAutoencoder
+from weakdis_core.models.zerodim_autoencoder import ZeroDimAutoencoder
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import derive
 

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weakdis_core.baselines.zerodim import complete, cross_entropy, entropy, reconstruction
-from weakdis_core.models.zerodim import ZeroDimAutoencoder
+from weakdis_core.models.zerodim_autoencoder import ZeroDimAutoencoder
 from weakdis_core.priors.prior import Prior
 from weakdis_core.seeding import noise_like
 from weakdis_core.training.batches import Batch

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -198,3 +199,12 @@ def test_previous_work_shows_its_share_of_combinations_and_seeds() -> None:
     assert shown["Factors"] == "0.500 ± 0.000"
     few = build_table1(studied((previous, {LATENT: [0.4]})), PAPER)
     assert "0.400 ‡" in format_cells(few, WIDE)["Latent"].tolist()
+
+
+def test_baselines_without_priors_have_no_latent_accuracy() -> None:
+    row = rows.baseline("dsprites_v4", "rendered", "zerodim", 100)
+    scores = {LATENT: [np.nan] * 3, "relation_accuracy_pixels": [0.2] * 3}
+    shown = format_cells(build_table1(studied((row, scores)), PAPER), WIDE)
+    line = shown.set_index("Model").loc["zerodim"]
+    assert (line["Latent"], line["Pixels"]) == ("-", "0.200 ± 0.000")
+    assert line["Labels"] == "100 random"

@@ -15,7 +15,7 @@ from weakdis_core.config.config import Config
 from weakdis_core.data.prepared import Prepared
 from weakdis_core.errors import UserError
 from weakdis_core.evaluation.oracle import Oracle
-from weakdis_core.models.zerodim import ZeroDimAutoencoder
+from weakdis_core.models.zerodim_autoencoder import ZeroDimAutoencoder
 from weakdis_core.pictures.write import write_pictures
 from weakdis_core.presets import preset
 from weakdis_core.scores.disentanglement import disentanglement_scores
