@@ -41,7 +41,7 @@ reproduce: $(PROJECT) ## train the missing runs of our rows in the tables and of
 	$(BIN)/python sweeps/run.py --study models $(ARGS)
 	$(BIN)/python sweeps/run.py --study controls $(ARGS)
 
-reproduce-baselines: $(PROJECT) ## train the missing runs of the previous work's model
+reproduce-baselines: $(PROJECT) ## train the missing runs of the baselines
 	$(BIN)/python sweeps/run.py --study baselines $(ARGS)
 
 reproduce-ablation: $(PROJECT) ## train the missing ablation runs, each without one addition

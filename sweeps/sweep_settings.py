@@ -19,7 +19,7 @@ from sweeps.cluster.storage import Storage
 from sweeps.study_names import STUDY_PREFIX, check_study, study_name
 from weakdis_core.cli.console import parse
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import WITH_PRIOR
+from weakdis_core.config.settings import WITHOUT_PRIOR
 from weakdis_core.data.variants import VARIANTS
 from weakdis_core.errors import UserError
 from weakdis_core.presets import preset
@@ -84,7 +84,7 @@ class SweepSettings(
             check_database_path("storage", self.folder)
         if self.checkpoints.remote:
             check_remote(self.checkpoints.root, self.study_storage, self.tracking)
-        if self.objective == "latent" and self.model not in WITH_PRIOR:
+        if self.objective == "latent" and self.model in WITHOUT_PRIOR:
             raise UserError(
                 f"objective: latent is not allowed with model {self.model}, which has no prior to "
                 "sample codes from; use pixels or encoded"

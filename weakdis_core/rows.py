@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from weakdis_core import paper
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import LabelDraw, ModelKind, Source
+from weakdis_core.config.settings import WITHOUT_PRIOR, LabelDraw, ModelKind, Source
 from weakdis_core.presets import learning_rates, preset
 from weakdis_core.run_key import RunKey, Versions
 
@@ -35,11 +35,8 @@ of `LABELS`), and of the chosen one, for `LABEL_VARIANTS`."""
 LABEL_VARIANTS = CONTROL_VARIANTS = ("dsprites_v4", "shapes3d_v3")
 """Variants of the label curve, and of the controls."""
 
-BASELINES: tuple[ModelKind, ...] = ("few_labels", "zerodim")
-"""Baselines of the paper's Table 2 beside the previous work's model."""
-
 BASELINE_SIZES = (100, 1000)
-"""Sizes of the labelled subset of these baselines."""
+"""Sizes of the labelled subset of the baselines without a prior."""
 
 LONGER = 10
 """Factor on the steps of one row of each baseline, on `LITERAL_VARIANT`, which shows whether it
@@ -177,7 +174,10 @@ def previous_work(variant: str, source: Source) -> dict[int, Row]:
 def baseline(
     variant: str, source: Source, model: ModelKind, labels: int, longer: bool = False
 ) -> Row:
-    """Declare a row of one of `BASELINES`; a longer one has `LONGER` times the steps, one seed."""
+    """Declare a row of a baseline without a prior.
+
+    A longer one has `LONGER` times the steps and one seed.
+    """
     config = preset("default", variant, model).with_values(
         {"data.source": source, "data.label_draw": "random", "data.labels": labels}
     )
@@ -193,7 +193,7 @@ def baselines(variant: str, source: Source) -> dict[ModelKind, list[Row]]:
     """Declare the rows of all baselines, by kind of model."""
     found: dict[ModelKind, list[Row]] = {}
     found["monolithic"] = list(previous_work(variant, source).values())
-    for model in BASELINES:
+    for model in WITHOUT_PRIOR:
         found[model] = [baseline(variant, source, model, labels) for labels in BASELINE_SIZES]
         if variant == LITERAL_VARIANT:
             found[model].append(baseline(variant, source, model, BASELINE_SIZES[-1], longer=True))

@@ -10,7 +10,7 @@ import pytest
 
 from weakdis_core import rows
 from weakdis_core.config.additions import additions_of
-from weakdis_core.config.settings import Source
+from weakdis_core.config.settings import WITHOUT_PRIOR, Source
 from weakdis_core.errors import UserError
 from weakdis_core.rows import DeclaredRun
 from weakdis_core.run_key import RunKey, Versions
@@ -80,7 +80,7 @@ def test_the_label_study_has_three_sizes_for_all_variants_and_every_draw_for_two
 
 
 def test_baselines_are_on_three_pairs_and_have_one_longer_row() -> None:
-    for model in rows.BASELINES:
+    for model in WITHOUT_PRIOR:
         runs = [run for run in declared("baselines") if run.config.model.kind == model]
         usual = [run for run in runs if not run.row.endswith("steps")]
         assert len(usual) == 6 * 2 * 3

@@ -13,8 +13,8 @@ from weakdis_core.config.description import Description
 ModelKind = Literal["modular", "monolithic", "few_labels", "zerodim"]
 BY_FACTOR: tuple[ModelKind, ...] = ("modular", "few_labels", "zerodim")
 """Kinds of models with a partition for each factor."""
-WITH_PRIOR: tuple[ModelKind, ...] = ("modular", "monolithic")
-"""Kinds of models with adaptive priors, on whose samples a relational learner is trained."""
+WITHOUT_PRIOR: tuple[ModelKind, ...] = ("few_labels", "zerodim")
+"""Kinds of models without an adaptive prior, on whose samples a relational learner is trained."""
 Regulariser = Literal["beta_vae", "factor_vae", "beta_tcvae", "dip_vae_i", "dip_vae_ii"]
 Source = Literal["auto", "official", "rendered", "own"]
 LabelDraw = Literal["even", "random", "chosen"]

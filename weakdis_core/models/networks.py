@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import BY_FACTOR, WITH_PRIOR, ModelSettings
+from weakdis_core.config.settings import BY_FACTOR, WITHOUT_PRIOR, ModelSettings
 from weakdis_core.data.variant import Variant
 from weakdis_core.devices import FULL_PRECISION, Autocast
 from weakdis_core.models.autoencoder import Autoencoder, ModularAutoencoder
@@ -129,15 +129,15 @@ class Networks:
             partitions = self.autoencoder.partitions
             self.discriminator: nn.Module
             self.relational: RelationalLearner | Replacement
-            if model.kind in WITH_PRIOR:
-                self.discriminator = Discriminator(partitions, model, autocast)
-                relations = len(variant.relations)
-                self.relational = RelationalLearner(factors, relations, model, autocast)
-            else:
+            if model.kind in WITHOUT_PRIOR:
                 latents = partitions * model.latent_size
                 self.discriminator = CodeDiscriminator(latents, model.discriminator_width)
                 table = variant.relation_table(str(device))
                 self.relational = Replacement(table, model.latent_size)
+            else:
+                self.discriminator = Discriminator(partitions, model, autocast)
+                relations = len(variant.relations)
+                self.relational = RelationalLearner(factors, relations, model, autocast)
         self._training = training
         rates = {
             "discriminator": training.discriminator_learning_rate,

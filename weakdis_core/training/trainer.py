@@ -14,7 +14,7 @@ from weakdis_core.baselines.monolithic import CombinationCoding
 from weakdis_core.baselines.zerodim import OneHotCodes
 from weakdis_core.checkpoint import read_checkpoint, saved_config, write_checkpoint
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import BY_FACTOR, WITH_PRIOR, ModelKind
+from weakdis_core.config.settings import BY_FACTOR, WITHOUT_PRIOR, ModelKind
 from weakdis_core.data.bank import ImageBank
 from weakdis_core.data.labelled import warn_of_missing_values
 from weakdis_core.data.prepared import Prepared
@@ -114,7 +114,7 @@ class Trainer:
         )
         threshold = config.training.density_threshold
         oracle = oracle.to(self.device)
-        mixtures = kind in WITH_PRIOR
+        mixtures = kind not in WITHOUT_PRIOR
         self.evaluator = Evaluator(
             self.variant, self.bank, oracle, self.coding, threshold, mixtures
         )

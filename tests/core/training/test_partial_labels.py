@@ -65,11 +65,21 @@ def test_images_are_transformed_except_in_the_ending(bars: Prepared, bars_oracle
     assert "train/consistency" in terms
 
 
-@pytest.mark.parametrize("kind", ["modular", "monolithic"])
+SIZES: dict[str, dict[str, object]] = {
+    "modular": {},
+    "monolithic": {},
+    "few_labels": {"model.latent_size": 1},
+    "zerodim": {"model.latent_size": 4, "model.nuisance_partitions": 2, "training.warmup": 0.4},
+}
+"""Kinds of models, with the settings that they need."""
+
+
+@pytest.mark.parametrize("kind", SIZES)
 def test_training_reads_labels_of_the_asked_subset_only(
     kind: str, bars: Prepared, bars_oracle: Oracle
 ) -> None:
-    config = bars_config(**{"data.labels": 60, "training.steps": 12, "model.kind": kind})
+    changes = {"data.labels": 60, "training.steps": 12, "model.kind": kind}
+    config = bars_config(**changes, **SIZES[kind])
     clean, poisoned = (Trainer(config, bars, bars_oracle) for _ in range(2))
     assert len(clean.labelled_index) == 60
     if kind == "monolithic":
@@ -81,6 +91,8 @@ def test_training_reads_labels_of_the_asked_subset_only(
         list(each.fit())
     assert all(map(torch.equal, weights(clean), weights(poisoned)))
     assert torch.equal(clean.prior.means, poisoned.prior.means)
+    accuracy = clean.evaluate("test")["relation_accuracy_pixels"]
+    assert 0 <= accuracy <= 1
 
 
 def test_scores_are_over_the_images_that_have_the_labels(
