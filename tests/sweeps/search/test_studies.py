@@ -31,7 +31,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 VARIANT = "dsprites_v2"
 NAME = f"study-controls-{VARIANT}-core{CODE_VERSION}"
-ROWS = [f"{VARIANT}, {end}" for end in ("literal objective", "labels shuffled", "untrained")]
+BASELINES = [f"{VARIANT}, {kind}, 60 random labels" for kind in ("few_labels", "zerodim")]
+ROWS = [f"{VARIANT}, literal objective", *BASELINES]
 # What differs between two trainings of the same run.
 OWN = ("cpu_seconds", "scoring_seconds", "finished")
 
@@ -149,9 +150,13 @@ def test_a_study_whose_driver_is_killed_is_resumed_by_the_same_command(
     uninterrupted: Path, empty_database: Path, tmp_path: Path
 ) -> None:
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    hold(tmp_path, 12, "run-00001")
-    with begun(tmp_path, "--max-concurrent", "1") as process:
-        wait_until(lambda: bool(list(tmp_path.glob(f"runs/{NAME}/study-1/run-00001/checkpoint*"))))
+    # Both baselines have begun when the driver is killed.
+    trained = tmp_path / "runs" / NAME / "study-1"
+    held = ("run-00001", "run-00002")
+    for name in held:
+        hold(tmp_path, 12, name)
+    with begun(tmp_path) as process:
+        wait_until(lambda: all(list(trained.glob(f"{name}/checkpoint*")) for name in held))
         os.killpg(process.pid, signal.SIGKILL)
     release(tmp_path)
     assert "2 of 2 runs trained" in run(tmp_path, *call())

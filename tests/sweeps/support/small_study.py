@@ -16,8 +16,10 @@ from tests.sweeps.support.held import hold_trials
 from weakdis_core import rows
 from weakdis_core.cli.console import main
 from weakdis_core.config.config import Config
-from weakdis_core.config.settings import ModelKind
+from weakdis_core.config.settings import WITHOUT_PRIOR, ModelKind, Source
 from weakdis_core.presets import PresetName, preset
+from weakdis_core.rows import Row
+from weakdis_core.studies import STUDIES
 
 CHANGES = "SMALL_CHANGES"
 COMMIT = "0123456789" * 4
@@ -31,10 +33,17 @@ def small_preset(name: PresetName, variant: str, model: ModelKind = "modular") -
 
 
 def use_small_studies() -> None:
-    """Declare small runs; the controls, and the literal objective, use dsprites_v2."""
+    """Declare small runs: as controls, the literal objective and baselines with other losses."""
     rows.preset = small_preset  # type: ignore[attr-defined]
     rows.LITERAL_VARIANT, rows.LITERAL = "dsprites_v2", {}
-    rows.CONTROL_VARIANTS = ("dsprites_v2",)  # type: ignore[assignment]
+    STUDIES["controls"] = small_controls
+
+
+def small_controls(variant: str, source: Source) -> list[Row]:
+    """Declare one run for each objective."""
+    labels = small_preset("default", variant).data.labels
+    others = [rows.baseline(variant, source, kind, labels) for kind in WITHOUT_PRIOR]
+    return [rows.literal(source), *(rows.with_seeds(row, rows.SEEDS[:1]) for row in others)]
 
 
 if __name__ == "__main__":
