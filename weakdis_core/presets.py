@@ -3,9 +3,13 @@
 `generic` is for pictures that nobody chose the settings for, and the default of own pictures.
 """
 
-from math import ceil
 from typing import Any, Literal
 
+from weakdis_core.baselines.baseline_presets import (
+    make_few_labels,
+    make_monolithic,
+    make_zerodim,
+)
 from weakdis_core.config.config import Config, validated
 from weakdis_core.config.settings import ModelKind
 from weakdis_core.data.variant import OWN
@@ -113,80 +117,6 @@ _VARIANT: dict[str, dict[str, Any]] = {
     "dsprites_v4": {"loss.lambda": 3.7, "training.warmup": 0.06},
 }
 
-# Settings that suit the previous work's model better than ours, on seed 2 and data seed 0. Many
-# components are close together, so the label loss needs a higher temperature to keep a gradient:
-# `python -m weakdis_core train --variant dsprites_v4 --model monolithic --seed 2` at commit 5eb8728
-# has a pixel accuracy of .574 on test, and of .196 with `--loss.label-temperature 2`.
-_MONOLITHIC: dict[str, dict[str, Any]] = {
-    "dsprites": {
-        "loss.lambda": 1.0,
-        "loss.label_temperature": 20.0,
-        "training.warmup": 0.03,
-        "training.ramp_steps": 60,
-        "training.clip": 5.0,
-    },
-}
-
-# Code sizes of the authors' published code, for the factors of dsprites_v2 and shapes3d_v3.
-_PUBLISHED_SIZE = {"dsprites": 8, "shapes3d": 16}
-
-# The baseline of Locatello et al. (2020). Departures from the published code: all four convolutions
-# are 4x4, activations are leaky, the posterior is narrower at the start, and labelled images are
-# drawn with replacement.
-_FEW_LABELS: dict[str, Any] = {
-    "model.kind": "few_labels",
-    "model.latent_size": 1,
-    "model.hidden": 256,
-    "model.discriminator_width": 1000,
-    "loss.prior_matching": "kl",
-    "loss.shared_covariance": True,
-    "loss.prior_refit_every": 20,
-    "training.warmup": 0.0,
-    "training.batch_size": 64,
-    "training.labelled_batch_size": 64,
-}
-_FEW_LABELS_LENGTH: dict[str, dict[str, Any]] = {
-    "paper": {"training.steps": 300_000},
-    "default": {
-        "training.steps": 5000,
-        "training.learning_rate": 1e-3,
-        "training.decay": True,
-        "training.evaluations": 8,
-        "training.evaluation_samples": 1000,
-    },
-}
-_LATENTS = 10
-
-# ZeroDIM (Gabbay et al., 2021). The published code anneals the rates of each stage by itself.
-_ZERODIM: dict[str, Any] = {
-    "model.kind": "zerodim",
-    "model.hidden": 256,
-    "loss.shared_covariance": True,
-    "training.decay": True,
-}
-_ZERODIM_LENGTH: dict[str, dict[str, Any]] = {
-    "paper": {
-        # 3 x 200 epochs of 50,000 images.
-        "training.steps": 234_000,
-        "training.warmup": 0.333,
-        "training.ending": 0.333,
-        "training.learning_rate": 1e-3,
-        "training.batch_size": 128,
-        "training.labelled_batch_size": 128,
-    },
-    "default": {
-        "training.steps": 5000,
-        "training.warmup": 0.6,
-        "training.ending": 0.3,
-        "training.learning_rate": 1e-3,
-        "training.batch_size": 32,
-        "training.labelled_batch_size": 32,
-        "training.evaluations": 10,
-        "training.evaluation_samples": 1000,
-        "zerodim.shared_classifier": True,
-    },
-}
-
 _QUICK = {"training.evaluations": 3}
 _QUICK_STEPS = {"dsprites": 680, "shapes3d": 500}
 
@@ -217,16 +147,14 @@ def preset(name: PresetName, variant: str, model: ModelKind = "modular") -> Conf
 
         chosen = data_settings(variant)
     data = validated({"data": chosen})
-    family = variant_of(data.data).family
     config = _modular(name, data)
     if model == "modular":
         return config
-    if model == "few_labels":
-        return _make_few_labels(name, Config(data=config.data))
-    if model == "zerodim":
-        return _make_zerodim(name, Config(data=config.data))
-    config = _make_monolithic(config, literal=name == "paper")
-    return config if name == "paper" else config.with_values(_MONOLITHIC.get(family, {}))
+    if model == "monolithic":
+        return make_monolithic(config, literal=name == "paper")
+    make = make_few_labels if model == "few_labels" else make_zerodim
+    config = make(Config(data=config.data), literal=name == "paper")
+    return config.with_values(_QUICK | {"training.steps": 500}) if name == "quick" else config
 
 
 def _modular(name: PresetName, data: Config) -> Config:
@@ -255,61 +183,6 @@ def _modular(name: PresetName, data: Config) -> Config:
     if family == OWN:
         values |= {"data.labels": 0}
     return data.with_values(values)
-
-
-def _make_few_labels(name: PresetName, data: Config) -> Config:
-    factors = len(variant_of(data.data).factors)
-    length = _FEW_LABELS_LENGTH["paper" if name == "paper" else "default"]
-    values = _FEW_LABELS | length | {"model.nuisance_partitions": max(0, _LATENTS - factors)}
-    if name == "quick":
-        values |= _QUICK | {"training.steps": 500}
-    return data.with_values(values)
-
-
-def _make_zerodim(name: PresetName, data: Config) -> Config:
-    variant = variant_of(data.data)
-    length = _ZERODIM_LENGTH["paper" if name == "paper" else "default"]
-    latent = max(variant.n_values)
-    loss = "cross_entropy" if variant.channels == 1 else "squared_error"
-    values = (
-        _ZERODIM
-        | length
-        | {
-            "model.latent_size": latent,
-            "model.nuisance_partitions": ceil(data.zerodim.residual_size / latent),
-            "zerodim.reconstruction": loss,
-        }
-    )
-    if name == "quick":
-        values |= _QUICK | {"training.steps": 500}
-    return data.with_values(values)
-
-
-def _make_monolithic(config: Config, literal: bool) -> Config:
-    """Return the monolithic model's settings with a modular model's data, steps and losses.
-
-    The code is as large as all partitions together. Labels are drawn by combination, because each
-    has a component. Nuisance partitions need several partitions and are off. So is resampling: a
-    new sample of the component would replace the nuisance too. Components share one covariance,
-    because most have too few labelled images.
-
-    `literal` is for the paper's settings: the code then has the published size, and each component
-    its own covariance.
-    """
-    variant, model = variant_of(config.data), config.model
-    partitions = len(variant.factors) + model.nuisance_partitions
-    size = _PUBLISHED_SIZE.get(variant.family, 16) if literal else partitions * model.latent_size
-    return config.with_values(
-        {
-            "data.label_draw": "even",
-            "model.kind": "monolithic",
-            "model.latent_size": size,
-            "model.nuisance_partitions": 0,
-            "loss.nuisance_weight": 1.0,
-            "loss.resample_probability": 0.0,
-            "loss.shared_covariance": not literal,
-        }
-    )
 
 
 def learning_rates(rate: float) -> dict[str, float]:
