@@ -43,7 +43,7 @@ ADDITIONS: dict[str, Addition] = {
     "sleep phase": Addition("loss.sleep_weight"),
     "image noise": Addition("loss.image_noise"),
     "resampling": Addition("loss.resample_probability", details=("loss.resample_confidence",)),
-    "object-centred encoder": Addition("model.encoder"),
+    "object-centred / residual encoder": Addition("model.encoder"),
     "placed patch / palette decoder": Addition("model.decoder"),
     "pixel shuffle": Addition("model.upsampling"),
     "nuisance partition": Addition("model.nuisance_partitions"),

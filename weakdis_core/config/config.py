@@ -26,6 +26,13 @@ from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
 
+_FEW_LABELS_NEEDS: tuple[tuple[str, object], ...] = (
+    ("model.latent_size", 1),
+    ("loss.prior_matching", "kl"),
+    ("training.ending", 0.0),
+)
+
+
 class Config(Settings):
     """The settings of one experiment."""
 
@@ -47,9 +54,14 @@ class Config(Settings):
                 "monolithic has one; its own presets turn this off"
             )
         if self.model.kind == "few_labels":
-            for name, needed in (("model.latent_size", 1), ("loss.prior_matching", "kl")):
+            for name, needed in _FEW_LABELS_NEEDS:
                 if (found := self.flat()[name]) != needed:
                     raise ValueError(f"{name} {found}: model.kind few_labels needs {needed}")
+        if self.model.kind == "zerodim" and not self.training.warmup_steps:
+            raise ValueError(
+                f"training.warmup {self.training.warmup} is no step: model.kind zerodim trains its "
+                "classifiers and its generator in the warmup"
+            )
         return self
 
     def to_dict(self) -> dict[str, Any]:

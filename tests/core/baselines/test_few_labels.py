@@ -133,7 +133,11 @@ def test_the_baseline_trains_continues_and_changes_factors(
 
 @pytest.mark.parametrize(
     ("name", "value", "needed"),
-    [("model.latent_size", 2, "1"), ("loss.prior_matching", "adversarial", "kl")],
+    [
+        ("model.latent_size", 2, "1"),
+        ("loss.prior_matching", "adversarial", "kl"),
+        ("training.ending", 0.2, "0.0"),
+    ],
 )
 def test_settings_of_another_model_are_refused(name: str, value: object, needed: str) -> None:
     config = preset("default", "dsprites_v2", "few_labels")

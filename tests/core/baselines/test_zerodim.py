@@ -146,3 +146,8 @@ def test_sizes_that_the_codes_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=rf"{name}: {value} is not allowed: .*{needed}"):
         Trainer(small(**{name: value}), sprites, sprites_oracle)
+
+
+def test_it_needs_a_warmup() -> None:
+    with pytest.raises(UserError, match=r"training.warmup 0.0 is no step: model.kind zerodim"):
+        small(**{"training.warmup": 0.0})
