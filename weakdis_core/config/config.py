@@ -25,7 +25,6 @@ from weakdis_core.config.settings import (
 from weakdis_core.errors import UserError
 from weakdis_core.files import write_text
 
-
 _FEW_LABELS_NEEDS: tuple[tuple[str, object], ...] = (
     ("model.latent_size", 1),
     ("loss.prior_matching", "kl"),
