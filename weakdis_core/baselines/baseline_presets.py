@@ -50,7 +50,9 @@ _FEW_LABELS_LENGTH: dict[str, dict[str, Any]] = {
 }
 _LATENTS = 10
 
-# ZeroDIM (Gabbay et al., 2021). The published code anneals the rates of each stage by itself.
+# ZeroDIM (Gabbay et al., 2021). The published code anneals the rates of each stage by itself. The
+# default shows each image some 10 times instead of 200: the published rates and label weight hardly
+# train the classifiers in that time. One network has all classifiers, which is cheaper.
 _ZERODIM: dict[str, Any] = {
     "model.kind": "zerodim",
     "model.hidden": 256,
@@ -69,14 +71,17 @@ _ZERODIM_LENGTH: dict[str, dict[str, Any]] = {
     },
     "default": {
         "training.steps": 5000,
-        "training.warmup": 0.6,
-        "training.ending": 0.3,
+        "training.warmup": 0.7,
+        "training.ending": 0.2,
         "training.learning_rate": 1e-3,
         "training.batch_size": 32,
         "training.labelled_batch_size": 32,
         "training.evaluations": 10,
         "training.evaluation_samples": 1000,
         "zerodim.shared_classifier": True,
+        "zerodim.code_learning_rate": 0.1,
+        "zerodim.classifier_learning_rate": 1e-3,
+        "zerodim.label_weight": 1e-2,
     },
 }
 
