@@ -26,10 +26,6 @@ class ZeroDimAutoencoder(Autoencoder):
     embedding under these probabilities. The residual code fills the nuisance partitions. Both are
     padded with zeros to the latent size.
 
-    Attributes:
-        embeddings: `(factors, latent, embedding_size)`.
-        residuals: Residual codes that the first stage optimises, `(images, residual_size)`.
-
     Args:
         channels: Channels of the images.
         n_values: Number of values of each factor.
@@ -38,6 +34,10 @@ class ZeroDimAutoencoder(Autoencoder):
         images: Number of images that have a residual code in the first stage.
         autocast: Context of the networks' arithmetic. Outputs are float32.
         image_size: Height and width of the images: 32, 64 or 128 pixels.
+
+    Attributes:
+        embeddings: `(factors, latent, embedding_size)`.
+        residuals: Residual codes that the first stage optimises, `(images, residual_size)`.
 
     Raises:
         UserError: The latent size is too small, or there are too few nuisance partitions.
