@@ -14,7 +14,7 @@ ModelKind = Literal["modular", "monolithic", "few_labels", "zerodim"]
 BY_FACTOR: tuple[ModelKind, ...] = ("modular", "few_labels", "zerodim")
 """Kinds of models with a partition for each factor."""
 WITHOUT_PRIOR: tuple[ModelKind, ...] = ("few_labels", "zerodim")
-"""Kinds of models without an adaptive prior, on whose samples a relational learner is trained."""
+"""Kinds of models that have no adaptive prior, and so no relational learner."""
 Regulariser = Literal["beta_vae", "factor_vae", "beta_tcvae", "dip_vae_i", "dip_vae_ii"]
 Source = Literal["auto", "official", "rendered", "own"]
 LabelDraw = Literal["even", "random", "chosen"]

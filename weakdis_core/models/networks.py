@@ -130,8 +130,10 @@ class Networks:
             self.discriminator: nn.Module
             self.relational: RelationalLearner | Replacement
             if model.kind in WITHOUT_PRIOR:
-                latents = partitions * model.latent_size
-                self.discriminator = CodeDiscriminator(latents, model.discriminator_width)
+                self.discriminator = nn.Identity()
+                if model.kind == "few_labels" and config.few_labels.regulariser == "factor_vae":
+                    latents = partitions * model.latent_size
+                    self.discriminator = CodeDiscriminator(latents, model.discriminator_width)
                 table = variant.relation_table(str(device))
                 self.relational = Replacement(table, model.latent_size)
             else:
@@ -139,22 +141,19 @@ class Networks:
                 relations = len(variant.relations)
                 self.relational = RelationalLearner(factors, relations, model, autocast)
         self._training = training
-        rates = {
-            "discriminator": training.discriminator_learning_rate,
-            "relational": training.relational_learning_rate,
+        for name in ("autoencoder", "discriminator", "relational"):
+            getattr(self, name).to(device).to(memory_format=torch.channels_last)
+        groups = {
+            "autoencoder": self.autoencoder.parameter_groups(training.learning_rate),
+            "discriminator": _group(self.discriminator, training.discriminator_learning_rate),
+            "relational": _group(self.relational, training.relational_learning_rate),
         }
-        self.optimisers = {}
-        for name in ("autoencoder", *rates):
-            network = getattr(self, name).to(device).to(memory_format=torch.channels_last)
-            if name == "autoencoder":
-                groups = self.autoencoder.parameter_groups(training.learning_rate)
-            elif weights := list(network.parameters()):
-                groups = [{"params": weights, "lr": rates[name]}]
-            else:
-                continue
-            # The scheduled rate is a multiple of the initial one.
-            groups = [group | {"initial_lr": group["lr"]} for group in groups]
-            self.optimisers[name] = torch.optim.Adam(groups, fused=True)
+        # The scheduled rate is a multiple of the initial one.
+        self.optimisers = {
+            name: torch.optim.Adam([one | {"initial_lr": one["lr"]} for one in each], fused=True)
+            for name, each in groups.items()
+            if each[0]["params"]
+        }
 
     def follow(self, prior: Prior) -> None:
         """Change factors by the means of a prior, in a model without a relational learner."""
@@ -193,6 +192,10 @@ class Networks:
         for name, optimiser in self.optimisers.items():
             getattr(self, name).load_state_dict(state[name]["weights"])
             optimiser.load_state_dict(state[name]["optimiser"])
+
+
+def _group(network: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
+    return [{"params": list(network.parameters()), "lr": learning_rate}]
 
 
 def _build_autoencoder(

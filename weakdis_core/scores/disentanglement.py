@@ -46,8 +46,9 @@ def disentanglement_scores(trainer: Trainer, raw: bool) -> dict[str, float]:
         **{f"{name}_converted": value for name, value in converted.items()},
     }
     if raw:
-        codes = train.reshape(len(train), -1), true_train, test.reshape(len(test), -1), true_test
         partition = np.repeat(np.arange(train.shape[1]), train.shape[2])
+        flat_train, flat_test = (codes.reshape(-1, len(partition)) for codes in (train, test))
+        codes = flat_train, true_train, flat_test, true_test
         found = metric_scores(codes, RAW_ROWS, partition, threads)
         scores["dci_raw_train_rows"] = float(min(len(train), RAW_ROWS))
         for name, value in found.items():
