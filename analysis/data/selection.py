@@ -37,9 +37,6 @@ DESCRIPTION = ("model", *_COMMON, "seeds", "planned")
 PRESET, CONFIRMED = "ours, preset", "ours, confirmed"
 """Our models of the rows: the default preset, and a sweep's confirmed one."""
 
-PREVIOUS = "previous work"
-"""Model of the rows of the previous work. Other baselines have the name of their kind."""
-
 # Endings of the columns that hold integers.
 _COUNTS = ("labels", "seeds", "rows", "combinations", "core", "planned")
 
@@ -52,7 +49,7 @@ class TableRow:
     """A row of the paper's tables: one configuration and its finished runs.
 
     Attributes:
-        model: `PRESET`, `CONFIRMED`, `PREVIOUS`, or the kind of another baseline.
+        model: `PRESET`, `CONFIRMED`, or the name of a baseline (`rows.baselines`).
         runs: The runs, one for each seed.
         planned: Number of seeds that the row needs.
     """
@@ -105,8 +102,8 @@ def select_rows(runs: pd.DataFrame) -> list[TableRow]:
     found = [select(PRESET, ours(*cell)) for cell in cells]
     found += [TableRow(CONFIRMED, seeds, FEWEST_SEEDS) for seeds in select_confirmed(runs)]
     for cell in cells:
-        for kind, each in baselines(*cell).items():
-            found += [select(PREVIOUS if kind == "monolithic" else kind, row) for row in each]
+        for name, each in baselines(*cell).items():
+            found += [select(name, row) for row in each]
     found = [row for row in found if len(row.runs)]
     return sorted(found, key=lambda row: str(row.runs["source"].iloc[0]))
 

@@ -12,7 +12,6 @@ from joblib import Memory
 
 from analysis.data.selection import (
     DESCRIPTION,
-    PREVIOUS,
     TableRow,
     build_table,
     count_unconfirmed,
@@ -29,6 +28,7 @@ from analysis.tables.rendering import (
     write_table,
 )
 from weakdis_core.paper import DATA_SETS, Published, Scores, ScoresRow
+from weakdis_core.rows import PREVIOUS
 from weakdis_core.version import CODE_VERSION
 
 METRICS = {
@@ -161,8 +161,9 @@ def explain_table2(table: pd.DataFrame, published: Published) -> list[str]:
         "importances summed within each partition, which the other scores do not allow. ± is half "
         "the width of the 95% t-interval over seeds.",
         f"Rows of dSprites and Shapes3D are quoted from {published.cite()}, which names no variant "
-        "and gives no intervals. Its MIG and SAP are very probably swapped: a line cannot tell ten "
-        "values apart, so no SAP is 1, as that of Gabbay et al. on Shapes3D.",
+        "and gives no intervals. The quoted MIG and SAP are very probably swapped: Gabbay et al. "
+        "have a SAP of 1 on Shapes3D, but a linear classifier of one code does not separate the "
+        "ten values of a factor, so perfect codes have less.",
         "few_labels and zerodim: the models of Locatello et al. and Gabbay et al., trained here. "
         "Raw codes of zerodim are the mean embeddings of the factors without the residual code, as "
         "published.",

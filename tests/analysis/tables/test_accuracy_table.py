@@ -203,8 +203,13 @@ def test_previous_work_shows_its_share_of_combinations_and_seeds() -> None:
 
 def test_baselines_without_priors_have_no_latent_accuracy() -> None:
     row = rows.baseline("dsprites_v4", "rendered", "zerodim", 100)
+    longer = rows.baseline("dsprites_v4", "rendered", "zerodim", 1000, longer=True)
     scores = {LATENT: [np.nan] * 3, "relation_accuracy_pixels": [0.2] * 3}
-    shown = format_cells(build_table1(studied((row, scores)), PAPER), WIDE)
-    line = shown.set_index("Model").loc["zerodim"]
+    more = {LATENT: [np.nan], "relation_accuracy_pixels": [0.3]}
+    runs = studied((row, scores), (longer, more))
+    shown = format_cells(build_table1(runs, PAPER), WIDE).set_index("Model")
+    # One with more steps is named.
+    assert shown.loc["zerodim, 10 times the steps", "Pixels"] == "0.300"
+    line = shown.loc["zerodim"]
     assert (line["Latent"], line["Pixels"]) == ("-", "0.200 ± 0.000")
     assert line["Labels"] == "100 random"
